@@ -1,0 +1,131 @@
+//! Errors as people and scripts meet them: exit statuses, messages, hints.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit statuses of `cargo xtask`. They are an interface: scripts and CI rely on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Done; every check passed.
+    Done,
+    /// A check failed.
+    CheckFailed,
+    /// Wrong usage of the command line.
+    Usage,
+    /// `ioc.toml` or another file of the project is wrong.
+    Config,
+    /// The selection matches no check.
+    NothingSelected,
+    /// The host is not ready: no KVM, no Nix, no namespaces, a missing program.
+    HostNotReady,
+    /// Interrupted by Ctrl-C.
+    Interrupted,
+    /// Status of a program that we stand in for, passed on unchanged.
+    Other(u8),
+}
+
+impl Status {
+    /// The number that the process exits with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::CheckFailed => 1,
+            Self::Usage => 2,
+            Self::Config => 3,
+            Self::NothingSelected => 4,
+            Self::HostNotReady => 5,
+            Self::Interrupted => 130,
+            Self::Other(code) => code,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        status.code().into()
+    }
+}
+
+/// An error with its exit status and the next step. Anything else that fails exits with 5.
+#[derive(Debug)]
+pub struct Failure {
+    status: Status,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// `message` is a lower-case sentence without a final period.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), hint: None }
+    }
+
+    /// Adds the next step: best a command that can be pasted.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The project's files are wrong: exit status 3.
+pub fn config(message: impl Into<String>) -> Failure {
+    Failure::new(Status::Config, message)
+}
+
+/// The host is not ready: exit status 5.
+pub fn host(message: impl Into<String>) -> Failure {
+    Failure::new(Status::HostNotReady, message)
+}
+
+/// The text of an error: its context chain, then a blank line and the hints.
+pub fn render(error: &anyhow::Error) -> String {
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let mut text = format!("error: {}", chain.join(": "));
+    for hint in error.chain().filter_map(|e| e.downcast_ref::<Failure>()?.hint.as_deref()) {
+        text.push_str("\n\nhint: ");
+        text.push_str(hint);
+    }
+    text
+}
+
+/// The exit status that an error stands for.
+pub fn status(error: &anyhow::Error) -> Status {
+    error.chain().find_map(|e| e.downcast_ref::<Failure>()).map_or(Status::HostNotReady, |f| f.status)
+}
+
+/// Prints an error to stderr and returns its exit status.
+pub fn report(error: &anyhow::Error) -> Status {
+    crate::ui::error(&render(error));
+    status(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn message_has_chain_and_hint() {
+        let error = Err::<(), _>(config("unknown key `aap`").hint("did you mean `app`?"))
+            .context("ioc.toml, line 4")
+            .unwrap_err();
+        assert_eq!(render(&error), "error: ioc.toml, line 4: unknown key `aap`\n\nhint: did you mean `app`?");
+        assert_eq!(status(&error), Status::Config);
+    }
+
+    #[test]
+    fn unclassified_errors_are_the_hosts() {
+        let error = anyhow::anyhow!("disk full");
+        assert_eq!(status(&error).code(), 5);
+    }
+}

@@ -1,0 +1,30 @@
+//! The workflow of an EPICS IOC as a library; the `xtask` binary is a thin shell around [`run`].
+//!
+//! `docs/ARCHITECTURE.md` has the map of the modules and the rules they keep.
+
+pub mod cli;
+mod commands;
+pub mod fail;
+pub mod process;
+pub mod project;
+pub mod sandbox;
+pub mod ui;
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::fail::Status;
+
+/// Runs one command line, `args[0]` being the name the program was called by.
+pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
+    let args: Vec<OsString> = args.collect();
+    if let Some(status) = sandbox::applets::dispatch(&args)? {
+        return Ok(status);
+    }
+    match Cli::parse_from(args).command {
+        Command::SandboxInit(args) => sandbox::init::run(&args),
+    }
+}

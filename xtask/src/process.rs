@@ -1,0 +1,141 @@
+//! The only door to child processes.
+//!
+//! A command is a value first: it can be compared, printed so that it can be pasted, and it stands in every error.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::fail;
+
+/// A command line, not yet run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    cwd: Option<PathBuf>,
+}
+
+impl Cmd {
+    /// A command line that starts `program`, looked up on PATH unless it has a slash.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self { program: program.as_ref().to_owned(), args: Vec::new(), envs: Vec::new(), cwd: None }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable in the child's environment.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// The standard library's form, for callers that need pipes or descriptors of their own.
+    #[expect(clippy::disallowed_methods, reason = "the door itself")]
+    pub fn to_std(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v)));
+        if let Some(dir) = &self.cwd {
+            command.current_dir(dir);
+        }
+        command
+    }
+
+    /// Runs with the terminal of the caller.
+    pub fn status(&self) -> Result<ExitStatus> {
+        self.to_std().status().map_err(|e| self.not_started(&e))
+    }
+
+    /// Runs, stdin closed, and returns status, stdout and stderr.
+    pub fn output(&self) -> Result<std::process::Output> {
+        self.to_std().stdin(Stdio::null()).output().map_err(|e| self.not_started(&e))
+    }
+
+    /// Runs, stdin closed, and returns stdout without the final newline; a bad status is an error that shows stderr.
+    pub fn read(&self) -> Result<String> {
+        let output = self.output()?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(fail::host(format!("`{self}` ended with {}", output.status))).context(stderr.trim().to_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
+    }
+
+    /// The error for a program that could not be started.
+    pub fn not_started(&self, error: &std::io::Error) -> anyhow::Error {
+        let program = self.program.to_string_lossy();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => fail::host(format!("`{program}` was not found"))
+                .hint(format!("install `{program}`, or add its folder to PATH"))
+                .into(),
+            _ => fail::host(format!("`{self}` could not be started: {error}")).into(),
+        }
+    }
+}
+
+impl fmt::Display for Cmd {
+    /// The command line as it can be pasted into a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let envs = self.envs.iter().map(|(k, v)| format!("{}={}", k.to_string_lossy(), quote(v)));
+        let words = std::iter::once(&self.program).chain(&self.args).map(|w| quote(w));
+        f.write_str(&envs.chain(words).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// A word quoted for a POSIX shell, only where it must be.
+pub fn quote(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,#".contains(c);
+    if !text.is_empty() && !text.starts_with('#') && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let cmd = Cmd::new("nix").args(["build", ".#checks.x", "it's here", ""]).env("A", "b c");
+        assert_eq!(cmd.to_string(), r"A='b c' nix build .#checks.x 'it'\''s here' ''");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = Cmd::new("no-such-program-here").read().unwrap_err();
+        assert_eq!(error.to_string(), "`no-such-program-here` was not found");
+    }
+
+    #[test]
+    fn a_bad_status_shows_stderr() {
+        let error = Cmd::new("sh").args(["-c", "echo oops >&2; exit 3"]).read().unwrap_err();
+        assert_eq!(format!("{error:#}"), "oops: `sh -c 'echo oops >&2; exit 3'` ended with exit status: 3");
+    }
+}

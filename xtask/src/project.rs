@@ -1,0 +1,1 @@
+//! The project on disk: its root, `ioc.toml`, the checks.
