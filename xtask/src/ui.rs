@@ -44,3 +44,9 @@ pub fn error(text: &str) {
     let text = text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: ")));
     anstream::eprintln!("{}{text}", paint(BAD, "error: "));
 }
+
+/// Bytes of another program's talk, to stderr as they are; colour is dropped where it is not wanted.
+pub fn raw(bytes: &[u8]) {
+    use std::io::Write;
+    let _ = anstream::stderr().write_all(bytes);
+}
