@@ -13,7 +13,10 @@
 let
   inherit (pkgs) lib;
 
-  iocMachine = lib.modules.importApply ./machine.nix { inherit project iocService; };
+  iocMachine = lib.modules.importApply ./machine.nix {
+    inherit project iocService;
+    inherit (pkgs) epnixLib;
+  };
 
   common = {
     # EPNix's module brings its overlay, which read-only packages refuse.

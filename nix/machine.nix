@@ -1,10 +1,13 @@
 # NixOS module of a check's machine: ioc.service, one service for each simulator of ioc.toml, caget and caput.
-{ project, iocService }:
+{
+  epnixLib,
+  iocService,
+  project,
+}:
 {
   config,
   lib,
   pkgs,
-  epnixLib,
   ...
 }:
 let
