@@ -31,7 +31,7 @@ let
     globalTimeout = lib.mkDefault 900;
   };
 
-  # For machines without KVM: QEMU emulates the processor, which is 5 to 10 times slower.
+  # For machines without KVM: QEMU emulates the processor, which is up to 10 times slower.
   emulated = kvm: {
     requiredFeatures.kvm = lib.mkForce false;
     # QEMU merges this into the -machine option that NixOS gives, and the later value wins.
@@ -59,7 +59,7 @@ let
     if result.config.name or name == name then
       result
     else
-      throw "${file}: this check calls itself \"${result.config.name}\", which logs would show\nhint: name = \"${name}\";";
+      throw "${file}: the check in it has the name \"${result.config.name}\", so logs would not tell which file ran\nhint: name = \"${name}\";";
 in
 rec {
   kvm = lib.genAttrs project.checks (check [ ]);

@@ -24,9 +24,7 @@ let
       description = "Simulator ${name}, TCP port ${toString port}";
       wantedBy = [ "multi-user.target" ];
       serviceConfig = {
-        ExecStart = lib.getExe (
-          project.find "simulators.${name}.package" "EPNix and nixpkgs" packages package
-        );
+        ExecStart = lib.getExe (project.find "simulators.${name}.package" "simulator" packages package);
         # A simulator that never listens fails by itself, before the check's own limits are reached.
         TimeoutStartSec = lib.mkDefault 120;
       };

@@ -35,6 +35,16 @@ let
   isName = v: isString v && match "[A-Za-z][A-Za-z0-9_-]*" v != null;
   nameRule = "a letter, then letters, digits, \"_\" and \"-\"";
 
+  # A name like `name` that is allowed.
+  goodName =
+    name:
+    let
+      clean = concatStringsSep "-" (
+        filter (part: isString part && part != "") (split "[^A-Za-z0-9_-]+" name)
+      );
+    in
+    if isName clean then clean else "check-${clean}";
+
   kinds = {
     name = {
       is = isName;
@@ -91,7 +101,9 @@ let
     name: simulator:
     (
       if !isName name then
-        [ "ioc.toml: ${quote name} cannot be the name of a simulator\nhint: ${nameRule}" ]
+        [
+          "ioc.toml: ${quote name} cannot be the name of a simulator, which is ${nameRule}\nhint: [simulators.${goodName name}]"
+        ]
       else if name == "ioc" then
         [
           "ioc.toml: a simulator cannot be called \"ioc\", because ioc.service is the IOC\nhint: [simulators.simulator]"
@@ -148,22 +160,13 @@ let
       ) (attrNames entries)
     );
 
-  goodName =
-    name:
-    let
-      clean = concatStringsSep "-" (
-        filter (part: isString part && part != "") (split "[^A-Za-z0-9_-]+" name)
-      );
-    in
-    if isName clean then clean else "check-${clean}";
-
   checkNameProblems =
     name:
     if isName name then
       [ ]
     else
       [
-        "checks/${name}.nix: ${quote name} cannot be the name of a check\nhint: git mv ${quote "checks/${name}.nix"} checks/${goodName name}.nix (${nameRule})"
+        "checks/${name}.nix: ${quote name} cannot be the name of a check, which is ${nameRule}\nhint: git mv ${quote "checks/${name}.nix"} checks/${goodName name}.nix"
       ];
 
   # ---- ports --------------------------------------------------------------------------------------------------
@@ -219,10 +222,10 @@ in
 
       inherit portConflicts;
 
-      # The attribute that a value in ioc.toml names.
+      # The attribute that a value in ioc.toml names; `search` is a word that finds its like.
       find =
-        key: where: set: name:
+        key: search: set: name:
         set.${name}
-          or (throw "ioc.toml: ${quote name} in ${key} is not among ${where}\nhint: nix search github:epics-extensions/epnix ${name}");
+          or (throw "ioc.toml: ${key} names ${quote name}, which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 ${search}");
     };
 }
