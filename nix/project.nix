@@ -21,7 +21,6 @@ let
     readDir
     readFile
     split
-    substring
     toJSON
     ;
 
@@ -32,8 +31,8 @@ let
   # ---- ioc.toml -----------------------------------------------------------------------------------------------
 
   # Names become attributes, files, units and parts of derivations: what is good for all of them.
-  isName = v: isString v && match "[A-Za-z][A-Za-z0-9_-]*" v != null;
-  nameRule = "a letter, then letters, digits, \"_\" and \"-\"";
+  isName = v: isString v && match "[A-Za-z0-9_][A-Za-z0-9_-]*" v != null;
+  nameRule = "letters, digits, \"_\" and \"-\" (not first)";
 
   # A name like `name` that is allowed.
   goodName =
@@ -48,12 +47,12 @@ let
   kinds = {
     name = {
       is = isName;
-      text = "a name (${nameRule})";
+      text = "a name of ${nameRule}";
       example = quote "example";
     };
     names = {
       is = v: isList v && all isName v;
-      text = "a list of names";
+      text = "a list of names of ${nameRule}";
       example = quote [ "StreamDevice" ];
     };
     command = {
@@ -72,7 +71,9 @@ let
   iocKeys = {
     app = kinds.name;
     ioc = kinds.name;
-    support = kinds.names;
+    support = kinds.names // {
+      optional = true;
+    };
   };
   simulatorKeys = {
     package = kinds.name;
@@ -91,7 +92,7 @@ let
       ) (filter (key: !hasAttr key keys) (attrNames table))
       ++ map (
         key: "ioc.toml: [${where}] lacks the key ${quote key}\nhint: ${key} = ${keys.${key}.example}"
-      ) (filter (key: !hasAttr key table) (attrNames keys))
+      ) (filter (key: !hasAttr key table && !keys.${key}.optional or false) (attrNames keys))
       ++ map (
         key:
         "ioc.toml: ${key} = ${toJSON table.${key}} in [${where}] is not ${keys.${key}.text}\nhint: ${key} = ${keys.${key}.example}"
@@ -102,7 +103,7 @@ let
     (
       if !isName name then
         [
-          "ioc.toml: ${quote name} cannot be the name of a simulator, which is ${nameRule}\nhint: [simulators.${goodName name}]"
+          "ioc.toml: ${quote name} cannot be the name of a simulator, which has only ${nameRule}\nhint: [simulators.${goodName name}]"
         ]
       else if name == "ioc" then
         [
@@ -166,7 +167,7 @@ let
       [ ]
     else
       [
-        "checks/${name}.nix: ${quote name} cannot be the name of a check, which is ${nameRule}\nhint: git mv ${quote "checks/${name}.nix"} checks/${goodName name}.nix"
+        "checks/${name}.nix: ${quote name} cannot be the name of a check, which has only ${nameRule}\nhint: git mv ${quote "checks/${name}.nix"} checks/${goodName name}.nix"
       ];
 
   # ---- ports --------------------------------------------------------------------------------------------------
@@ -213,7 +214,8 @@ in
       names = nixFiles (readDir (root + "/checks"));
     in
     orThrow (folderProblems valid.ioc (path: pathExists (root + "/${path}"))) {
-      inherit (valid.ioc) app ioc support;
+      inherit (valid.ioc) app ioc;
+      support = valid.ioc.support or [ ];
       simulators = valid.simulators or { };
       checks = orThrow (concatLists (map checkNameProblems names)) names;
 
