@@ -75,7 +75,7 @@ pub struct Interactive {
 pub struct MachineOptions {
     /// Where to run
     #[arg(long, env = "XTASK_BACKEND", value_enum)]
-    pub backend: Option<Backend>,
+    pub backend: Option<BackendChoice>,
     /// Which build of the IOC to run in the sandbox
     #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
     pub ioc: IocChoice,
@@ -83,7 +83,7 @@ pub struct MachineOptions {
 
 /// A way to run checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Backend {
+pub enum BackendChoice {
     /// The best one that this host can run
     Auto,
     /// Linux namespaces: needs neither Nix nor KVM

@@ -68,6 +68,18 @@ pub struct Check {
     pub nix: Option<PathBuf>,
 }
 
+impl Check {
+    /// The test script; an error where there is none.
+    pub fn script(&self) -> Result<&Path> {
+        self.script.as_deref().ok_or_else(|| {
+            let name = &self.name;
+            fail::config(format!("check `{name}` has checks/{name}.nix but no test script checks/{name}.py"))
+                .hint(format!("write checks/{name}.py, and read it in checks/{name}.nix"))
+                .into()
+        })
+    }
+}
+
 impl Project {
     /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
     pub fn load() -> Result<Self> {

@@ -1,4 +1,4 @@
-//! Runs checks one after the other and says what happens by [`Event`]s. It prints nothing.
+//! Runs checks by a [`Backend`] and says what happens by [`Event`]s. It prints nothing.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -100,6 +100,8 @@ pub struct Outcome {
     pub check: Check,
     /// How it ended.
     pub verdict: Verdict,
+    /// Whether it passed earlier and was not run again.
+    pub cached: bool,
     /// Why it failed, as far as the driver could tell.
     pub failure: Option<Failure>,
     /// How long it took.
@@ -109,7 +111,7 @@ pub struct Outcome {
 }
 
 /// All checks of a run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Summary {
     /// Those that ran, in order.
     pub outcomes: Vec<Outcome>,
@@ -131,16 +133,59 @@ impl Summary {
     }
 }
 
-/// What to run and how.
-pub struct Plan<'a> {
-    /// The checks, in order.
-    pub checks: Vec<Check>,
-    /// The sandbox run of a check, whose results go to a folder.
-    pub spec: &'a dyn Fn(&Check, &Path) -> Result<Spec>,
+/// What a backend needs to run checks, beside the checks.
+pub struct Job<'a> {
+    /// Folder of this run: each check gets a folder in it.
+    pub run_dir: PathBuf,
     /// Go on after a failure.
     pub keep_going: bool,
     /// Pass the drivers' log on to the terminal.
     pub show_output: bool,
+    /// Says when Ctrl-C was pressed.
+    pub interrupts: Receiver<()>,
+    /// Where events go.
+    pub report: &'a mut dyn FnMut(&Event),
+}
+
+/// A way to run checks.
+pub trait Backend {
+    /// Runs checks in their order, reports each one's start, progress and end, and returns how those that ran have ended.
+    ///
+    /// # Errors
+    /// The host's trouble, which is no check's failure.
+    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>>;
+}
+
+/// Runs checks and sums up.
+pub fn run(backend: &dyn Backend, checks: &[Check], job: &mut Job) -> Result<Summary> {
+    let start = Instant::now();
+    let outcomes = backend.run(checks, job)?;
+    let not_run = checks.len() - outcomes.len();
+    let summary = Summary { outcomes, not_run, seconds: start.elapsed().as_secs_f64() };
+    (job.report)(&Event::Finished(&summary));
+    Ok(summary)
+}
+
+/// Runs checks one after the other, until one fails unless the job says to go on.
+pub fn one_by_one(
+    checks: &[Check],
+    job: &mut Job,
+    mut run_one: impl FnMut(&Check, &Path, &mut Job) -> Result<Outcome>,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for check in checks {
+        (job.report)(&Event::Started(check));
+        let dir = job.run_dir.join(&check.name);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let outcome = run_one(check, &dir, job)?;
+        (job.report)(&Event::Ended(&outcome));
+        let stop = outcome.verdict == Verdict::Interrupted || (outcome.verdict != Verdict::Passed && !job.keep_going);
+        outcomes.push(outcome);
+        if stop {
+            break;
+        }
+    }
+    Ok(outcomes)
 }
 
 enum Message {
@@ -149,63 +194,36 @@ enum Message {
     Ended,
 }
 
-/// Runs the checks of a plan below `run_dir`. `interrupts` says when Ctrl-C was pressed.
-pub fn run(plan: &Plan, run_dir: &Path, interrupts: &Receiver<()>, report: &mut dyn FnMut(&Event)) -> Result<Summary> {
+/// Follows one sandbox run to its end.
+pub fn follow(spec: &Spec, check: &Check, dir: &Path, job: &mut Job) -> Result<Outcome> {
     let start = Instant::now();
-    let mut summary = Summary::default();
-    for (done, check) in plan.checks.iter().enumerate() {
-        report(&Event::Started(check));
-        let outcome = run_one(plan, check, &run_dir.join(&check.name), interrupts, report)?;
-        report(&Event::Ended(&outcome));
-        let stop = outcome.verdict == Verdict::Interrupted || (outcome.verdict != Verdict::Passed && !plan.keep_going);
-        summary.outcomes.push(outcome);
-        if stop {
-            summary.not_run = plan.checks.len() - done - 1;
-            break;
-        }
-    }
-    summary.seconds = start.elapsed().as_secs_f64();
-    report(&Event::Finished(&summary));
-    Ok(summary)
-}
-
-fn run_one(
-    plan: &Plan,
-    check: &Check,
-    dir: &Path,
-    interrupts: &Receiver<()>,
-    report: &mut dyn FnMut(&Event),
-) -> Result<Outcome> {
-    let start = Instant::now();
-    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let spec = (plan.spec)(check, dir)?;
-    let (mut run, streams) = Run::start(&spec, dir, &Output::Piped)?;
+    let (mut run, streams) = Run::start(spec, dir, &Output::Piped)?;
     let streams = streams.context("the sandbox has no output")?;
     let mut interrupter = run.interrupter()?;
 
     let log_file = dir.join("log");
-    let show = plan.show_output;
+    let show = job.show_output;
     let log = std::thread::spawn(move || tee(streams.log, &log_file, show));
     let (sender, messages) = channel();
     let reader = std::thread::spawn(move || read_events(streams.events, &sender));
 
     let limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
     let mut failure = None;
-    let mut interrupted = 0;
+    let mut interruptions = 0;
     let mut hung = false;
     loop {
         let left = limit.saturating_sub(start.elapsed());
-        match next(&messages, interrupts, left) {
+        match next(&messages, &job.interrupts, left) {
             Some(Message::Driver(event)) => {
                 if let DriverEvent::Failure(f) = &event {
                     failure = Some(f.clone());
                 }
-                report(&Event::Driver(check, event));
+                (job.report)(&Event::Driver(check, event));
             }
             Some(Message::Interrupt) => {
-                interrupted += 1;
+                interruptions += 1;
                 // Once: clean up. Twice: now.
-                if interrupted == 1 { interrupter.interrupt()? } else { run.kill() }
+                if interruptions == 1 { interrupter.interrupt()? } else { run.kill() }
             }
             Some(Message::Ended) => break,
             None => {
@@ -215,7 +233,7 @@ fn run_one(
             }
         }
     }
-    let code = if hung || interrupted > 1 { 137 } else { run.wait()? };
+    let code = if hung || interruptions > 1 { 137 } else { run.wait()? };
     reader.join().ok();
     if let Ok(result) = log.join() {
         result?;
@@ -223,13 +241,20 @@ fn run_one(
     // The folder was only there to mount the run's memory on.
     let _ = fs::remove_dir(&spec.state_dir);
     let verdict = match code {
-        _ if interrupted > 0 => Verdict::Interrupted,
+        _ if interruptions > 0 => Verdict::Interrupted,
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
         143 if start.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
         code => Verdict::Failed(code),
     };
-    Ok(Outcome { check: check.clone(), verdict, failure, seconds: start.elapsed().as_secs_f64(), dir: dir.to_owned() })
+    Ok(Outcome {
+        check: check.clone(),
+        verdict,
+        cached: false,
+        failure,
+        seconds: start.elapsed().as_secs_f64(),
+        dir: dir.to_owned(),
+    })
 }
 
 /// The next thing that happens; `None` when the time is up.

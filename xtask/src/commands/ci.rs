@@ -18,7 +18,7 @@ pub fn run(_args: &Ci) -> Result<Status> {
     sh.change_dir(&project.root);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let xtask = std::env::current_exe()?;
-    let python = crate::backend::python()?;
+    let python = crate::backend::sandbox::python()?;
     let steps: [(&str, xshell::Cmd); 6] = [
         ("format", cmd!(sh, "{cargo} fmt --all --check")),
         ("lints", cmd!(sh, "{cargo} clippy --workspace --all-targets --locked -- -D warnings")),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::backend;
+use crate::backend::sandbox;
 use crate::cli::Driver;
 use crate::fail::{self, Status};
 use crate::project::Project;
@@ -33,7 +33,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         script: absolute(&args.script)?,
         interactive: args.interactive,
         global_timeout: args.timeout,
-        python: backend::python()?,
+        python: sandbox::python()?,
         driver: project.root.join("xtask/driver"),
         xtask: std::env::current_exe()?,
         out_dir: absolute(&args.output)?,

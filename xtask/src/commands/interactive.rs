@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 
-use super::test::script;
-use crate::backend::Sandbox;
+use crate::backend::sandbox::Sandbox;
 use crate::cli::Interactive;
 use crate::fail::Status;
 use crate::project::{self, Project};
@@ -18,7 +17,7 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let sandbox = Sandbox::prepare(&project, &args.machine, None)?;
     let dir = runner::new_run_dir(&project)?.join(&checks[0].name);
     std::fs::create_dir_all(&dir)?;
-    let mut spec = sandbox.spec(&checks[0], script(&checks[0])?, &dir);
+    let mut spec = sandbox.spec(&checks[0], checks[0].script()?, &dir);
     spec.interactive = true;
     spec.junit = None;
     // Ctrl-C belongs to the prompt.

@@ -37,7 +37,8 @@ impl<'a> Terminal<'a> {
             Event::Driver(..) => Ok(()),
             Event::Ended(outcome) => {
                 let (style, word) = label(&outcome.verdict);
-                let time = paint(DIM, &duration(outcome.seconds));
+                let time = if outcome.cached { "passed earlier, not run again" } else { &duration(outcome.seconds) };
+                let time = paint(DIM, time);
                 writeln!(self.sink, "{} {}  {time}", paint(style, word), outcome.check.name)
             }
             Event::Finished(summary) => self.finish(summary),
@@ -179,7 +180,14 @@ mod tests {
     }
 
     fn outcome(verdict: Verdict, failure: Option<Failure>) -> Outcome {
-        Outcome { check: check(), verdict, failure, seconds: 1.584, dir: PathBuf::from("/p/target/checks/1/simple") }
+        Outcome {
+            check: check(),
+            verdict,
+            cached: false,
+            failure,
+            seconds: 1.584,
+            dir: PathBuf::from("/p/target/checks/1/simple"),
+        }
     }
 
     fn text(outcome: Outcome, not_run: usize) -> String {

@@ -1,14 +1,15 @@
-//! How a check's machine comes about: which backend, which build of the IOC, and the sandbox run that follows.
+//! Backend `sandbox`: checks on machines made of Linux namespaces.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cli::{Backend, MachineOptions};
+use crate::cli::MachineOptions;
 use crate::fail;
 use crate::iocs::{self, IocBuild};
 use crate::process;
-use crate::project::{Check, Project, nearest};
+use crate::project::{Check, Project};
+use crate::runner::{self, Backend, Job, Outcome};
 use crate::sandbox::spec::{Bind, Machine, Program, Spec};
 use crate::sandbox::units;
 use crate::{embedded, ui};
@@ -28,29 +29,9 @@ pub struct Sandbox {
     timeout: u64,
 }
 
-/// Settles the backend: command line or variable, then `ioc.toml`, then what the host can do.
-pub fn choose(project: &Project, options: &MachineOptions) -> Result<Backend> {
-    let named = match (options.backend, &project.config.backend) {
-        (Some(backend), _) => backend,
-        (None, Some(name)) => match name.as_str() {
-            "auto" => Backend::Auto,
-            "sandbox" => Backend::Sandbox,
-            other => {
-                let known = ["auto", "sandbox"];
-                let failure = fail::config(format!("ioc.toml: unknown backend `{other}`"));
-                let hint = nearest(other, &known).unwrap_or("auto");
-                return Err(failure.hint(format!("did you mean `{hint}`?")).into());
-            }
-        },
-        (None, None) => Backend::Auto,
-    };
-    Ok(named)
-}
-
 impl Sandbox {
     /// Builds what a sandbox run needs and says on one line what will run.
     pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>) -> Result<Self> {
-        choose(project, options)?;
         let ioc = iocs::choose(options.ioc, iocs::find(project))?;
         let python = python()?;
         let programs = embedded::programs(project)?;
@@ -80,6 +61,14 @@ impl Sandbox {
             junit: Some("../junit.xml".to_owned()),
             machines: vec![self.machine.clone()],
         }
+    }
+}
+
+impl Backend for Sandbox {
+    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
+        runner::one_by_one(checks, job, |check, dir, job| {
+            runner::follow(&self.spec(check, check.script()?, dir), check, dir, job)
+        })
     }
 }
 
