@@ -45,7 +45,7 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
-        .args(["--package", "embedded", "--package", "epics-ca-rs"]);
+        .args(["--package", "soft-ioc", "--package", "psu-simulator", "--package", "epics-ca-rs"]);
     for (file, _) in PROGRAMS {
         cmd = cmd.args(["--bin", file]);
     }
