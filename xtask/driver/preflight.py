@@ -2,7 +2,6 @@
 import ast
 import builtins
 import symtable
-from difflib import get_close_matches
 
 from . import vmonly
 from .errors import NotInSandbox
@@ -20,6 +19,7 @@ class Problem:
 
 
 def nearest(name, known):
+    from difflib import get_close_matches
     match = get_close_matches(name, [k for k in known if not k.startswith("_")], 1)
     return f"did you mean `{match[0]}`?" if match else None
 
