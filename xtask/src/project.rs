@@ -128,8 +128,11 @@ impl Project {
     }
 }
 
-/// The folder that cargo built this program in. In a read-only checkout it lies elsewhere (`CARGO_TARGET_DIR`).
+/// Cargo's target folder: what `CARGO_TARGET_DIR` says, else where cargo put this program.
 fn target_dir(root: &Path) -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+        return std::path::absolute(dir).context("CARGO_TARGET_DIR");
+    }
     let exe = std::env::current_exe().context("cannot tell where the running program lies")?;
     let profile = exe.ancestors().find(|dir| dir.join(".fingerprint").is_dir());
     Ok(profile.and_then(Path::parent).map_or_else(|| root.join("target"), Path::to_owned))

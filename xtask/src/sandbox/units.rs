@@ -7,7 +7,7 @@ use super::spec::UnitFile;
 use crate::project::{Config, Simulator};
 
 /// Seconds that a simulator may take until its port answers.
-const SIMULATOR_START_LIMIT: u32 = 60;
+const SIMULATOR_START_LIMIT: u32 = 20;
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///
