@@ -49,13 +49,21 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     for (file, _) in PROGRAMS {
         cmd = cmd.args(["--bin", file]);
     }
-    if rustc < STABLE_SINCE {
-        // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
-        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-        let gate = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
-        cmd = cmd.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", format!("{flags} {gate}").trim_start());
+    for (key, value) in compiler_env(rustc) {
+        cmd = cmd.env(key, value);
     }
     cmd
+}
+
+/// Variables that this compiler needs to build `embedded/`.
+pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, String)> {
+    if rustc >= STABLE_SINCE {
+        return Vec::new();
+    }
+    // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
+    let gate = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    vec![("RUSTC_BOOTSTRAP", "1".to_owned()), ("RUSTFLAGS", format!("{flags} {gate}").trim_start().to_owned())]
 }
 
 fn build(source: &Path, target: &Path) -> Result<()> {

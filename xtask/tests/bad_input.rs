@@ -1,5 +1,4 @@
 //! What people get wrong, and what the message tells them. Nothing here starts a machine.
-#![expect(clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
