@@ -102,7 +102,14 @@ fn machine(project: &Project, ioc: &IocBuild, programs: Vec<Program>) -> Machine
     if let (IocBuild::Make(_), Some(base)) = (ioc, std::env::var_os("EPICS_BASE")) {
         binds.push(Bind { source: PathBuf::from(&base), target: PathBuf::from(base) });
     }
-    Machine { name: "machine".to_owned(), units: units::units(&project.config, &top, &program), programs, binds }
+    Machine {
+        name: "machine".to_owned(),
+        number: 1,
+        vlans: vec![1],
+        units: units::units(&project.config, &top, &program),
+        programs,
+        binds,
+    }
 }
 
 #[cfg(test)]
