@@ -51,19 +51,16 @@ pub fn boot(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(
 }
 
 fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(Booted, Lines)> {
-    unshare(
-        CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC,
-    )
-    .context("the machine's namespaces cannot be made")?;
+    let shared =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    unshare(shared).context("the machine's namespaces cannot be made")?;
     // The host's /proc is out of sight after the next step, but not out of reach.
     let own = File::open("/proc/thread-self/ns").context("cannot open the thread's namespaces")?;
     let network = openat(&own, "net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let cables = switches.plug(machine, network.as_fd())?;
     network::configure(machine)?;
+    // Last: from here on this thread can start processes, but no threads.
+    unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
     rootfs::enter(spec, machine)?;
 
     let (shell, shell_inside) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
