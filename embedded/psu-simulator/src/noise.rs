@@ -36,10 +36,7 @@ mod tests {
         assert!(values.iter().all(|v| v.abs() <= 1.5));
         for bin in -3..3 {
             let low = f64::from(bin) / 2.0;
-            let hits = values
-                .iter()
-                .filter(|v| (low..low + 0.5).contains(*v))
-                .count();
+            let hits = values.iter().filter(|v| (low..low + 0.5).contains(*v)).count();
             assert!((1400..1950).contains(&hits), "{hits} of 10000 from {low}");
         }
     }
