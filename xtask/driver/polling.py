@@ -29,16 +29,21 @@ def retry(fn, timeout_seconds=900):
 
     At least one second lies between two tries, apart from the early looks of `pauses`. Exceptions of fn end it.
     """
+    repeat(fn, timeout_seconds, pauses(timeout_seconds))
+
+
+def repeat(fn, limit, steps):
+    """`retry` with given pauses."""
     begin = time.monotonic()
-    for pause in pauses(timeout_seconds):
-        if time.monotonic() - begin >= timeout_seconds:
+    for pause in steps:
+        if time.monotonic() - begin >= limit:
             break
         if fn(False):
             return
         time.sleep(pause)
     elapsed = time.monotonic() - begin
     if not fn(True):
-        raise timed_out(elapsed, timeout_seconds)
+        raise timed_out(elapsed, limit)
 
 
 def poll(fn, limit):
