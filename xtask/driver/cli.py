@@ -194,6 +194,8 @@ class Run:
     def end(self, status):
         """Writes what is left to write."""
         if self.junit:
+            if status and not self.junit.main.errors:
+                self.junit.error(f"the run ended with status {status}")
             try:
                 self.junit.write()
             except OSError as error:

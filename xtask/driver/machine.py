@@ -1,9 +1,10 @@
 """`BaseMachine`: what a script can do with any machine, built on `execute`."""
+import itertools
 import re
 from pathlib import Path
 
 from .errors import RequestedAssertionFailed
-from .polling import poll, retry
+from .polling import poll, repeat, retry
 
 SHARED = Path("/tmp/shared")  # the shared directory, as the machine sees it
 PROPERTY = re.compile(r"^([^=]+)=(.*)$")
@@ -250,7 +251,7 @@ class BaseMachine:
     def wait_for_console_text(self, regex, timeout=None):
         """Waits for a match in the console lines, glued without newlines. Lines are taken once, in order.
 
-        With a timeout one line is taken per try, as in the real driver: text behind a long backlog is not reached.
+        With a timeout one line is taken a second, as in the real driver: text behind a long backlog is not reached.
         """
         text = []
 
@@ -260,7 +261,7 @@ class BaseMachine:
 
         with self.nested(f"waiting for {regex} to appear on console"):
             if timeout is not None:
-                retry(lambda _last: matches(self._next_line() or ""), timeout)
+                repeat(lambda _last: matches(self._next_line() or ""), timeout, itertools.repeat(1.0))
             else:
                 while not matches(self._next_line(wait=True) or ""):
                     pass

@@ -127,6 +127,7 @@ class Machine:
         for process in self.running:
             process.wait()
         self.shell.shutdown(socket.SHUT_RDWR)
+        self.shell.close()
         os.close(self.console)
         fifo = os.open(self.control, os.O_RDWR)  # both ways: does not wait for a reader
         os.write(fifo, b"\n")  # ends `obey`
