@@ -17,7 +17,7 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let sandbox = Sandbox::prepare(&project, &args.machine, None)?;
     let dir = runner::new_run_dir(&project)?.join(&checks[0].name);
     std::fs::create_dir_all(&dir)?;
-    let mut spec = sandbox.spec(&checks[0], checks[0].script()?, &dir);
+    let mut spec = sandbox.spec(&checks[0], &dir)?;
     spec.interactive = true;
     spec.junit = None;
     // Ctrl-C belongs to the prompt.

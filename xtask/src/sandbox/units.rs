@@ -1,5 +1,6 @@
 //! Writes `ioc.toml` as systemd units: the same services that `nix/` gives the NixOS machine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -12,13 +13,13 @@ const SIMULATOR_START_LIMIT: u32 = 20;
 /// The units of a machine that runs the IOC beside its simulators.
 ///
 /// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
-pub fn units(config: &Config, top: &Path, program: &str) -> Vec<UnitFile> {
-    let mut units = vec![ioc(config, top, program)];
+pub fn units(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
+    let mut units = vec![ioc(config, top, program, environment)];
     units.extend(config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator)));
     units
 }
 
-fn ioc(config: &Config, top: &Path, program: &str) -> UnitFile {
+fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
     let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
     let boot = top.join("iocBoot").join(&config.ioc.ioc);
     let mut text = format!("[Unit]\nDescription=EPICS IOC {}\n", config.ioc.app);
@@ -29,9 +30,11 @@ fn ioc(config: &Config, top: &Path, program: &str) -> UnitFile {
     }
     // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
     let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
+    let variables: String =
+        environment.iter().map(|(key, value)| format!("Environment={}\n", quote(&format!("{key}={value}")))).collect();
     let _ = write!(
         text,
-        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n\
+        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
          ExecStart=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
         quote(&shell),
@@ -85,7 +88,12 @@ mod tests {
     #[test]
     fn units_of_the_template() {
         let config = project::parse(include_str!("../../../ioc.toml")).unwrap();
-        let units = units(&config, Path::new("/machine/ioc"), "/machine/bin/soft-ioc --app example");
+        let units = units(
+            &config,
+            Path::new("/machine/ioc"),
+            "/machine/bin/soft-ioc --app example",
+            &BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]),
+        );
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
         insta::assert_snapshot!(text.join("\n"));
     }
