@@ -103,12 +103,14 @@ mod tests {
 
     #[test]
     fn nodes_have_defaults() {
-        let settings =
-            of("timeout = 60\n[nodes.client]\nioc = false\n[nodes.server]\nenvironment = { PREFIX = \"A:\" }\n")
-                .unwrap();
+        let settings = parse(
+            "checks/two.toml",
+            "timeout = 60\n[nodes.client]\nioc = false\n[nodes.server]\nenvironment = { PREFIX = \"A:\" }\n",
+        )
+        .unwrap();
         assert_eq!(settings.timeout, Some(60));
         assert!(!settings.nodes["client"].ioc);
-        assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:");
+        assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:").unwrap();
         assert_eq!(settings.nodes["server"].vlans, [1]);
     }
 

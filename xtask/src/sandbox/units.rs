@@ -30,14 +30,16 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     }
     // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
     let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
-    let variables: String =
-        environment.iter().map(|(key, value)| format!("Environment={}\n", quote(&format!("{key}={value}")))).collect();
+    let mut variables = String::new();
+    for (key, value) in environment {
+        let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
+    }
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
          ExecStart=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
-        quote(&shell),
+        argument(&shell),
     );
     UnitFile { name: "ioc.service".to_owned(), text }
 }
@@ -46,7 +48,7 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
     let port = simulator.port;
     let mut words = simulator.command.iter();
     let program = words.next().map(|program| in_machine(program)).unwrap_or_default();
-    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| quote(&word)).collect();
+    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| argument(&word)).collect();
     // Active means that the port answers; a simulator that dies before that has failed.
     let wait =
         format!("until : 2>/dev/null </dev/tcp/localhost/{port}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done");
@@ -55,7 +57,7 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
          ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         command.join(" "),
-        quote(&wait),
+        argument(&wait),
     );
     UnitFile { name: format!("{name}.service"), text }
 }
@@ -65,9 +67,14 @@ fn in_machine(program: &str) -> String {
     if program.contains('/') { program.to_owned() } else { format!("/machine/bin/{program}") }
 }
 
-/// Quotes a word for systemd's command lines (systemd.service(5), "Command lines").
+/// Quotes an argument for systemd's command lines, where `$` starts a variable (systemd.service(5), "Command lines").
+fn argument(word: &str) -> String {
+    quote(&word.replace('$', "$$"))
+}
+
+/// Quotes a word for unit files.
 fn quote(word: &str) -> String {
-    let word = escape(word).replace('$', "$$");
+    let word = escape(word);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word;
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn odd_words_are_quoted() {
-        assert_eq!(quote("a b%$c\"\\"), r#""a b%%$$c\"\\""#);
+        assert_eq!(argument("a b%$c\"\\"), r#""a b%%$$c\"\\""#);
         assert_eq!(quote(""), "\"\"");
         assert_eq!(quote("--port=1"), "--port=1");
     }
