@@ -110,7 +110,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.timeout, Some(60));
         assert!(!settings.nodes["client"].ioc);
-        assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:").unwrap();
+        assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:");
         assert_eq!(settings.nodes["server"].vlans, [1]);
     }
 
