@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use epics_base_rs::runtime::exit::at_exit;
+use epics_base_rs::runtime::exit::{at_exit, exit_by_signal};
+use epics_base_rs::runtime::task::adopt_current_runtime;
 use epics_base_rs::server::database::PvDatabase;
 use epics_base_rs::server::ioc_app::{InitHookState, IocApplication, IocInitDecision, init_hook_register};
 use epics_base_rs::server::iocsh::IocShell;
@@ -17,6 +18,8 @@ use epics_base_rs::server::records::{
 };
 use stream_rs::core::STREAM_ERROR_DEAD_TIME;
 use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::tree::View;
 
@@ -34,23 +37,41 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let installed = |error| format!("cannot show {} as installed: {error}", boot.display());
-    if let Some(view) = View::create(&boot, app).map_err(installed)? {
-        std::env::set_current_dir(&view.boot).map_err(installed)?;
-        at_exit("remove the installed view", move || view.remove());
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start threads: {error}"))?;
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {
-        epics_base_rs::runtime::task::adopt_current_runtime();
+        adopt_current_runtime();
+        let signals = |error| format!("cannot handle signals: {error}");
         // C ignores a hang-up; a handler that does nothing does so too.
-        let hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-        let _hang_up = hang_up.map_err(|error| format!("cannot ignore SIGHUP: {error}"))?;
+        let _hang_up = signal(SignalKind::hangup()).map_err(signals)?;
+        let terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+
+        let installed = |error| format!("cannot show {} as installed: {error}", boot.display());
+        let view = View::create(&boot, app).map_err(installed)?.map(Arc::new);
+        if let Some(view) = &view {
+            std::env::set_current_dir(&view.boot).map_err(installed)?;
+            let view = Arc::clone(view);
+            at_exit("remove the installed view", move || view.remove());
+        }
+        tokio::spawn(end_by_signal(terminate, interrupt, view));
         let run = epics_ca_rs::server::run_ca_ioc_app(application(app, script));
         run.await.map_err(|error| error.to_string())
     })
+}
+
+/// Ends the process as the signal would. `IocApplication` does so too, but only once the script is
+/// through, and a start-up script may take long.
+async fn end_by_signal(mut terminate: Signal, mut interrupt: Signal, view: Option<Arc<View>>) {
+    let kind = tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    };
+    if let Some(view) = view {
+        view.remove();
+    }
+    // Not on a thread of the runtime: what runs at exit may wait for those.
+    std::thread::spawn(move || exit_by_signal(kind.as_raw_value()));
 }
 
 /// The application: StreamDevice, asyn and calc, as the `dbd` of a StreamDevice IOC names them.

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use common::{Ioc, Simulator, Top};
@@ -217,13 +218,18 @@ fn it_ends_at_the_end_of_its_input_and_leaves_nothing() {
 
 #[test]
 fn it_leaves_nothing_when_it_is_told_to_stop() {
-    let (top, simulator) = (Top::new(), Simulator::start());
-    let mut ioc = Ioc::running(&top, &simulator);
-    ioc.type_line("echo at_the_prompt");
-    ioc.wait_for("at_the_prompt\n");
-    assert!(Command::new("kill").args(["-TERM", &ioc.id()]).status().unwrap().success());
-    ioc.wait();
-    assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0);
+    // While its script runs, and at the prompt
+    for (lines, last) in [("echo waiting\nepicsThreadSleep 1000\n", "\nwaiting\n"), ("iocInit\n", "iocRun: All")] {
+        for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+            let top = Top::new();
+            script(&top, lines);
+            let mut ioc = Ioc::start(&top, "st.cmd", None);
+            ioc.wait_for(last);
+            assert!(Command::new("kill").args([signal, &ioc.id()]).status().unwrap().success());
+            assert_eq!(ioc.wait().signal(), Some(number), "after {signal}");
+            assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0, "after {signal}");
+        }
+    }
 }
 
 #[test]

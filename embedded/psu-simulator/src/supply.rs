@@ -268,6 +268,35 @@ mod tests {
     }
 
     #[test]
+    fn no_line_upsets_it() {
+        let words = [
+            "help",
+            ":volt",
+            ":curr",
+            "meas:volt?",
+            "outp:pon",
+            "outp:mode",
+            " ",
+            "\t",
+            "1",
+            "-2.5e3",
+            "OFF",
+            "CC",
+            "é",
+            "?",
+        ];
+        let mut noise = Noise::new(0);
+        let mut supply = Supply::new(0);
+        for _ in 0..20_000 {
+            let mut word = || words[usize::try_from(noise.next() % words.len() as u64).unwrap()];
+            let line = format!("{}{}{}{}", word(), word(), word(), word());
+            supply.answer(&line);
+            let volts: f64 = supply.answer(":volt?").unwrap().parse().unwrap();
+            assert!(volts.is_finite(), "after {line:?}");
+        }
+    }
+
+    #[test]
     fn help_lists_every_command_and_explains_one() {
         let mut supply = Supply::new(1);
         let all = supply.answer("help").unwrap();

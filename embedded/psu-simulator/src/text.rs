@@ -84,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_reads_back() {
+        let mut noise = crate::noise::Noise::new(0);
+        for _ in 0..100_000 {
+            let value = f64::from_bits(noise.next());
+            if value.is_finite() {
+                let text = python_float(value);
+                assert_eq!(scan_float(&text).map(f64::to_bits), Some(value.to_bits()), "{text}");
+                assert!(text.contains(['.', 'e']), "{text} reads as a whole number");
+            }
+        }
+    }
+
+    #[test]
     fn reads_numbers_as_scanf_does() {
         for (text, value) in [("42", 42.0), ("-1.5", -1.5), ("+.5", 0.5), ("1.", 1.0), ("1e3", 1000.0)] {
             assert_eq!(scan_float(text), Some(value), "{text}");

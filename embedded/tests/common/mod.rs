@@ -207,8 +207,8 @@ impl Ioc {
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) {
-        self.child.wait().unwrap();
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// Ends its input; gives its exit status and all it printed.
