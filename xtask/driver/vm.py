@@ -100,7 +100,8 @@ class QemuMachine(BaseMachine):
     def _watch(self, boot):
         """Waits for the end of a boot; starts the next one after a reboot that is allowed."""
         status = self._exits.get()
-        boot.console.join(1)
+        if status is not CLOSED:
+            boot.console.join(1)  # its last words come before the news of its end
         self._events.emit("machine", machine=self.name, state="down",
                           seconds=round(time.monotonic() - boot.begin, 6))
         boot.status = None if status is CLOSED else status

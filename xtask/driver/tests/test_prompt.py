@@ -57,11 +57,12 @@ class Prompt(WholeProcess):
 
 
 class Terminal(WholeProcess):
-    def test_history_and_completion(self):
+    def test_history_completion_and_ctrl_c(self):
         """On a real terminal: Tab completes, and the lines are kept for the next session."""
         import json
         import os
         import pty
+        import select
         import subprocess
         import sys
         from .peer import DRIVER
@@ -77,11 +78,18 @@ class Terminal(WholeProcess):
         os.close(self.peer.driver_fd)
         seen = b""
 
-        def until(text):
+        def until(text, nudge=None):
             nonlocal seen
             while text not in seen:
-                seen += os.read(near, 4096)
+                if nudge and not select.select([near], [], [], 0.1)[0]:
+                    nudge()
+                else:
+                    seen += os.read(near, 4096)
 
+        until(b">>> ")
+        # At an idle prompt: a new prompt. Asked again, because readline may not wait for keys yet.
+        until(b"KeyboardInterrupt\r\n", lambda: process.send_signal(signal.SIGINT))
+        seen = seen[seen.index(b"KeyboardInterrupt"):]
         until(b">>> ")
         os.write(near, b"print(seria\t_o\tff)\n")
         until(b"serial_stdout_off")
