@@ -80,19 +80,23 @@ class Terminal(WholeProcess):
 
         def until(text, nudge=None):
             nonlocal seen
-            while text not in seen:
-                if nudge and not select.select([near], [], [], 0.1)[0]:
-                    nudge()
-                else:
+            for _ in range(200):
+                if text in seen:
+                    return
+                if select.select([near], [], [], 0.1)[0]:
                     seen += os.read(near, 4096)
+                elif nudge:
+                    nudge()
+            process.kill()
+            self.fail(f"no {text} in {seen}")
 
         until(b">>> ")
         # At an idle prompt: a new prompt. Asked again, because readline may not wait for keys yet.
         until(b"KeyboardInterrupt\r\n", lambda: process.send_signal(signal.SIGINT))
         seen = seen[seen.index(b"KeyboardInterrupt"):]
         until(b">>> ")
-        os.write(near, b"print(seria\t_o\tff)\n")
-        until(b"serial_stdout_off")
+        os.write(near, b"print(seria\tff)\n")
+        until(b"bound method Driver.serial_stdout_off")
         os.write(near, b"\x15print(6 * 7)\n")
         until(b"42")
         os.write(near, b"exit()\n")
