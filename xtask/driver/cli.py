@@ -157,7 +157,8 @@ class Run:
         from .driver import Driver
         from .logger import Logger
         text = read(self.config["script"], "script")
-        sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
+        if sys.stdout:
+            sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(self.options), self.junit)
         if self.options["log_level"]:
             logger.set_log_level(self.options["log_level"])
@@ -206,7 +207,8 @@ class Run:
     def leave(self, status):
         """Ends the process at once: no `finally` of the script runs."""
         self.end(status)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         os._exit(status)
 
 

@@ -7,6 +7,7 @@ from .errors import RequestedAssertionFailed
 from .polling import poll, repeat, retry
 
 SHARED = Path("/tmp/shared")  # the shared directory, as the machine sees it
+COMMANDS_RUN_IN = Path("/tmp")
 PROPERTY = re.compile(r"^([^=]+)=(.*)$")
 
 
@@ -128,7 +129,8 @@ class BaseMachine:
         """Waits until something listens on the UNIX-domain socket `addr`."""
         kind = "datagram" if is_datagram else "stream"
         with self.nested(f"waiting for UNIX-domain {kind} on '{addr}'"):
-            poll(lambda: self._can_connect("unix", path=str(addr), datagram=bool(is_datagram)), timeout)
+            path = str(COMMANDS_RUN_IN / addr)
+            poll(lambda: self._can_connect("unix", path=path, datagram=bool(is_datagram)), timeout)
 
     def _port_open(self, port, addr):
         try:

@@ -114,6 +114,12 @@ class Life(InProcess):
         m.release()
         self.assertEqual((m.booted, m.pid), (False, None))
 
+    def test_what_has_ended_by_itself_needs_no_killing(self):
+        for end in (self.machine.crash, self.machine.release):
+            self.machine.execute("poweroff", check_return=False)
+            end()
+            self.assertFalse(self.machine.booted)
+
     def test_a_machine_that_cannot_start(self):
         self.peer.refuse = "no namespaces"
         with self.assertRaisesRegex(MachineError, "^no namespaces$"):

@@ -57,11 +57,12 @@ class Prompt(WholeProcess):
 
 
 class Terminal(WholeProcess):
-    def test_history_and_completion(self):
+    def test_history_completion_and_ctrl_c(self):
         """On a real terminal: Tab completes, and the lines are kept for the next session."""
         import json
         import os
         import pty
+        import select
         import subprocess
         import sys
         from .peer import DRIVER
@@ -77,14 +78,25 @@ class Terminal(WholeProcess):
         os.close(self.peer.driver_fd)
         seen = b""
 
-        def until(text):
+        def until(text, nudge=None):
             nonlocal seen
-            while text not in seen:
-                seen += os.read(near, 4096)
+            for _ in range(200):
+                if text in seen:
+                    return
+                if select.select([near], [], [], 0.1)[0]:
+                    seen += os.read(near, 4096)
+                elif nudge:
+                    nudge()
+            process.kill()
+            self.fail(f"no {text} in {seen}")
 
         until(b">>> ")
-        os.write(near, b"print(seria\t_o\tff)\n")
-        until(b"serial_stdout_off")
+        # At an idle prompt: a new prompt. Asked again, because readline may not wait for keys yet.
+        until(b"KeyboardInterrupt\r\n", lambda: process.send_signal(signal.SIGINT))
+        seen = seen[seen.index(b"KeyboardInterrupt"):]
+        until(b">>> ")
+        os.write(near, b"print(seria\tff)\n")
+        until(b"bound method Driver.serial_stdout_off")
         os.write(near, b"\x15print(6 * 7)\n")
         until(b"42")
         os.write(near, b"exit()\n")
