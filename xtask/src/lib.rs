@@ -10,6 +10,12 @@ pub mod project;
 pub mod sandbox;
 pub mod ui;
 
+pub mod doctor;
+pub mod finding;
+pub mod host;
+pub mod kvm;
+pub mod nixconf;
+
 use std::ffi::OsString;
 
 use anyhow::Result;
@@ -26,5 +32,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     }
     match Cli::parse_from(args).command {
         Command::SandboxInit(args) => sandbox::init::run(&args),
+        Command::CheckKvm(args) => commands::check_kvm::run(&args),
+        Command::KvmProbe(args) => commands::check_kvm::probe(&args),
     }
 }

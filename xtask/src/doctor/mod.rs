@@ -1,0 +1,3 @@
+//! What else the workflow needs of a machine.
+
+pub mod advice;
