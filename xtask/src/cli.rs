@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::doctor::Backend;
 use crate::kvm::For;
 
 /// Build this IOC, check it, know the host.
@@ -27,6 +28,13 @@ pub enum Command {
     /// Uses KVM in a process that may be killed
     #[command(hide = true)]
     KvmProbe(KvmProbe),
+    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
+    ConfigureNix(ConfigureNix),
+    /// Tell everything that keeps checks from running here, worst first, with its fix
+    Doctor(Doctor),
+    /// Makes namespaces in a process of its own
+    #[command(hide = true)]
+    UsernsProbe(UsernsProbe),
 }
 
 /// Arguments of PID 1 of a sandbox machine.
@@ -75,4 +83,43 @@ pub struct KvmProbe {
     /// Group to become first
     #[arg(long, requires = "uid")]
     pub gid: Option<u32>,
+}
+
+/// Arguments of `configure-nix`.
+#[derive(Debug, Args)]
+pub struct ConfigureNix {
+    /// Make the change; without this nothing is written
+    #[arg(long)]
+    pub apply: bool,
+    /// Take out what was added, and nothing else
+    #[arg(long, conflicts_with = "apply")]
+    pub undo: bool,
+    /// Print one JSON document (docs/kvm.md describes it)
+    #[arg(long)]
+    pub json: bool,
+    /// Work on the machine whose root is this folder
+    #[arg(long, hide = true, default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Judge for this backend [default: the best that can run]
+    #[arg(long, env = "XTASK_BACKEND", value_parser = backend_or_auto)]
+    pub backend: Option<Option<Backend>>,
+    /// Print one JSON document (docs/kvm.md describes it)
+    #[arg(long)]
+    pub json: bool,
+    /// Look at the machine whose root is this folder
+    #[arg(long, hide = true, default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Arguments of the process that tries namespaces.
+#[derive(Debug, Args)]
+pub struct UsernsProbe {
+    /// Being PID 1 in them
+    #[arg(long)]
+    pub inner: bool,
 }

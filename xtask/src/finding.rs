@@ -112,24 +112,33 @@ impl Finding {
     }
 }
 
-/// Prints a finding as a paragraph: what, seen how, why, and what to do.
-pub fn print(finding: &Finding, width: usize) {
-    let style = match finding.severity {
-        Severity::Error => ui::BAD,
-        Severity::Warning => ui::WARN,
-        Severity::Note => ui::STRONG,
-    };
-    let head = format!("{}[{}]: ", finding.severity.word(), finding.id);
-    let title = ui::wrap(finding.title, 2, width.saturating_sub(head.len()));
-    ui::data(&format!("{}{}", ui::paint(style, &head), ui::paint(ui::STRONG, &title)));
-    ui::data(&format!("  seen:  {}", ui::wrap(&finding.evidence, 9, width)));
-    ui::data(&format!("  cause: {}", ui::wrap(finding.cause, 9, width)));
-    for (number, line) in finding.fix.lines().enumerate() {
+/// Prints findings as paragraphs: what, seen how, why, and what to do.
+pub fn print(findings: &[Finding], width: usize) {
+    for (number, finding) in findings.iter().enumerate() {
+        let style = match finding.severity {
+            Severity::Error => ui::BAD,
+            Severity::Warning => ui::WARN,
+            Severity::Note => ui::STRONG,
+        };
+        let head = format!("{}[{}]: ", finding.severity.word(), finding.id);
+        let title = ui::wrap(finding.title, 2, width.saturating_sub(head.len()));
+        ui::data(&format!("\n{}{}", ui::paint(style, &head), ui::paint(ui::STRONG, &title)));
+        ui::data(&format!("  seen:  {}", ui::wrap(&finding.evidence, 9, width)));
+        ui::data(&format!("  cause: {}", ui::wrap(finding.cause, 9, width)));
+        let same = findings[..number].iter().find(|f| f.fix == finding.fix);
+        match same {
+            Some(same) => ui::data(&format!("{}as for {}", ui::paint(ui::HINT, "  fix:   "), same.id)),
+            None => print_fix(finding.fix, width),
+        }
+    }
+}
+
+fn print_fix(fix: &str, width: usize) {
+    for (number, line) in fix.lines().enumerate() {
         let head = if number == 0 { ui::paint(ui::HINT, "  fix:   ") } else { " ".repeat(9) };
         match line.strip_prefix("$ ") {
             // Whole and without a prompt, so that it can be pasted.
-            Some(command) if number > 0 => ui::data(&format!("    {command}")),
-            Some(command) => ui::data(&format!("{head}\n    {command}")),
+            Some(command) => ui::data(&format!("    {command}")),
             None => ui::data(&format!("{head}{}", ui::wrap(line, 9, width))),
         }
     }
@@ -198,7 +207,8 @@ mod tests {
             assert!(!entry.title.is_empty() && !entry.title.ends_with('.'), "{}: title", entry.id);
             assert!(entry.cause.ends_with('.'), "{}: the cause is a sentence", entry.id);
             assert!(entry.fixes.first().is_some_and(|f| f.case.is_empty()), "{}: the first fix is general", entry.id);
-            assert!(entry.fixes.iter().all(|f| !f.steps.is_empty()), "{}: an empty fix", entry.id);
+            let steps = |f: &Fix| !f.steps.is_empty() && !f.steps.starts_with('$');
+            assert!(entry.fixes.iter().all(steps), "{}: a fix starts with a sentence", entry.id);
         }
     }
 

@@ -34,5 +34,8 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::SandboxInit(args) => sandbox::init::run(&args),
         Command::CheckKvm(args) => commands::check_kvm::run(&args),
         Command::KvmProbe(args) => commands::check_kvm::probe(&args),
+        Command::ConfigureNix(args) => commands::configure_nix::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::UsernsProbe(args) => commands::doctor::probe(&args),
     }
 }

@@ -53,12 +53,9 @@ fn print(report: &Report, whom: For, ready: bool) {
             Known::No => (ui::BAD, "no "),
             Known::NotApplicable => (ui::DIM, "-  "),
         };
-        ui::data(&format!("{name:<23}{} {}", ui::paint(style, word), ui::wrap(&answer.why, 27, width)));
+        ui::data(&format!("{name:<24}{} {}", ui::paint(style, word), ui::wrap(&answer.why, 28, width)));
     }
-    for finding in &report.findings {
-        ui::data("");
-        finding::print(finding, width);
-    }
+    finding::print(&report.findings, width);
     ui::data("");
     let whose = match whom {
         For::User => "you",

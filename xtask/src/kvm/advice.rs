@@ -9,6 +9,7 @@ pub const RULE: &str = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="sta
 pub const RULE_FILE: &str = "/etc/udev/rules.d/99-kvm4all.rules";
 
 const OPEN_TO_ALL: &str = "\
+Open the device to everyone by a udev rule; a chmod is lost at the next start. `cargo xtask check-kvm --fix` writes the rule.
 $ echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | sudo tee /etc/udev/rules.d/99-kvm4all.rules
 $ sudo udevadm control --reload-rules
 $ sudo udevadm trigger --name-match=kvm";
@@ -19,8 +20,8 @@ NixOS opens the device to everyone by itself: look for an entry in services.udev
 /// The table, in the order of the documentation.
 pub static ALL: &[&Entry] = &[
     &NOT_LINUX, &ARM, &NO_CPU_SUPPORT, &FIRMWARE, &MODULE, &NESTED, &CONTAINER, &DEVICE_POLICY, &WSL1, &WSL2, &GROUP,
-    &GROUP_NOT_ACTIVE, &ACL, &MODE, &BUSY, &STALE, &NOT_A_DEVICE, &API, &HANGS, &GUEST_FAILED, &EMULATED, &UNKNOWN,
-    &NOT_MEASURED, &BUILDERS, &FEATURE_MISSING, &FEATURE_UNUSABLE, &NIX_CONF,
+    &GROUP_NOT_ACTIVE, &ACL, &MODE, &BUSY, &STALE, &NOT_A_DEVICE, &API, &HANGS, &GUEST_FAILED, &EMULATED, &MAYBE_EMULATED,
+    &UNKNOWN, &NOT_MEASURED, &BUILDERS, &FEATURE_MISSING, &FEATURE_UNUSABLE, &NIX_CONF,
 ];
 
 /// No Linux.
@@ -212,10 +213,7 @@ pub static GROUP: Entry = Entry {
     fixes: &[
         Fix::general("Join the group, then log out and in again (or use `newgrp kvm` in one terminal).\n$ sudo usermod -aG kvm \"$USER\""),
         Fix::when("NixOS", "Add `users.users.NAME.extraGroups = [ \"kvm\" ];` to the configuration, rebuild, and log in again."),
-        Fix::when("builders too", "Open the device to everyone, since Nix's builders need that too (joining group kvm would help only you).\n\
-             $ echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | sudo tee /etc/udev/rules.d/99-kvm4all.rules\n\
-             $ sudo udevadm control --reload-rules\n\
-             $ sudo udevadm trigger --name-match=kvm"),
+        Fix::when("builders too", OPEN_TO_ALL),
     ],
 };
 
@@ -326,6 +324,15 @@ pub static EMULATED: Entry = Entry {
          $ cargo xtask test --accel tcg")],
 };
 
+/// Perhaps emulated.
+pub static MAYBE_EMULATED: Entry = Entry {
+    id: "kvm-maybe-emulated",
+    severity: Severity::Warning,
+    title: "KVM may be emulated here",
+    cause: "There is a device, yet the processor lists no virtualisation; you may not open the device, so its speed could not be measured.",
+    fixes: &[Fix::general("Measure as root before you change permissions: it may not be worth it.\n$ sudo cargo xtask check-kvm --for user")],
+};
+
 /// Any other error.
 pub static UNKNOWN: Entry = Entry {
     id: "kvm-unknown-error",
@@ -351,10 +358,7 @@ pub static BUILDERS: Entry = Entry {
     title: "Nix's builders may not open /dev/kvm",
     cause: "Nix drops all supplementary groups of its build users when it enters the build sandbox, so membership in group kvm never reaches them: only mode 0666 does.",
     fixes: &[
-        Fix::general("Open the device to everyone, by a udev rule: a chmod is lost at the next start. `cargo xtask check-kvm --fix` writes the rule.\n\
-             $ echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | sudo tee /etc/udev/rules.d/99-kvm4all.rules\n\
-             $ sudo udevadm control --reload-rules\n\
-             $ sudo udevadm trigger --name-match=kvm"),
+        Fix::general(OPEN_TO_ALL),
         Fix::when("NixOS", ON_NIXOS),
         Fix::when("container", "Start the container with the device open to everyone: change its mode on the host, which the container inherits."),
     ],

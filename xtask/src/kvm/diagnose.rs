@@ -9,6 +9,9 @@ use crate::finding::{Finding, Severity};
 /// Rounds a second below which KVM counts as emulated. Hardware does hundreds of millions, emulation about one.
 const EMULATED_BELOW: f64 = 30e6;
 
+/// Findings about who may open the device: they hold for one user, and tell nothing about the device itself.
+const PERMISSION: [&str; 4] = [advice::GROUP.id, advice::GROUP_NOT_ACTIVE.id, advice::ACL.id, advice::MODE.id];
+
 /// One answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
@@ -104,7 +107,8 @@ pub fn report(facts: &Facts) -> Report {
         }
     }
     findings.extend(builders.flatten().filter(|f| mine.as_ref().is_none_or(|m| m.id != f.id)));
-    findings.extend(mine);
+    findings.extend(mine.clone());
+    findings.extend(maybe_emulated(facts, mine.as_ref()));
     if matches!(&facts.used, Some(Use { step: Step::Done, rounds_per_second: None, .. })) {
         findings.push(Finding::new(&advice::NOT_MEASURED, format!("architecture {}", facts.arch)));
     }
@@ -183,7 +187,8 @@ fn no_device(facts: &Facts) -> Finding {
 fn no_hardware(facts: &Facts, device: &str) -> Option<Finding> {
     let cpu = &facts.cpu;
     let model = cpu.model.as_deref().unwrap_or("unknown");
-    if let Some(line) = facts.modules.log.iter().find(|l| l.contains("disabled by bios") || l.contains("(by BIOS)")) {
+    let by_firmware = |line: &&String| line.to_lowercase().contains("by bios");
+    if let Some(line) = facts.modules.log.iter().find(by_firmware) {
         return Some(Finding::new(&advice::FIRMWARE, format!("the kernel says: {}", line.trim())));
     }
     match (cpu.flag, cpu.cpuid, cpu.hypervisor) {
@@ -289,6 +294,16 @@ fn emulated(facts: &Facts, used: &Use) -> Option<Finding> {
     Some(Finding::new(&advice::EMULATED, evidence))
 }
 
+/// A device that we could not measure, on a processor that lists no virtualisation.
+fn maybe_emulated(facts: &Facts, mine: Option<&Finding>) -> Option<Finding> {
+    let permission = mine.is_some_and(|f| PERMISSION.contains(&f.id));
+    let x86 = facts.arch == "x86_64" || facts.arch == "x86";
+    (permission && x86 && !facts.cpu.flag).then(|| {
+        let evidence = format!("/dev/kvm is there, but neither vmx nor svm; modules loaded: {}", loaded(facts));
+        Finding::new(&advice::MAYBE_EMULATED, evidence)
+    })
+}
+
 /// The node is there, but nothing answers behind it.
 fn stale(facts: &Facts, node: &Node, used: &Use) -> Finding {
     let number = node.number.map_or("none".to_owned(), |(major, minor)| format!("{major}:{minor}"));
@@ -362,8 +377,7 @@ fn letters(perm: u32) -> String {
 
 /// Why Nix's builders cannot use KVM; `None` where they can.
 fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>) -> Option<Finding> {
-    let personal = [advice::GROUP.id, advice::GROUP_NOT_ACTIVE.id, advice::ACL.id, advice::MODE.id];
-    if let Some(finding) = mine.filter(|f| nix.builders == Builders::Caller || !personal.contains(&f.id)) {
+    if let Some(finding) = mine.filter(|f| nix.builders == Builders::Caller || !PERMISSION.contains(&f.id)) {
         // What is wrong with the machine is wrong for everyone.
         return Some(finding.clone());
     }

@@ -128,7 +128,7 @@ fn kernel_log(_: &Host) -> Vec<String> {
 fn about(message: &str) -> bool {
     let text = message.to_lowercase();
     (text.contains("kvm") || text.contains("vmx") || text.contains("svm"))
-        && ["disabled", "not supported", "not enabled", "no hardware support"].iter().any(|w| text.contains(w))
+        && ["disabled by bios", "(by bios)", "not supported", "no hardware support"].iter().any(|w| text.contains(w))
 }
 
 fn product(host: &Host) -> Option<String> {
@@ -139,6 +139,12 @@ fn product(host: &Host) -> Option<String> {
 
 /// The kind of container that we run in, by the signs that each leaves.
 pub fn container(host: &Host) -> Option<String> {
+    // The first PID namespace of a kernel has this number. A VM made from a container's image is in it, whatever
+    // files the image brought along.
+    let namespace = std::fs::read_link(host.path("/proc/self/ns/pid"));
+    if namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") {
+        return None;
+    }
     let cgroup = host.read("/proc/1/cgroup").unwrap_or_default();
     let environ = host.read("/proc/1/environ").unwrap_or_default();
     let named = environ.split('\0').find_map(|v| v.strip_prefix("container=")).map(ToOwned::to_owned);
@@ -232,6 +238,11 @@ fn groups(host: &Host) -> Vec<Group> {
         Some(Group { name: name.to_owned(), gid: gid.parse().ok()?, members })
     };
     host.read("/etc/group").unwrap_or_default().lines().filter_map(parse).collect()
+}
+
+/// Names of groups; a number without a name is left out.
+pub fn group_names(host: &Host, gids: &[u32]) -> Vec<String> {
+    groups(host).into_iter().filter(|g| gids.contains(&g.gid)).map(|g| g.name).collect()
 }
 
 /// Numbers of the user and the first group of a name in /etc/passwd.
