@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::doctor::Backend;
 use crate::kvm::For;
 
 /// Build this IOC, check it, know the host.
@@ -105,9 +104,9 @@ pub struct ConfigureNix {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Judge for this backend [default: the best that can run]
-    #[arg(long, env = "XTASK_BACKEND", value_parser = backend_or_auto)]
-    pub backend: Option<Option<Backend>>,
+    /// Judge for this backend; `auto` is the best that can run
+    #[arg(long, env = "XTASK_BACKEND", default_value = "auto", value_parser = ["auto", "nixos", "driver", "sandbox"])]
+    pub backend: String,
     /// Print one JSON document (docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,

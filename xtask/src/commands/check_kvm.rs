@@ -85,7 +85,11 @@ const WITHOUT_KVM: [(&str, &str, bool); 3] = [
 
 /// The three questions and their answers.
 pub(crate) fn answers(report: &Report) -> [(&'static str, &kvm::diagnose::Answer); 3] {
-    [("KVM for you", &report.user), ("KVM for Nix's builders", &report.builders), ("Nix advertises kvm", &report.advertised)]
+    [
+        ("KVM for you", &report.user),
+        ("KVM for Nix's builders", &report.builders),
+        ("Nix advertises kvm", &report.advertised),
+    ]
 }
 
 /// Writes the udev rule, after showing it and asking.
@@ -122,8 +126,13 @@ fn fix(host: &Host, args: &CheckKvm, findings: &[Finding]) -> Result<Status> {
     }
     let mut options = std::fs::OpenOptions::new();
     let rule = options.write(true).create(true).truncate(true).mode(0o644).open(&file);
-    rule.and_then(|mut f| f.write_all(format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE).as_bytes()))
-        .with_context(|| format!("writing {}", file.display()))?;
+    rule.and_then(|mut f| {
+        f.write_all(
+            format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE)
+                .as_bytes(),
+        )
+    })
+    .with_context(|| format!("writing {}", file.display()))?;
     if host.is_real() {
         for cmd in &udev {
             cmd.read()?;

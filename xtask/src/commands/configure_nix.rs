@@ -11,9 +11,9 @@ use crate::fail::{self, Status};
 use crate::host::Host;
 use crate::kvm::facts::{Builders, Facts, Nix};
 use crate::kvm::{self, Known};
+use crate::nixconf;
 use crate::nixconf::apply::Edit;
 use crate::nixconf::plan::{self, Target, Undone};
-use crate::nixconf;
 use crate::process::{Cmd, Limited, quote};
 use crate::ui;
 
@@ -138,8 +138,10 @@ fn add(host: &Host, facts: &Facts, nix: &Nix, target: &Target, apply: bool) -> R
     };
     if json.verified == Some(false) {
         put_back(&edit)?;
-        let message = format!("with the line in {}, Nix still does not advertise kvm; the file is as before", path.display());
-        let hint = format!("look for a later `system-features =` in {} or a file that counts more, and remove it", nix.conf);
+        let message =
+            format!("with the line in {}, Nix still does not advertise kvm; the file is as before", path.display());
+        let hint =
+            format!("look for a later `system-features =` in {} or a file that counts more, and remove it", nix.conf);
         return Err(fail::host(message).hint(hint).into());
     }
     Ok((json, Status::Done))
@@ -162,7 +164,8 @@ fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<(Json, Status)> {
             Undone::NoFile => None,
         };
         let mut json = describe(&edit, Json::new(true, State::Done));
-        json.restart = restart(host, &if path.as_path() == Path::new(&nix.conf) { Target::System(path) } else { target.clone() });
+        json.restart =
+            restart(host, &if path.as_path() == Path::new(&nix.conf) { Target::System(path) } else { target.clone() });
         write(&edit, "--undo", &mut json)?;
         return Ok((json, Status::Done));
     }

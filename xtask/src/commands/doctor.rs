@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::cli::{Doctor, UsernsProbe};
-use crate::doctor::{self, Diagnosis, Item, State};
+use crate::doctor::{self, Backend, Diagnosis, Item, State};
 use crate::fail::Status;
 use crate::host::Host;
 use crate::ui;
@@ -22,7 +22,7 @@ struct Json<'a> {
 pub(crate) fn run(args: &Doctor) -> Result<Status> {
     let here = std::env::current_dir().context("the current folder")?;
     let facts = doctor::facts(&Host::new(&args.root), &here);
-    let diagnosis = doctor::judge(&facts, args.backend);
+    let diagnosis = doctor::judge(&facts, Backend::named(&args.backend));
     if args.json {
         ui::data(&serde_json::to_string_pretty(&Json { schema: 1, diagnosis: &diagnosis, facts: &facts })?);
     } else {

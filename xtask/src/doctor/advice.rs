@@ -4,8 +4,23 @@ use crate::finding::{Entry, Fix, Severity};
 
 /// The table, in the order of the documentation.
 pub static ALL: &[&Entry] = &[
-    &NOT_LINUX, &USERNS_APPARMOR, &USERNS_DEBIAN, &USERNS_MAX, &USERNS_CONTAINER, &USERNS_KERNEL, &USERNS_UNKNOWN,
-    &NIX_MISSING, &NIX_OLD, &NIX_NO_DAEMON, &INPUTS, &GIT_MISSING, &GIT_UNTRACKED, &DISK, &PYTHON, &RUST, &PORTS,
+    &NOT_LINUX,
+    &USERNS_APPARMOR,
+    &USERNS_DEBIAN,
+    &USERNS_MAX,
+    &USERNS_CONTAINER,
+    &USERNS_KERNEL,
+    &USERNS_UNKNOWN,
+    &NIX_MISSING,
+    &NIX_OLD,
+    &NIX_NO_DAEMON,
+    &INPUTS,
+    &GIT_MISSING,
+    &GIT_UNTRACKED,
+    &DISK,
+    &PYTHON,
+    &RUST,
+    &PORTS,
 ];
 
 /// No Linux, no namespaces.
@@ -74,7 +89,10 @@ pub static USERNS_CONTAINER: Entry = Entry {
             "Start the container with these options, or run the checks on its host.\n\
              $ podman run --security-opt seccomp=unconfined --security-opt unmask=ALL …",
         ),
-        Fix::when("lxc", "Allow nesting, on the host (Incus: `incus` for `lxc`).\n$ lxc config set NAME security.nesting=true"),
+        Fix::when(
+            "lxc",
+            "Allow nesting, on the host (Incus: `incus` for `lxc`).\n$ lxc config set NAME security.nesting=true",
+        ),
     ],
 };
 
@@ -93,9 +111,11 @@ pub static USERNS_UNKNOWN: Entry = Entry {
     severity: Severity::Error,
     title: "namespaces cannot be made, for a reason that we have no name for",
     cause: "A security module or a filter of system calls refuses a step; none of the switches that we know is off.",
-    fixes: &[Fix::general("See whether util-linux meets the same, and what the kernel says.\n\
+    fixes: &[Fix::general(
+        "See whether util-linux meets the same, and what the kernel says.\n\
          $ unshare --user --map-root-user --mount --pid --fork --mount-proc true\n\
-         $ sudo dmesg | tail")],
+         $ sudo dmesg | tail",
+    )],
 };
 
 /// No Nix.
@@ -104,7 +124,9 @@ pub static NIX_MISSING: Entry = Entry {
     severity: Severity::Note,
     title: "Nix is not installed: VM checks cannot run",
     cause: "The backends `nixos` and `driver` build a virtual machine with Nix. The sandbox needs none.",
-    fixes: &[Fix::general("Install Nix as your site does it (https://nixos.org/download), or stay with the sandbox:\n$ cargo xtask test --backend sandbox")],
+    fixes: &[Fix::general(
+        "Install Nix as your site does it (https://nixos.org/download), or stay with the sandbox:\n$ cargo xtask test --backend sandbox",
+    )],
 };
 
 /// Old Nix.
@@ -135,7 +157,9 @@ pub static INPUTS: Entry = Entry {
     severity: Severity::Warning,
     title: "the sources of the flake cannot be reached",
     cause: "Nix fetches EPNix and nixpkgs from there the first time, and after every update of flake.lock.",
-    fixes: &[Fix::general("Check the network, the proxy (`https_proxy`) and the firewall; what is in the Nix store already is not fetched again.\n$ nix flake archive")],
+    fixes: &[Fix::general(
+        "Check the network, the proxy (`https_proxy`) and the firewall; what is in the Nix store already is not fetched again.\n$ nix flake archive",
+    )],
 };
 
 /// No Git.
@@ -153,7 +177,9 @@ pub static GIT_UNTRACKED: Entry = Entry {
     severity: Severity::Warning,
     title: "files are unknown to Git: Nix will not see them",
     cause: "A flake in a Git tree consists of the files that Git knows. Nix reports the others as missing.",
-    fixes: &[Fix::general("Make them known, without adding their content yet; or list them in .gitignore.\n$ git add --intent-to-add .")],
+    fixes: &[Fix::general(
+        "Make them known, without adding their content yet; or list them in .gitignore.\n$ git add --intent-to-add .",
+    )],
 };
 
 /// Disk.
@@ -164,7 +190,10 @@ pub static DISK: Entry = Entry {
     cause: "The closure of one VM check takes several GiB in /nix; the embedded IOC and the results of checks take about one in target/.",
     fixes: &[
         Fix::general("Free some space.\n$ cargo clean"),
-        Fix::when("nix", "Free some space: remove what Nix no longer needs.\n$ nix-collect-garbage --delete-older-than 14d"),
+        Fix::when(
+            "nix",
+            "Free some space: remove what Nix no longer needs.\n$ nix-collect-garbage --delete-older-than 14d",
+        ),
     ],
 };
 

@@ -6,11 +6,11 @@ use super::advice;
 use super::read::Facts;
 use super::userns::diagnose_userns;
 use crate::finding::{Finding, Severity};
-use crate::kvm::{self, For, Known};
 use crate::kvm::facts::Builders;
+use crate::kvm::{self, For, Known};
 
 /// A way to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// Nix's builders run the VM
@@ -23,6 +23,11 @@ pub enum Backend {
 
 impl Backend {
     const ALL: [Self; 3] = [Self::Nixos, Self::Driver, Self::Sandbox];
+
+    /// The backend of that name; `None` for `auto`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.name() == name)
+    }
 
     /// The name that `--backend` takes.
     pub fn name(self) -> &'static str {
@@ -265,14 +270,8 @@ mod tests {
 
     /// A machine where everything is good.
     fn good() -> Facts {
-        let used = Use {
-            step: Step::Done,
-            errno: None,
-            api: Some(12),
-            exit: None,
-            rounds_per_second: Some(8e8),
-            millis: 5.0,
-        };
+        let used =
+            Use { step: Step::Done, errno: None, api: Some(12), exit: None, rounds_per_second: Some(8e8), millis: 5.0 };
         let node = Node {
             kind: "character device".to_owned(),
             number: Some((10, 232)),
@@ -364,7 +363,11 @@ mod tests {
         check(&|f| f.free_nix = Some(19), "disk for Nix", warning("disk-low"));
         check(&|f| f.free_project = Some(2), "disk for target", warning("disk-low"));
         check(&|f| f.ports = vec![5064], "ports", (State::Note, Some("ports-in-use")));
-        check(&|f| f.userns.tried = Some(Tried { step: TryStep::Unshare, errno: Some(1) }), "namespaces", warning("userns-unknown-error"));
+        check(
+            &|f| f.userns.tried = Some(Tried { step: TryStep::Unshare, errno: Some(1) }),
+            "namespaces",
+            warning("userns-unknown-error"),
+        );
     }
 
     #[test]

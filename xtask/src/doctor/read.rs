@@ -171,10 +171,8 @@ fn answers(server: &str) -> bool {
 
 /// The ports that `cargo xtask run` needs and that are taken.
 fn ports(host: &Host, root: &Path) -> Vec<u16> {
-    let settings: toml::Table = std::fs::read_to_string(root.join("ioc.toml"))
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_default();
+    let settings: toml::Table =
+        std::fs::read_to_string(root.join("ioc.toml")).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     let simulators = settings.get("simulators").and_then(toml::Value::as_table).into_iter().flat_map(|t| t.values());
     let own = simulators.filter_map(|s| u16::try_from(s.get("port")?.as_integer()?).ok());
     let mut taken = BTreeSet::new();
@@ -225,7 +223,7 @@ mod tests {
     fn the_wanted_rust_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("Cargo.toml");
-        let mut wanted = |text: &str| {
+        let wanted = |text: &str| {
             std::fs::write(&file, text).unwrap();
             rust_version(&file)
         };

@@ -19,9 +19,34 @@ NixOS opens the device to everyone by itself: look for an entry in services.udev
 
 /// The table, in the order of the documentation.
 pub static ALL: &[&Entry] = &[
-    &NOT_LINUX, &ARM, &NO_CPU_SUPPORT, &FIRMWARE, &MODULE, &NESTED, &CONTAINER, &DEVICE_POLICY, &WSL1, &WSL2, &GROUP,
-    &GROUP_NOT_ACTIVE, &ACL, &MODE, &BUSY, &STALE, &NOT_A_DEVICE, &API, &HANGS, &GUEST_FAILED, &EMULATED, &MAYBE_EMULATED,
-    &UNKNOWN, &NOT_MEASURED, &BUILDERS, &FEATURE_MISSING, &FEATURE_UNUSABLE, &NIX_CONF,
+    &NOT_LINUX,
+    &ARM,
+    &NO_CPU_SUPPORT,
+    &FIRMWARE,
+    &MODULE,
+    &NESTED,
+    &CONTAINER,
+    &DEVICE_POLICY,
+    &WSL1,
+    &WSL2,
+    &GROUP,
+    &GROUP_NOT_ACTIVE,
+    &ACL,
+    &MODE,
+    &BUSY,
+    &STALE,
+    &NOT_A_DEVICE,
+    &API,
+    &HANGS,
+    &GUEST_FAILED,
+    &EMULATED,
+    &MAYBE_EMULATED,
+    &UNKNOWN,
+    &NOT_MEASURED,
+    &BUILDERS,
+    &FEATURE_MISSING,
+    &FEATURE_UNUSABLE,
+    &NIX_CONF,
 ];
 
 /// No Linux.
@@ -66,12 +91,10 @@ pub static FIRMWARE: Entry = Entry {
     severity: Severity::Error,
     title: "virtualisation is switched off in the firmware",
     cause: "The processor can virtualise, but BIOS or UEFI locked that before Linux started.",
-    fixes: &[
-        Fix::general(
-            "Reboot into the firmware's setup and enable what it calls Virtualization, Intel Virtualization Technology, Intel VT, VT-d, SVM Mode or AMD-v (often under Advanced, CPU or Security); then switch the machine off and on.\n\
+    fixes: &[Fix::general(
+        "Reboot into the firmware's setup and enable what it calls Virtualization, Intel Virtualization Technology, Intel VT, VT-d, SVM Mode or AMD-v (often under Advanced, CPU or Security); then switch the machine off and on.\n\
              $ systemctl reboot --firmware-setup",
-        ),
-    ],
+    )],
 };
 
 /// Module absent.
@@ -100,7 +123,10 @@ pub static MODULE: Entry = Entry {
              $ echo kvm_amd | sudo tee /etc/modules-load.d/kvm.conf\n\
              $ sudo dmesg | grep -i kvm",
         ),
-        Fix::when("NixOS", "Add `boot.kernelModules = [ \"kvm-intel\" \"kvm-amd\" ];` to the configuration and rebuild."),
+        Fix::when(
+            "NixOS",
+            "Add `boot.kernelModules = [ \"kvm-intel\" \"kvm-amd\" ];` to the configuration and rebuild.",
+        ),
         Fix::when(
             "no module on disk",
             "This kernel has no KVM module: it is a small cloud or container kernel, or it was updated and the machine not rebooted. Install the distribution's full kernel, or reboot.",
@@ -136,7 +162,10 @@ pub static NESTED: Entry = Entry {
              $ cat /sys/module/kvm_intel/parameters/nested\n\
              $ echo 'options kvm_intel nested=1' | sudo tee /etc/modprobe.d/kvm-nested.conf",
         ),
-        Fix::when("Amazon EC2", "Use a `.metal` instance, or one of the newer types for which nested virtualisation can be enabled at launch."),
+        Fix::when(
+            "Amazon EC2",
+            "Use a `.metal` instance, or one of the newer types for which nested virtualisation can be enabled at launch.",
+        ),
         Fix::when(
             "Google Cloud",
             "Use an Intel type (not E2) and enable nesting, with the instance stopped:\n\
@@ -144,8 +173,14 @@ pub static NESTED: Entry = Entry {
              $ printf 'advancedMachineFeatures:\\n  enableNestedVirtualization: true\\n' >> vm.yaml\n\
              $ gcloud compute instances update-from-file NAME --source=vm.yaml --zone=ZONE --most-disruptive-allowed-action=RESTART",
         ),
-        Fix::when("Azure", "Resize to a type with nested virtualisation (Dv3, Ev3 or later of the Intel families) and keep the security type Standard."),
-        Fix::when("a small cloud", "Providers of small virtual servers seldom allow nesting: take a dedicated server, or ask the support."),
+        Fix::when(
+            "Azure",
+            "Resize to a type with nested virtualisation (Dv3, Ev3 or later of the Intel families) and keep the security type Standard.",
+        ),
+        Fix::when(
+            "a small cloud",
+            "Providers of small virtual servers seldom allow nesting: take a dedicated server, or ask the support.",
+        ),
     ],
 };
 
@@ -157,14 +192,26 @@ pub static CONTAINER: Entry = Entry {
     cause: "A container sees only the devices that it is started with.",
     fixes: &[
         Fix::general("Start the container with the device /dev/kvm of its host."),
-        Fix::when("docker", "Start it with the device; in a compose file: `devices: [/dev/kvm]`.\n$ docker run --device /dev/kvm …"),
+        Fix::when(
+            "docker",
+            "Start it with the device; in a compose file: `devices: [/dev/kvm]`.\n$ docker run --device /dev/kvm …",
+        ),
         Fix::when(
             "podman",
             "Start it with the device, and keep your groups where podman runs as you.\n$ podman run --device /dev/kvm --group-add keep-groups …",
         ),
-        Fix::when("kubernetes", "Give the pod the device through a device plugin (such as KubeVirt's devices.kubevirt.io/kvm), on a node that has it."),
-        Fix::when("lxc", "On the host (Incus: `incus` for `lxc`):\n$ lxc config device add NAME kvm unix-char path=/dev/kvm mode=0666"),
-        Fix::when("systemd-nspawn", "Start it with the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …"),
+        Fix::when(
+            "kubernetes",
+            "Give the pod the device through a device plugin (such as KubeVirt's devices.kubevirt.io/kvm), on a node that has it.",
+        ),
+        Fix::when(
+            "lxc",
+            "On the host (Incus: `incus` for `lxc`):\n$ lxc config device add NAME kvm unix-char path=/dev/kvm mode=0666",
+        ),
+        Fix::when(
+            "systemd-nspawn",
+            "Start it with the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
+        ),
     ],
 };
 
@@ -175,10 +222,21 @@ pub static DEVICE_POLICY: Entry = Entry {
     title: "a device policy forbids /dev/kvm",
     cause: "The mode of the device would let us in, yet the kernel says EPERM: the control group of this container or service does not allow the device.",
     fixes: &[
-        Fix::general("Allow the device where the container or the service is started (systemd: `DeviceAllow=/dev/kvm rw`)."),
-        Fix::when("docker", "A node made by hand or a bind mount is not enough: let docker allow the device.\n$ docker run --device /dev/kvm …"),
-        Fix::when("podman", "A bind mount is not enough: let podman allow the device.\n$ podman run --device /dev/kvm --group-add keep-groups …"),
-        Fix::when("systemd-nspawn", "Allow the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …"),
+        Fix::general(
+            "Allow the device where the container or the service is started (systemd: `DeviceAllow=/dev/kvm rw`).",
+        ),
+        Fix::when(
+            "docker",
+            "A node made by hand or a bind mount is not enough: let docker allow the device.\n$ docker run --device /dev/kvm …",
+        ),
+        Fix::when(
+            "podman",
+            "A bind mount is not enough: let podman allow the device.\n$ podman run --device /dev/kvm --group-add keep-groups …",
+        ),
+        Fix::when(
+            "systemd-nspawn",
+            "Allow the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
+        ),
     ],
 };
 
@@ -188,7 +246,9 @@ pub static WSL1: Entry = Entry {
     severity: Severity::Error,
     title: "WSL 1 has no Linux kernel, hence no KVM",
     cause: "WSL 1 translates system calls; only WSL 2 is a virtual machine with a kernel.",
-    fixes: &[Fix::general("In PowerShell on Windows 11, then see the advice for WSL 2:\n$ wsl --set-version DISTRIBUTION 2")],
+    fixes: &[Fix::general(
+        "In PowerShell on Windows 11, then see the advice for WSL 2:\n$ wsl --set-version DISTRIBUTION 2",
+    )],
 };
 
 /// WSL 2.
@@ -211,8 +271,13 @@ pub static GROUP: Entry = Entry {
     title: "you are not in the group of /dev/kvm",
     cause: "The device is open to its owner and its group only.",
     fixes: &[
-        Fix::general("Join the group, then log out and in again (or use `newgrp kvm` in one terminal).\n$ sudo usermod -aG kvm \"$USER\""),
-        Fix::when("NixOS", "Add `users.users.NAME.extraGroups = [ \"kvm\" ];` to the configuration, rebuild, and log in again."),
+        Fix::general(
+            "Join the group, then log out and in again (or use `newgrp kvm` in one terminal).\n$ sudo usermod -aG kvm \"$USER\"",
+        ),
+        Fix::when(
+            "NixOS",
+            "Add `users.users.NAME.extraGroups = [ \"kvm\" ];` to the configuration, rebuild, and log in again.",
+        ),
         Fix::when("builders too", OPEN_TO_ALL),
     ],
 };
@@ -253,9 +318,17 @@ pub static BUSY: Entry = Entry {
     title: "another hypervisor holds the processor's virtualisation",
     cause: "VirtualBox, VMware and KVM cannot use it at the same time on most machines.",
     fixes: &[
-        Fix::general("Stop the machines of the other hypervisor; if that is not enough, unload its module.\n$ sudo modprobe -r vboxnetadp vboxnetflt vboxdrv vmmon"),
-        Fix::when("VirtualBox", "Stop the virtual machines of VirtualBox; if that is not enough, unload its modules.\n$ sudo modprobe -r vboxnetadp vboxnetflt vboxdrv"),
-        Fix::when("VMware", "Stop the virtual machines of VMware; if that is not enough, unload its module.\n$ sudo modprobe -r vmmon"),
+        Fix::general(
+            "Stop the machines of the other hypervisor; if that is not enough, unload its module.\n$ sudo modprobe -r vboxnetadp vboxnetflt vboxdrv vmmon",
+        ),
+        Fix::when(
+            "VirtualBox",
+            "Stop the virtual machines of VirtualBox; if that is not enough, unload its modules.\n$ sudo modprobe -r vboxnetadp vboxnetflt vboxdrv",
+        ),
+        Fix::when(
+            "VMware",
+            "Stop the virtual machines of VMware; if that is not enough, unload its module.\n$ sudo modprobe -r vmmon",
+        ),
     ],
 };
 
@@ -266,10 +339,12 @@ pub static STALE: Entry = Entry {
     title: "/dev/kvm does not lead to the kernel's KVM",
     cause: "A node in /dev is only a pair of numbers. It was made by hand, kept from an image, or left when the module was unloaded; or the module is loaded and the node was never made.",
     fixes: &[
-        Fix::general("Remove the node and let the module and udev make it anew (kvm_amd on AMD).\n\
+        Fix::general(
+            "Remove the node and let the module and udev make it anew (kvm_amd on AMD).\n\
              $ sudo rm /dev/kvm\n\
              $ sudo modprobe -r kvm_intel kvm\n\
-             $ sudo modprobe kvm_intel"),
+             $ sudo modprobe kvm_intel",
+        ),
         Fix::when("no node", "Let udev make it.\n$ sudo udevadm trigger --name-match=kvm --action=add"),
     ],
 };
@@ -280,10 +355,12 @@ pub static NOT_A_DEVICE: Entry = Entry {
     severity: Severity::Error,
     title: "/dev/kvm is not a device",
     cause: "Something else was put in its place, for example by a program that wrote to it before it was there, or by a container that bind-mounts a folder.",
-    fixes: &[Fix::general("See what it is, then remove it and load the module anew (kvm_amd on AMD).\n\
+    fixes: &[Fix::general(
+        "See what it is, then remove it and load the module anew (kvm_amd on AMD).\n\
          $ ls -ld /dev/kvm\n\
          $ sudo rm -r /dev/kvm\n\
-         $ sudo modprobe kvm_intel")],
+         $ sudo modprobe kvm_intel",
+    )],
 };
 
 /// Not version 12.
@@ -301,7 +378,9 @@ pub static HANGS: Entry = Entry {
     severity: Severity::Error,
     title: "KVM answers, then hangs",
     cause: "A guest of five instructions did not end in two seconds. The hypervisor above us, or the kernel, is at fault: a test would hang as well.",
-    fixes: &[Fix::general("Reboot; on a virtual machine, report it to whoever runs the hypervisor. Until then do not use KVM here:\n$ cargo xtask test --backend sandbox")],
+    fixes: &[Fix::general(
+        "Reboot; on a virtual machine, report it to whoever runs the hypervisor. Until then do not use KVM here:\n$ cargo xtask test --backend sandbox",
+    )],
 };
 
 /// Guest died.
@@ -310,7 +389,9 @@ pub static GUEST_FAILED: Entry = Entry {
     severity: Severity::Error,
     title: "KVM makes a virtual machine, but cannot run it",
     cause: "A guest of five instructions ended in another way than it should. Nested virtualisation of the hypervisor above us is broken, or the processor's microcode is.",
-    fixes: &[Fix::general("See what the kernel says, and update kernel, firmware and the hypervisor above.\n$ sudo dmesg | grep -i kvm | tail")],
+    fixes: &[Fix::general(
+        "See what the kernel says, and update kernel, firmware and the hypervisor above.\n$ sudo dmesg | grep -i kvm | tail",
+    )],
 };
 
 /// Emulated.
@@ -319,9 +400,11 @@ pub static EMULATED: Entry = Entry {
     severity: Severity::Error,
     title: "KVM answers but is emulated: tests would hang or crawl",
     cause: "A loop in a guest runs far slower than on real hardware, which does hundreds of millions of rounds a second. The virtualisation of this machine is done in software; QEMU may stop at once, and a Linux guest may never finish booting.",
-    fixes: &[Fix::general("Do not use KVM here. The sandbox needs none, and QEMU's own emulation (tcg) is quicker than this:\n\
+    fixes: &[Fix::general(
+        "Do not use KVM here. The sandbox needs none, and QEMU's own emulation (tcg) is quicker than this:\n\
          $ cargo xtask test --backend sandbox\n\
-         $ cargo xtask test --accel tcg")],
+         $ cargo xtask test --accel tcg",
+    )],
 };
 
 /// Perhaps emulated.
@@ -330,7 +413,9 @@ pub static MAYBE_EMULATED: Entry = Entry {
     severity: Severity::Warning,
     title: "KVM may be emulated here",
     cause: "There is a device, yet the processor lists no virtualisation; you may not open the device, so its speed could not be measured.",
-    fixes: &[Fix::general("Measure as root before you change permissions: it may not be worth it.\n$ sudo cargo xtask check-kvm --for user")],
+    fixes: &[Fix::general(
+        "Measure as root before you change permissions: it may not be worth it.\n$ sudo cargo xtask check-kvm --for user",
+    )],
 };
 
 /// Any other error.
@@ -360,7 +445,10 @@ pub static BUILDERS: Entry = Entry {
     fixes: &[
         Fix::general(OPEN_TO_ALL),
         Fix::when("NixOS", ON_NIXOS),
-        Fix::when("container", "Start the container with the device open to everyone: change its mode on the host, which the container inherits."),
+        Fix::when(
+            "container",
+            "Start the container with the device open to everyone: change its mode on the host, which the container inherits.",
+        ),
     ],
 };
 
@@ -371,12 +459,17 @@ pub static FEATURE_MISSING: Entry = Entry {
     title: "Nix does not advertise the feature kvm",
     cause: "Nix refuses to build a test that requires kvm. It advertises kvm by itself where its daemon can open /dev/kvm, unless `system-features` says otherwise.",
     fixes: &[
-        Fix::general("Lift the refusal; tests then run without KVM, much slower. Both backends below need no change and no root.\n\
+        Fix::general(
+            "Lift the refusal; tests then run without KVM, much slower. Both backends below need no change and no root.\n\
              $ cargo xtask configure-nix\n\
              $ cargo xtask test --backend driver\n\
-             $ cargo xtask test --backend sandbox"),
-        Fix::when("the file says so", "The file sets `system-features` without kvm: add it, then restart the daemon.\n\
-             $ cargo xtask configure-nix"),
+             $ cargo xtask test --backend sandbox",
+        ),
+        Fix::when(
+            "the file says so",
+            "The file sets `system-features` without kvm: add it, then restart the daemon.\n\
+             $ cargo xtask configure-nix",
+        ),
     ],
 };
 
@@ -386,7 +479,9 @@ pub static FEATURE_UNUSABLE: Entry = Entry {
     severity: Severity::Warning,
     title: "Nix advertises kvm, but its builders cannot use it",
     cause: "The feature is a promise that nobody checks: Nix starts the test, QEMU finds no usable KVM and falls back to emulation in silence, many times slower, until a timeout fires.",
-    fixes: &[Fix::general("Mend what is named above, or choose a way that needs no KVM:\n$ cargo xtask test --backend sandbox")],
+    fixes: &[Fix::general(
+        "Mend what is named above, or choose a way that needs no KVM:\n$ cargo xtask test --backend sandbox",
+    )],
 };
 
 /// Bad nix.conf.

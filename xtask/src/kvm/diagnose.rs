@@ -194,7 +194,8 @@ fn no_hardware(facts: &Facts, device: &str) -> Option<Finding> {
     match (cpu.flag, cpu.cpuid, cpu.hypervisor) {
         (true, _, _) => None,
         (false, Some(true), false) => {
-            let evidence = format!("{device}; {model} has virtualisation (CPUID), the kernel lists neither vmx nor svm");
+            let evidence =
+                format!("{device}; {model} has virtualisation (CPUID), the kernel lists neither vmx nor svm");
             Some(Finding::new(&advice::FIRMWARE, evidence))
         }
         (false, _, true) => {
@@ -436,9 +437,7 @@ pub fn advertised(facts: &Facts, nix: &Nix) -> Answer {
     let who = if nix.builders == Builders::BuildUsers { "Nix, as root," } else { "Nix" };
     match (nix.features.has("kvm"), finds) {
         (Some(true), _) => yes(format!("{} says so", nix.conf)),
-        (Some(false), _) => {
-            Answer { answer: Known::No, why: format!("{} sets system-features without kvm", nix.conf) }
-        }
+        (Some(false), _) => Answer { answer: Known::No, why: format!("{} sets system-features without kvm", nix.conf) },
         (None, true) => yes(format!("{who} finds /dev/kvm by itself")),
         (None, false) => Answer { answer: Known::No, why: format!("{who} finds no /dev/kvm that it can open") },
     }

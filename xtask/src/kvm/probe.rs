@@ -35,8 +35,7 @@ pub fn in_child(device: &Path, identity: Option<(u32, u32)>) -> Use {
 #[cfg(target_os = "linux")]
 pub fn in_this_process(device: &Path, identity: Option<(u32, u32)>) -> Use {
     let start = Instant::now();
-    let mut used =
-        Use { step: Step::Start, errno: None, api: None, exit: None, rounds_per_second: None, millis: 0.0 };
+    let mut used = Use { step: Step::Start, errno: None, api: None, exit: None, rounds_per_second: None, millis: 0.0 };
     if let Err(errno) = take_identity(identity).and_then(|()| attempt(device, &mut used)) {
         used.errno = Some(errno);
     }
@@ -55,7 +54,10 @@ pub fn in_this_process(_: &Path, _: Option<(u32, u32)>) -> Use {
 fn take_identity(identity: Option<(u32, u32)>) -> Result<(), i32> {
     use unix::unistd::{Gid, Uid, setgid, setgroups, setuid};
     if let Some((uid, gid)) = identity {
-        setgroups(&[]).and_then(|()| setgid(Gid::from_raw(gid))).and_then(|()| setuid(Uid::from_raw(uid))).map_err(number)?;
+        setgroups(&[])
+            .and_then(|()| setgid(Gid::from_raw(gid)))
+            .and_then(|()| setuid(Uid::from_raw(uid)))
+            .map_err(number)?;
     }
     // After the change of user, which clears it.
     unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL).map_err(number)

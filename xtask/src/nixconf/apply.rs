@@ -121,7 +121,9 @@ fn replace(path: &Path, bytes: &[u8], at: &mut dyn FnMut(Step)) -> Result<()> {
         at(Step::Written);
         std::fs::rename(&temporary, path)
     };
-    write(at).inspect_err(|_| drop(std::fs::remove_file(&temporary))).with_context(|| format!("writing {}", path.display()))
+    write(at)
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 /// Keeps the old text beside the file, under a dated name that was free, with the file's mode.

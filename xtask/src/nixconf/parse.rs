@@ -234,7 +234,10 @@ mod tests {
             settings.add(Path::new("/a/nix.conf"), text.as_bytes(), &read).map(|()| settings.features())
         };
         assert_eq!(add("include more.conf").unwrap().has("kvm"), Some(true));
-        assert_eq!(add("!include gone.conf\n!include /a/more.conf\nsystem-features = a").unwrap().has("kvm"), Some(false));
+        assert_eq!(
+            add("!include gone.conf\n!include /a/more.conf\nsystem-features = a").unwrap().has("kvm"),
+            Some(false)
+        );
         assert!(format!("{:#}", add("include circle.conf").unwrap_err()).ends_with("include each other in a circle"));
     }
 }
