@@ -151,21 +151,24 @@ pub fn all() -> Vec<&'static Entry> {
 
 /// The text of `docs/errors.md`.
 pub fn errors_md() -> String {
-    let mut text = String::from(
+    let text = String::from(
         "# What the host commands find\n\n\
          <!-- Generated from the tables in xtask/src/kvm/advice.rs and xtask/src/doctor/advice.rs.\n     \
          To write it anew: XTASK_WRITE_DOCS=1 cargo test -p xtask --test docs -->\n\n\
          `cargo xtask check-kvm`, `configure-nix` and `doctor` name what they find by these ids. They are stable.\n",
     );
-    for entry in all() {
-        let Entry { id, severity, title, cause, fixes } = entry;
-        text.push_str(&format!("\n## {id}\n\n**{title}** ({})\n\n{cause}\n", severity.word()));
-        for Fix { case, steps } in *fixes {
-            let heading = if case.is_empty() { "What to do".to_owned() } else { format!("What to do: {case}") };
-            text.push_str(&format!("\n{heading}:\n\n{}\n", markdown(steps)));
-        }
-    }
-    text
+    text + &all().into_iter().map(section).collect::<String>()
+}
+
+/// One entry of the table as Markdown.
+fn section(entry: &Entry) -> String {
+    let Entry { id, severity, title, cause, fixes } = entry;
+    let head = format!("\n## {id}\n\n**{title}** ({})\n\n{cause}\n", severity.word());
+    let fix = |fix: &Fix| {
+        let case = if fix.case.is_empty() { String::new() } else { format!(" ({})", fix.case) };
+        format!("\nWhat to do{case}:\n\n{}\n", markdown(fix.steps))
+    };
+    std::iter::once(head).chain(fixes.iter().map(fix)).collect()
 }
 
 /// Steps as Markdown: sentences as they are, commands as code.

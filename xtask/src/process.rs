@@ -125,18 +125,14 @@ impl Cmd {
             let read = pipe.as_mut().map_or(Ok(0), |p| p.read_to_end(&mut stdout));
             let _ = send.send(read.map(|_| stdout));
         });
-        match receive.recv_timeout(limit) {
-            Ok(stdout) => {
-                let stdout = stdout.with_context(|| format!("output of `{self}`"))?;
-                let status = child.wait().with_context(|| format!("end of `{self}`"))?;
-                Ok(Limited::Ended(std::process::Output { status, stdout, stderr: Vec::new() }))
-            }
-            Err(_) => {
-                let _ = child.kill();
-                thread::spawn(move || child.wait());
-                Ok(Limited::TimedOut)
-            }
+        if let Ok(stdout) = receive.recv_timeout(limit) {
+            let stdout = stdout.with_context(|| format!("output of `{self}`"))?;
+            let status = child.wait().with_context(|| format!("end of `{self}`"))?;
+            return Ok(Limited::Ended(std::process::Output { status, stdout, stderr: Vec::new() }));
         }
+        let _ = child.kill();
+        thread::spawn(move || child.wait());
+        Ok(Limited::TimedOut)
     }
 }
 
@@ -186,7 +182,7 @@ mod tests {
     fn a_time_limit_kills() {
         let limited = |script: &str, limit| Cmd::new("sh").args(["-c", script]).output_within(limit).unwrap();
         assert!(matches!(limited("exec sleep 60", Duration::from_millis(10)), Limited::TimedOut));
-        let Limited::Ended(output) = limited("echo hi; exit 3", Duration::from_secs(60)) else { panic!("timed out") };
+        let Limited::Ended(output) = limited("echo hi; exit 3", Duration::from_mins(1)) else { panic!("timed out") };
         assert_eq!((output.stdout, output.status.code()), (b"hi\n".to_vec(), Some(3)));
     }
 }

@@ -1,6 +1,9 @@
 //! `check-kvm`: every cause on a made-up machine, and the binary on the real one.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -98,8 +101,8 @@ fn causes() -> Vec<(&'static str, Facts)> {
     let shut = || with_device(0o660, used(Step::Open, Some(13)));
     let daemon = |f: &mut Facts| f.nix = Some(nix(Builders::BuildUsers));
     vec![
-        ("kvm-not-linux", changed(facts(&[]), |f| f.os = "macos".to_owned())),
-        ("kvm-arm", changed(facts(&[]), |f| f.arch = "aarch64".to_owned())),
+        ("kvm-not-linux", changed(facts(&[]), |f| "macos".clone_into(&mut f.os))),
+        ("kvm-arm", changed(facts(&[]), |f| "aarch64".clone_into(&mut f.arch))),
         ("kvm-no-cpu-support", facts(&[("/proc/cpuinfo", OLD)])),
         ("kvm-disabled-in-firmware", changed(facts(&[("/proc/cpuinfo", OLD)]), |f| f.cpu.cpuid = Some(true))),
         (
@@ -122,7 +125,7 @@ fn causes() -> Vec<(&'static str, Facts)> {
         (
             "kvm-busy",
             changed(with_device(0o666, used(Step::CreateVm, Some(16))), |f| {
-                f.modules.others = vec!["vmmon".to_owned()]
+                f.modules.others = vec!["vmmon".to_owned()];
             }),
         ),
         (
@@ -345,8 +348,7 @@ fn the_probe_says_what_stopped_it() {
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert_eq!(probe(&file).step, Step::ApiVersion);
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&file).is_err() {
         assert_eq!((probe(&file).step, probe(&file).errno), (Step::Open, Some(13)));
     } else {

@@ -1,5 +1,7 @@
 //! `configure-nix`: the binary on made-up machines, crashes in the middle, and what the real Nix reads.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

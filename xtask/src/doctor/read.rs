@@ -120,7 +120,7 @@ fn git(root: &Path) -> (Result<(), String>, Vec<String>) {
 #[cfg(target_os = "linux")]
 fn free(path: &Path) -> Option<u64> {
     let stat = unix::sys::statvfs::statvfs(path).ok()?;
-    Some(stat.blocks_available() * stat.fragment_size() >> 30)
+    Some((stat.blocks_available() * stat.fragment_size()) >> 30)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -15,11 +15,11 @@ use crate::process::{Cmd, Limited};
 pub struct UsernsFacts {
     /// Whether this is Linux.
     pub linux: bool,
-    /// kernel.unprivileged_userns_clone: Debian's switch, absent elsewhere.
+    /// `kernel.unprivileged_userns_clone`: Debian's switch, absent elsewhere.
     pub debian_switch: Option<u64>,
-    /// user.max_user_namespaces.
+    /// `user.max_user_namespaces`.
     pub max: Option<u64>,
-    /// kernel.apparmor_restrict_unprivileged_userns: Ubuntu's switch.
+    /// `kernel.apparmor_restrict_unprivileged_userns`: Ubuntu's switch.
     pub apparmor: Option<u64>,
     /// The container that we run in.
     pub container: Option<String>,
@@ -46,7 +46,7 @@ pub enum TryStep {
     Unshare,
     /// Becoming root in them.
     Map,
-    /// Mounting: AppArmor lets namespaces be made, but takes every capability in them away.
+    /// Mounting: `AppArmor` lets namespaces be made, but takes every capability in them away.
     Mount,
     /// Mounting /proc for a PID namespace: containers mask parts of theirs, which forbids a new one.
     Proc,
@@ -172,11 +172,10 @@ pub fn diagnose_userns(facts: &UsernsFacts) -> Option<Finding> {
 fn seen(tried: &Tried) -> String {
     let what = match tried.step {
         TryStep::Start => "starting the try",
-        TryStep::Unshare => "making namespaces",
+        TryStep::Unshare | TryStep::Done => "making namespaces",
         TryStep::Map => "becoming root in a user namespace",
         TryStep::Mount => "mounting in new namespaces",
         TryStep::Proc => "mounting /proc in a new PID namespace",
-        TryStep::Done => "making namespaces",
     };
     let error = tried.errno.map(|n| std::io::Error::from_raw_os_error(n).to_string());
     format!("{what}: {}", error.unwrap_or_else(|| "failed".to_owned()))

@@ -404,8 +404,8 @@ fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>) -> Option<
     };
     let tried = match &nix.used {
         Some(used) if used.step == Step::Open => {
-            let user = nix.build_users.first().map_or("a build user", String::as_str);
-            format!("; tried as {user}: {}", error_name(used.errno))
+            let name = nix.build_users.first().map_or("a build user", String::as_str);
+            format!("; tried as {name}: {}", error_name(used.errno))
         }
         _ => String::new(),
     };
@@ -416,8 +416,8 @@ fn builders_why(facts: &Facts, nix: &Nix) -> String {
     match (&nix.used, nix.builders, &facts.device) {
         (_, Builders::Caller, _) => "this Nix builds as you".to_owned(),
         (Some(used), _, _) if used.step == Step::Done => {
-            let user = nix.build_users.first().map_or("a build user", String::as_str);
-            format!("tried as {user}: {}", works(used))
+            let name = nix.build_users.first().map_or("a build user", String::as_str);
+            format!("tried as {name}: {}", works(used))
         }
         (_, _, Device::Present(node)) => format!("{}, by its permissions", shown(node)),
         (_, _, Device::Missing) => "the device is there".to_owned(),

@@ -70,7 +70,7 @@ fn number(errno: unix::errno::Errno) -> i32 {
 
 #[cfg(target_os = "linux")]
 fn attempt(device: &Path, used: &mut Use) -> Result<(), i32> {
-    use kvm_ioctls::Kvm;
+    use kvm_ioctls::{Error, Kvm};
     use std::os::fd::{FromRawFd, IntoRawFd};
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -93,7 +93,7 @@ fn attempt(device: &Path, used: &mut Use) -> Result<(), i32> {
     }
 
     used.step = Step::CreateVm;
-    let vm = kvm.create_vm().map_err(|e| e.errno())?;
+    let vm = kvm.create_vm().map_err(Error::errno)?;
     guest::run(&vm, used)
 }
 
@@ -103,7 +103,7 @@ mod guest {
     use std::time::Instant;
 
     use kvm_bindings::kvm_userspace_memory_region;
-    use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
+    use kvm_ioctls::{Error, VcpuExit, VcpuFd, VmFd};
 
     use crate::kvm::facts::{Step, Use};
 
@@ -138,10 +138,10 @@ mod guest {
         };
         #[expect(unsafe_code, reason = "the guest gets memory of this process")]
         // SAFETY: the page is aligned, as long as it says, and outlives the virtual CPU made below.
-        unsafe { vm.set_user_memory_region(region) }.map_err(|e| e.errno())?;
+        unsafe { vm.set_user_memory_region(region) }.map_err(Error::errno)?;
 
         used.step = Step::CreateVcpu;
-        let mut vcpu = vm.create_vcpu(0).map_err(|e| e.errno())?;
+        let mut vcpu = vm.create_vcpu(0).map_err(Error::errno)?;
 
         used.step = Step::Run;
         // The first run warms up: it pays for the first touch of the page.
@@ -169,13 +169,13 @@ mod guest {
 
     /// Runs the loop; `false` where the guest stopped in another way than by HLT.
     fn count(vcpu: &mut VcpuFd, rounds: u32, used: &mut Use) -> Result<bool, i32> {
-        let mut sregs = vcpu.get_sregs().map_err(|e| e.errno())?;
+        let mut sregs = vcpu.get_sregs().map_err(Error::errno)?;
         sregs.cs.base = 0;
         sregs.cs.selector = 0;
-        vcpu.set_sregs(&sregs).map_err(|e| e.errno())?;
-        let mut regs = vcpu.get_regs().map_err(|e| e.errno())?;
+        vcpu.set_sregs(&sregs).map_err(Error::errno)?;
+        let mut regs = vcpu.get_regs().map_err(Error::errno)?;
         (regs.rip, regs.rflags, regs.rcx) = (ADDRESS, 2, u64::from(rounds));
-        vcpu.set_regs(&regs).map_err(|e| e.errno())?;
+        vcpu.set_regs(&regs).map_err(Error::errno)?;
         loop {
             match vcpu.run() {
                 Ok(VcpuExit::Hlt) => return Ok(true),
@@ -194,13 +194,13 @@ mod guest {
 /// Elsewhere a VM and a virtual CPU are made, but nothing runs: the rate stays unmeasured.
 #[cfg(all(target_os = "linux", not(target_arch = "x86_64")))]
 mod guest {
-    use kvm_ioctls::VmFd;
+    use kvm_ioctls::{Error, VmFd};
 
     use crate::kvm::facts::{Step, Use};
 
     pub(super) fn run(vm: &VmFd, used: &mut Use) -> Result<(), i32> {
         used.step = Step::CreateVcpu;
-        vm.create_vcpu(0).map_err(|e| e.errno())?;
+        vm.create_vcpu(0).map_err(Error::errno)?;
         used.step = Step::Done;
         Ok(())
     }

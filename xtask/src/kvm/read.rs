@@ -169,12 +169,9 @@ fn wsl(host: &Host, kernel: Option<&str>) -> Option<u8> {
     let kernel = kernel?;
     if kernel.ends_with("-Microsoft") {
         Some(1)
-    } else if kernel.to_lowercase().contains("microsoft") && kernel.to_lowercase().contains("wsl2") {
-        Some(2)
-    } else if host.exists("/proc/sys/fs/binfmt_misc/WSLInterop") {
-        Some(2)
     } else {
-        None
+        let named = kernel.to_lowercase().contains("microsoft") && kernel.to_lowercase().contains("wsl2");
+        (named || host.exists("/proc/sys/fs/binfmt_misc/WSLInterop")).then_some(2)
     }
 }
 

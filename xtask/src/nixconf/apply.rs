@@ -60,7 +60,7 @@ impl Edit {
     /// Whether the caller may make this edit: the folder, or the nearest one that exists, can be written.
     pub fn is_permitted(&self) -> bool {
         let folder = self.path.ancestors().skip(1).find(|p| p.is_dir());
-        folder.is_some_and(|f| may_write(f)) && self.before.as_ref().is_none_or(|_| may_write(&self.path))
+        folder.is_some_and(may_write) && self.before.as_ref().is_none_or(|_| may_write(&self.path))
     }
 
     /// Makes the edit and returns the backup of the old file. `at` is told of each step.

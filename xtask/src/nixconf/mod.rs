@@ -66,9 +66,7 @@ pub fn place(host: &Host, heard: bool) -> plan::Place {
         macos: host.exists("/System/Library/CoreServices"),
         target: link_target(host, &system),
         custom,
-        own: user_confs(host).into_iter().next(),
-        heard,
-        root: host.uid == 0,
+        own: user_confs(host).into_iter().next().filter(|_| heard && host.uid != 0),
         system,
     }
 }

@@ -102,12 +102,8 @@ pub struct Place {
     pub target: Option<PathBuf>,
     /// The system's file includes this one beside it, for settings of our own (Determinate Nix).
     pub custom: Option<PathBuf>,
-    /// The user's own file that counts most; `None` without a home.
+    /// The user's own file that counts most, where it is heard: with a Nix of one user, or a trusted user.
     pub own: Option<PathBuf>,
-    /// Whether what the user's file says about features is heard: Nix of one user, or a trusted user.
-    pub heard: bool,
-    /// Whether the user is root.
-    pub root: bool,
 }
 
 /// The file to edit.
@@ -129,8 +125,7 @@ pub enum Target {
 /// Chooses the file that counts.
 pub fn target(place: &Place) -> Target {
     let generated = place.target.as_ref().is_some_and(|t| t.starts_with("/nix/store"));
-    let own = place.own.as_ref().filter(|_| place.heard && !place.root);
-    match own {
+    match &place.own {
         _ if place.nixos => {
             Target::Generated { by: "NixOS", snippet: "nix.settings.extra-system-features = [ \"kvm\" ];" }
         }
@@ -162,12 +157,12 @@ pub fn diff(before: &[u8], after: &[u8]) -> String {
     let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let most = old.len().min(new.len()) - head;
     let tail = old.iter().rev().zip(new.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let mark = |sign: char, lines: &[&str]| lines.iter().map(|l| format!("{sign}{l}\n")).collect::<String>();
+    let mark = |sign: &str, lines: &[&str]| lines.iter().flat_map(|l| [sign, l, "\n"]).collect::<String>();
     [
-        mark(' ', &old[head.saturating_sub(3)..head]),
-        mark('-', &old[head..old.len() - tail]),
-        mark('+', &new[head..new.len() - tail]),
-        mark(' ', &new[new.len() - tail..(new.len() - tail + 3).min(new.len())]),
+        mark(" ", &old[head.saturating_sub(3)..head]),
+        mark("-", &old[head..old.len() - tail]),
+        mark("+", &new[head..new.len() - tail]),
+        mark(" ", &new[new.len() - tail..(new.len() - tail + 3).min(new.len())]),
     ]
     .concat()
 }
@@ -214,7 +209,7 @@ mod tests {
         assert_eq!(undone(&more), "a = b\nextra-system-features = foo kvm2 # kvm\n");
         assert_eq!(undone(&ours.replace("= kvm", "= foo kvm")), "a = b\nextra-system-features = foo \n");
         assert_eq!(undone(&ours.replace("= kvm", "= foo")), "a = b\nextra-system-features = foo\n");
-        let mark_only: String = ours.lines().take(2).map(|l| format!("{l}\n")).collect();
+        let mark_only: String = ours.split_inclusive('\n').take(2).collect();
         assert_eq!(undone(&mark_only), "a = b");
         let made = String::from_utf8(added(None)).unwrap();
         assert_eq!(undone(&format!("{made}c = d\n")), "c = d\n");
@@ -232,14 +227,11 @@ mod tests {
 
     #[test]
     fn the_file_that_counts() {
-        let place =
-            Place { system: "/etc/nix/nix.conf".into(), own: Some("/home/me/nix.conf".into()), ..Place::default() };
+        let place = Place { system: "/etc/nix/nix.conf".into(), ..Place::default() };
         let system = |file: &str| Target::System(file.into());
         assert_eq!(target(&place), system("/etc/nix/nix.conf"));
-        let heard = Place { heard: true, ..place.clone() };
-        assert_eq!(target(&heard), Target::Own("/home/me/nix.conf".into()));
-        assert_eq!(target(&Place { root: true, ..heard.clone() }), system("/etc/nix/nix.conf"));
-        assert_eq!(target(&Place { own: None, ..heard.clone() }), system("/etc/nix/nix.conf"));
+        let own = Place { own: Some("/home/me/nix.conf".into()), ..place.clone() };
+        assert_eq!(target(&own), Target::Own("/home/me/nix.conf".into()));
         let custom = Place { custom: Some("/etc/nix/nix.custom.conf".into()), ..place.clone() };
         assert_eq!(target(&custom), system("/etc/nix/nix.custom.conf"));
         let by = |place: &Place| match target(place) {
@@ -247,7 +239,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let linked = Place { target: Some("/nix/store/abc-nix.conf".into()), ..place.clone() };
-        assert_eq!(by(&Place { nixos: true, ..heard }), "NixOS");
+        assert_eq!(by(&Place { nixos: true, ..own }), "NixOS");
         assert_eq!(by(&Place { macos: true, ..linked.clone() }), "nix-darwin");
         assert_eq!(by(&linked), "the tool that links it into the Nix store");
     }
