@@ -69,19 +69,11 @@ fn print(report: &Report, whom: For, ready: bool) {
     ui::data(&ui::paint(ui::BAD, &format!("VMs are not accelerated for {whose}.")));
     ui::data("To go on without KVM:");
     let nix = report.advertised.answer != Known::NotApplicable;
-    for (command, what, needs_nix) in WITHOUT_KVM {
-        if nix || !needs_nix {
-            ui::data(&format!("  {command}\n      {}", ui::wrap(what, 6, width)));
-        }
+    advice::WITHOUT_KVM.iter().filter(|way| nix || !way.needs_nix).for_each(|way| way.print(width));
+    if nix {
+        ui::data("  cargo xtask configure-nix\n      let Nix run VM tests without KVM: shows the change first");
     }
 }
-
-/// Ways that need no KVM: command, what it means, whether it needs Nix.
-const WITHOUT_KVM: [(&str, &str, bool); 3] = [
-    ("cargo xtask test --backend sandbox", "no VM at all: Linux namespaces, quick, no root", false),
-    ("cargo xtask test --accel tcg", "a VM that QEMU emulates: the whole machine, several times slower, no root", true),
-    ("cargo xtask configure-nix", "lets Nix run VM tests without KVM: shows the change first", true),
-];
 
 /// The three questions and their answers.
 pub(crate) fn answers(report: &Report) -> [(&'static str, &kvm::diagnose::Answer); 3] {

@@ -85,15 +85,9 @@ pub(crate) fn run(args: &ConfigureNix) -> Result<Status> {
     Ok(status)
 }
 
-const INTRODUCTION: &str = "\
-configure-nix adds `extra-system-features = kvm` to nix.conf. That lifts Nix's
-refusal to run VM tests on a machine without KVM. It creates no device and
-speeds nothing up: tests run in an emulator, several times slower.
-These ways need no change and no root:
-  cargo xtask test --backend driver     the same VM, started outside Nix's builders
-  cargo xtask test --backend sandbox    no VM at all, quick
-  cargo xtask test --accel tcg          the VM without asking for KVM
-";
+const INTRODUCTION: &str = "configure-nix adds `extra-system-features = kvm` to nix.conf. That lifts Nix's refusal \
+    to run VM tests on a machine without KVM. It creates no device and speeds nothing up: tests run in an emulator, \
+    several times slower. These ways need no change and no root:";
 
 /// Whether the user's own file is listened to: by a Nix of one user, or because the daemon trusts the user.
 fn heard(host: &Host, facts: &Facts, nix: &Nix) -> Result<bool> {
@@ -234,8 +228,11 @@ fn restart(host: &Host, target: &Target) -> Option<&'static str> {
 }
 
 fn print(json: &Json, target: &Target) {
+    let width = ui::width().min(100);
     if !json.undo && json.state != State::NothingToDo {
-        ui::data(INTRODUCTION);
+        ui::data(&ui::wrap(INTRODUCTION, 0, width));
+        kvm::advice::WITHOUT_KVM.iter().for_each(|way| way.print(width));
+        ui::data("");
     }
     let file = json.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
     if let Some(diff) = &json.diff {
@@ -257,7 +254,7 @@ fn print(json: &Json, target: &Target) {
         State::NothingToDo if json.undo => ui::data(&format!("Nothing to undo: {why}.")),
         State::NothingToDo => ui::data(&format!("Nothing to do: Nix advertises kvm already ({why}).")),
         State::ByHand => {
-            ui::data(&format!("{why}:\n\n  {}", json.snippet.unwrap_or_default()));
+            ui::data(&format!("{}:\n\n  {}", ui::wrap(why, 0, width), json.snippet.unwrap_or_default()));
         }
         State::Planned => {
             let whose = if matches!(target, Target::Own(_)) { "your own file" } else { "the system's file" };

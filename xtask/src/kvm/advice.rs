@@ -1,12 +1,44 @@
 //! Every cause of missing or slow KVM that we can tell apart, with its cause and its fix.
 
 use crate::finding::{Entry, Fix, Severity};
+use crate::ui;
 
 /// The udev rule that opens the device to Nix's builders.
 pub const RULE: &str = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;
 
 /// Where the rule belongs: after those of the distribution.
 pub const RULE_FILE: &str = "/etc/udev/rules.d/99-kvm4all.rules";
+
+/// A way to run checks without KVM.
+pub struct Way {
+    /// What to type.
+    pub command: &'static str,
+    /// What it means.
+    pub what: &'static str,
+    /// Whether Nix has to be there.
+    pub needs_nix: bool,
+}
+
+impl Way {
+    /// Prints it on two lines.
+    pub fn print(&self, width: usize) {
+        ui::data(&format!("  {}\n      {}", self.command, ui::wrap(self.what, 6, width)));
+    }
+}
+
+/// The ways that need neither root nor a change of the machine.
+pub const WITHOUT_KVM: [Way; 2] = [
+    Way {
+        command: "cargo xtask test --backend sandbox",
+        what: "no VM at all: Linux namespaces, quick",
+        needs_nix: false,
+    },
+    Way {
+        command: "cargo xtask test --accel tcg",
+        what: "a VM that QEMU emulates: the whole machine, several times slower",
+        needs_nix: true,
+    },
+];
 
 const OPEN_TO_ALL: &str = "\
 Open the device to everyone by a udev rule; a chmod is lost at the next start. `cargo xtask check-kvm --fix` writes the rule.
