@@ -82,6 +82,7 @@ fn without_apply_nothing_is_written() {
     let (status, text) = machine.run(&[]);
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("speeds nothing up") && text.contains("--backend sandbox"), "{text}");
+    assert!(text.contains("--backend driver"), "{text}");
     assert!(text.contains("+extra-system-features = kvm"), "{text}");
     assert!(text.contains("Nothing was written yet"), "{text}");
     assert_eq!(machine.conf(), "sandbox = true");

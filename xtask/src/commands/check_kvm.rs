@@ -67,9 +67,12 @@ fn print(report: &Report, whom: For, ready: bool) {
         return;
     }
     ui::data(&ui::paint(ui::BAD, &format!("VMs are not accelerated for {whose}.")));
-    ui::data("To go on without KVM:");
+    ui::data("To go on as it is:");
     let nix = report.advertised.answer != Known::NotApplicable;
-    advice::WITHOUT_KVM.iter().filter(|way| nix || !way.needs_nix).for_each(|way| way.print(width));
+    let mine = report.ready(For::User);
+    for way in advice::WITHOUT_FEATURE.iter().filter(|w| (nix || !w.needs_nix) && (mine || !w.needs_kvm)) {
+        way.print(width);
+    }
     if nix {
         ui::data("  cargo xtask configure-nix\n      let Nix run VM tests without KVM: shows the change first");
     }

@@ -231,7 +231,9 @@ fn print(json: &Json, target: &Target) {
     let width = ui::width().min(100);
     if !json.undo && json.state != State::NothingToDo {
         ui::data(&ui::wrap(INTRODUCTION, 0, width));
-        kvm::advice::WITHOUT_KVM.iter().for_each(|way| way.print(width));
+        for way in &kvm::advice::WITHOUT_FEATURE {
+            way.print(width);
+        }
         ui::data("");
     }
     let file = json.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();

@@ -17,6 +17,8 @@ pub struct Way {
     pub what: &'static str,
     /// Whether Nix has to be there.
     pub needs_nix: bool,
+    /// Whether the user's own KVM has to work for it to be quick.
+    pub needs_kvm: bool,
 }
 
 impl Way {
@@ -26,17 +28,25 @@ impl Way {
     }
 }
 
-/// The ways that need neither root nor a change of the machine.
-pub const WITHOUT_KVM: [Way; 2] = [
+/// The ways that need neither root nor a change of the machine, nor Nix's feature `kvm`.
+pub const WITHOUT_FEATURE: [Way; 3] = [
     Way {
         command: "cargo xtask test --backend sandbox",
         what: "no VM at all: Linux namespaces, quick",
         needs_nix: false,
+        needs_kvm: false,
+    },
+    Way {
+        command: "cargo xtask test --backend driver",
+        what: "the same VM, started by you outside Nix's builders: it uses the KVM that you have",
+        needs_nix: true,
+        needs_kvm: true,
     },
     Way {
         command: "cargo xtask test --accel tcg",
         what: "a VM that QEMU emulates: the whole machine, several times slower",
         needs_nix: true,
+        needs_kvm: false,
     },
 ];
 
