@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use xtask::host::Host;
@@ -318,9 +319,14 @@ fn small_facts_are_read() {
     assert_eq!(facts.nix, None);
 }
 
+/// Says so in spite of the test harness, which swallows what `eprintln!` says.
+fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
+}
+
 fn xtask(args: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -363,7 +369,7 @@ fn the_probe_says_what_stopped_it() {
         #[cfg(target_arch = "x86_64")]
         assert!(used.rounds_per_second.unwrap() > 1000.0, "{used:?}");
     } else {
-        eprintln!("SKIPPED running a guest: /dev/kvm cannot be opened here");
+        skipped("running a guest: /dev/kvm cannot be opened here");
     }
 }
 
@@ -376,4 +382,34 @@ fn fix_writes_the_rule_below_another_root() {
     assert_eq!(output.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing here is mended by that"));
     assert!(!dir.path().join("etc/udev").exists());
+}
+
+#[test]
+fn fix_asks_and_then_writes_the_rule() {
+    // A device that we may not open stands in for /dev/kvm: only root can make one.
+    let closed = ["/dev/mem", "/dev/console", "/dev/kvm"].into_iter().find(|path| {
+        let device = Path::new(path).metadata().is_ok_and(|m| m.file_type().is_char_device());
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        device && opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+    });
+    let Some(closed) = closed else {
+        skipped("fix_asks_and_then_writes_the_rule: every device can be opened here (root?)");
+        return;
+    };
+    let dir = root(&[("/proc/cpuinfo", INTEL), ("/dev/kvm", &format!("->{closed}"))]);
+    let rule = dir.path().join(advice::RULE_FILE.trim_start_matches('/'));
+    let fix = |more: &[&str]| {
+        let output = xtask(&[&["check-kvm", "--fix", "--root", dir.path().to_str().unwrap()], more].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, text) = fix(&[]);
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains(advice::RULE) && text.contains("add --yes"), "{text}");
+    assert!(!rule.exists());
+    assert_eq!(fix(&["--yes"]).0, Some(0));
+    assert!(std::fs::read_to_string(&rule).unwrap().contains(advice::RULE));
+    assert_eq!(fix(&["--yes"]).0, Some(0), "the same rule again");
+    std::fs::write(&rule, "another").unwrap();
+    assert_eq!(fix(&["--yes"]).0, Some(5));
+    assert_eq!(std::fs::read_to_string(&rule).unwrap(), "another");
 }

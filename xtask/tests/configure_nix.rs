@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -69,6 +70,11 @@ impl Machine {
             .output()
             .unwrap()
     }
+}
+
+/// Says so in spite of the test harness, which swallows what `eprintln!` says.
+fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
 }
 
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -169,7 +175,7 @@ fn who_may_not_write_is_told_how() {
     let folder = machine.path("etc/nix");
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(folder.join("try"), "").is_ok() {
-        eprintln!("SKIPPED who_may_not_write_is_told_how: root may write everywhere");
+        skipped("who_may_not_write_is_told_how: root may write everywhere");
         return;
     }
     let (status, text) = machine.run(&["--apply"]);
@@ -311,7 +317,7 @@ const EXPERIMENTAL: [&str; 2] = ["--extra-experimental-features", "nix-command"]
 #[test]
 fn the_real_nix_reads_what_we_read() {
     let Some(nix) = RealNix::new() else {
-        eprintln!("SKIPPED the_real_nix_reads_what_we_read: there is no `nix` here");
+        skipped("the_real_nix_reads_what_we_read: there is no `nix` here");
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! `cargo xtask check-kvm`: are VMs accelerated, for whom, and if not, why.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -119,15 +118,14 @@ fn fix(host: &Host, args: &CheckKvm, findings: &[Finding]) -> Result<Status> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    let mut options = std::fs::OpenOptions::new();
-    let rule = options.write(true).create(true).truncate(true).mode(0o644).open(&file);
-    rule.and_then(|mut f| {
-        f.write_all(
-            format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE)
-                .as_bytes(),
-        )
-    })
-    .with_context(|| format!("writing {}", file.display()))?;
+    let text = format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE);
+    match std::fs::read_to_string(&file) {
+        Ok(found) if found != text => {
+            let message = format!("{} is there already and says something else", file.display());
+            return Err(fail::host(message).hint("look at it, and add the rule by hand or remove the file").into());
+        }
+        _ => std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?,
+    }
     if host.is_real() {
         for cmd in &udev {
             cmd.read()?;

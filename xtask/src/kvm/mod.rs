@@ -1,5 +1,6 @@
 //! Whether VMs are accelerated on this machine: `read` facts (`probe` uses KVM itself), `diagnose`, give `advice`.
 
+mod access;
 pub mod advice;
 pub mod diagnose;
 pub mod facts;
