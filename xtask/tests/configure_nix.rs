@@ -63,7 +63,7 @@ impl Machine {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         command(env!("CARGO_BIN_EXE_xtask"))
             .env_clear()
-            .envs([("PATH", path), ("HOME", self.path("home").display().to_string())])
+            .envs([("PATH", path.as_str()), ("HOME", "/home/me")])
             .args(["configure-nix", "--root"])
             .arg(self.0.path())
             .args(args)
@@ -182,6 +182,40 @@ fn who_may_not_write_is_told_how() {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(status, 5, "{text}");
     assert!(text.contains("hint: as root:\n  sudo ") && text.contains("configure-nix --apply"), "{text}");
+}
+
+#[test]
+fn a_nix_of_ones_own_is_configured_in_ones_own_file() {
+    let machine = Machine::new(Some("system-features = benchmark\n"));
+    std::fs::remove_file(machine.path("nix/var/nix/daemon-socket/socket")).unwrap();
+    std::fs::create_dir(machine.path("nix/var/nix/db")).unwrap();
+    if Host::new(Path::new("/")).uid == 0 {
+        skipped("a_nix_of_ones_own_is_configured_in_ones_own_file: root configures the system");
+        return;
+    }
+    let own = "home/me/.config/nix/nix.conf";
+    let (status, text) = machine.run(&["--apply"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(machine.read(own).unwrap().ends_with("extra-system-features = kvm\n"));
+    assert_eq!(machine.conf(), "system-features = benchmark\n");
+    assert!(machine.run(&["--apply"]).1.contains("Nothing to do"));
+    assert_eq!(machine.run(&["--undo"]).0, 0);
+    assert_eq!(machine.read(own), None);
+}
+
+#[test]
+fn whom_the_daemon_trusts_needs_no_root() {
+    let host = Host::new(Path::new("/"));
+    if host.uid == 0 {
+        skipped("whom_the_daemon_trusts_needs_no_root: root is trusted anyway");
+        return;
+    }
+    let machine = Machine::new(Some("trusted-users = root @builders\n"));
+    machine.write("etc/passwd", &format!("someone:x:{}:1::/home/me:/bin/sh\n", host.uid));
+    machine.write("etc/group", &format!("builders:x:{}:\n", host.groups[0]));
+    let (status, text) = machine.run(&["--apply"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(machine.read("home/me/.config/nix/nix.conf").is_some(), "{text}");
 }
 
 #[test]

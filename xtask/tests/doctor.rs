@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -69,4 +70,22 @@ fn namespaces_are_really_tried() {
     let tried: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     // Where it works there is no error; where it does not, the error has a number.
     assert_eq!(tried["step"] == "done", tried["errno"].is_null(), "{tried}");
+}
+
+#[test]
+fn a_limit_of_zero_is_found() {
+    // A limit of one's own: it holds in a user namespace of this test, and nowhere else.
+    let script = r#"echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" doctor --json --backend sandbox"#;
+    #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_xtask")])
+        .output();
+    let Some(output) = output.ok().filter(|o| !o.stdout.is_empty()) else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED a_limit_of_zero_is_found: no `unshare`, or no namespaces here");
+        return;
+    };
+    assert_eq!(output.status.code(), Some(5));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let item = &json["items"][0];
+    assert_eq!((&item["name"], &item["finding"]["id"]), (&"namespaces".into(), &"userns-max-zero".into()), "{item:#}");
 }

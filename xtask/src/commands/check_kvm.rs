@@ -39,7 +39,7 @@ pub(crate) fn run(args: &CheckKvm) -> Result<Status> {
         print(&report, whom, ready);
     }
     if args.fix {
-        return fix(&host, args, &report.findings);
+        return fix(&host, args, whom, &report.findings);
     }
     Ok(if ready { Status::Done } else { Status::HostNotReady })
 }
@@ -87,7 +87,7 @@ pub(crate) fn answers(report: &Report) -> [(&'static str, &kvm::diagnose::Answer
 }
 
 /// Writes the udev rule, after showing it and asking.
-fn fix(host: &Host, args: &CheckKvm, findings: &[Finding]) -> Result<Status> {
+fn fix(host: &Host, args: &CheckKvm, whom: For, findings: &[Finding]) -> Result<Status> {
     let mended = [&advice::BUILDERS, &advice::MODE, &advice::GROUP].map(|e| e.id);
     let Some(finding) = findings.iter().find(|f| mended.contains(&f.id)) else {
         ui::say("--fix opens /dev/kvm to Nix's builders; nothing here is mended by that");
@@ -102,7 +102,7 @@ fn fix(host: &Host, args: &CheckKvm, findings: &[Finding]) -> Result<Status> {
     ui::say(&format!("\n--fix writes {}:\n  {}\nand runs:", file.display(), advice::RULE));
     let udev = [
         Cmd::new("udevadm").args(["control", "--reload-rules"]),
-        Cmd::new("udevadm").args(["trigger", "--name-match=kvm"]),
+        Cmd::new("udevadm").args(["trigger", "--settle", "--name-match=kvm"]),
     ];
     for cmd in &udev {
         ui::say(&format!("  {cmd}"));
@@ -126,13 +126,16 @@ fn fix(host: &Host, args: &CheckKvm, findings: &[Finding]) -> Result<Status> {
         }
         _ => std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?,
     }
-    if host.is_real() {
-        for cmd in &udev {
-            cmd.read()?;
-        }
-    }
     ui::say(&format!("wrote {}; to undo: rm {}", file.display(), file.display()));
-    Ok(Status::Done)
+    if !host.is_real() {
+        return Ok(Status::Done);
+    }
+    for cmd in &udev {
+        cmd.read()?;
+    }
+    let ready = kvm::report(&kvm::read::facts(host)).ready(whom);
+    ui::say(if ready { "VMs are accelerated now" } else { "that was not enough: run `cargo xtask check-kvm` again" });
+    Ok(if ready { Status::Done } else { Status::HostNotReady })
 }
 
 /// Asks on the terminal.

@@ -106,7 +106,12 @@ pub fn judge(facts: &Facts, chosen: Option<Backend>) -> Diagnosis {
 fn items(facts: &Facts) -> Vec<Item> {
     use Backend::{Driver, Nixos, Sandbox};
     let vms = [Nixos, Driver];
+    let project = match &facts.project {
+        Some(path) => Ok(path.display().to_string()),
+        None => Err("no ioc.toml here or above: run this in your project".to_owned()),
+    };
     vec![
+        item("project", &[], project, None),
         item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
         python(facts),
         rust(facts),
@@ -316,7 +321,7 @@ mod tests {
                 ..Default::default()
             },
             daemon_socket: true,
-            project: None,
+            project: Some("/home/me/ioc".into()),
             python: Some("Python 3.11.2".to_owned()),
             rust: Some("rustc 1.95.0 (abc 2026-01-01)".to_owned()),
             rust_wanted: Some("1.85".to_owned()),
