@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::kvm::For;
 
@@ -18,6 +18,24 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run checks of this IOC
+    Test(Test),
+    /// Open a Python prompt on a check's machine
+    Interactive(Interactive),
+    /// Run any script on a sandbox machine (plumbing)
+    Driver(Driver),
+    /// List the checks
+    List(List),
+    /// Everything that must hold before a change lands: format, lints, tests, checks
+    Ci(Ci),
+    /// Print the figures of speed and size
+    Bench(Bench),
+    /// First stage of a sandbox run
+    #[command(hide = true)]
+    SandboxCage(SandboxCage),
+    /// PID 1 of a sandbox run
+    #[command(hide = true)]
+    SandboxHost(SandboxHost),
     /// PID 1 of a sandbox machine (started by `sandbox-host`)
     #[command(hide = true)]
     SandboxInit(SandboxInit),
@@ -34,6 +52,146 @@ pub enum Command {
     /// Makes namespaces in a process of its own
     #[command(hide = true)]
     UsernsProbe(UsernsProbe),
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Checks to run, by name or glob; all of them by default
+    #[arg(value_name = "NAME|GLOB")]
+    pub names: Vec<String>,
+    /// How to run them
+    #[command(flatten)]
+    pub machine: MachineOptions,
+    /// Limit for each check, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// Show the log of the driver while it runs
+    #[arg(long)]
+    pub show_output: bool,
+    /// Go on after a check has failed
+    #[arg(long)]
+    pub no_fail_fast: bool,
+}
+
+/// Arguments of `interactive`.
+#[derive(Debug, Args)]
+pub struct Interactive {
+    /// Check whose machine and script to load
+    #[arg(default_value = "simple")]
+    pub name: String,
+    /// How to run it
+    #[command(flatten)]
+    pub machine: MachineOptions,
+}
+
+/// How a check's machine comes about.
+#[derive(Debug, Args)]
+pub struct MachineOptions {
+    /// Where to run
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// Which build of the IOC to run in the sandbox
+    #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
+    pub ioc: IocChoice,
+}
+
+/// A way to run checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendChoice {
+    /// The best one that this host can run
+    Auto,
+    /// Linux namespaces: needs neither Nix nor KVM
+    Sandbox,
+}
+
+/// A build of the IOC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IocChoice {
+    /// The best one at hand: built by Nix, built by make, else embedded
+    Auto,
+    /// result/, as `nix build` leaves it
+    Nix,
+    /// ioc/bin/ARCH/, as `make -C ioc` leaves it
+    Make,
+    /// The soft IOC of embedded/
+    Embedded,
+}
+
+/// Arguments of `driver`.
+#[derive(Debug, Args)]
+pub struct Driver {
+    /// The test script
+    pub script: PathBuf,
+    /// Folder of systemd unit files for the machine; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub units: Vec<PathBuf>,
+    /// Folder of programs, which the machine has in /usr/local/bin; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub path: Vec<PathBuf>,
+    /// Limit for the whole script, in seconds
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub timeout: u64,
+    /// Folder for files that the script copies out
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Write a JUnit report to this file of the output folder
+    #[arg(long, value_name = "FILE")]
+    pub junit_xml: Option<String>,
+    /// Give a Python prompt instead of running the script
+    #[arg(short = 'I', long)]
+    pub interactive: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `ci`.
+#[derive(Debug, Args)]
+pub struct Ci {}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Runs of each quick figure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+    /// Measure the cold builds too: minutes
+    #[arg(long)]
+    pub cold: bool,
+}
+
+/// Arguments of the first stage of a sandbox run.
+#[derive(Debug, Args)]
+pub struct SandboxCage {
+    /// File that describes the run
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Inherited descriptor to xtask
+    #[arg(long)]
+    pub sync_fd: i32,
+    /// Inherited descriptor for the driver's events
+    #[arg(long)]
+    pub events_fd: Option<i32>,
+}
+
+/// Arguments of PID 1 of a sandbox run.
+#[derive(Debug, Args)]
+pub struct SandboxHost {
+    /// File that describes the run
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Inherited descriptor to xtask
+    #[arg(long)]
+    pub sync_fd: i32,
+    /// Inherited descriptor for the driver's events
+    #[arg(long)]
+    pub events_fd: Option<i32>,
 }
 
 /// Arguments of PID 1 of a sandbox machine.
@@ -105,8 +263,8 @@ pub struct ConfigureNix {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Judge for this backend; `auto` is the best that can run
-    #[arg(long, env = "XTASK_BACKEND", default_value = "auto", value_parser = ["auto", "nixos", "driver", "sandbox"])]
-    pub backend: String,
+    #[arg(long, env = "XTASK_BACKEND", value_parser = ["auto", "nixos", "driver", "sandbox"])]
+    pub backend: Option<String>,
     /// Print one JSON document (docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,

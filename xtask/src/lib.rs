@@ -2,12 +2,18 @@
 //!
 //! `docs/ARCHITECTURE.md` has the map of the modules and the rules they keep.
 
+pub mod backend;
 pub mod cli;
 mod commands;
+pub mod embedded;
 pub mod fail;
+pub mod iocs;
 pub mod process;
 pub mod project;
+pub mod report;
+pub mod runner;
 pub mod sandbox;
+pub mod settings;
 pub mod ui;
 
 pub mod doctor;
@@ -31,6 +37,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         return Ok(status);
     }
     match Cli::parse_from(args).command {
+        Command::Test(args) => commands::test::run(&args),
+        Command::Interactive(args) => commands::interactive::run(&args),
+        Command::Driver(args) => commands::driver::run(&args),
+        Command::List(args) => commands::list::run(&args),
+        Command::Ci(args) => commands::ci::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
+        Command::SandboxCage(args) => sandbox::cage::run(&args),
+        Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),
         Command::CheckKvm(args) => commands::check_kvm::run(&args),
         Command::KvmProbe(args) => commands::check_kvm::probe(&args),

@@ -145,6 +145,13 @@ impl fmt::Display for Cmd {
     }
 }
 
+/// The file that a program's name stands for on PATH.
+pub fn which(program: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(program)).find(executable)
+}
+
 /// A word quoted for a POSIX shell, only where it must be.
 pub fn quote(word: &OsStr) -> String {
     let text = word.to_string_lossy();

@@ -1,1 +1,388 @@
 //! The project on disk: its root, `ioc.toml`, the checks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::fail::{self, Failure, Status};
+
+/// The project: where it is and what its `ioc.toml` says.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Folder of the top-level `Cargo.toml`.
+    pub root: PathBuf,
+    /// Folder for everything that is generated; cargo's own target folder.
+    pub target: PathBuf,
+    /// What `ioc.toml` says.
+    pub config: Config,
+}
+
+/// `ioc.toml`, the one description of the IOC.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Backend for `test` and `interactive` where neither `--backend` nor `XTASK_BACKEND` names one.
+    pub backend: Option<String>,
+    /// The IOC itself.
+    pub ioc: Ioc,
+    /// Device simulators by unit name: `simulator` becomes `simulator.service`.
+    #[serde(default)]
+    pub simulators: BTreeMap<String, Simulator>,
+}
+
+/// Table `[ioc]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ioc {
+    /// EPICS application: `APPApp/` and the name of its executable.
+    pub app: String,
+    /// Folder below `ioc/iocBoot/` that holds `st.cmd`.
+    pub ioc: String,
+    /// EPICS support modules: attributes of `epnix.support`.
+    #[serde(default)]
+    pub support: Vec<String>,
+}
+
+/// Table `[simulators.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulator {
+    /// Attribute of the EPNix package set, for NixOS.
+    pub package: String,
+    /// Program and arguments, for the sandbox.
+    pub command: Vec<String>,
+    /// The simulator is up when this TCP port answers.
+    pub port: u16,
+}
+
+/// One check: `checks/NAME.py`, `checks/NAME.nix`, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Name of its files.
+    pub name: String,
+    /// Its test script, if there is one.
+    pub script: Option<PathBuf>,
+    /// Its NixOS test, if there is one.
+    pub nix: Option<PathBuf>,
+}
+
+impl Check {
+    /// The test script; an error where there is none.
+    pub fn script(&self) -> Result<&Path> {
+        self.script.as_deref().ok_or_else(|| {
+            let name = &self.name;
+            fail::config(format!("check `{name}` has checks/{name}.nix but no test script checks/{name}.py"))
+                .hint(format!("write checks/{name}.py, and read it in checks/{name}.nix"))
+                .into()
+        })
+    }
+}
+
+impl Project {
+    /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
+    pub fn load() -> Result<Self> {
+        // `cargo run` sets the variable, so that a moved checkout is found too.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&manifest).parent().context("xtask's manifest has no parent folder")?.to_owned();
+        let path = root.join("ioc.toml");
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            fail::config(format!("{}: {e}", path.display()))
+                .hint(format!("restore the file, for example by `git -C '{}' checkout -- ioc.toml`", root.display()))
+        })?;
+        Ok(Self { config: parse(&text)?, target: target_dir(&root)?, root })
+    }
+
+    /// The EPICS top.
+    pub fn ioc_dir(&self) -> PathBuf {
+        self.root.join("ioc")
+    }
+
+    /// All checks, by name.
+    pub fn checks(&self) -> Result<Vec<Check>> {
+        let mut checks: BTreeMap<String, Check> = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(self.root.join("checks")).min_depth(1).max_depth(1) {
+            let entry = entry.context("cannot list the folder checks/")?;
+            let path = entry.into_path();
+            let (Some(name), Some(kind)) =
+                (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|s| s.to_str()))
+            else {
+                continue;
+            };
+            if !matches!(kind, "py" | "nix") || name.starts_with('.') {
+                continue;
+            }
+            let check = checks.entry(name.to_owned()).or_insert_with(|| Check {
+                name: name.to_owned(),
+                script: None,
+                nix: None,
+            });
+            if kind == "py" {
+                check.script = Some(path);
+            } else {
+                check.nix = Some(path);
+            }
+        }
+        Ok(checks.into_values().collect())
+    }
+}
+
+/// Cargo's target folder: what `CARGO_TARGET_DIR` says, else where cargo put this program.
+fn target_dir(root: &Path) -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+        return std::path::absolute(dir).context("CARGO_TARGET_DIR");
+    }
+    let exe = std::env::current_exe().context("cannot tell where the running program lies")?;
+    let profile = exe.ancestors().find(|dir| dir.join(".fingerprint").is_dir());
+    Ok(profile.and_then(Path::parent).map_or_else(|| root.join("target"), Path::to_owned))
+}
+
+/// Chooses checks by names and globs, in the order of their names. No pattern chooses all.
+pub fn select(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
+    let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
+    for pattern in patterns {
+        if !names.iter().any(|name| glob(pattern, name)) {
+            let failure = Failure::new(Status::NothingSelected, format!("no check is called `{pattern}`"));
+            return Err(match nearest(pattern, &names) {
+                Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
+                None => failure.hint(format!("the checks are: {}", names.join(", "))),
+            }
+            .into());
+        }
+    }
+    let chosen: Vec<Check> =
+        checks.iter().filter(|c| patterns.is_empty() || patterns.iter().any(|p| glob(p, &c.name))).cloned().collect();
+    if chosen.is_empty() {
+        return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
+            .hint("a check is a test script checks/NAME.py; copy one from the template")
+            .into());
+    }
+    Ok(chosen)
+}
+
+/// Whether `name` matches a pattern with `*` and `?`.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut i, mut j, mut star) = (0, 0, None);
+    while j < n.len() {
+        if i < p.len() && p[i] == '*' {
+            star = Some((i, j));
+            i += 1;
+        } else if i < p.len() && (p[i] == '?' || p[i] == n[j]) {
+            i += 1;
+            j += 1;
+        } else if let Some((at, from)) = star {
+            (i, j, star) = (at + 1, from + 1, Some((at, from + 1)));
+        } else {
+            return false;
+        }
+    }
+    p[i..].iter().all(|c| *c == '*')
+}
+
+/// The known word that `word` was most likely meant to be.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(word, k), *k))
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 3)
+        .min()
+        .map(|(_, k)| k)
+}
+
+/// Reads the text of an `ioc.toml`. Errors name file, line and key.
+pub fn parse(text: &str) -> Result<Config> {
+    let config: Config = read_toml("ioc.toml", text)?;
+    validate(&config).map_err(|(key, problem)| {
+        let line = find_key(text, &key).map_or_else(String::new, |line| format!(":{line}"));
+        fail::config(format!("ioc.toml{line}: {problem}"))
+    })?;
+    Ok(config)
+}
+
+/// Whether units, files and machines can have this name; the error says what can be used.
+pub fn valid_name(name: &str) -> Result<(), &'static str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.starts_with('-') || !name.chars().all(word) {
+        return Err("only ASCII letters, digits, `_` and `-` can be used");
+    }
+    Ok(())
+}
+
+/// Reads the text of a TOML file. Errors name file, line and key.
+pub fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| describe(file, text, &e).into())
+}
+
+/// What the types cannot say. The error is the key, as the last part of its path, and the problem.
+fn validate(config: &Config) -> Result<(), (String, String)> {
+    let named = |key: &str, value: &str| {
+        valid_name(value).map_err(|problem| (key.to_owned(), format!("`{key}` is `{value}`: {problem}")))
+    };
+    named("app", &config.ioc.app)?;
+    named("ioc", &config.ioc.ioc)?;
+    let mut ports: BTreeMap<u16, &str> = BTreeMap::new();
+    for (name, simulator) in &config.simulators {
+        named(&format!("simulators.{name}"), name)?;
+        if name == "ioc" {
+            return Err((
+                "simulators.ioc".to_owned(),
+                "a simulator cannot be called `ioc`: that is the unit of the IOC".to_owned(),
+            ));
+        }
+        if simulator.command.first().is_none_or(String::is_empty) {
+            return Err(("command".to_owned(), format!("the command of simulator `{name}` is empty")));
+        }
+        if simulator.port == 0 {
+            return Err((
+                "port".to_owned(),
+                format!("simulator `{name}` has port 0: give the port that it listens on"),
+            ));
+        }
+        if let Some(other) = ports.insert(simulator.port, name) {
+            let port = simulator.port;
+            return Err(("port".to_owned(), format!("simulators `{other}` and `{name}` both use port {port}")));
+        }
+    }
+    Ok(())
+}
+
+/// Line of the last entry or table that a key starts, counted from 1.
+fn find_key(text: &str, key: &str) -> Option<usize> {
+    let starts = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix('[')
+            .unwrap_or(line)
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
+    };
+    text.lines().enumerate().filter(|(_, line)| starts(line)).map(|(i, _)| i + 1).last()
+}
+
+/// Turns the parser's error into `FILE:LINE: …` with the nearest known key as hint.
+fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
+    let at = error.span().map(|span| span.start.min(text.len()));
+    let line = at.map_or_else(String::new, |at| format!(":{}", text[..at].matches('\n').count() + 1));
+    let message = error.message();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field") {
+        let key = quoted.next().unwrap_or_default();
+        let known: Vec<&str> = quoted.collect();
+        let failure = fail::config(format!("{file}{line}: unknown key `{key}`"));
+        return match nearest(key, &known) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("the keys here are: {}", known.join(", "))),
+        };
+    }
+    if message.starts_with("missing field") {
+        return fail::config(format!("{file}{line}: the key `{}` is missing", quoted.next().unwrap_or_default()));
+    }
+    let key = at.and_then(|at| {
+        let line = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].lines().next()?;
+        let (key, _) = line.split_once('=')?;
+        Some(format!("`{}`: ", key.trim()))
+    });
+    fail::config(format!("{file}{line}: {}{message}", key.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = include_str!("../../ioc.toml");
+
+    fn error_of(text: &str) -> String {
+        fail::render(&parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn the_templates_own_file_is_valid() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.ioc.app, "example");
+        assert_eq!(config.simulators["simulator"].port, 9999);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_line_and_neighbour() {
+        let text = "[ioc]\napp = \"a\"\nioc = \"b\"\nsuport = []\n";
+        assert_eq!(error_of(text), "error: ioc.toml:4: unknown key `suport`\n\nhint: did you mean `support`?");
+    }
+
+    #[test]
+    fn a_wrong_type_names_key_and_line() {
+        let text = "[ioc]\napp = \"a\"\nioc = 3\n";
+        assert_eq!(error_of(text), "error: ioc.toml:3: `ioc`: invalid type: integer `3`, expected a string");
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        assert_eq!(error_of("[ioc]\napp = \"a\"\n"), "error: ioc.toml:1: the key `ioc` is missing");
+    }
+
+    #[test]
+    fn broken_syntax_has_a_line() {
+        assert!(error_of("[ioc]\napp = \n").starts_with("error: ioc.toml:2: "), "{}", error_of("[ioc]\napp = \n"));
+    }
+
+    #[test]
+    fn two_simulators_cannot_share_a_port() {
+        let simulator = |name| format!("[simulators.{name}]\npackage = \"p\"\ncommand = [\"c\"]\nport = 7\n");
+        let text = format!("[ioc]\napp = \"a\"\nioc = \"b\"\n{}{}", simulator("x"), simulator("y"));
+        assert_eq!(error_of(&text), "error: ioc.toml:11: simulators `x` and `y` both use port 7");
+    }
+
+    #[test]
+    fn names_that_no_unit_can_have_are_refused() {
+        let text = "[ioc]\napp = \"../x\"\nioc = \"b\"\n";
+        assert_eq!(
+            error_of(text),
+            "error: ioc.toml:2: `app` is `../x`: only ASCII letters, digits, `_` and `-` can be used"
+        );
+    }
+
+    fn checks(names: &[&str]) -> Vec<Check> {
+        names.iter().map(|n| Check { name: (*n).to_owned(), script: None, nix: None }).collect()
+    }
+
+    #[test]
+    fn selection_by_name_and_glob() {
+        let all = checks(&["ramp", "reconnect", "simple"]);
+        let names = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+            select(&all, &patterns).map(|v| v.into_iter().map(|c| c.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["ramp", "reconnect", "simple"]);
+        assert_eq!(names(&["r*", "simple"]).unwrap(), ["ramp", "reconnect", "simple"]);
+        assert_eq!(names(&["?amp"]).unwrap(), ["ramp"]);
+        let error = names(&["simpel"]).unwrap_err();
+        assert_eq!(fail::status(&error).code(), 4);
+        assert_eq!(
+            fail::render(&error),
+            "error: no check is called `simpel`\n\nhint: did you mean `cargo xtask test simple`?"
+        );
+    }
+
+    #[test]
+    fn an_empty_project_selects_nothing() {
+        assert_eq!(fail::status(&select(&[], &[]).unwrap_err()).code(), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC*|([a-z.\\[\\]=\"\n ]{0,60})") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn a_glob_of_stars_matches_what_it_was_made_from(name in "[a-z]{0,12}", cut in 0usize..12) {
+            let cut = cut.min(name.len());
+            let starred = format!("{}*{}", &name[..cut], &name[cut..]);
+            prop_assert!(glob(&starred, &name));
+            let longer = name.clone() + "x";
+            prop_assert!(!glob(&longer, &name));
+        }
+    }
+}

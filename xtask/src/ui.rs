@@ -45,6 +45,12 @@ pub fn error(text: &str) {
     anstream::eprintln!("{}{text}", paint(BAD, "error: "));
 }
 
+/// Bytes of another program's talk, to stderr as they are; colour is dropped where it is not wanted.
+pub fn raw(bytes: &[u8]) {
+    use std::io::Write;
+    let _ = anstream::stderr().write_all(bytes);
+}
+
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.
 pub fn width() -> usize {
     use std::io::IsTerminal;

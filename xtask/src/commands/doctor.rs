@@ -1,12 +1,13 @@
 //! `cargo xtask doctor`: everything that the workflow needs of this machine, on one screen.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Doctor, UsernsProbe};
 use crate::doctor::{self, Backend, Diagnosis, Item, State};
 use crate::fail::Status;
 use crate::host::Host;
+use crate::project::Project;
 use crate::ui;
 
 /// The form of `--json`; `docs/kvm.md` describes it.
@@ -20,9 +21,11 @@ struct Json<'a> {
 
 /// Looks at everything and says what stands in the way.
 pub(crate) fn run(args: &Doctor) -> Result<Status> {
-    let here = std::env::current_dir().context("the current folder")?;
-    let facts = doctor::facts(&Host::new(&args.root), &here);
-    let diagnosis = doctor::judge(&facts, Backend::named(&args.backend));
+    let project = Project::load();
+    let settled = project.as_ref().ok().and_then(|p| p.config.backend.as_deref());
+    let chosen = args.backend.as_deref().or(settled).and_then(Backend::named);
+    let facts = doctor::facts(&Host::new(&args.root), &project);
+    let diagnosis = doctor::judge(&facts, chosen);
     if args.json {
         ui::data(&serde_json::to_string_pretty(&Json { schema: 1, diagnosis: &diagnosis, facts: &facts })?);
     } else {

@@ -4,6 +4,7 @@ use crate::finding::{Entry, Fix, Severity};
 
 /// The table, in the order of the documentation.
 pub static ALL: &[&Entry] = &[
+    &PROJECT,
     &NOT_LINUX,
     &USERNS_APPARMOR,
     &USERNS_DEBIAN,
@@ -22,6 +23,15 @@ pub static ALL: &[&Entry] = &[
     &RUST,
     &PORTS,
 ];
+
+/// No project.
+pub static PROJECT: Entry = Entry {
+    id: "project-broken",
+    severity: Severity::Error,
+    title: "the project cannot be read",
+    cause: "Every backend starts from ioc.toml, which is missing or has an error.",
+    fixes: &[Fix::general("Mend what is named, or take the file back from Git.\n$ git checkout -- ioc.toml")],
+};
 
 /// No Linux, no namespaces.
 pub static NOT_LINUX: Entry = Entry {

@@ -106,12 +106,8 @@ pub fn judge(facts: &Facts, chosen: Option<Backend>) -> Diagnosis {
 fn items(facts: &Facts) -> Vec<Item> {
     use Backend::{Driver, Nixos, Sandbox};
     let vms = [Nixos, Driver];
-    let project = match &facts.project {
-        Some(path) => Ok(path.display().to_string()),
-        None => Err("no ioc.toml here or above: run this in your project".to_owned()),
-    };
     vec![
-        item("project", &[], project, None),
+        project(facts),
         item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
         python(facts),
         rust(facts),
@@ -153,6 +149,12 @@ fn numbers(text: &str) -> Option<Vec<u64>> {
 
 fn older(text: &str, wanted: &str) -> bool {
     matches!((numbers(text), numbers(wanted)), (Some(has), Some(wanted)) if has < wanted)
+}
+
+fn project(facts: &Facts) -> Item {
+    let ok = facts.project.as_ref().map(|root| root.display().to_string()).unwrap_or_default();
+    let finding = facts.project.as_ref().err().map(|why| Finding::new(&advice::PROJECT, why));
+    item("project", &[Backend::Nixos, Backend::Driver, Backend::Sandbox], Ok(ok), finding)
 }
 
 fn python(facts: &Facts) -> Item {
@@ -232,7 +234,9 @@ fn inputs(facts: &Facts, needed_by: &[Backend]) -> Item {
     } else {
         Ok(format!("{unasked} through a proxy, not tried"))
     };
-    let finding = (!deaf.is_empty()).then(|| Finding::new(&advice::INPUTS, format!("no answer from {deaf}")));
+    let ok = if facts.sources_in_store == Some(true) { Ok("all in the Nix store".to_owned()) } else { ok };
+    let missing = !deaf.is_empty() && facts.sources_in_store != Some(true);
+    let finding = missing.then(|| Finding::new(&advice::INPUTS, format!("no answer from {deaf}")));
     item("flake inputs", needed_by, ok, finding)
 }
 
@@ -321,7 +325,7 @@ mod tests {
                 ..Default::default()
             },
             daemon_socket: true,
-            project: Some("/home/me/ioc".into()),
+            project: Ok("/home/me/ioc".into()),
             python: Some("Python 3.11.2".to_owned()),
             rust: Some("rustc 1.95.0 (abc 2026-01-01)".to_owned()),
             rust_wanted: Some("1.85".to_owned()),
@@ -330,6 +334,7 @@ mod tests {
             free_nix: Some(100),
             free_project: Some(100),
             sources: vec![super::super::read::Source { server: "example.org".to_owned(), answers: Some(true) }],
+            sources_in_store: None,
             ports: Vec::new(),
         }
     }
@@ -355,6 +360,7 @@ mod tests {
             assert_eq!(state(&facts, name), expected, "{name}");
         };
         let warning = |id| (State::Warning, Some(id));
+        check(&|f| f.project = Err("no".to_owned()), "project", (State::Bad, Some("project-broken")));
         check(&|f| f.python = None, "Python", warning("python-missing"));
         check(&|f| f.python = Some("Python 3.8.1".to_owned()), "Python", warning("python-missing"));
         check(&|f| f.rust_wanted = Some("1.96".to_owned()), "Rust", warning("rust-old"));
@@ -373,6 +379,16 @@ mod tests {
             "namespaces",
             warning("userns-unknown-error"),
         );
+    }
+
+    #[test]
+    fn what_is_in_the_store_needs_no_network() {
+        let mut facts = good();
+        facts.sources[0].answers = Some(false);
+        facts.sources_in_store = Some(true);
+        assert_eq!(judge(&facts, None).backend, Some(Backend::Nixos));
+        facts.sources_in_store = Some(false);
+        assert_eq!(judge(&facts, None).backend, Some(Backend::Sandbox));
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::userns::{self, UsernsFacts};
 use crate::host::Host;
 use crate::kvm;
 use crate::process::{Cmd, Limited};
+use crate::project::Project;
 
 /// Time for a program to name its version, and for a server to answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -29,8 +31,8 @@ pub struct Facts {
     pub userns: UsernsFacts,
     /// Whether Nix's daemon listens.
     pub daemon_socket: bool,
-    /// Root of the project: the nearest folder with `ioc.toml`.
-    pub project: Option<PathBuf>,
+    /// Root of the project; else what is wrong with it.
+    pub project: Result<PathBuf, String>,
     /// What `python3 --version` says.
     pub python: Option<String>,
     /// What `rustc --version` says.
@@ -47,6 +49,8 @@ pub struct Facts {
     pub free_project: Option<u64>,
     /// Where flake.lock fetches from.
     pub sources: Vec<Source>,
+    /// Whether Nix has all sources in its store; asked only where a server does not answer.
+    pub sources_in_store: Option<bool>,
     /// Ports of this IOC that somebody listens on.
     pub ports: Vec<u16>,
 }
@@ -60,11 +64,13 @@ pub struct Source {
     pub answers: Option<bool>,
 }
 
-/// Reads everything. `start` is a folder in the project.
-pub fn facts(host: &Host, start: &Path) -> Facts {
-    let project = start.ancestors().find(|p| p.join("ioc.toml").is_file()).map(Path::to_owned);
-    let root = project.as_deref().unwrap_or(start);
+/// Reads everything.
+pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
+    let root = project.as_ref().map_or(Path::new("."), |p| p.root.as_path());
     let (git, untracked) = git(root);
+    let simulators = project.as_ref().map(|p| p.config.simulators.values().map(|s| s.port).collect());
+    let sources = sources(host, root);
+    let offline = sources.iter().any(|s| s.answers == Some(false));
     Facts {
         userns: userns::facts(host),
         daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
@@ -75,9 +81,10 @@ pub fn facts(host: &Host, start: &Path) -> Facts {
         untracked,
         free_nix: host.exists("/nix").then(|| free(&host.path("/nix"))).flatten(),
         free_project: free(root),
-        sources: sources(host, root),
-        ports: ports(host, root),
-        project,
+        sources_in_store: offline.then(|| in_store(host, root)),
+        sources,
+        ports: ports(host, simulators.unwrap_or_default()),
+        project: project.as_ref().map(|p| p.root.clone()).map_err(|e| format!("{e:#}")),
         kvm: kvm::read::facts(host),
     }
 }
@@ -138,6 +145,16 @@ fn sources(host: &Host, root: &Path) -> Vec<Source> {
     servers(&lock).into_iter().map(ask).collect()
 }
 
+/// Whether Nix finds every source of the flake without the network.
+fn in_store(host: &Host, root: &Path) -> bool {
+    let Some(nix) = host.program("nix") else { return false };
+    let cmd = Cmd::new(nix)
+        .args(["flake", "archive", "--dry-run", "--offline", "--no-write-lock-file"])
+        .args(["--extra-experimental-features", "nix-command flakes"])
+        .cwd(root);
+    matches!(cmd.output_within(Duration::from_secs(10)), Ok(Limited::Ended(output)) if output.status.success())
+}
+
 /// The servers that the inputs of a flake.lock come from.
 fn servers(lock: &str) -> BTreeSet<String> {
     let lock: serde_json::Value = serde_json::from_str(lock).unwrap_or_default();
@@ -169,18 +186,14 @@ fn answers(server: &str) -> bool {
     receive.recv_timeout(LIMIT).unwrap_or(false)
 }
 
-/// The ports that `cargo xtask run` needs and that are taken.
-fn ports(host: &Host, root: &Path) -> Vec<u16> {
-    let settings: toml::Table =
-        std::fs::read_to_string(root.join("ioc.toml")).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
-    let simulators = settings.get("simulators").and_then(toml::Value::as_table).into_iter().flat_map(|t| t.values());
-    let own = simulators.filter_map(|s| u16::try_from(s.get("port")?.as_integer()?).ok());
+/// The ports that `cargo xtask run` needs, those of simulators included, and that are taken.
+fn ports(host: &Host, simulators: BTreeSet<u16>) -> Vec<u16> {
     let mut taken = BTreeSet::new();
     for (file, tcp) in [("tcp", true), ("tcp6", true), ("udp", false), ("udp6", false)] {
         let table = host.read(format!("/proc/net/{file}")).unwrap_or_default();
         taken.extend(table.lines().filter_map(|line| listening(line, tcp)));
     }
-    let wanted: BTreeSet<u16> = own.chain(CHANNEL_ACCESS).collect();
+    let wanted: BTreeSet<u16> = simulators.into_iter().chain(CHANNEL_ACCESS).collect();
     wanted.intersection(&taken).copied().collect()
 }
 

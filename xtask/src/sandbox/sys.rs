@@ -1,1 +1,57 @@
 //! The few system calls that have no safe wrapper.
+#![expect(unsafe_code, reason = "this is where system calls without a safe wrapper belong")]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Lets the child inherit descriptors under their own numbers. Other children, started meanwhile, do not get them.
+pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
+    let close_on_exec_off = move || {
+        for fd in &fds {
+            // SAFETY: fcntl with F_SETFD on a descriptor that the closure owns; async-signal-safe.
+            if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only calls fcntl, which is async-signal-safe, and does not allocate unless it fails.
+    unsafe { command.pre_exec(close_on_exec_off) }
+}
+
+/// Takes a descriptor that the parent left open for us under a number.
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: F_SETFD fails with EBADF where the number is no open descriptor.
+    if fd < 3 || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, and the command line gave it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Ends this process by SIGKILL when its parent ends, however that happens (`PR_SET_PDEATHSIG`, prctl(2)).
+///
+/// # Errors
+/// When the parent is gone already.
+pub fn die_with_parent() -> io::Result<()> {
+    let parent = unix::unistd::getppid();
+    unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL)?;
+    if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
+}
+
+/// Blocks SIGINT for this thread and those that it starts; programs that it starts get it as usual.
+pub fn block_interrupts() -> io::Result<()> {
+    interrupts().thread_block().map_err(Into::into)
+}
+
+/// Waits for SIGINT, which must be blocked.
+pub fn wait_for_interrupt() -> io::Result<()> {
+    interrupts().wait().map(drop).map_err(Into::into)
+}
+
+fn interrupts() -> unix::sys::signal::SigSet {
+    unix::sys::signal::Signal::SIGINT.into()
+}

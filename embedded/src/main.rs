@@ -1,0 +1,98 @@
+//! Runs the files of an EPICS IOC, a StreamDevice one above all, without EPICS.
+//!
+//! It takes an IOC's own `st.cmd`, `.db` and `.proto` as they are, from a source tree that `make`
+//! never saw. What it can and cannot do: `docs/embedded.md`.
+
+mod check;
+mod ioc;
+mod tree;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Runs the files of an EPICS IOC without EPICS
+
+Usage: soft-ioc [--check] --app NAME SCRIPT
+
+Run it in the folder of the start-up script, as an IOC built by make would be run:
+  cd ioc/iocBoot/iocExample && soft-ioc --app example st.cmd
+
+Options:
+  --app NAME     name of the application: the st.cmd calls NAME_registerRecordDeviceDriver
+  --check        run nothing; list what a soft IOC cannot do with this IOC, one finding a line,
+                 and exit with status 1 where there is any
+  -h, --help     print this help
+  -V, --version  print the version
+
+The IOC's shell reads standard input and ends the IOC at its end: hold it open.
+";
+
+/// Exit statuses, as in all programs here.
+const FOUND: u8 = 1;
+const USAGE_ERROR: u8 = 2;
+const HOST_NOT_READY: u8 = 5;
+
+/// What the command line asks for.
+enum Request {
+    Help,
+    Version,
+    Check { app: String, script: PathBuf },
+    Run { app: String, script: PathBuf },
+}
+
+fn main() -> ExitCode {
+    match parse(std::env::args_os().skip(1)) {
+        Ok(Request::Help) => say(USAGE),
+        Ok(Request::Version) => say(concat!("soft-ioc ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Check { app, script }) => match check::findings(&app, &script) {
+            Ok(findings) => {
+                say(&findings.concat());
+                if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) }
+            }
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
+        Ok(Request::Run { app, script }) => match ioc::run(&app, &script) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
+        Err(problem) => fail(USAGE_ERROR, &format!("{problem}\n\nhint: soft-ioc --help")),
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
+    let (mut app, mut script, mut check) = (None, None, false);
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("-h" | "--help") => return Ok(Request::Help),
+            Some("-V" | "--version") => return Ok(Request::Version),
+            Some("--check") => check = true,
+            Some("--app") => {
+                let name = args.next().and_then(|name| name.into_string().ok());
+                app = Some(name.ok_or("`--app` needs a name")?);
+            }
+            Some(option) if option.starts_with('-') => {
+                return Err(format!("unknown option `{option}`"));
+            }
+            _ if script.is_some() => return Err("more than one start-up script".to_owned()),
+            _ => script = Some(PathBuf::from(arg)),
+        }
+    }
+    let app = app.ok_or("no `--app NAME`")?;
+    let script = script.ok_or("no start-up script")?;
+    Ok(if check { Request::Check { app, script } } else { Request::Run { app, script } })
+}
+
+/// Writes to standard output; a reader that went away is no reason to complain.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::SUCCESS
+}
+
+fn fail(status: u8, problem: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "soft-ioc: {problem}");
+    ExitCode::from(status)
+}

@@ -1,0 +1,67 @@
+# Every checks/NAME.nix as a NixOS test: { kvm.NAME, tcg.NAME }.
+#
+# A check is a function.  It gets by name:
+#   nixosTest   makes the test from name, nodes, testScript and what else NixOS tests have
+#   iocMachine  NixOS module: the IOC, its simulators, caget and caput (machine.nix)
+#   iocService  NixOS module: only the IOC (service.nix)
+#   and all packages: lib, epnix, epnixLib, python3, …
+{
+  project,
+  pkgs,
+  iocService,
+}:
+let
+  inherit (pkgs) lib;
+
+  iocMachine = lib.modules.importApply ./machine.nix {
+    inherit project iocService;
+    inherit (pkgs) epnixLib;
+  };
+
+  common = {
+    # EPNix's module brings its overlay, which read-only packages refuse.
+    node.pkgsReadOnly = false;
+    defaults = {
+      imports = [ ./vm.nix ];
+      nixpkgs.pkgs = lib.mkDefault pkgs;
+    };
+    # The window to log in to.
+    interactive.defaults.virtualisation.graphics = true;
+    # Seconds.  A check that hangs should not hold a builder for the hour that NixOS allows.
+    globalTimeout = lib.mkDefault 900;
+  };
+
+  # For machines without KVM: QEMU emulates the processor, which is up to 10 times slower.
+  emulated = kvm: {
+    requiredFeatures.kvm = lib.mkForce false;
+    # QEMU merges this into the -machine option that NixOS gives, and the later value wins.
+    defaults.virtualisation.qemu.options = [ "-machine accel=tcg" ];
+    globalTimeout = lib.mkForce (10 * kvm.config.globalTimeout);
+  };
+
+  check =
+    modules: name:
+    let
+      file = "checks/${name}.nix";
+      result = pkgs.callPackage (../checks + "/${name}.nix") {
+        inherit iocMachine iocService;
+        nixosTest =
+          test:
+          pkgs.testers.runNixOSTest {
+            imports = [
+              common
+              (lib.setDefaultModuleLocation file test)
+            ]
+            ++ modules;
+          };
+      };
+    in
+    if result.config.name or name == name then
+      result
+    else
+      throw "${file}: the check in it has the name \"${result.config.name}\", so logs would not tell which file ran\nhint: name = \"${name}\";";
+in
+rec {
+  kvm = lib.genAttrs project.checks (check [ ]);
+  tcg = lib.mapAttrs (name: test: check [ (emulated test) ] name) kvm;
+}

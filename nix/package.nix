@@ -1,0 +1,36 @@
+# The IOC: the EPICS top in ioc/, built by EPNix.
+{
+  lib,
+  stdenv,
+  mkEpicsPackage,
+  epnix,
+  epnixLib,
+  project,
+}:
+mkEpicsPackage {
+  inherit (project) pname;
+  # A constant: a version taken from Git would build and test everything again after each commit.
+  version = "0.1.0";
+
+  # The name of this top in configure/RELEASE of a top that builds on it.
+  varname = lib.toUpper (builtins.replaceStrings [ "-" "." ] [ "_" "_" ] project.app);
+
+  # Only ioc/: a change of the docs or of xtask builds nothing again.
+  src = ../ioc;
+
+  # EPICS support modules work as propagatedBuildInputs only.
+  propagatedBuildInputs = map (project.find "support" "EPNix's support modules"
+    epnix.support
+  ) project.support;
+
+  # st.cmd names its interpreter by architecture, and Git can hold only one.
+  postPatch = ''
+    sed -i '1s,/bin/linux-[^/]*/,/bin/${epnixLib.toEpicsArch stdenv.hostPlatform}/,' iocBoot/*/st.cmd
+  '';
+
+  meta = {
+    description = "EPICS IOC ${project.app}";
+    mainProgram = project.app;
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,233 @@
+# What ioc.toml and the folder checks/ say.  Nix's builtins only, so nix/test.sh can try it without nixpkgs.
+# Functions called …Problems judge facts and return messages; `load` and `find` throw.
+let
+  inherit (builtins)
+    all
+    attrNames
+    concatLists
+    concatStringsSep
+    filter
+    hasAttr
+    isAttrs
+    isInt
+    isList
+    isString
+    length
+    listToAttrs
+    map
+    mapAttrs
+    match
+    pathExists
+    readDir
+    readFile
+    split
+    toJSON
+    ;
+
+  values = set: map (name: set.${name}) (attrNames set);
+  quote = toJSON;
+  commas = concatStringsSep ", ";
+
+  # ---- ioc.toml -----------------------------------------------------------------------------------------------
+
+  # Names become attributes, files, units and parts of derivations: what is good for all of them.
+  isName = v: isString v && match "[A-Za-z0-9_][A-Za-z0-9_-]*" v != null;
+  nameRule = "letters, digits, \"_\" and \"-\" (not first)";
+
+  # A name like `name` that is allowed.
+  goodName =
+    name:
+    let
+      clean = concatStringsSep "-" (
+        filter (part: isString part && part != "") (split "[^A-Za-z0-9_-]+" name)
+      );
+    in
+    if isName clean then clean else "check-${clean}";
+
+  kinds = {
+    name = {
+      is = isName;
+      text = "a name of ${nameRule}";
+      example = quote "example";
+    };
+    names = {
+      is = v: isList v && all isName v;
+      text = "a list of names of ${nameRule}";
+      example = quote [ "StreamDevice" ];
+    };
+    command = {
+      is = v: isList v && v != [ ] && all isString v;
+      text = "a list of strings, the program first";
+      example = quote [ "psu-simulator" ];
+    };
+    port = {
+      is = v: isInt v && 1 <= v && v <= 65535;
+      text = "a TCP port, 1 to 65535";
+      example = "9999";
+    };
+  };
+
+  # Tables that concern Nix.  Other tables are for cargo xtask alone, which checks them.
+  iocKeys = {
+    app = kinds.name;
+    ioc = kinds.name;
+    support = kinds.names // {
+      optional = true;
+    };
+  };
+  simulatorKeys = {
+    package = kinds.name;
+    command = kinds.command;
+    port = kinds.port;
+  };
+
+  tableProblems =
+    where: keys: table:
+    if !isAttrs table then
+      [ "ioc.toml: ${where} is not a table\nhint: [${where}]" ]
+    else
+      map (
+        key:
+        "ioc.toml: unknown key ${quote key} in [${where}]\nhint: the known keys are ${commas (attrNames keys)}"
+      ) (filter (key: !hasAttr key keys) (attrNames table))
+      ++ map (
+        key: "ioc.toml: [${where}] lacks the key ${quote key}\nhint: ${key} = ${keys.${key}.example}"
+      ) (filter (key: !hasAttr key table && !keys.${key}.optional or false) (attrNames keys))
+      ++ map (
+        key:
+        "ioc.toml: ${key} = ${toJSON table.${key}} in [${where}] is not ${keys.${key}.text}\nhint: ${key} = ${keys.${key}.example}"
+      ) (filter (key: hasAttr key keys && !keys.${key}.is table.${key}) (attrNames table));
+
+  simulatorProblems =
+    name: simulator:
+    (
+      if !isName name then
+        [
+          "ioc.toml: ${quote name} cannot be the name of a simulator, which has only ${nameRule}\nhint: [simulators.${goodName name}]"
+        ]
+      else if name == "ioc" then
+        [
+          "ioc.toml: a simulator cannot be called \"ioc\", because ioc.service is the IOC\nhint: [simulators.simulator]"
+        ]
+      else
+        [ ]
+    )
+    ++ tableProblems "simulators.${name}" simulatorKeys simulator;
+
+  iocTomlProblems =
+    toml:
+    tableProblems "ioc" iocKeys (toml.ioc or { })
+    ++ (
+      if isAttrs (toml.simulators or { }) then
+        concatLists (values (mapAttrs simulatorProblems (toml.simulators or { })))
+      else
+        [ "ioc.toml: simulators is not a table\nhint: [simulators.simulator]" ]
+    );
+
+  # Which folders of ioc/ ioc.toml names; `exists` tells of a path below the repository whether it is there.
+  folderProblems =
+    { app, ioc, ... }:
+    exists:
+    map
+      (
+        { path, key }:
+        "${path}: no such file, but ioc.toml has ${key}\nhint: correct ioc.toml, or, where the file is new, git add ${path}"
+      )
+      (
+        filter ({ path, ... }: !exists path) [
+          {
+            path = "ioc/${app}App";
+            key = "app = ${quote app}";
+          }
+          {
+            path = "ioc/iocBoot/${ioc}/st.cmd";
+            key = "ioc = ${quote ioc}";
+          }
+        ]
+      );
+
+  # ---- checks/ ------------------------------------------------------------------------------------------------
+
+  # Names of the .nix files among what `readDir` gives.  Hidden files are left to editors.
+  nixFiles =
+    entries:
+    concatLists (
+      map (
+        file:
+        let
+          stem = match "([^.].*)[.]nix" file;
+        in
+        if stem == null || entries.${file} == "directory" then [ ] else stem
+      ) (attrNames entries)
+    );
+
+  checkNameProblems =
+    name:
+    if isName name then
+      [ ]
+    else
+      [
+        "checks/${name}.nix: ${quote name} cannot be the name of a check, which has only ${nameRule}\nhint: git mv ${quote "checks/${name}.nix"} checks/${goodName name}.nix"
+      ];
+
+  # ---- ports --------------------------------------------------------------------------------------------------
+
+  # listeners: [ { name, port } ], programs that listen on one machine.
+  portConflicts =
+    listeners:
+    let
+      byPort = listToAttrs (
+        map (
+          { port, ... }:
+          {
+            name = toString port;
+            value = filter (other: other.port == port) listeners;
+          }
+        ) listeners
+      );
+    in
+    map (
+      port:
+      "TCP port ${port} is claimed by ${
+        concatStringsSep " and " (map (l: l.name) byPort.${port})
+      }\nhint: give each a port of its own, simulators in ioc.toml"
+    ) (filter (port: length byPort.${port} > 1) (attrNames byPort));
+
+  orThrow =
+    problems: value: if problems == [ ] then value else throw (concatStringsSep "\n" problems);
+in
+{
+  inherit
+    checkNameProblems
+    folderProblems
+    iocTomlProblems
+    nixFiles
+    portConflicts
+    ;
+
+  # Reads the project in the folder `root`: { app, ioc, support, simulators, checks, pname } and functions to use it.
+  load =
+    root:
+    let
+      toml = builtins.fromTOML (readFile (root + "/ioc.toml"));
+      valid = orThrow (iocTomlProblems toml) toml;
+      names = nixFiles (readDir (root + "/checks"));
+    in
+    orThrow (folderProblems valid.ioc (path: pathExists (root + "/${path}"))) {
+      inherit (valid.ioc) app ioc;
+      support = valid.ioc.support or [ ];
+      simulators = valid.simulators or { };
+      checks = orThrow (concatLists (map checkNameProblems names)) names;
+
+      # The package; not just `app`, which may be the name of another package.
+      pname = "${valid.ioc.app}-ioc";
+
+      inherit portConflicts;
+
+      # The attribute that a value in ioc.toml names; `search` is a word that finds its like.
+      find =
+        key: search: set: name:
+        set.${name}
+          or (throw "ioc.toml: ${key} names ${quote name}, which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 ${search}");
+    };
+}

@@ -1,0 +1,230 @@
+# Tests of project.nix, without nixpkgs: nix/test.sh runs them.
+# Evaluates to what Nix reads from this repository, for others to compare with; throws when a test fails.
+let
+  inherit (builtins)
+    concatStringsSep
+    filter
+    fromTOML
+    map
+    removeAttrs
+    toJSON
+    ;
+
+  project = import ./project.nix;
+
+  toml = text: project.iocTomlProblems (fromTOML text);
+  good = ''
+    [ioc]
+    app = "example"
+    ioc = "iocExample"
+    support = ["StreamDevice"]
+  '';
+  simulator = ''
+    package = "psu-simulator"
+    command = ["psu-simulator", "--seed", "1"]
+    port = 9999
+  '';
+
+  regular =
+    names:
+    builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = "regular";
+      }) names
+    );
+
+  tests = {
+    "no simulator" = {
+      got = toml good;
+      want = [ ];
+    };
+    "a simulator" = {
+      got = toml "${good}[simulators.psu]\n${simulator}";
+      want = [ ];
+    };
+    "tables of others are left alone" = {
+      got = toml "${good}[xtask]\nbackend = \"sandbox\"";
+      want = [ ];
+    };
+    "empty file" = {
+      got = toml "";
+      want = [
+        "ioc.toml: [ioc] lacks the key \"app\"\nhint: app = \"example\""
+        "ioc.toml: [ioc] lacks the key \"ioc\"\nhint: ioc = \"example\""
+      ];
+    };
+    "unknown key" = {
+      got = toml "${good}suport = []";
+      want = [ "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, ioc, support" ];
+    };
+    "ioc is no table" = {
+      got = toml "ioc = 1";
+      want = [ "ioc.toml: ioc is not a table\nhint: [ioc]" ];
+    };
+    "path as a name" = {
+      got = project.iocTomlProblems {
+        ioc = {
+          app = "../up";
+          ioc = "iocExample";
+          support = [ ];
+        };
+      };
+      want = [
+        "ioc.toml: app = \"../up\" in [ioc] is not a name of letters, digits, \"_\" and \"-\" (not first)\nhint: app = \"example\""
+      ];
+    };
+    "port out of range" = {
+      got = toml "${good}[simulators.psu]\npackage = \"p\"\ncommand = [\"p\"]\nport = 65536";
+      want = [
+        "ioc.toml: port = 65536 in [simulators.psu] is not a TCP port, 1 to 65535\nhint: port = 9999"
+      ];
+    };
+    "port as a text, command empty" = {
+      got = toml "${good}[simulators.psu]\npackage = \"p\"\ncommand = []\nport = \"9999\"";
+      want = [
+        "ioc.toml: command = [] in [simulators.psu] is not a list of strings, the program first\nhint: command = [\"psu-simulator\"]"
+        "ioc.toml: port = \"9999\" in [simulators.psu] is not a TCP port, 1 to 65535\nhint: port = 9999"
+      ];
+    };
+    "simulators is no table" = {
+      got = toml "simulators = 1\n${good}";
+      want = [ "ioc.toml: simulators is not a table\nhint: [simulators.simulator]" ];
+    };
+    "a simulator called ioc" = {
+      got = toml "${good}[simulators.ioc]\n${simulator}";
+      want = [
+        "ioc.toml: a simulator cannot be called \"ioc\", because ioc.service is the IOC\nhint: [simulators.simulator]"
+      ];
+    };
+    "a simulator that no unit can be called after" = {
+      got = toml "${good}[simulators.\"my psu\"]\n${simulator}";
+      want = [
+        "ioc.toml: \"my psu\" cannot be the name of a simulator, which has only letters, digits, \"_\" and \"-\" (not first)\nhint: [simulators.my-psu]"
+      ];
+    };
+
+    "folders are there" = {
+      got = project.folderProblems (fromTOML good).ioc (_: true);
+      want = [ ];
+    };
+    "no st.cmd" = {
+      got = project.folderProblems (fromTOML good).ioc (path: path == "ioc/exampleApp");
+      want = [
+        "ioc/iocBoot/iocExample/st.cmd: no such file, but ioc.toml has ioc = \"iocExample\"\nhint: correct ioc.toml, or, where the file is new, git add ioc/iocBoot/iocExample/st.cmd"
+      ];
+    };
+
+    "discovery" = {
+      got = project.nixFiles (
+        regular [
+          "b.nix"
+          "a.nix"
+          "a.py"
+          "notes.nix.md"
+          ".hidden.nix"
+          ".nix"
+        ]
+        // {
+          "folder.nix" = "directory";
+          "link.nix" = "symlink";
+        }
+      );
+      want = [
+        "a"
+        "b"
+        "link"
+      ];
+    };
+    "names of checks" = {
+      got = map project.checkNameProblems [
+        "simple"
+        "A-b_9"
+        "01"
+      ];
+      want = [
+        [ ]
+        [ ]
+        [ ]
+      ];
+    };
+    "odd names of checks" = {
+      got = builtins.concatMap project.checkNameProblems [
+        "my check"
+        "a.b"
+        "-x"
+        "größe"
+      ];
+      want =
+        map
+          (
+            { name, better }:
+            "checks/${name}.nix: \"${name}\" cannot be the name of a check, which has only letters, digits, \"_\" and \"-\" (not first)\nhint: git mv \"checks/${name}.nix\" checks/${better}.nix"
+          )
+          [
+            {
+              name = "my check";
+              better = "my-check";
+            }
+            {
+              name = "a.b";
+              better = "a-b";
+            }
+            {
+              name = "-x";
+              better = "check--x";
+            }
+            {
+              name = "größe";
+              better = "gr-e";
+            }
+          ];
+    };
+
+    "ports of their own" = {
+      got = project.portConflicts [
+        {
+          name = "a";
+          port = 1;
+        }
+        {
+          name = "b";
+          port = 2;
+        }
+      ];
+      want = [ ];
+    };
+    "one port for three" = {
+      got = project.portConflicts [
+        {
+          name = "simulator a";
+          port = 9999;
+        }
+        {
+          name = "simulator b";
+          port = 2000;
+        }
+        {
+          name = "simulator c";
+          port = 9999;
+        }
+      ];
+      want = [
+        "TCP port 9999 is claimed by simulator a and simulator c\nhint: give each a port of its own, simulators in ioc.toml"
+      ];
+    };
+  };
+
+  failed = filter (name: tests.${name}.got != tests.${name}.want) (builtins.attrNames tests);
+in
+if failed != [ ] then
+  throw (
+    concatStringsSep "\n" (
+      map (name: "${name}: got ${toJSON tests.${name}.got}, want ${toJSON tests.${name}.want}") failed
+    )
+  )
+else
+  removeAttrs (project.load ../.) [
+    "find"
+    "portConflicts"
+  ]

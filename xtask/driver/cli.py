@@ -1,0 +1,237 @@
+"""Command line, configuration and exit status of the driver."""
+import json
+import os
+import signal
+import sys
+import time
+
+from .errors import ConfigError, UsageError
+from .events import Events
+
+USAGE = """\
+usage: python3 -B xtask/driver --host-fd N --config FILE --output-directory DIR [options]
+
+Runs a test script on the machines of a sandbox. `xtask sandbox-host` starts it and passes the descriptors.
+
+  --host-fd N              channel to sandbox-host
+  --events-fd N            write events there, one JSON object per line
+  --config FILE            machines, networks, time limit, script (JSON)
+  --output-directory DIR   where copied files go (also: -o)
+  --interactive            Python prompt instead of running the script (also: -I)
+  --junit-xml FILE         JUnit report, relative to the output directory
+  --log-level LEVEL        debug, info, warning or error
+  --no-color               plain log
+"""
+VALUES = {"--host-fd": "host_fd", "--events-fd": "events_fd", "--config": "config", "-c": "config",
+          "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level"}
+FLAGS = {"--interactive": "interactive", "-I": "interactive", "--no-color": "no_color"}
+CONFIG = {"backend": str, "machines": list, "vlans": list, "global_timeout": (int, float), "script": str,
+          "check": str, "lint": bool}
+NEEDED = ("machines", "global_timeout", "script")
+MACHINE = {"name": str, "shared_dir": str, "state_dir": str}
+
+
+def parse(argv):
+    """Command line -> dict. Raises UsageError."""
+    options = dict.fromkeys([*VALUES.values(), *FLAGS.values()])
+    words = iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word in FLAGS:
+            options[FLAGS[word]] = True
+        elif name in VALUES:
+            value = value if equals else next(words, None)
+            if value is None:
+                raise UsageError(f"{name} needs a value")
+            options[VALUES[name]] = value
+        else:
+            raise UsageError(f"unknown argument {word!r}")
+    for name in ("--host-fd", "--config", "--output-directory"):
+        if options[VALUES[name]] is None:
+            raise UsageError(f"{name} is missing")
+    for name in ("--host-fd", "--events-fd"):
+        value = options[VALUES[name]]
+        if value is not None:
+            try:
+                options[VALUES[name]] = int(value)
+                os.fstat(int(value))
+            except (ValueError, OSError, OverflowError):
+                raise UsageError(f"{name} {value} is not an open file descriptor") from None
+    level = options["log_level"]
+    if level not in (None, "debug", "info", "warning", "error"):
+        raise UsageError(f"unknown log level {level!r}: debug, info, warning or error")
+    if not (os.path.isdir(options["out_dir"]) and os.access(options["out_dir"], os.W_OK)):
+        raise UsageError(f"the output directory {options['out_dir']} is not a directory that can be written to")
+    return options
+
+
+def read(path, what):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the {what} {path}: {error}") from None
+
+
+def load(path):
+    """Reads and checks the configuration. Raises ConfigError."""
+    try:
+        config = json.loads(read(path, "configuration"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: an object is expected")
+    check_keys(path, config, CONFIG, NEEDED)
+    for machine in config["machines"]:
+        if not isinstance(machine, dict):
+            raise ConfigError(f"{path}: a machine must be an object")
+        check_keys(f"{path}: machine", machine, MACHINE, MACHINE)
+    names = [m["name"] for m in config["machines"]]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{path}: two machines have the same name")
+    if not config["global_timeout"] > 0:
+        raise ConfigError(f"{path}: `global_timeout` must be more than 0 seconds")
+    if any(type(nr) is not int for nr in config.get("vlans", [])):
+        raise ConfigError(f"{path}: `vlans` must be numbers")
+    return config
+
+
+def check_keys(where, table, known, needed):
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key `{key}`")
+        if not isinstance(value, known[key]) or (known[key] is not bool and isinstance(value, bool)):
+            raise ConfigError(f"{where}: `{key}` has the wrong type: {json.dumps(value)}")
+    for key in needed:
+        if key not in table:
+            raise ConfigError(f"{where}: `{key}` is missing")
+
+
+def wants_color(options):
+    return (not options["no_color"] and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+            and sys.stderr.isatty())
+
+
+def shown(path):
+    """A path as the user would write it."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def preflight(driver, script):
+    """Says what is wrong with the script before anything starts; returns whether it is fine."""
+    from . import preflight as lint
+    from .driver import pythonize_name
+    from .failure import source
+    known = driver.test_symbols(show=False)
+    machines = {pythonize_name(m.name): m for m in driver.machines}
+    if len(machines) == 1:
+        machines.setdefault("machine", driver.machines[0])
+    problems = lint.check(driver.tests, known, machines)
+    for problem in problems:
+        driver.logger.log_test_error(f"{shown(script)}:{problem.line}: {problem.message}")
+        driver.logger.log_test_error(f"    {source(driver.tests, problem.line)}")
+        driver.logger.log_test_error(f"    hint: {problem.hint}")
+    for problem in problems[:1]:
+        driver.events.emit("failure", **{
+            "class": problem.kind, "message": f"{problem.message}\nhint: {problem.hint}", "line": problem.line,
+            "source": source(driver.tests, problem.line), "subtest": None, "traceback": ""})
+    return not problems
+
+
+class Run:
+    """The process around a driver: its end is told to JUnit and the events, however it comes."""
+
+    def __init__(self, options, config):
+        self.options, self.config = options, config
+        self.events = Events(options["events_fd"])
+        self.begin = time.monotonic()
+        self.junit = None
+        if options["junit"]:
+            from .junit import Junit
+            self.junit = Junit(os.path.join(options["out_dir"], options["junit"]))
+
+    def drive(self):
+        """Runs everything; returns the exit status, or raises the script's SystemExit."""
+        from .channel import HostChannel
+        from .driver import Driver
+        from .logger import Logger
+        text = read(self.config["script"], "script")
+        sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
+        logger = Logger(self.events, wants_color(self.options), self.junit)
+        if self.options["log_level"]:
+            logger.set_log_level(self.options["log_level"])
+        self.events.emit("start", check=self.config.get("check"))
+        host = HostChannel(self.options["host_fd"])
+        driver = Driver(self.config, text, os.path.abspath(self.options["out_dir"]), host, logger, self.events,
+                        terminate=lambda: self.leave(143))
+        signal.signal(signal.SIGTERM, lambda *_: self.leave(143))
+        try:
+            if self.options["interactive"]:
+                from . import prompt
+                with driver:
+                    prompt.run(driver)
+            else:
+                if self.config.get("lint", True) and not preflight(driver, self.config["script"]):
+                    return 1
+                with driver:
+                    begin = time.monotonic()
+                    driver.run_tests()
+                    logger.info(f"test script finished in {time.monotonic() - begin:.2f}s")
+        except KeyboardInterrupt:
+            logger.warning("interrupted")
+            return 130
+        except SystemExit:
+            raise
+        except BaseException as error:
+            from . import failure
+            if self.junit:
+                self.junit.error(f"{type(error).__name__}: {error}")
+            print(failure.full(error, text), file=sys.stderr)
+            return 1
+        return 0
+
+    def end(self, status):
+        """Writes what is left to write."""
+        if self.junit:
+            if status and not self.junit.main.errors:
+                self.junit.error(f"the run ended with status {status}")
+            try:
+                self.junit.write()
+            except OSError as error:
+                print(f"warning: cannot write the JUnit report: {error}", file=sys.stderr)
+        self.events.emit("end", status=status, seconds=round(time.monotonic() - self.begin, 3))
+        self.events.close()
+
+    def leave(self, status):
+        """Ends the process at once: no `finally` of the script runs."""
+        self.end(status)
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def main(argv):
+    """Returns the exit status; a SystemExit of the script passes through."""
+    if "--help" in argv or "-h" in argv:
+        print(USAGE, end="")
+        return 0
+    try:
+        options = parse(argv)
+        run = Run(options, load(options["config"]))
+    except (UsageError, ConfigError) as error:
+        usage = isinstance(error, UsageError)
+        print(f"error: {error}" + ("\nhint: python3 -B xtask/driver --help" if usage else ""), file=sys.stderr)
+        return 2 if usage else 3
+    status = 1
+    try:
+        status = run.drive()
+        return status
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 3
+        return status
+    except SystemExit as end:
+        status = 0 if end.code is None else end.code & 0xFF if isinstance(end.code, int) else 1
+        raise
+    finally:
+        run.end(status)

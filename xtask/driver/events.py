@@ -1,0 +1,41 @@
+"""The event stream for the runner: one JSON object per line. Never blocks the driver, never fails it."""
+import json
+import os
+import threading
+import time
+from queue import SimpleQueue
+
+START = time.monotonic()
+
+
+class Events:
+    """Writes to a descriptor from a thread of its own, so a slow reader costs memory, not time."""
+
+    def __init__(self, fd=None):
+        self._queue = SimpleQueue() if fd is not None else None
+        if fd is not None:
+            os.set_inheritable(fd, False)
+            self._thread = threading.Thread(target=self._write, args=(fd,), daemon=True)
+            self._thread.start()
+
+    def emit(self, event, **fields):
+        if self._queue is not None:
+            self._queue.put({"event": event, "t": round(time.monotonic() - START, 6), **fields})
+
+    def close(self, patience=2.0):
+        """Waits until all is written, at most `patience` seconds."""
+        if self._queue is not None:
+            self._queue.put(None)
+            self._thread.join(patience)
+
+    def _write(self, fd):
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            data = (json.dumps(item, default=str) + "\n").encode()
+            try:
+                while data:
+                    data = data[os.write(fd, data):]
+            except OSError:
+                fd = os.open(os.devnull, os.O_WRONLY)  # the reader is gone: drain the queue quietly

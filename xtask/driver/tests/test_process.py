@@ -1,0 +1,285 @@
+"""Whole runs of the driver as a process: exit statuses, the log, the events, limits and signals."""
+import os
+import re
+import signal
+import unittest
+
+from .base import WholeProcess
+
+TIMES = re.compile(r"\d+\.\d\d(?= seconds|s$)")
+PIDS = re.compile(r"\(pid \d+\)")
+
+
+def plain(stderr):
+    """The log without times, process ids and console lines."""
+    lines = [PIDS.sub("(pid N)", TIMES.sub("T", line)) for line in stderr.splitlines()]
+    return [line for line in lines if " # " not in line]
+
+
+class Status(WholeProcess):
+    def test_log_of_a_run_that_passes(self):
+        r = self.drive("with subtest('one'):\n    machine.succeed('echo hello; echo talk >&2')\n")
+        self.assertEqual(r.status, 0)
+        self.assertEqual(plain(r.stderr), """\
+Test will time out and terminate in 60 seconds
+run the VM test script
+subtest: one
+machine: must succeed: echo hello; echo talk >&2
+machine: waiting for the VM to finish booting
+machine: starting vm
+machine: sandbox running (pid N)
+machine: connected to guest root shell
+machine: (connecting took T seconds)
+machine: (finished: waiting for the VM to finish booting, in T seconds)
+machine: (finished: must succeed: echo hello; echo talk >&2, in T seconds)
+(finished: subtest: one, in T seconds)
+(finished: run the VM test script, in T seconds)
+test script finished in Ts
+cleanup
+kill QemuMachine (pid N)
+(finished: cleanup, in T seconds)""".splitlines())
+        self.assertIn("machine # talk", r.stderr.splitlines())
+        self.assertTrue(r.stdout.startswith("additionally exposed symbols:\n    machine,\n    vlan1,\n    start_all, "))
+
+    def test_log_of_a_failed_command(self):
+        r = self.drive("def helper():\n    machine.succeed('echo out; exit 7')\n\nwith subtest('s'):\n    helper()\n")
+        self.assertEqual(r.status, 1)
+        log = plain(r.stderr)
+        self.assertEqual(log[log.index("machine: output: out"):], [
+            "machine: output: out", "",
+            '!!! Test "s" failed with error: "command `echo out; exit 7` failed (exit code 7)"',
+            "!!! Traceback (most recent call last):",
+            '!!!   File "<string>", line 5, in <module>',
+            "!!!     helper()",
+            '!!!   File "<string>", line 2, in helper',
+            "!!!     machine.succeed('echo out; exit 7')",
+            "!!! ",
+            "!!! RequestedAssertionFailed: command `echo out; exit 7` failed (exit code 7)",
+            "cleanup",
+            "kill QemuMachine (pid N)",
+            "(finished: cleanup, in T seconds)"])
+        (failure,) = r.event("failure")
+        self.assertEqual(failure["class"], "RequestedAssertionFailed")
+        self.assertEqual(failure["line"], 2)
+        self.assertEqual(failure["source"], "machine.succeed('echo out; exit 7')")
+        self.assertEqual(failure["subtest"], "s")
+        self.assertIn("failed (exit code 7)", failure["message"])
+
+    def test_other_exceptions_give_pythons_traceback_after_the_cleanup(self):
+        r = self.drive("def f():\n    raise ValueError('bad')\ntry:\n    f()\nexcept ValueError as e:\n    raise KeyError('x') from e\n")
+        self.assertEqual(r.status, 1)
+        self.assertNotIn("driver/", r.stderr)
+        tail = r.stderr[r.stderr.index("(finished: cleanup"):]
+        self.assertIn('  File "<string>", line 2, in f\n    raise ValueError(\'bad\')', tail)
+        self.assertIn("ValueError: bad\n\nThe above exception was the direct cause", tail)
+        self.assertTrue(tail.endswith("KeyError: 'x'\n"))
+        self.assertEqual(r.event("failure")[0]["line"], 6)
+
+    def test_syntax_error(self):
+        r = self.drive("x = 1\ndef broken(:\n    pass\n")
+        self.assertEqual(r.status, 1)
+        self.assertIn("run the VM test script\n", r.stderr)
+        self.assertIn("SyntaxError: invalid syntax", r.stderr)
+        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line", "source")],
+                         ["SyntaxError", 2, "def broken(:"])
+
+    def exits(self, script, status, **more):
+        r = self.drive(script, **more)
+        self.assertEqual(r.status, status, r.stderr)
+        self.assertNotIn("test script finished", r.stderr)
+        return r
+
+    def test_exit_0(self):
+        r = self.exits("import sys\nsys.exit(0)\n", 0)
+        self.assertIn("(finished: cleanup", r.stderr)
+        self.assertEqual(r.event("failure"), [])
+        self.assertEqual(r.event("end")[0]["status"], 0)
+
+    def test_raise_system_exit(self):
+        self.exits("raise SystemExit\n", 0)
+
+    def test_exit_3(self):
+        r = self.exits("import sys\n\nsys.exit(3)\n", 3)
+        self.assertEqual(r.event("failure")[0]["line"], 3)
+        self.assertEqual(r.event("end")[0]["status"], 3)
+
+    def test_exit_with_text(self):
+        r = self.exits("import sys\nsys.exit('some text')\n", 1)
+        self.assertIn("some text\n", r.stderr)
+
+    def test_os_exit_leaves_without_cleanup(self):
+        self.assertNotIn("cleanup", self.exits("os._exit(9)\n", 9).stderr)
+
+    def test_log_error_ends_the_run(self):
+        r = self.exits("log.error('my line')\nprint('never')\n", 1)
+        self.assertIn("my line\ncleanup", r.stderr)
+        self.assertNotIn("never", r.stdout)
+
+    def test_machine_error_is_reported_without_our_frames(self):
+        self.peer.refuse = "no user namespaces here"
+        r = self.exits("start_all()\n", 1)
+        self.assertIn('!!!   File "<string>", line 1, in <module>\n!!!     start_all()\n', r.stderr)
+        self.assertIn("!!! machine: no user namespaces here", r.stderr)
+        self.assertNotIn("driver/", r.stderr)
+
+    def test_error_level_hides_reports_but_not_the_status(self):
+        r = self.drive("machine.fail('true')\n", "--log-level", "error")
+        self.assertEqual(r.status, 1)
+        self.assertNotIn("!!!", r.stderr)
+        self.assertIn("machine: must fail: true", r.stderr)
+
+    def test_non_ascii_and_broken_output(self):
+        r = self.drive("out = machine.succeed(r\"printf 'ü\\377x'; printf 'e\\377\\n' >&2\")\nassert out == 'ü\ufffdx', out\n")
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertEqual([e["text"] for e in r.event("console")], ["e\ufffd"])
+
+
+class Limits(WholeProcess):
+    def test_global_timeout_in_python_runs_no_finally(self):
+        r = self.drive("import time\ntry:\n    time.sleep(50)\nfinally:\n    print('finally')\n", global_timeout=0.3)
+        self.assertEqual(r.status, 143)
+        self.assertIn("timeout reached; test terminating...", r.stderr)
+        self.assertNotIn("finally", r.stdout)
+        self.assertEqual(r.event("end")[0]["status"], 143)
+
+    def test_global_timeout_in_a_command_kills_the_machine_and_says_no_more(self):
+        r = self.drive("try:\n    machine.succeed('sleep 50')\nfinally:\n    print('finally')\n", global_timeout=0.5)
+        self.assertEqual(r.status, 143)
+        self.assertTrue(plain(r.stderr)[-1].startswith("kill QemuMachine"), r.stderr)
+        self.assertNotIn("finally", r.stdout)
+
+    def signalled(self, number, **more):
+        script = "try:\n    log.log('ready')\n    machine.succeed('sleep 50')\nfinally:\n    print('finally')\n"
+        return self.drive(script, during=lambda p: p.send_signal(number), **more)
+
+    def test_sigterm_ends_at_once(self):
+        r = self.signalled(signal.SIGTERM)
+        self.assertEqual(r.status, 143)
+        self.assertNotIn("cleanup", r.stderr)
+        self.assertNotIn("finally", r.stdout)
+        self.assertEqual(r.event("end")[0]["status"], 143)
+
+    def test_sigint_cleans_up(self):
+        r = self.signalled(signal.SIGINT)
+        self.assertEqual(r.status, 130)
+        self.assertIn("(finished: cleanup", r.stderr)
+        self.assertIn("finally", r.stdout)
+        self.assertNotIn("Traceback", r.stderr)
+
+    def test_host_that_goes_away_is_an_error_not_a_hang(self):
+        self.peer.add_program("gone", "#!/bin/sh\nsleep 60\n")
+
+        def vanish(_process):
+            self.peer.sock.shutdown(2)
+            for machine in self.peer.machines.values():
+                machine.shell.shutdown(2)
+
+        script = "machine.succeed('true')\nlog.log('ready')\nmachine.succeed('gone')\n"
+        r = self.drive(script, during=vanish)
+        self.assertEqual(r.status, 1)
+        self.assertIn("MachineError: machine is down: the sandbox is gone; the command `gone` has no status", r.stderr)
+
+
+class Events(WholeProcess):
+    def test_blocks_have_lines_depths_and_verdicts(self):
+        r = self.drive("with subtest('outer'):\n    with subtest('inner'):\n        machine.fail('false')\n"
+                       "    machine.succeed('exit 3')\n")
+        enters = [(e["kind"], e["name"], e["line"], e["depth"]) for e in r.event("enter") if e["line"]]
+        self.assertEqual(enters, [("subtest", "outer", 1, 2), ("subtest", "inner", 2, 3),
+                                  ("nested", "must fail: false", 3, 4),
+                                  ("nested", "waiting for the VM to finish booting", 3, 5),
+                                  ("nested", "must succeed: exit 3", 4, 3)])
+        leaves = {e["name"]: (e["ok"], e.get("error")) for e in r.event("leave")}
+        error = "command `exit 3` failed (exit code 3)"
+        self.assertEqual(leaves["inner"], (True, None))
+        self.assertEqual(leaves["outer"], (False, error))
+        self.assertEqual([e["state"] for e in r.event("machine")], ["starting", "up", "down"])
+        self.assertEqual([r.events[0]["event"], r.events[-1]["event"]], ["start", "end"])
+        self.assertTrue(all(isinstance(e["t"], float) for e in r.events))
+
+    def test_unit_of_a_failure_is_named(self):
+        self.peer.add_unit("ioc.service", ActiveState="failed")
+        r = self.drive("machine.wait_for_unit('ioc.service')\n")
+        (failure,) = r.event("failure")
+        self.assertEqual((failure["machine"], failure["unit"]), ("machine", "ioc.service"))
+        self.assertIn('unit "ioc.service" reached state "failed"', failure["message"])
+
+    def test_generated_code_is_not_taken_for_the_script(self):
+        r = self.drive("from dataclasses import dataclass\n\n@dataclass\nclass P:\n    x: int\n\n    def __post_init__(self):\n"
+                       "        raise ValueError(self.x)\n\nP(1)\n")
+        self.assertEqual(r.event("failure")[0]["line"], 8)
+
+
+class CommandLine(unittest.TestCase):
+    def run_driver(self, *arguments):
+        import subprocess
+        import sys
+        from .peer import DRIVER
+        return subprocess.run([sys.executable, "-B", str(DRIVER), *arguments], capture_output=True, text=True)
+
+    def expect(self, status, text, *arguments):
+        r = self.run_driver(*arguments)
+        self.assertEqual(r.returncode, status, r.stderr)
+        self.assertIn(text, r.stderr + r.stdout)
+        self.assertNotIn("Traceback", r.stderr)
+
+    def test_usage(self):
+        self.expect(0, "usage: ", "--help")
+        self.expect(2, "--host-fd is missing")
+        self.expect(2, "unknown argument '--nope'", "--nope")
+        self.expect(2, "--config needs a value", "--config")
+        self.expect(2, "--host-fd 77 is not an open file descriptor", "--host-fd", "77", "--config", "x", "-o", ".")
+        self.expect(2, "unknown log level 'loud'", "--host-fd", "0", "--config", "x", "-o", ".", "--log-level", "loud")
+        self.expect(2, "output directory /nonexistent", "--host-fd", "0", "--config", "x", "-o", "/nonexistent")
+
+    def test_configuration(self):
+        import tempfile
+        good = '{"machines":[{"name":"m","shared_dir":"/","state_dir":"/"}],"global_timeout":5,"script":"/none.py"'
+        for text, message in ((None, "cannot read the configuration"), ("{", "is not JSON"), ("[]", "an object is expected"),
+                              ("{}", "`machines` is missing"), (good + ',"speed":1}', "unknown key `speed`"),
+                              (good + ',"check":1}', "`check` has the wrong type: 1"),
+                              (good.replace("5", "true") + "}", "`global_timeout` has the wrong type"),
+                              (good.replace("5", "0") + "}", "must be more than 0 seconds"),
+                              (good.replace('"m"', "1") + "}", "machine: `name` has the wrong type"),
+                              (good + "}", "cannot read the script /none.py")):
+            with self.subTest(message), tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "c.json")
+                if text is not None:
+                    with open(path, "w") as file:
+                        file.write(text)
+                self.expect(3, message, "--host-fd", "0", "--config", path, "-o", folder)
+
+
+class Lint(WholeProcess):
+    def test_a_bad_name_stops_the_run_before_it_starts(self):
+        r = self.drive("machine.succeed('true')\nmachne.succeed('true')\n")
+        self.assertEqual(r.status, 1)
+        self.assertIn("script.py:2: undefined name `machne`\n", r.stderr)
+        self.assertIn("hint: did you mean `machine`?", r.stderr)
+        self.assertEqual(self.peer.machines, {})
+        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["NameError", 2])
+
+    def test_it_can_be_switched_off(self):
+        r = self.drive("print('before')\nmachne\n", lint=False)
+        self.assertIn("before", r.stdout)
+        self.assertEqual(r.event("failure")[0]["line"], 2)
+
+
+class Several(WholeProcess):
+    names = ("server", "client-2")
+
+    def test_variables_and_order(self):
+        r = self.drive("start_all()\nassert [m.name for m in machines] == ['client-2', 'server'], machines\n"
+                       "assert client_2.succeed('echo a') == server.succeed('echo a')\n"
+                       "assert machines_nspawn == [] and machines_qemu == machines\n"
+                       "assert isinstance(server, QemuMachine) and vlan1.nr == 1\n")
+        self.assertEqual(r.status, 0, r.stderr)
+
+
+class OtherName(WholeProcess):
+    names = ("ioc",)
+
+    def test_machine_is_an_alias_that_warns(self):
+        r = self.drive("machine.succeed('true')\nmachine.connected = True\nassert ioc.is_up()\n")
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertIn("only machine is called ioc", r.stderr)

@@ -1,0 +1,167 @@
+//! Backend `sandbox`: checks on machines made of Linux namespaces.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::cli::MachineOptions;
+use crate::fail;
+use crate::iocs::{self, IocBuild};
+use crate::process;
+use crate::project::{Check, Config, Project};
+use crate::runner::{self, Backend, Job, Outcome};
+use crate::sandbox::spec::{Bind, Machine, Program, Spec};
+use crate::sandbox::units;
+use crate::settings::{Node, Settings};
+use crate::{embedded, ui};
+
+/// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
+const DEFAULT_TIMEOUT: u64 = 3600;
+/// Place of the EPICS top on a machine, for the embedded IOC.
+const TOP: &str = "/machine/ioc";
+
+/// Everything that sandbox runs of this project share.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    python: PathBuf,
+    driver: PathBuf,
+    xtask: PathBuf,
+    config: Config,
+    ioc: InMachine,
+    programs: Vec<Program>,
+    timeout: Option<u64>,
+}
+
+/// The IOC as its machine sees it.
+#[derive(Debug, Clone)]
+struct InMachine {
+    /// The EPICS top.
+    top: PathBuf,
+    /// The IOC's executable with its arguments before `st.cmd`.
+    program: String,
+    /// Folders of the host that it needs.
+    binds: Vec<Bind>,
+}
+
+impl Sandbox {
+    /// Builds what a sandbox run needs and says on one line what will run.
+    pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>) -> Result<Self> {
+        let ioc = iocs::choose(options.ioc, iocs::find(project))?;
+        let python = python()?;
+        let programs = embedded::programs(project)?;
+        ui::say(&ui::paint(ui::DIM, &announcement(&ioc)));
+        if ioc == IocBuild::Embedded {
+            for gap in embedded::gaps(project, &programs)? {
+                ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
+            }
+        }
+        Ok(Self {
+            python,
+            driver: project.root.join("xtask/driver"),
+            xtask: std::env::current_exe()?,
+            config: project.config.clone(),
+            ioc: in_machine(project, &ioc),
+            programs,
+            timeout,
+        })
+    }
+
+    /// The run of one check, whose results go to `dir`.
+    pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
+        let settings = Settings::load(check)?;
+        Ok(Spec {
+            check: check.name.clone(),
+            script: check.script()?.to_owned(),
+            interactive: false,
+            global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            python: self.python.clone(),
+            driver: self.driver.clone(),
+            xtask: self.xtask.clone(),
+            out_dir: dir.join("out"),
+            journal_dir: dir.join("journal"),
+            state_dir: dir.join("state"),
+            junit: Some("../junit.xml".to_owned()),
+            machines: settings
+                .machines()
+                .iter()
+                .zip(1..)
+                .map(|((name, node), number)| self.machine(name, node, number))
+                .collect(),
+        })
+    }
+
+    fn machine(&self, name: &str, node: &Node, number: u8) -> Machine {
+        Machine {
+            name: name.to_owned(),
+            number,
+            vlans: node.vlans.clone(),
+            units: if node.ioc {
+                units::units(&self.config, &self.ioc.top, &self.ioc.program, &node.environment)
+            } else {
+                Vec::new()
+            },
+            programs: self.programs.clone(),
+            binds: self.ioc.binds.clone(),
+        }
+    }
+}
+
+impl Backend for Sandbox {
+    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
+        runner::one_by_one(checks, job, |check, dir, job| runner::follow(&self.spec(check, dir)?, check, dir, job))
+    }
+}
+
+/// The Python that runs test scripts.
+pub fn python() -> Result<PathBuf> {
+    process::which("python3").ok_or_else(|| {
+        fail::host("`python3` was not found: it runs the test scripts")
+            .hint("install Python 3.9 or newer, for example: sudo apt-get install python3")
+            .into()
+    })
+}
+
+/// What runs, why, and what that leaves untested.
+fn announcement(ioc: &IocBuild) -> String {
+    let untested = match ioc {
+        IocBuild::Embedded => "the NixOS machine and code of your own in *App/src",
+        IocBuild::Make(_) | IocBuild::Nix(..) => "the NixOS machine",
+    };
+    format!("sandbox (needs neither Nix nor KVM) with {ioc}; untested: {untested}")
+}
+
+fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
+    let dir = project.ioc_dir();
+    let here = |path: &PathBuf| Bind { source: path.clone(), target: path.clone() };
+    match ioc {
+        IocBuild::Embedded => InMachine {
+            top: PathBuf::from(TOP),
+            program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
+            binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
+        },
+        // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
+        IocBuild::Make(exe) => InMachine {
+            program: process::quote(exe.as_os_str()),
+            binds: iocs::release_paths(&dir).iter().chain([&dir]).map(here).collect(),
+            top: dir,
+        },
+        // It is in the Nix store, which every machine sees.
+        IocBuild::Nix(top, exe) => {
+            InMachine { top: top.clone(), program: process::quote(exe.as_os_str()), binds: Vec::new() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announcement_names_what_is_untested() {
+        assert_eq!(
+            announcement(&IocBuild::Embedded),
+            "sandbox (needs neither Nix nor KVM) with the embedded soft IOC; \
+             untested: the NixOS machine and code of your own in *App/src"
+        );
+    }
+}

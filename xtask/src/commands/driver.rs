@@ -1,0 +1,87 @@
+//! `cargo xtask driver`: any script on one sandbox machine, with units and programs from folders.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::backend::sandbox;
+use crate::cli::Driver;
+use crate::fail::{self, Status};
+use crate::project::Project;
+use crate::runner;
+use crate::sandbox::run::{Output, Run};
+use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
+use crate::sandbox::sys;
+
+/// Runs the command; the driver's exit status is ours.
+pub fn run(args: &Driver) -> Result<Status> {
+    let project = Project::load()?;
+    let dir = runner::new_run_dir(&project)?.join("driver");
+    fs::create_dir_all(&dir)?;
+    let machine = Machine {
+        name: "machine".to_owned(),
+        number: 1,
+        vlans: vec![1],
+        units: units(&args.units)?,
+        programs: programs(&args.path)?,
+        binds: Vec::new(),
+    };
+    let absolute = |path: &Path| {
+        path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))
+    };
+    let spec = Spec {
+        check: "driver".to_owned(),
+        script: absolute(&args.script)?,
+        interactive: args.interactive,
+        global_timeout: args.timeout,
+        python: sandbox::python()?,
+        driver: project.root.join("xtask/driver"),
+        xtask: std::env::current_exe()?,
+        out_dir: absolute(&args.output)?,
+        journal_dir: dir.join("journal"),
+        state_dir: dir.join("state"),
+        junit: args.junit_xml.clone(),
+        machines: vec![machine],
+    };
+    // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
+    sys::block_interrupts()?;
+    let (run, _) = Run::start(&spec, &dir, &Output::Terminal)?;
+    let mut interrupter = run.interrupter()?;
+    if !args.interactive {
+        std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && interrupter.interrupt().is_ok() {});
+    }
+    let code = run.wait()?;
+    let _ = fs::remove_dir(&spec.state_dir);
+    Ok(Status::Other(code))
+}
+
+fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read the unit {}", path.display()))?;
+        Ok(UnitFile { name: file_name(&path), text })
+    };
+    files(dirs)?.into_iter().map(read).collect()
+}
+
+fn programs(dirs: &[PathBuf]) -> Result<Vec<Program>> {
+    Ok(files(dirs)?.into_iter().map(|path| Program { name: file_name(&path), path }).collect())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The files of some folders.
+fn files(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for dir in dirs {
+        let list = || -> std::io::Result<Vec<PathBuf>> {
+            fs::read_dir(dir.canonicalize()?)?.map(|entry| Ok(entry?.path())).collect()
+        };
+        let list = list().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", dir.display())))?;
+        files.extend(list.into_iter().filter(|path| path.is_file()));
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,4 @@
+//! Reporters: what people and programs read about a run. They consume the runner's events.
+
+pub mod journal;
+pub mod terminal;

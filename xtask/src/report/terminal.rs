@@ -1,0 +1,244 @@
+//! The report that people read while checks run.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::journal;
+use crate::runner::{DriverEvent, Event, Outcome, Summary, Verdict};
+use crate::ui::{BAD, DIM, GOOD, STRONG, WARN, paint};
+
+/// Lines of each journal and of the log that a failure shows.
+const TAIL: usize = 10;
+
+/// Writes a run as text. Colour is always written; the sink drops it where it is not wanted.
+pub struct Terminal<'a> {
+    sink: &'a mut dyn Write,
+    root: &'a Path,
+}
+
+impl<'a> Terminal<'a> {
+    /// A report to `sink`, with paths relative to `root`.
+    pub fn new(sink: &'a mut dyn Write, root: &'a Path) -> Self {
+        Self { sink, root }
+    }
+
+    /// Writes what there is to say about an event. A terminal that is gone is not an error.
+    pub fn report(&mut self, event: &Event) {
+        let _ = self.write(event).and_then(|()| self.sink.flush());
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Started(check) => writeln!(self.sink, "{}", paint(STRONG, &check.name)),
+            Event::Driver(_, DriverEvent::Leave { kind, name, seconds, ok, .. }) if kind == "subtest" => {
+                let mark = if *ok { paint(GOOD, "✓") } else { paint(BAD, "✗") };
+                writeln!(self.sink, "  {mark} {name}  {}", paint(DIM, &duration(*seconds)))
+            }
+            Event::Driver(..) => Ok(()),
+            Event::Ended(outcome) => {
+                let (style, word) = label(&outcome.verdict);
+                let time = if outcome.cached { "passed earlier, not run again" } else { &duration(outcome.seconds) };
+                let time = paint(DIM, time);
+                writeln!(self.sink, "{} {}  {time}", paint(style, word), outcome.check.name)
+            }
+            Event::Finished(summary) => self.finish(summary),
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        for outcome in &summary.outcomes {
+            if outcome.verdict != Verdict::Passed {
+                self.explain(outcome)?;
+            }
+        }
+        let count = |f: fn(&Verdict) -> bool| summary.outcomes.iter().filter(|o| f(&o.verdict)).count();
+        let passed = count(|v| *v == Verdict::Passed);
+        let failed = count(|v| matches!(v, Verdict::Failed(_) | Verdict::TimedOut(_)));
+        let interrupted = count(|v| *v == Verdict::Interrupted);
+        let mut parts = vec![paint(if passed > 0 { GOOD } else { DIM }, &format!("{passed} passed"))];
+        for (number, style, word) in
+            [(failed, BAD, "failed"), (interrupted, WARN, "interrupted"), (summary.not_run, WARN, "not run")]
+        {
+            if number > 0 {
+                parts.push(paint(style, &format!("{number} {word}")));
+            }
+        }
+        writeln!(self.sink, "\n{} in {}", parts.join(", "), duration(summary.seconds))
+    }
+
+    /// Failing subtest, line, message, the last lines of log and journals, and what to do next.
+    fn explain(&mut self, outcome: &Outcome) -> io::Result<()> {
+        let name = &outcome.check.name;
+        let script = outcome.check.script.as_deref().map_or(String::new(), |s| self.relative(s));
+        writeln!(self.sink)?;
+        let what = match &outcome.verdict {
+            Verdict::TimedOut(limit) => format!("{name} ran into its time limit of {limit} s"),
+            Verdict::Interrupted => format!("{name} was interrupted"),
+            _ => format!("{name} failed"),
+        };
+        match &outcome.failure {
+            Some(failure) => {
+                let place = failure.line.map_or(script.clone(), |line| format!("{script}:{line}"));
+                let subtest = failure.subtest.as_ref().map_or(String::new(), |s| format!(", in subtest \"{s}\""));
+                writeln!(self.sink, "{}{subtest}, at {}", paint(BAD, &what), paint(STRONG, &place))?;
+                if let Some(source) = &failure.source {
+                    writeln!(self.sink, "\n    {}\n", source.trim())?;
+                }
+                for line in failure.message.lines().take(TAIL) {
+                    writeln!(self.sink, "  {line}")?;
+                }
+            }
+            None => {
+                writeln!(self.sink, "{}", paint(BAD, &what))?;
+                if let Verdict::Failed(code) = outcome.verdict {
+                    writeln!(self.sink, "  the driver ended with status {code} and gave no reason")?;
+                }
+            }
+        }
+        if outcome.verdict != Verdict::Interrupted {
+            if outcome.failure.is_none() {
+                self.tail("log", &log_tail(&outcome.dir.join("log")))?;
+            }
+            for ((machine, unit), lines) in journal::tails(&outcome.dir.join("journal"), TAIL) {
+                self.tail(&format!("{unit} on {machine}"), &lines)?;
+            }
+        }
+        let log = self.relative(&outcome.dir.join("log"));
+        writeln!(self.sink, "\n  log          {log}")?;
+        writeln!(self.sink, "  run again    cargo xtask test {name}")?;
+        writeln!(self.sink, "  look inside  cargo xtask interactive {name}")
+    }
+
+    fn tail(&mut self, title: &str, lines: &[String]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.sink, "\n  {}", paint(DIM, &format!("last lines of {title}:")))?;
+        for line in lines {
+            writeln!(self.sink, "    {}", clean(line))?;
+        }
+        Ok(())
+    }
+
+    fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(self.root).unwrap_or(path).display().to_string()
+    }
+}
+
+fn label(verdict: &Verdict) -> (anstyle::Style, &'static str) {
+    match verdict {
+        Verdict::Passed => (GOOD, "PASS"),
+        Verdict::Failed(_) => (BAD, "FAIL"),
+        Verdict::TimedOut(_) => (BAD, "TIME"),
+        Verdict::Interrupted => (WARN, "STOP"),
+    }
+}
+
+/// Last lines of the driver's log.
+fn log_tail(path: &Path) -> Vec<String> {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(64 * 1024)..]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].iter().map(|l| (*l).to_owned()).collect()
+}
+
+/// A line of somebody else's text: no control characters, not endless.
+fn clean(line: &str) -> String {
+    const LIMIT: usize = 200;
+    let text = anstream::adapter::strip_str(line).to_string();
+    let mut text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    if let Some((at, _)) = text.char_indices().nth(LIMIT) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+/// `0.42 s`, `12.3 s`, `2 min 05 s`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 10.0 {
+        format!("{seconds:.2} s")
+    } else if seconds < 60.0 {
+        format!("{seconds:.1} s")
+    } else {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a run")]
+        let whole = seconds.round() as u64;
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::project::Check;
+    use crate::runner::Failure;
+
+    fn check() -> Check {
+        Check { name: "simple".into(), script: Some("/p/checks/simple.py".into()), nix: None }
+    }
+
+    fn outcome(verdict: Verdict, failure: Option<Failure>) -> Outcome {
+        Outcome {
+            check: check(),
+            verdict,
+            cached: false,
+            failure,
+            seconds: 1.584,
+            dir: PathBuf::from("/p/target/checks/1/simple"),
+        }
+    }
+
+    fn text(outcome: Outcome, not_run: usize) -> String {
+        let mut sink = Vec::new();
+        let root = PathBuf::from("/p");
+        let mut terminal = Terminal::new(&mut sink, &root);
+        let subtest = |name: &str, ok| {
+            let leave = DriverEvent::Leave { kind: "subtest".into(), name: name.into(), depth: 1, seconds: 0.31, ok };
+            Event::Driver(Box::leak(Box::new(check())), leave)
+        };
+        terminal.report(&Event::Started(&check()));
+        terminal.report(&subtest("check services", true));
+        terminal.report(&subtest("check voltage", outcome.verdict == Verdict::Passed));
+        terminal.report(&Event::Ended(&outcome));
+        let summary = Summary { outcomes: vec![outcome], not_run, seconds: 1.6 };
+        terminal.report(&Event::Finished(&summary));
+        anstream::adapter::strip_str(&String::from_utf8(sink).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_pass_is_short() {
+        insta::assert_snapshot!(text(outcome(Verdict::Passed, None), 0));
+    }
+
+    #[test]
+    fn a_failure_says_where_why_and_what_next() {
+        let failure = Failure {
+            class: "RequestedAssertionFailed".into(),
+            message: "command `caget -t VOLT-RB | grep -qxF '0'` failed (exit code 1)".into(),
+            line: Some(17),
+            source: Some("    machine.succeed(\"caget -t VOLT-RB | grep -qxF '0'\")".into()),
+            subtest: Some("check voltage".into()),
+        };
+        insta::assert_snapshot!(text(outcome(Verdict::Failed(1), Some(failure)), 1));
+    }
+
+    #[test]
+    fn a_timeout_and_an_interruption_are_told_apart() {
+        insta::assert_snapshot!(format!(
+            "{}-----\n{}",
+            text(outcome(Verdict::TimedOut(60), None), 0),
+            text(outcome(Verdict::Interrupted, None), 2)
+        ));
+    }
+
+    #[test]
+    fn durations_and_odd_lines() {
+        assert_eq!(duration(0.4219), "0.42 s");
+        assert_eq!(duration(12.34), "12.3 s");
+        assert_eq!(duration(125.2), "2 min 05 s");
+        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\u{7}\tx"), "red x");
+        assert_eq!(clean(&"y".repeat(300)).chars().count(), 201);
+    }
+}

@@ -1,0 +1,251 @@
+//! PID 1 of a run: starts the Python driver and, when it asks, machines. When it ends, the kernel ends all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IoSlice, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use serde_json::json;
+use unix::sys::signal::{Signal, kill};
+use unix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, recv, sendmsg, socketpair,
+};
+use unix::sys::wait::{WaitStatus, waitpid};
+use unix::unistd::Pid;
+
+use super::machine::{self, Booted, Lines};
+use super::network::Switches;
+use super::spec::Spec;
+use super::{rootfs, sys};
+use crate::cli::SandboxHost;
+use crate::fail::Status;
+use crate::process::Cmd;
+
+enum Event {
+    /// The driver asks for something.
+    Request(Vec<u8>),
+    /// A process has ended: its PID and exit status, 128 + N for signal N.
+    Ended(i32, i32),
+    /// xtask passes on Ctrl-C.
+    Interrupt,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    id: u64,
+    op: String,
+    #[serde(default)]
+    machine: String,
+    #[serde(default)]
+    up: bool,
+}
+
+/// What an operation answers: fields of the reply and descriptors to go with it.
+type Reply = (serde_json::Value, Vec<OwnedFd>);
+
+struct Host {
+    spec: Spec,
+    driver: OwnedFd,
+    switches: Switches,
+    booted: BTreeMap<String, Booted>,
+    /// Processes whose end answers a request: interactive shells.
+    waiting: BTreeMap<i32, u64>,
+}
+
+/// Runs until the driver has ended; its exit status is ours.
+pub fn run(args: &SandboxHost) -> Result<Status> {
+    sys::die_with_parent()?;
+    sys::block_interrupts()?;
+    let text = std::fs::read(&args.spec).with_context(|| format!("cannot read {}", args.spec.display()))?;
+    let spec: Spec = serde_json::from_slice(&text)?;
+    let sync = UnixStream::from(sys::inherited(args.sync_fd)?);
+    let events = args.events_fd.map(sys::inherited).transpose()?;
+    rootfs::tmpfs(&spec.state_dir, "mode=755")?;
+    for machine in &spec.machines {
+        std::fs::create_dir_all(spec.shared_dir(&machine.name))?;
+    }
+
+    let (driver, driver_inside) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let driver_pid = start_driver(&spec, driver_inside, events)?;
+    let (sender, receiver) = channel();
+    watch_children(sender.clone());
+    watch_xtask(sync, sender.clone());
+    watch_driver(driver.try_clone()?, sender);
+    Host { spec, driver, switches: Switches::new()?, booted: BTreeMap::new(), waiting: BTreeMap::new() }
+        .serve(&receiver, driver_pid)
+}
+
+fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Result<i32> {
+    let machines: Vec<_> = spec
+        .machines
+        .iter()
+        .map(|m| json!({"name": m.name, "shared_dir": spec.shared_dir(&m.name), "state_dir": spec.state_dir.join(&m.name)}))
+        .collect();
+    let vlans: BTreeSet<u8> = spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect();
+    let config = spec.state_dir.join("driver.json");
+    let content = json!({
+        "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
+        "global_timeout": spec.global_timeout, "script": spec.script,
+    });
+    std::fs::write(&config, serde_json::to_vec(&content)?)?;
+    let mut python = Cmd::new(&spec.python)
+        .arg("-B")
+        .arg(&spec.driver)
+        .arg("--config")
+        .arg(&config)
+        .arg("--output-directory")
+        .arg(&spec.out_dir)
+        .args(["--host-fd", &channel.as_raw_fd().to_string()]);
+    let mut passed = vec![channel];
+    if let Some(events) = events {
+        python = python.args(["--events-fd", &events.as_raw_fd().to_string()]);
+        passed.push(events);
+    }
+    if let Some(file) = &spec.junit {
+        python = python.args(["--junit-xml", file]);
+    }
+    if spec.interactive {
+        python = python.arg("--interactive");
+    }
+    let mut command = python.to_std();
+    if !spec.interactive {
+        command.stdin(Stdio::null());
+    }
+    let child = sys::inherit(&mut command, passed).spawn().map_err(|e| python.not_started(&e))?;
+    Ok(i32::try_from(child.id())?)
+}
+
+/// Reaps every child, also orphans that the script left behind.
+fn watch_children(sender: Sender<Event>) {
+    std::thread::spawn(move || {
+        loop {
+            let ended = match waitpid(None, None) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, code),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
+                Ok(_) | Err(unix::Error::EINTR) => continue,
+                // No child is left: the driver has ended, and so will this process.
+                Err(_) => return,
+            };
+            if sender.send(Event::Ended(ended.0.as_raw(), ended.1)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Passes on Ctrl-C. At the end of xtask, this process is killed by the end of its parent.
+fn watch_xtask(mut sync: UnixStream, sender: Sender<Event>) {
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while sync.read_exact(&mut byte).is_ok() {
+            if sender.send(Event::Interrupt).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn watch_driver(driver: OwnedFd, sender: Sender<Event>) {
+    std::thread::spawn(move || {
+        let mut packet = vec![0; 64 * 1024];
+        while let Ok(size @ 1..) = recv(driver.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+            if sender.send(Event::Request(packet[..size].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+impl Host {
+    fn serve(mut self, events: &Receiver<Event>, driver_pid: i32) -> Result<Status> {
+        for event in events {
+            match event {
+                Event::Ended(pid, code) if pid == driver_pid => {
+                    return Ok(Status::Other(u8::try_from(code).unwrap_or(1)));
+                }
+                Event::Ended(pid, code) => self.ended(pid, code)?,
+                // A driver that has just ended is reported by the next event.
+                Event::Interrupt => drop(kill(Pid::from_raw(driver_pid), Signal::SIGINT)),
+                Event::Request(packet) => self.request(&packet)?,
+            }
+        }
+        bail!("the sandbox lost track of its driver")
+    }
+
+    fn ended(&mut self, pid: i32, code: i32) -> Result<()> {
+        if let Some(id) = self.waiting.remove(&pid) {
+            return self.send(&json!({"id": id, "status": code}), &[]);
+        }
+        let name = self.booted.iter().find(|(_, booted)| booted.pid == pid).map(|(name, _)| name.clone());
+        if let Some(name) = name {
+            self.booted.remove(&name);
+            self.send(&json!({"event": "exit", "machine": name, "status": code}), &[])?;
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, packet: &[u8]) -> Result<()> {
+        let request: Request = match serde_json::from_slice(packet) {
+            Ok(request) => request,
+            Err(e) => return self.send(&json!({"id": null, "error": format!("bad request: {e}")}), &[]),
+        };
+        match self.answer(&request) {
+            Ok(Some((mut reply, fds))) => {
+                reply["id"] = request.id.into();
+                self.send(&reply, &fds)
+            }
+            Ok(None) => Ok(()),
+            Err(e) => self.send(&json!({"id": request.id, "error": format!("{e:#}")}), &[]),
+        }
+    }
+
+    /// `None` where the answer comes later.
+    fn answer(&mut self, request: &Request) -> Result<Option<Reply>> {
+        let name = &request.machine;
+        if request.op == "start" {
+            if self.booted.contains_key(name) {
+                bail!("machine `{name}` is running");
+            }
+            let machine = self.spec.machines.iter().find(|m| m.name == *name);
+            let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
+            let (booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
+            let pid = booted.pid;
+            self.booted.insert(name.clone(), booted);
+            return Ok(Some((json!({"pid": pid}), vec![shell, console])));
+        }
+        let booted = self.booted.get(name).ok_or_else(|| anyhow!("machine `{name}` is not running"))?;
+        match request.op.as_str() {
+            "kill" => kill(Pid::from_raw(booted.pid), Signal::SIGKILL)?,
+            "link" => self.switches.set_cable(&booted.cables, request.up)?,
+            "interact" => {
+                let pid = booted.spawn_inside(super::shell_command())?;
+                self.waiting.insert(pid, request.id);
+                return Ok(None);
+            }
+            other => bail!("unknown operation `{other}`"),
+        }
+        Ok(Some((json!({}), Vec::new())))
+    }
+
+    /// One packet to the driver. A driver that is gone is noticed by its end.
+    fn send(&self, message: &serde_json::Value, fds: &[OwnedFd]) -> Result<()> {
+        let text = serde_json::to_vec(message)?;
+        let raw: Vec<RawFd> = fds.iter().map(|fd| fd.as_fd().as_raw_fd()).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let control: &[ControlMessage] = if raw.is_empty() { &[] } else { &rights };
+        match sendmsg::<UnixAddr>(
+            self.driver.as_raw_fd(),
+            &[IoSlice::new(&text)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
+            Ok(_) | Err(unix::Error::EPIPE | unix::Error::ECONNRESET) => Ok(()),
+            Err(e) => Err(e).context("cannot answer the driver"),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The root file system of one boot of a machine: the host's programs read-only, everything else its own.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use unix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::network;
+use super::spec::{Machine, Spec};
+
+/// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
+const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
+/// Device nodes that a program may expect.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Where the machine keeps what it is made of.
+const MACHINE: &str = "machine";
+/// Names of the programs that xtask itself stands in for.
+const APPLETS: [&str; 8] =
+    ["systemctl", "journalctl", "poweroff", "reboot", "halt", "shutdown", "systemd-notify", "systemd-cat"];
+/// PATH of services and commands.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Puts the root file system together and makes it this thread's root.
+///
+/// The thread must be in a mount namespace of its own, with the capability to mount there.
+pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
+    let root = spec.root_dir(&machine.name);
+    let disk = spec.disk_dir(&machine.name);
+    tmpfs(&root, "mode=755")?;
+    for name in HOST {
+        host_entry(&root, name)?;
+    }
+    for name in ["machine/bin", "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"] {
+        fs::create_dir_all(root.join(name))?;
+    }
+    bind_readonly(Path::new("/sys"), &root.join("sys"))?;
+    bind_readonly(Path::new("/etc"), &root.join("machine/host/etc"))?;
+    devices(&root.join("dev"))?;
+    tmpfs(&root.join("run"), "mode=755")?;
+    programs(&root, spec, machine)?;
+    for bind in &machine.binds {
+        let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
+        fs::create_dir_all(&target)?;
+        bind_readonly(&bind.source, &target)?;
+    }
+    if !disk.is_dir() {
+        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
+    }
+    for name in ["etc", "home", "root", "tmp", "var"] {
+        fs::create_dir_all(root.join(name))?;
+        bind(&disk.join(name), &root.join(name))?;
+    }
+    let journal = spec.journal_dir.join(&machine.name);
+    fs::create_dir_all(&journal)?;
+    bind(&journal, &root.join("var/log/journal"))?;
+    let shared = root.join("tmp/shared");
+    fs::create_dir_all(&shared)?;
+    bind(&spec.shared_dir(&machine.name), &shared)?;
+    pivot(&root)
+}
+
+/// The machine's disk at its first boot.
+fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
+    for dir in
+        ["etc/systemd/system", "home", "root", "tmp", "var/lib", "var/cache", "var/spool", "var/log/journal", "var/tmp"]
+    {
+        fs::create_dir_all(disk.join(dir))?;
+    }
+    for (dir, mode) in [("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)] {
+        fs::set_permissions(disk.join(dir), fs::Permissions::from_mode(mode))?;
+    }
+    symlink("/run", disk.join("var/run"))?;
+    symlink("/run/lock", disk.join("var/lock"))?;
+
+    let etc = disk.join("etc");
+    let name = &machine.name;
+    let own = [
+        ("passwd", "root:x:0:0:System administrator:/root:/bin/bash\nnobody:x:65534:65534:Unprivileged account:/var/empty:/bin/false\n".to_owned()),
+        ("group", "root:x:0:\nnogroup:x:65534:\n".to_owned()),
+        ("hosts", hosts(spec, name)),
+        ("hostname", format!("{name}\n")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned()),
+        ("resolv.conf", String::new()),
+        ("fstab", String::new()),
+        ("profile", format!("export PATH={PATH}\n")),
+        ("machine-id", format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b)))),
+    ];
+    let mut written =
+        BTreeSet::from(["systemd".to_owned(), "mtab".to_owned(), "shadow".to_owned(), "gshadow".to_owned()]);
+    for (file, text) in own {
+        fs::write(etc.join(file), text)?;
+        written.insert(file.to_owned());
+    }
+    symlink("/proc/self/mounts", etc.join("mtab"))?;
+    for unit in &machine.units {
+        fs::write(etc.join("systemd/system").join(&unit.name), &unit.text)?;
+    }
+    for entry in fs::read_dir("/etc")?.flatten() {
+        let name = entry.file_name();
+        if !written.contains(name.to_string_lossy().as_ref()) {
+            symlink(Path::new("/machine/host/etc").join(&name), etc.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// /etc/hosts: every machine by its address in its first VLAN.
+fn hosts(spec: &Spec, name: &str) -> String {
+    let mut text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.0.2 {name}\n");
+    for machine in &spec.machines {
+        if let Some(vlan) = machine.vlans.first() {
+            let _ = writeln!(text, "{} {}", network::address(*vlan, machine.number), machine.name);
+        }
+    }
+    text
+}
+
+/// /machine/bin, and links to it among the host's programs in /usr/local/bin.
+fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
+    let xtask = root.join(MACHINE).join("xtask");
+    bind_file(&spec.xtask, &xtask)?;
+    let bin = root.join("machine/bin");
+    for name in APPLETS {
+        symlink("/machine/xtask", bin.join(name))?;
+    }
+    for program in &machine.programs {
+        bind_file(&program.path, &bin.join(&program.name))?;
+    }
+    let local = root.join("usr/local/bin");
+    if !local.is_dir() {
+        return Ok(());
+    }
+    let host = root.join("machine/host/local-bin");
+    bind_readonly(&local, &host)?;
+    let theirs: Vec<_> = fs::read_dir(&host)?.flatten().map(|entry| entry.file_name()).collect();
+    tmpfs(&local, "mode=755")?;
+    for entry in fs::read_dir(&bin)?.flatten() {
+        symlink(Path::new("/machine/bin").join(entry.file_name()), local.join(entry.file_name()))?;
+    }
+    for name in theirs {
+        match symlink(Path::new("/machine/host/local-bin").join(&name), local.join(&name)) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One top-level folder of the host, which may be a link (`/bin` → `usr/bin`).
+fn host_entry(root: &Path, name: &str) -> Result<()> {
+    let source = Path::new("/").join(name);
+    let Ok(kind) = source.symlink_metadata() else { return Ok(()) };
+    if kind.is_symlink() {
+        symlink(fs::read_link(&source)?, root.join(name))?;
+    } else if kind.is_dir() {
+        fs::create_dir(root.join(name))?;
+        bind_readonly(&source, &root.join(name))?;
+    }
+    Ok(())
+}
+
+fn devices(dev: &Path) -> Result<()> {
+    tmpfs(dev, "mode=755")?;
+    for name in DEVICES {
+        bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(target, dev.join(name))?;
+    }
+    let (pts, shm) = (dev.join("pts"), dev.join("shm"));
+    fs::create_dir(&pts)?;
+    mount(
+        Some("devpts"),
+        &pts,
+        Some("devpts"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+        Some("newinstance,ptmxmode=0666,mode=0620"),
+    )
+    .context("cannot mount devpts")?;
+    fs::create_dir(&shm)?;
+    tmpfs(&shm, "mode=1777")
+}
+
+/// A new, empty file system in memory.
+pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
+    fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;
+    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options))
+        .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
+}
+
+fn bind(source: &Path, target: &Path) -> Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
+}
+
+fn bind_file(source: &Path, target: &Path) -> Result<()> {
+    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
+    bind(source, target)
+}
+
+/// Binds a folder with all that is mounted below it, and makes each of these mounts read-only.
+fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
+    bind(source, target)?;
+    for (path, flags) in mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, target) {
+        let readonly = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
+        match mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>) {
+            // A mount that is hidden by another one, or that is gone by now, cannot be written through either.
+            Ok(()) | Err(unix::Error::EINVAL | unix::Error::ENOENT) => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot make {} read-only", path.display())),
+        }
+    }
+    Ok(())
+}
+
+/// Mounts at and below a folder with the flags that a remount must keep (proc_pid_mountinfo(5)).
+fn mounts_below(mountinfo: &str, top: &Path) -> Vec<(PathBuf, MsFlags)> {
+    let flag = |option: &str| match option {
+        "nosuid" => MsFlags::MS_NOSUID,
+        "nodev" => MsFlags::MS_NODEV,
+        "noexec" => MsFlags::MS_NOEXEC,
+        "noatime" => MsFlags::MS_NOATIME,
+        "nodiratime" => MsFlags::MS_NODIRATIME,
+        "relatime" => MsFlags::MS_RELATIME,
+        _ => MsFlags::empty(),
+    };
+    mountinfo
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(4);
+            let path = PathBuf::from(unescape(fields.next()?));
+            let flags = fields.next()?.split(',').map(flag).collect();
+            path.starts_with(top).then_some((path, flags))
+        })
+        .collect()
+}
+
+/// Undoes the octal escapes of /proc/PID/mountinfo (`\040` is a space).
+fn unescape(text: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal = bytes.get(at + 1..at + 4).filter(|d| bytes[at] == b'\\' && d.iter().all(u8::is_ascii_digit));
+        match octal.and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 4;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(out)
+}
+
+/// Makes `root` the root of this thread's mount namespace and lets go of the old one (pivot_root(2)).
+fn pivot(root: &Path) -> Result<()> {
+    std::env::set_current_dir(root)?;
+    unix::unistd::pivot_root(".", ".").context("cannot change to the machine's root file system")?;
+    umount2(".", MntFlags::MNT_DETACH).context("cannot let go of the host's file system")?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_is_read_with_escapes_and_flags() {
+        let text = "22 1 0:21 / /a\\040b rw,nosuid,relatime shared:1 - tmpfs tmpfs rw\n\
+                    23 22 0:22 / /a\\040b/\\303\\274 ro,nodev - tmpfs tmpfs rw\n\
+                    24 1 0:23 / /a rw - tmpfs tmpfs rw\n";
+        assert_eq!(
+            mounts_below(text, Path::new("/a b")),
+            [
+                (PathBuf::from("/a b"), MsFlags::MS_NOSUID | MsFlags::MS_RELATIME),
+                (PathBuf::from("/a b/ü"), MsFlags::MS_NODEV),
+            ]
+        );
+    }
+}

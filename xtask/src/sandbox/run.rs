@@ -1,0 +1,161 @@
+//! Starts a sandbox run and waits for it, from outside.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::spec::Spec;
+use super::{sys, userns};
+use crate::fail;
+use crate::process::Cmd;
+
+/// A run that has been started. Dropping it kills everything in it.
+#[derive(Debug)]
+pub struct Run {
+    child: Child,
+    sync: UnixStream,
+    ended: bool,
+}
+
+/// Where the driver's output and events go.
+pub enum Output {
+    /// The caller's terminal.
+    Terminal,
+    /// Readers: log (stdout and stderr in one stream) and events, one JSON object per line.
+    Piped,
+}
+
+/// What to read from a run whose output is piped.
+#[derive(Debug)]
+pub struct Streams {
+    /// The driver's stdout and stderr.
+    pub log: std::io::PipeReader,
+    /// The driver's events.
+    pub events: std::io::PipeReader,
+}
+
+/// Ends a run from another thread.
+#[derive(Debug)]
+pub struct Interrupter(UnixStream);
+
+impl Interrupter {
+    /// Passes Ctrl-C on to the driver, which cleans up and ends.
+    pub fn interrupt(&mut self) -> std::io::Result<()> {
+        self.0.write_all(b"i")
+    }
+}
+
+impl Run {
+    /// Starts a run. `dir` is the folder of its results; it exists, and it is the run's own.
+    pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Self, Option<Streams>)> {
+        for folder in [&spec.out_dir, &spec.journal_dir, &spec.state_dir] {
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let file = dir.join("sandbox.json");
+        fs::write(&file, serde_json::to_vec_pretty(spec)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let (sync, sync_inside) = UnixStream::pair()?;
+        let mut cage = Cmd::new(&spec.xtask)
+            .arg("sandbox-cage")
+            .arg("--spec")
+            .arg(&file)
+            .args(["--sync-fd", &sync_inside.as_raw_fd().to_string()]);
+        let mut passed = vec![sync_inside.into()];
+        let mut streams = None;
+        let mut stdio = None;
+        if matches!(output, Output::Piped) {
+            let (events, events_inside) = std::io::pipe()?;
+            let (log, log_inside) = std::io::pipe()?;
+            cage = cage.args(["--events-fd", &events_inside.as_raw_fd().to_string()]);
+            passed.push(events_inside.into());
+            streams = Some(Streams { log, events });
+            stdio = Some(log_inside);
+        }
+        let mut command = cage.to_std();
+        if let Some(log) = stdio {
+            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        }
+        if !spec.interactive {
+            // Out of the terminal's foreground: Ctrl-C reaches the driver once, through us.
+            command.process_group(0);
+        }
+        let child = sys::inherit(&mut command, passed).spawn().map_err(|e| cage.not_started(&e))?;
+        // Our copies of the descriptors go away with the command: the streams end when the run does.
+        drop(command);
+        let mut run = Self { child, sync, ended: false };
+        run.handshake().inspect_err(|_| run.kill())?;
+        Ok((run, streams))
+    }
+
+    /// Maps users into the new user namespace and waits until the stage may mount there.
+    fn handshake(&mut self) -> Result<()> {
+        self.sync.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut lines = BufReader::new(self.sync.try_clone()?).lines();
+        let mut expect = |word: &str| -> Result<()> {
+            match lines.next() {
+                Some(Ok(line)) if line == word => Ok(()),
+                Some(Ok(line)) => Err(userns::forbidden(line.trim_start_matches("error: "))),
+                Some(Err(e)) => Err(fail::host(format!("the sandbox does not answer: {e}")).into()),
+                None => Err(fail::host("the sandbox ended before it had begun").into()),
+            }
+        };
+        expect("unshared")?;
+        userns::map(self.child.id()).map_err(|e| userns::forbidden(&format!("{e:#}")))?;
+        self.sync.write_all(b"mapped\n")?;
+        expect("ready")?;
+        self.sync.set_read_timeout(None)?;
+        Ok(())
+    }
+
+    /// A handle that passes on Ctrl-C.
+    pub fn interrupter(&self) -> Result<Interrupter> {
+        Ok(Interrupter(self.sync.try_clone()?))
+    }
+
+    /// Waits for the end of the run; the driver's exit status, 128 + N for signal N.
+    pub fn wait(mut self) -> Result<u8> {
+        let status = self.child.wait().context("cannot wait for the sandbox")?;
+        self.ended = true;
+        let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
+        Ok(u8::try_from(code).unwrap_or(1))
+    }
+
+    /// Kills everything in the run at once.
+    pub fn kill(&mut self) {
+        if !self.ended {
+            // The stage takes PID 1 with it, and the kernel the rest.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            self.ended = true;
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Copies a stream to a file and, if wanted, to the terminal. Returns when the stream ends.
+pub fn tee(mut from: impl Read, file: &Path, show: bool) -> Result<()> {
+    let mut log = fs::File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    let mut buffer = [0; 8192];
+    loop {
+        let size = from.read(&mut buffer)?;
+        if size == 0 {
+            return Ok(());
+        }
+        log.write_all(&buffer[..size])?;
+        if show {
+            crate::ui::raw(&buffer[..size]);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What one sandbox run consists of. Written by `run`, read by `sandbox-cage` and `sandbox-host`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One run: a test script (or a prompt) and its machines.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// Name of the check, for messages.
+    pub check: String,
+    /// The test script; empty text is run where there is none.
+    pub script: PathBuf,
+    /// Whether to give a Python prompt instead of running the script.
+    pub interactive: bool,
+    /// Limit of the whole script in seconds.
+    pub global_timeout: u64,
+    /// The Python interpreter and the folder of the test driver.
+    pub python: PathBuf,
+    /// Folder of the Python test driver.
+    pub driver: PathBuf,
+    /// This program: it is PID 1, `systemctl` and `journalctl` of the machines.
+    pub xtask: PathBuf,
+    /// Where the script's files go (`driver.out_dir`).
+    pub out_dir: PathBuf,
+    /// Where the machines' journals go, one folder each.
+    pub journal_dir: PathBuf,
+    /// Empty folder that the run's own tmpfs is mounted on, seen by this run only.
+    pub state_dir: PathBuf,
+    /// JUnit file of the script, relative to `out_dir`.
+    pub junit: Option<String>,
+    /// The machines.
+    pub machines: Vec<Machine>,
+}
+
+/// One machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its host name.
+    pub name: String,
+    /// Its place in the alphabetical order of the run's machines, from 1; the last part of its addresses.
+    pub number: u8,
+    /// Its VLANs, one network card each.
+    pub vlans: Vec<u8>,
+    /// Its systemd units.
+    pub units: Vec<UnitFile>,
+    /// Its programs in /machine/bin.
+    pub programs: Vec<Program>,
+    /// Further folders of the host that it sees, read-only.
+    pub binds: Vec<Bind>,
+}
+
+/// A unit file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFile {
+    /// File name, `ioc.service`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A program of the host under its name on the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Name on the machine.
+    pub name: String,
+    /// File on the host.
+    pub path: PathBuf,
+}
+
+/// A folder of the host and its place on the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// Folder on the host.
+    pub source: PathBuf,
+    /// Absolute path on the machine.
+    pub target: PathBuf,
+}
+
+impl Spec {
+    /// Folder shared between the driver and a machine (its /tmp/shared).
+    pub fn shared_dir(&self, machine: &str) -> PathBuf {
+        self.state_dir.join(machine).join("shared")
+    }
+
+    /// Folder that holds the disk of a machine.
+    pub fn disk_dir(&self, machine: &str) -> PathBuf {
+        self.state_dir.join(machine).join("disk")
+    }
+
+    /// Folder that a machine's root file system is put together in.
+    pub fn root_dir(&self, machine: &str) -> PathBuf {
+        self.state_dir.join(machine).join("root")
+    }
+}

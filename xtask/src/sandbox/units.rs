@@ -1,0 +1,114 @@
+//! Writes `ioc.toml` as systemd units: the same services that `nix/` gives the NixOS machine.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use super::spec::UnitFile;
+use crate::project::{Config, Simulator};
+
+/// Seconds that a simulator may take until its port answers.
+const SIMULATOR_START_LIMIT: u32 = 20;
+
+/// The units of a machine that runs the IOC beside its simulators.
+///
+/// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
+pub fn units(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
+    let mut units = vec![ioc(config, top, program, environment)];
+    units.extend(config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator)));
+    units
+}
+
+fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
+    let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
+    let boot = top.join("iocBoot").join(&config.ioc.ioc);
+    let mut text = format!("[Unit]\nDescription=EPICS IOC {}\n", config.ioc.app);
+    if !simulators.is_empty() {
+        // An IOC that finds no device tries again after 20 s only: the device comes first.
+        let list = simulators.join(" ");
+        let _ = write!(text, "Wants={list}\nAfter={list}\n");
+    }
+    // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
+    let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
+    let mut variables = String::new();
+    for (key, value) in environment {
+        let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
+    }
+    let _ = write!(
+        text,
+        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
+         ExecStart=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
+        escape(&boot.to_string_lossy()),
+        argument(&shell),
+    );
+    UnitFile { name: "ioc.service".to_owned(), text }
+}
+
+fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
+    let port = simulator.port;
+    let mut words = simulator.command.iter();
+    let program = words.next().map(|program| in_machine(program)).unwrap_or_default();
+    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| argument(&word)).collect();
+    // Active means that the port answers; a simulator that dies before that has failed.
+    let wait =
+        format!("until : 2>/dev/null </dev/tcp/localhost/{port}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done");
+    let text = format!(
+        "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nExecStart={}\n\
+         ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\
+         [Install]\nWantedBy=multi-user.target\n",
+        command.join(" "),
+        argument(&wait),
+    );
+    UnitFile { name: format!("{name}.service"), text }
+}
+
+/// Programs without a folder are the machine's own.
+fn in_machine(program: &str) -> String {
+    if program.contains('/') { program.to_owned() } else { format!("/machine/bin/{program}") }
+}
+
+/// Quotes an argument for systemd's command lines, where `$` starts a variable (systemd.service(5), "Command lines").
+fn argument(word: &str) -> String {
+    quote(&word.replace('$', "$$"))
+}
+
+/// Quotes a word for unit files.
+fn quote(word: &str) -> String {
+    let word = escape(word);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word;
+    }
+    format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n"))
+}
+
+/// Doubles `%`, which starts a specifier.
+fn escape(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project;
+
+    #[test]
+    fn units_of_the_template() {
+        let config = project::parse(include_str!("../../../ioc.toml")).unwrap();
+        let units = units(
+            &config,
+            Path::new("/machine/ioc"),
+            "/machine/bin/soft-ioc --app example",
+            &BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]),
+        );
+        let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn odd_words_are_quoted() {
+        assert_eq!(argument("a b%$c\"\\"), r#""a b%%$$c\"\\""#);
+        assert_eq!(quote(""), "\"\"");
+        assert_eq!(quote("--port=1"), "--port=1");
+    }
+}
