@@ -149,10 +149,28 @@ fn sources(host: &Host, root: &Path) -> Vec<Source> {
 fn in_store(host: &Host, root: &Path) -> bool {
     let Some(nix) = host.program("nix") else { return false };
     let cmd = Cmd::new(nix)
-        .args(["flake", "archive", "--dry-run", "--offline", "--no-write-lock-file"])
+        .args(["flake", "archive", "--dry-run", "--json", "--offline", "--no-write-lock-file"])
         .args(["--extra-experimental-features", "nix-command flakes"])
         .cwd(root);
-    matches!(cmd.output_within(Duration::from_secs(10)), Ok(Limited::Ended(output)) if output.status.success())
+    // The paths are computed from flake.lock: that Nix names one does not mean that it is there.
+    match cmd.output_within(Duration::from_secs(10)) {
+        Ok(Limited::Ended(output)) if output.status.success() => {
+            let tree = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let paths = input_paths(&tree);
+            !paths.is_empty() && paths.iter().all(|path| host.exists(path))
+        }
+        _ => false,
+    }
+}
+
+/// The store paths of all inputs in the answer of `nix flake archive --json`.
+fn input_paths(tree: &serde_json::Value) -> Vec<String> {
+    let inputs = tree.get("inputs").and_then(serde_json::Value::as_object);
+    let below = |input: &serde_json::Value| {
+        let own = input.get("path").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+        own.into_iter().chain(input_paths(input)).collect::<Vec<_>>()
+    };
+    inputs.map(|inputs| inputs.values().flat_map(below).collect()).unwrap_or_default()
 }
 
 /// The servers that the inputs of a flake.lock come from.
@@ -230,6 +248,14 @@ mod tests {
         let names: Vec<String> = servers(lock).into_iter().collect();
         assert_eq!(names, ["code.example.org", "files.example.org", "git.example.org", "github.com"]);
         assert!(servers("no JSON").is_empty());
+    }
+
+    #[test]
+    fn paths_of_inputs_are_found_at_every_depth() {
+        let tree = r#"{"path": "/nix/store/self", "inputs": {
+            "a": {"path": "/nix/store/a", "inputs": {"b": {"path": "/nix/store/b", "inputs": {}}}},
+            "c": {"inputs": {}}}}"#;
+        assert_eq!(input_paths(&serde_json::from_str(tree).unwrap()), ["/nix/store/a", "/nix/store/b"]);
     }
 
     #[test]
