@@ -78,3 +78,17 @@ pub fn wrap(text: &str, indent: usize, width: usize) -> String {
     }
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_broken_at_spaces_and_words_stay_whole() {
+        assert_eq!(wrap("one two  three", 4, 24), "one two three");
+        assert_eq!(wrap("aaaaaaaaaa bbbbbbbbbb cc", 2, 22), "aaaaaaaaaa\n  bbbbbbbbbb cc");
+        let long = "https://example.org/a/very/long/address";
+        assert_eq!(wrap(&format!("see {long} there"), 0, 20), format!("see\n{long}\nthere"));
+        assert_eq!(wrap("", 9, 80), "");
+    }
+}
