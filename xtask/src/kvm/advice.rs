@@ -200,7 +200,7 @@ pub static NESTED: Entry = Entry {
         ),
         Fix::when(
             "QEMU",
-            "On the host, let KVM nest and give this guest the host's CPU (libvirt: <cpu mode='host-passthrough'/>; Proxmox: qm set ID --cpu host), then switch the guest off and on. Where kvm_intel is kvm_amd, change the name.\n\
+            "On the host, let KVM nest and give this guest the host's CPU (libvirt: `<cpu mode='host-passthrough'/>`; Proxmox: `qm set ID --cpu host`), then switch the guest off and on. Where kvm_intel is kvm_amd, change the name.\n\
              $ cat /sys/module/kvm_intel/parameters/nested\n\
              $ echo 'options kvm_intel nested=1' | sudo tee /etc/modprobe.d/kvm-nested.conf",
         ),
@@ -300,7 +300,7 @@ pub static WSL2: Entry = Entry {
     title: "this WSL 2 machine has no KVM",
     cause: "WSL 2 gives /dev/kvm only on Windows 11 (or Server 2022) with nested virtualisation on, and a current WSL.",
     fixes: &[Fix::general(
-        "In PowerShell: update WSL, put `nestedVirtualization=true` below `[wsl2]` in %UserProfile%\\.wslconfig, and restart WSL. Virtualisation must be on in the firmware.\n\
+        "In PowerShell: update WSL, put `nestedVirtualization=true` below `[wsl2]` in `%UserProfile%\\.wslconfig`, and restart WSL. Virtualisation must be on in the firmware.\n\
          $ wsl --update\n\
          $ wsl --shutdown",
     )],
