@@ -178,7 +178,14 @@ pub static GIT_MISSING: Entry = Entry {
     severity: Severity::Warning,
     title: "this folder is not a Git tree",
     cause: "Nix reads a flake from its Git tree. Without one it copies the whole folder, build results included.",
-    fixes: &[Fix::general("Make it one.\n$ git init\n$ git add .")],
+    fixes: &[
+        Fix::general("Make it one.\n$ git init\n$ git add ."),
+        Fix::when(
+            "the folder belongs to another user",
+            "Git reads no tree of someone else, and so does Nix; tell it to trust this one.\n\
+             $ git config --global --add safe.directory \"$PWD\"",
+        ),
+    ],
 };
 
 /// Untracked files.

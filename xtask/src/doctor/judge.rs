@@ -241,7 +241,10 @@ fn inputs(facts: &Facts, needed_by: &[Backend]) -> Item {
 }
 
 fn git(facts: &Facts) -> Item {
-    let finding = facts.git.as_ref().err().map(|why| Finding::new(&advice::GIT_MISSING, why));
+    let finding = facts.git.as_ref().err().map(|why| {
+        let case = if why.contains("dubious ownership") { "the folder belongs to another user" } else { "" };
+        Finding::of_case(&advice::GIT_MISSING, case, why)
+    });
     item("Git tree", &[], Ok("yes".to_owned()), finding)
 }
 
@@ -379,6 +382,13 @@ mod tests {
             "namespaces",
             warning("userns-unknown-error"),
         );
+    }
+
+    #[test]
+    fn a_tree_of_someone_else_is_no_reason_for_git_init() {
+        let facts = Facts { git: Err("fatal: detected dubious ownership in repository at '/x'".to_owned()), ..good() };
+        let finding = git(&facts).finding.unwrap();
+        assert_eq!(finding.commands(), [r#"git config --global --add safe.directory "$PWD""#]);
     }
 
     #[test]

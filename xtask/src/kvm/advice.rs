@@ -456,7 +456,7 @@ pub static MAYBE_EMULATED: Entry = Entry {
     title: "KVM may be emulated here",
     cause: "There is a device, yet the processor lists no virtualisation; you may not open the device, so its speed could not be measured.",
     fixes: &[Fix::general(
-        "Measure as root before you change permissions: it may not be worth it.\n$ sudo cargo xtask check-kvm --for user",
+        "Measure as root before you change permissions: it may not be worth it.\n$ sudo target/debug/xtask check-kvm --for user",
     )],
 };
 
