@@ -16,6 +16,12 @@ pub mod sandbox;
 pub mod settings;
 pub mod ui;
 
+pub mod doctor;
+pub mod finding;
+pub mod host;
+pub mod kvm;
+pub mod nixconf;
+
 use std::ffi::OsString;
 
 use anyhow::Result;
@@ -40,5 +46,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),
+        Command::CheckKvm(args) => commands::check_kvm::run(&args),
+        Command::KvmProbe(args) => commands::check_kvm::probe(&args),
+        Command::ConfigureNix(args) => commands::configure_nix::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::UsernsProbe(args) => commands::doctor::probe(&args),
     }
 }

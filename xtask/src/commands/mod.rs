@@ -1,7 +1,10 @@
 //! One file per command: arguments → domain calls → report.
 
 pub mod bench;
+pub(crate) mod check_kvm;
 pub mod ci;
+pub(crate) mod configure_nix;
+pub(crate) mod doctor;
 pub mod driver;
 pub mod interactive;
 pub mod list;
