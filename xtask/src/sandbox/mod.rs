@@ -18,6 +18,7 @@ mod network;
 pub mod rootfs;
 pub mod run;
 pub mod spec;
+pub mod start;
 pub mod sys;
 pub mod units;
 mod userns;
