@@ -156,7 +156,7 @@ class QemuMachine(BaseMachine):
             pending = boot.shell.send("execute", str(command).encode(), timeout=limit)
             if not check_output:
                 return -2, ""
-            head, output = pending.wait()
+            head, output = pending.wait(NOTE_EVERY) or self._wait_on(command, pending)
         except ChannelClosed:
             if not check_return:
                 return -1, ""
@@ -166,6 +166,12 @@ class QemuMachine(BaseMachine):
         if not check_return:
             return -1, output.decode()
         return head["status"], output.decode(errors="replace")
+
+    def _wait_on(self, command, pending):
+        """Waits for a slow command, after a word about the usual reason for one that never ends."""
+        self.log(f"still waiting for `{command}`: it runs, or what it left in the background holds its stdout "
+                 "(hint: end that with >/dev/null)")
+        return pending.wait()
 
     def _can_connect(self, op, **address):
         self.run_callbacks()
