@@ -261,6 +261,15 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
 }
 
 #[test]
+fn a_folder_for_temporary_files_that_is_none_is_named() {
+    let top = Top::new();
+    let output = top.soft_ioc().arg("st.cmd").env("TMPDIR", "/none/such").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("/none/such/soft-ioc-") && problem.contains("hint: let TMPDIR name"), "{problem}");
+}
+
+#[test]
 fn wrong_usage_is_status_2() {
     let top = Top::new();
     for args in [&["--nonsense"][..], &[], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]] {
