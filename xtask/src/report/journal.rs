@@ -25,6 +25,10 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Vec<St
             let Ok(Entry { unit: Some(unit), message: Some(message) }) = serde_json::from_slice(&line) else {
                 continue;
             };
+            // The manager's own messages tell nothing about a failure.
+            if unit == "init.scope" {
+                continue;
+            }
             let tail = tails.entry((name.clone(), unit)).or_default();
             tail.push(message);
             if tail.len() > lines {
