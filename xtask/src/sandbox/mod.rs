@@ -38,5 +38,6 @@ fn shell_command() -> Command {
         .cwd("/root")
         .to_std();
     command.env_remove("PWD");
+    sys::interruptible(&mut command);
     command
 }

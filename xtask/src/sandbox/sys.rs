@@ -18,7 +18,14 @@ pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
         Ok(())
     };
     // SAFETY: the closure only calls fcntl, which is async-signal-safe, and does not allocate unless it fails.
-    unsafe { command.pre_exec(close_on_exec_off) }
+    unsafe { interruptible(command).pre_exec(close_on_exec_off) }
+}
+
+/// Lets the child be interrupted by SIGINT, which its parent has blocked: masks are inherited (signal(7)).
+pub fn interruptible(command: &mut Command) -> &mut Command {
+    let unblock = || interrupts().thread_unblock().map_err(io::Error::from);
+    // SAFETY: the closure only calls pthread_sigmask, which is async-signal-safe.
+    unsafe { command.pre_exec(unblock) }
 }
 
 /// Takes a descriptor that the parent left open for us under a number.
@@ -42,7 +49,7 @@ pub fn die_with_parent() -> io::Result<()> {
     if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
 }
 
-/// Blocks SIGINT for this thread and those that it starts; programs that it starts get it as usual.
+/// Blocks SIGINT for this thread and those that it starts.
 pub fn block_interrupts() -> io::Result<()> {
     interrupts().thread_block().map_err(Into::into)
 }
