@@ -13,7 +13,7 @@ pub struct Program<'a> {
     pub argv: Vec<CString>,
     /// `NAME=VALUE`.
     pub env: Vec<CString>,
-    /// Adds the variable SYSTEMD_EXEC_PID.
+    /// Adds the variable `SYSTEMD_EXEC_PID`.
     pub exec_pid: bool,
     /// Working directory.
     pub cwd: Option<CString>,
@@ -97,10 +97,10 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, if program.ignore_sigpipe { libc::SIG_IGN } else { libc::SIG_DFL });
         if let Some(stdio) = &program.stdio {
-            for (target, status) in [(0, 208), (1, 209), (2, 222)] {
+            for ((target, status), source) in [(0, 208), (1, 209), (2, 222)].into_iter().zip(stdio) {
                 // Descriptors up to 2 are taken in PID 1, so that no source is ever overwritten here.
                 debug_assert!(report > 2);
-                if libc::dup2(stdio[target as usize].as_raw_fd(), target) < 0 {
+                if libc::dup2(source.as_raw_fd(), target) < 0 {
                     return status;
                 }
             }

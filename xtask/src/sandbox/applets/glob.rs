@@ -68,7 +68,11 @@ mod tests {
 
     #[test]
     fn patterns() {
-        assert!(matches("io*.service", "ioc.service") && matches("*", "") && matches("inst@[a-c].?ervice", "inst@b.service"));
+        assert!(
+            matches("io*.service", "ioc.service")
+                && matches("*", "")
+                && matches("inst@[a-c].?ervice", "inst@b.service")
+        );
         assert!(!matches("io", "ioc") && !matches("[!a]", "a") && matches("a*b*c", "aXbYbZc"));
     }
 

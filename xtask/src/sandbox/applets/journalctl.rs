@@ -4,6 +4,7 @@ mod entry;
 mod filter;
 mod format;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -18,27 +19,81 @@ use super::{Options, options, print};
 const JOURNAL: &str = "/var/log/journal/journal.jsonl";
 
 const FLAGS: &[&str] = &[
-    "--no-pager", "-a", "--all", "-f", "--follow", "-q", "--quiet", "-r", "--reverse", "-x", "--catalog", "-e", "--pager-end", "-k",
-    "--dmesg", "--no-hostname", "--no-full", "-l", "--full", "--utc", "--list-boots", "-m", "--merge", "--system", "--sync",
-    "--flush", "--rotate", "--no-tail", "--case-sensitive", "--version", "--header", "--disk-usage", "--show-cursor", "-N",
+    "--no-pager",
+    "-a",
+    "--all",
+    "-f",
+    "--follow",
+    "-q",
+    "--quiet",
+    "-r",
+    "--reverse",
+    "-x",
+    "--catalog",
+    "-e",
+    "--pager-end",
+    "-k",
+    "--dmesg",
+    "--no-hostname",
+    "--no-full",
+    "-l",
+    "--full",
+    "--utc",
+    "--list-boots",
+    "-m",
+    "--merge",
+    "--system",
+    "--sync",
+    "--flush",
+    "--rotate",
+    "--no-tail",
+    "--case-sensitive",
+    "--version",
+    "--header",
+    "--disk-usage",
+    "--show-cursor",
+    "-N",
     "--fields",
 ];
 const VALUED: &[&str] = &[
-    "-u", "--unit", "-t", "--identifier", "-p", "--priority", "-o", "--output", "-S", "--since", "-U", "--until", "-g", "--grep",
-    "-F", "--field", "--facility", "--output-fields", "-c", "--cursor", "--after-cursor", "--user-unit", "-D", "--directory",
+    "-u",
+    "--unit",
+    "-t",
+    "--identifier",
+    "-p",
+    "--priority",
+    "-o",
+    "--output",
+    "-S",
+    "--since",
+    "-U",
+    "--until",
+    "-g",
+    "--grep",
+    "-F",
+    "--field",
+    "--facility",
+    "--output-fields",
+    "-c",
+    "--cursor",
+    "--after-cursor",
+    "--user-unit",
+    "-D",
+    "--directory",
 ];
 const OPTIONAL: &[&str] = &["-b", "--boot", "-n", "--lines"];
 
 /// A priority by number or name.
-pub fn priority(text: &str) -> Result<u8, String> {
+pub(super) fn priority(text: &str) -> Result<u8, String> {
     let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-    let by_name = names.iter().position(|n| *n == text).or((text == "error").then_some(3)).or((text == "warn").then_some(4));
+    let by_name =
+        names.iter().position(|n| *n == text).or((text == "error").then_some(3)).or((text == "warn").then_some(4));
     let number = by_name.or_else(|| text.parse().ok().filter(|n| *n < 8));
     number.and_then(|n| u8::try_from(n).ok()).ok_or_else(|| format!("Unknown log level {text}"))
 }
 
 /// The last lines of a unit since the machine started, as `systemctl status` shows them.
-pub fn tail(unit: &str, lines: usize) -> Vec<u8> {
+pub(super) fn tail(unit: &str, lines: usize) -> Vec<u8> {
     let entries = read_all();
     let boot = entries.last().map(|e| e.text("_BOOT_ID").into_owned());
     let fits = |e: &&Entry| filter::is_of_unit(e, unit) && boot.as_deref() == Some(&e.text("_BOOT_ID"));
@@ -54,12 +109,14 @@ fn read_all() -> Vec<Entry> {
 }
 
 /// Runs `journalctl`.
-pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
     if args.iter().any(|a| a == "--user" || a == "--user-unit" || a.starts_with("--user-unit=")) {
         return Err("journalctl: journals of users are not offered by the sandbox".to_owned());
     }
     let given = options(program, args, FLAGS, VALUED, OPTIONAL)?;
-    for unsupported in ["-D", "--directory", "-c", "--cursor", "--after-cursor", "--show-cursor", "--header", "--facility"] {
+    for unsupported in
+        ["-D", "--directory", "-c", "--cursor", "--after-cursor", "--show-cursor", "--header", "--facility"]
+    {
         if given.has(&[unsupported]) {
             return Err(format!("journalctl: option '{unsupported}' is not offered by the sandbox"));
         }
@@ -130,7 +187,8 @@ fn show(entries: &[Entry], filter: &Filter, format: Format, given: &Options) -> 
 fn follow(filter: &Filter, format: Format, fields: &[&str]) -> Result<u8, String> {
     let file = File::open(JOURNAL).map_err(|e| format!("Failed to open the journal: {e}"))?;
     let mut reader = BufReader::new(file);
-    let mut seen = std::io::Seek::seek(&mut reader, std::io::SeekFrom::End(0)).map(|_| Vec::new()).map_err(|e| e.to_string())?;
+    let mut seen =
+        std::io::Seek::seek(&mut reader, std::io::SeekFrom::End(0)).map(|_| Vec::new()).map_err(|e| e.to_string())?;
     loop {
         let count = reader.read_until(b'\n', &mut seen).map_err(|e| e.to_string())?;
         if count == 0 || !seen.ends_with(b"\n") {
@@ -157,7 +215,7 @@ fn list_boots(entries: &[Entry], given: &Options) -> u8 {
         let of: Vec<&Entry> = entries.iter().filter(|e| e.text("_BOOT_ID") == *boot).collect();
         let moment = |e: Option<&&Entry>| e.map(|e| super::time::show(e.realtime())).unwrap_or_default();
         let offset = i64::try_from(index + 1).unwrap_or(0) - i64::try_from(last).unwrap_or(0);
-        text.push_str(&format!("{offset:>3} {boot} {} {}\n", moment(of.first()), moment(of.last())));
+        let _ = writeln!(text, "{offset:>3} {boot} {} {}", moment(of.first()), moment(of.last()));
     }
     print(text.as_bytes());
     0
@@ -168,6 +226,7 @@ fn list_field(field: &str, entries: &[Entry], filter: &Filter) -> u8 {
         entries.iter().filter(|e| filter.takes(e) && e.has(field)).map(|e| e.text(field).into_owned()).collect();
     values.sort();
     values.dedup();
-    print(values.iter().map(|v| format!("{v}\n")).collect::<String>().as_bytes());
+    values.push(String::new());
+    print(values.join("\n").as_bytes());
     0
 }

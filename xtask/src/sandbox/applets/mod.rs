@@ -54,7 +54,13 @@ struct Options {
 }
 
 /// Splits a command line. `flags` take no value, `valued` take one; both list `-s` and `--long` forms.
-fn options(program: &str, args: &[String], flags: &[&str], valued: &[&str], optional: &[&str]) -> Result<Options, String> {
+fn options(
+    program: &str,
+    args: &[String],
+    flags: &[&str],
+    valued: &[&str],
+    optional: &[&str],
+) -> Result<Options, String> {
     let mut out = Options { given: Vec::new(), words: Vec::new() };
     let mut args = args.iter();
     let unknown = |name: &str| format!("{program}: unrecognized option '{name}' (not offered by the sandbox)");
@@ -78,8 +84,7 @@ fn options(program: &str, args: &[String], flags: &[&str], valued: &[&str], opti
                 return Err(unknown(arg));
             }
         } else if arg.len() > 1 && arg.starts_with('-') {
-            let mut letters = arg[1..].char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in arg[1..].char_indices() {
                 let name = format!("-{letter}");
                 let rest = &arg[1 + at + letter.len_utf8()..];
                 if valued.contains(&name.as_str()) {

@@ -13,13 +13,59 @@ use crate::sandbox::init::unit::mangle;
 use crate::sandbox::init::unit::values;
 
 const FLAGS: &[&str] = &[
-    "--no-pager", "--no-legend", "--plain", "--quiet", "-q", "--no-block", "--wait", "--all", "-a", "--full", "-l", "--failed",
-    "--value", "--now", "--force", "-f", "--system", "--no-ask-password", "--no-wall", "--no-reload", "--runtime", "-r",
-    "--recursive", "--reverse", "--after", "--before", "--show-types", "--with-dependencies", "--version", "--help", "-h",
+    "--no-pager",
+    "--no-legend",
+    "--plain",
+    "--quiet",
+    "-q",
+    "--no-block",
+    "--wait",
+    "--all",
+    "-a",
+    "--full",
+    "-l",
+    "--failed",
+    "--value",
+    "--now",
+    "--force",
+    "-f",
+    "--system",
+    "--no-ask-password",
+    "--no-wall",
+    "--no-reload",
+    "--runtime",
+    "-r",
+    "--recursive",
+    "--reverse",
+    "--after",
+    "--before",
+    "--show-types",
+    "--with-dependencies",
+    "--version",
+    "--help",
+    "-h",
 ];
 const VALUED: &[&str] = &[
-    "-p", "--property", "-P", "-t", "--type", "--state", "-s", "--signal", "--kill-who", "--kill-whom", "-n", "--lines", "-o",
-    "--output", "--job-mode", "--root", "--preset-mode", "--timestamp", "--what", "--check-inhibitors",
+    "-p",
+    "--property",
+    "-P",
+    "-t",
+    "--type",
+    "--state",
+    "-s",
+    "--signal",
+    "--kill-who",
+    "--kill-whom",
+    "-n",
+    "--lines",
+    "-o",
+    "--output",
+    "--job-mode",
+    "--root",
+    "--preset-mode",
+    "--timestamp",
+    "--what",
+    "--check-inhibitors",
 ];
 
 /// Asks the manager.
@@ -39,8 +85,12 @@ fn ask(request: &Value) -> Result<Value, String> {
 }
 
 /// Runs `systemctl`.
-pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
-    if args.iter().take_while(|a| *a != "--").any(|a| a == "--user" || a == "--machine" || a.starts_with("--machine=") || a == "-M") {
+pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
+    if args
+        .iter()
+        .take_while(|a| *a != "--")
+        .any(|a| a == "--user" || a == "--machine" || a.starts_with("--machine=") || a == "-M")
+    {
         // There is no manager per user on the machine: what the real program says then.
         return Err("Failed to connect to bus: No such file or directory".to_owned());
     }
@@ -58,11 +108,20 @@ pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
         None => ("list-units", &[][..]),
     };
     match verb {
-        "start" | "stop" | "restart" | "try-restart" | "condrestart" | "reload" | "reload-or-restart" | "try-reload-or-restart"
+        "start"
+        | "stop"
+        | "restart"
+        | "try-restart"
+        | "condrestart"
+        | "reload"
+        | "reload-or-restart"
+        | "try-reload-or-restart"
         | "force-reload" => job(verb, words, &given),
         "isolate" => Err("systemctl: `isolate` is not offered by the sandbox".to_owned()),
         "kill" => kill(words, &given),
-        "reset-failed" => simple("reset failed state of unit", &json!({ "op": "reset-failed", "units": mangle_all(words)? }), &given),
+        "reset-failed" => {
+            simple("reset failed state of unit", &json!({ "op": "reset-failed", "units": mangle_all(words)? }), &given)
+        }
         "daemon-reload" | "daemon-reexec" => ask(&json!({ "op": "reload" })).map(|_| 0),
         "show" => print::show(words, &given),
         "cat" => print::cat(words),
@@ -102,8 +161,25 @@ pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
 }
 
 /// Runs `poweroff`, `reboot`, `halt`, `shutdown`.
-pub fn power(program: &str, args: &[String]) -> Result<u8, String> {
-    let flags = ["-f", "--force", "-p", "--poweroff", "-w", "--wtmp-only", "-n", "--no-wall", "--no-wtmp", "-d", "-r", "--reboot", "-h", "-P", "-H", "--halt"];
+pub(super) fn power(program: &str, args: &[String]) -> Result<u8, String> {
+    let flags = [
+        "-f",
+        "--force",
+        "-p",
+        "--poweroff",
+        "-w",
+        "--wtmp-only",
+        "-n",
+        "--no-wall",
+        "--no-wtmp",
+        "-d",
+        "-r",
+        "--reboot",
+        "-h",
+        "-P",
+        "-H",
+        "--halt",
+    ];
     let given = options(program, args, &flags, &[], &[])?;
     if given.has(&["-w", "--wtmp-only"]) {
         return Ok(0);
@@ -206,7 +282,9 @@ fn explain(unit: &str, job: &str, result: &str) {
             say(&format!("Job for {unit} failed because {why}."));
             let see = format!("See \"systemctl status {unit}\" and \"journalctl -xeu {unit}\" for details.");
             if result == "start-limit-hit" {
-                format!("{see}\nTo force a start use \"systemctl reset-failed {unit}\"\nfollowed by \"systemctl start {unit}\" again.")
+                format!(
+                    "{see}\nTo force a start use \"systemctl reset-failed {unit}\"\nfollowed by \"systemctl start {unit}\" again."
+                )
             } else {
                 see
             }
@@ -271,7 +349,8 @@ fn is_enabled(words: &[String], given: &Options) -> Result<u8, String> {
         if state.is_empty() {
             return Err(format!("Failed to get unit file state for {name}: No such file or directory"));
         }
-        if matches!(state, "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated" | "transient") {
+        if matches!(state, "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated" | "transient")
+        {
             status = 0;
         }
         if !given.has(&["--quiet", "-q"]) {

@@ -11,7 +11,7 @@ use super::{options, say};
 use crate::process::Cmd;
 
 /// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
-pub fn notify(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
     let flags = ["--ready", "--reloading", "--stopping", "--booted", "--no-block"];
     let given = options(program, args, &flags, &["--status", "--uid"], &["--pid"])?;
     if given.has(&["--booted"]) {
@@ -35,8 +35,9 @@ pub fn notify(program: &str, args: &[String]) -> Result<u8, String> {
     if lines.is_empty() {
         return Err("systemd-notify: nothing to say (hint: --ready)".to_owned());
     }
-    let socket = std::env::var("NOTIFY_SOCKET")
-        .map_err(|_| "Failed to notify init system: $NOTIFY_SOCKET is not set (is the service Type=notify?)".to_owned())?;
+    let socket = std::env::var("NOTIFY_SOCKET").map_err(|_| {
+        "Failed to notify init system: $NOTIFY_SOCKET is not set (is the service Type=notify?)".to_owned()
+    })?;
     send(&socket, lines.join("\n").as_bytes()).map_err(|e| format!("Failed to notify init system: {e}"))?;
     Ok(0)
 }
@@ -63,7 +64,7 @@ fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
-pub fn cat(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     // Options of the command that follows are not ours.
     let own = own_arguments(args);
     let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];
@@ -79,7 +80,8 @@ pub fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     let prefix = u8::from(given.last(&["--level-prefix"]).is_none_or(|v| !matches!(v, "no" | "0" | "false" | "off")));
     let mut stream =
         UnixStream::connect("/run/systemd/journal/stdout").map_err(|e| format!("Failed to create stream fd: {e}"))?;
-    write!(stream, "{name}\n\n{priority}\n{prefix}\n0\n0\n0\n").map_err(|e| format!("Failed to create stream fd: {e}"))?;
+    write!(stream, "{name}\n\n{priority}\n{prefix}\n0\n0\n0\n")
+        .map_err(|e| format!("Failed to create stream fd: {e}"))?;
     if command.is_empty() {
         std::io::copy(&mut std::io::stdin().lock(), &mut stream).map_err(|e| e.to_string())?;
         return Ok(0);
@@ -93,7 +95,10 @@ pub fn cat(program: &str, args: &[String]) -> Result<u8, String> {
 fn own_arguments(args: &[String]) -> usize {
     let mut at = 0;
     while let Some(arg) = args.get(at).filter(|a| a.starts_with('-')) {
-        let takes_next = matches!(arg.as_str(), "-t" | "-p" | "--identifier" | "--priority" | "--level-prefix" | "--stderr-priority");
+        let takes_next = matches!(
+            arg.as_str(),
+            "-t" | "-p" | "--identifier" | "--priority" | "--level-prefix" | "--stderr-priority"
+        );
         at += 1 + usize::from(takes_next);
     }
     at.min(args.len())

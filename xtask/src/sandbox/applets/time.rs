@@ -44,7 +44,16 @@ pub fn parts(us: u64) -> Parts {
     let names = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     let weekday = names[usize::try_from(day_number.rem_euclid(7)).unwrap_or(0)];
     let of_day = seconds % 86_400;
-    Parts { year, month, day, weekday, hour: of_day / 3600, minute: of_day / 60 % 60, second: of_day % 60, micros: us % 1_000_000 }
+    Parts {
+        year,
+        month,
+        day,
+        weekday,
+        hour: of_day / 3600,
+        minute: of_day / 60 % 60,
+        second: of_day % 60,
+        micros: us % 1_000_000,
+    }
 }
 
 /// `Mon 2026-11-23 21:05:00 UTC`.
@@ -98,7 +107,9 @@ pub fn read(text: &str, now: u64) -> Result<u64, String> {
     let mut start = midnight;
     if let Some(date) = date {
         let mut numbers = date.splitn(3, '-').map(str::parse::<i64>);
-        let (Some(Ok(y)), Some(Ok(m)), Some(Ok(d))) = (numbers.next(), numbers.next(), numbers.next()) else { return Err(bad()) };
+        let (Some(Ok(y)), Some(Ok(m)), Some(Ok(d))) = (numbers.next(), numbers.next(), numbers.next()) else {
+            return Err(bad());
+        };
         if !((1970..=9999).contains(&y) && (1..=12).contains(&m) && (1..=31).contains(&d)) {
             return Err(bad());
         }

@@ -9,7 +9,7 @@ use super::unit::{Condition, Unit};
 use crate::sandbox::applets::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
-pub fn check(unit: &Unit, host: &str) -> Option<Unmet> {
+pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {
     let failing = |list: &[Condition], prefix: &str| {
         let text = |c: &Condition| {
             let (trigger, negate) = (if c.trigger { "|" } else { "" }, if c.negate { "!" } else { "" });
@@ -20,7 +20,9 @@ pub fn check(unit: &Unit, host: &str) -> Option<Unmet> {
         let last = triggers.last().filter(|_| !triggers.iter().any(|c| holds(c, host))).copied();
         first.or(last).map(text)
     };
-    failing(&unit.conditions, "Condition").map(Unmet::Condition).or_else(|| failing(&unit.asserts, "Assert").map(Unmet::Assert))
+    failing(&unit.conditions, "Condition")
+        .map(Unmet::Condition)
+        .or_else(|| failing(&unit.asserts, "Assert").map(Unmet::Assert))
 }
 
 fn holds(condition: &Condition, host: &str) -> bool {
@@ -83,7 +85,8 @@ mod tests {
         assert_eq!(check(&unit, "machine"), None);
         unit.conditions[2].negate = false;
         assert_eq!(check(&unit, "machine"), Some(Unmet::Condition("ConditionPathExists=|/none".into())));
-        unit.conditions = vec![condition("Host", "mach*", false, false), condition("PathExistsGlob", "/pro*/self", false, false)];
+        unit.conditions =
+            vec![condition("Host", "mach*", false, false), condition("PathExistsGlob", "/pro*/self", false, false)];
         assert_eq!(check(&unit, "machine"), None);
     }
 }

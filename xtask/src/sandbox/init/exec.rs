@@ -17,11 +17,11 @@ use super::unit::words::{Env, expand, is_name, split};
 use crate::sandbox::sys;
 
 /// Folders of programs on the machine.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The step that failed: exit status as systemd's, its name, the program or path, the reason.
 #[derive(Debug)]
-pub struct Failed {
+pub(super) struct Failed {
     status: i32,
     step: &'static str,
     reason: anyhow::Error,
@@ -32,16 +32,19 @@ fn failed(status: i32, step: &'static str, reason: impl Into<anyhow::Error>) -> 
 }
 
 /// Finds a program: a path as it is, a name in the folders of PATH.
-pub fn find_program(name: &str, path: &str) -> PathBuf {
+pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
     if name.contains('/') {
         return name.into();
     }
     let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    path.split(':').map(|dir| Path::new(dir).join(name)).find(|p| runs(p)).unwrap_or_else(|| Path::new("/usr/bin").join(name))
+    path.split(':')
+        .map(|dir| Path::new(dir).join(name))
+        .find(|p| runs(p))
+        .unwrap_or_else(|| Path::new("/usr/bin").join(name))
 }
 
 /// Starts a command of a service. Returns the process, and whether its program is being executed.
-pub fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
+pub(super) fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
     let unit = &rt.unit.name;
     let say = |text: String| journal.manager(unit, &rt.invocation, 3, &text);
     let Some(service) = rt.unit.service() else { return (None, false) };
@@ -89,7 +92,14 @@ struct Prepared<'a> {
     stdio: [OwnedFd; 3],
 }
 
-fn prepare<'a>(rt: &Rt, service: &Service, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> Result<Prepared<'a>, Failed> {
+fn prepare<'a>(
+    rt: &Rt,
+    service: &Service,
+    phase: Phase,
+    exec: &Exec,
+    journal: &Journal,
+    paths: &Paths,
+) -> Result<Prepared<'a>, Failed> {
     let user = if exec.privileged { None } else { user(rt, service, journal)? };
     let (mut env, notify) = (environment(rt, service, phase, paths)?, notify_access(service) != "none");
     if let Some((name, home, shell)) = user.as_ref().and_then(|u| u.login.as_ref()) {
@@ -155,7 +165,7 @@ fn resource(name: &str) -> Option<u32> {
 }
 
 /// Who may say that a service is ready.
-pub fn notify_access(service: &Service) -> &'static str {
+pub(super) fn notify_access(service: &Service) -> &'static str {
     match service.notify_access {
         "" if service.kind() == super::unit::service::Type::Notify => "main",
         "" => "none",
@@ -173,7 +183,9 @@ struct User {
 fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, Failed> {
     let mut user = match &service.user {
         Some(name) => match sys::user(name) {
-            Some((uid, gid, home, shell)) => User { uid, gid, groups: vec![gid], login: Some((name.clone(), home, shell)) },
+            Some((uid, gid, home, shell)) => {
+                User { uid, gid, groups: vec![gid], login: Some((name.clone(), home, shell)) }
+            }
             None if service.dynamic_user => dynamic(rt, name, journal),
             None => return Err(failed(217, "USER", anyhow!("there is no user `{name}` on the machine"))),
         },
@@ -187,7 +199,9 @@ fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, F
     let group = |name: &String| {
         use unix::unistd::Group;
         let by_name = Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
-        by_name.or_else(|| name.parse().ok()).ok_or_else(|| failed(216, "GROUP", anyhow!("there is no group `{name}` on the machine")))
+        by_name
+            .or_else(|| name.parse().ok())
+            .ok_or_else(|| failed(216, "GROUP", anyhow!("there is no group `{name}` on the machine")))
     };
     if let Some(name) = service.group.as_ref().filter(|_| !service.dynamic_user) {
         user.gid = group(name)?;
@@ -226,7 +240,9 @@ fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
 fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_whitespace().filter_map(|w| w.parse::<u64>().ok());
-        let (Some(first), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else { return false };
+        let (Some(first), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else {
+            return false;
+        };
         (first..first + count).contains(&u64::from(id))
     })
 }
@@ -266,7 +282,9 @@ fn environment(rt: &Rt, service: &Service, phase: Phase, _paths: &Paths) -> Resu
         match fs::read_to_string(path) {
             Ok(text) => env.extend(environment_file(&text)),
             Err(_) if *optional => {}
-            Err(e) => return Err(failed(1, "EXEC", anyhow!("Failed to load environment files: {}: {e}", path.display()))),
+            Err(e) => {
+                return Err(failed(1, "EXEC", anyhow!("Failed to load environment files: {}: {e}", path.display())));
+            }
         }
     }
     Ok(env)
@@ -287,7 +305,12 @@ fn environment_file(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn make_directories(service: &Service, user: Option<&(u32, u32, Vec<u32>)>, env: &mut Env, paths: &Paths) -> Result<(), Failed> {
+fn make_directories(
+    service: &Service,
+    user: Option<&(u32, u32, Vec<u32>)>,
+    env: &mut Env,
+    paths: &Paths,
+) -> Result<(), Failed> {
     for kind in DirKind::ALL {
         let (root, variable, status) = kind.facts();
         let mut all = Vec::new();
@@ -316,7 +339,7 @@ fn make_directories(service: &Service, user: Option<&(u32, u32, Vec<u32>)>, env:
 }
 
 /// Removes the folders that live only as long as the service runs.
-pub fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
     let keep = match service.runtime_directory_preserve {
         "yes" => true,
         "restart" => restarting,
@@ -328,7 +351,13 @@ pub fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
     }
 }
 
-fn streams_of(rt: &Rt, service: &Service, exec: &Exec, journal: &Journal, env: &mut Env) -> Result<[OwnedFd; 3], Failed> {
+fn streams_of(
+    rt: &Rt,
+    service: &Service,
+    exec: &Exec,
+    journal: &Journal,
+    env: &mut Env,
+) -> Result<[OwnedFd; 3], Failed> {
     let null = |write: bool| File::options().read(!write).write(write).open("/dev/null").map(OwnedFd::from);
     let stdin = match &service.stdin {
         Stream::File(path) => File::open(path).map(OwnedFd::from),
@@ -375,7 +404,7 @@ fn streams_of(rt: &Rt, service: &Service, exec: &Exec, journal: &Journal, env: &
 }
 
 /// A file in memory with these bytes, to be read from its start.
-pub fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+pub(super) fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     use unix::sys::memfd::{MFdFlags, memfd_create};
     let mut file = File::from(memfd_create(c"data", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;

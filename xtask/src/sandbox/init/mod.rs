@@ -47,7 +47,7 @@ use crate::sandbox::sys;
 
 /// What the threads tell the manager's.
 #[derive(Debug)]
-pub enum Message {
+enum Message {
     /// Children have ended.
     Children,
     /// The driver wants a command to be run.
@@ -62,7 +62,7 @@ pub enum Message {
 
 /// How a machine goes down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
+enum Power {
     /// It stays down.
     Off,
     /// It comes up again.
@@ -108,7 +108,12 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     set_up(&args.name, &paths)?;
     let boot_id = boot_id(&paths);
     let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
-    let spec = Specifiers { unit: String::new(), host: args.name.clone(), boot_id: boot_id.clone(), machine_id: machine_id.clone() };
+    let spec = Specifiers {
+        unit: String::new(),
+        host: args.name.clone(),
+        boot_id: boot_id.clone(),
+        machine_id: machine_id.clone(),
+    };
     let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
     let loader = Loader { paths: paths.clone(), spec };
@@ -311,7 +316,8 @@ impl Machine {
     }
 
     fn is_empty(&self, unit: &str) -> bool {
-        self.manager.units.get(unit).is_some_and(|rt| rt.main.is_none() && rt.control.is_none()) && self.members(unit).is_empty()
+        self.manager.units.get(unit).is_some_and(|rt| rt.main.is_none() && rt.control.is_none())
+            && self.members(unit).is_empty()
     }
 
     fn signal(&self, unit: &str, who: Who, signal: i32) {
@@ -320,7 +326,9 @@ impl Machine {
         let targets = match who {
             Who::Main => rt.main.into_iter().collect(),
             Who::Control => rt.control.into_iter().collect(),
-            Who::All => [roots.clone(), self.members(unit).into_iter().filter(|p| !roots.contains(p)).collect()].concat(),
+            Who::All => {
+                [roots.clone(), self.members(unit).into_iter().filter(|p| !roots.contains(p)).collect()].concat()
+            }
         };
         for pid in targets.into_iter().filter(|p| *p > 1) {
             sys::signal(pid, signal);
@@ -387,7 +395,8 @@ impl Machine {
     fn notify(&mut self, pid: i32, text: &str) {
         let field = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
         let fields: Vec<_> = text.lines().filter_map(field).collect();
-        let direct = self.manager.units.iter().find(|(_, rt)| control::roots(rt).contains(&pid)).map(|(n, _)| n.clone());
+        let direct =
+            self.manager.units.iter().find(|(_, rt)| control::roots(rt).contains(&pid)).map(|(n, _)| n.clone());
         let by_name = || procs::unit_of(pid).map(|(unit, _)| unit);
         if let Some(unit) = direct.or_else(by_name) {
             self.handle(Event::Notify { unit, pid, fields });

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use unix::cmsg_space;
 use unix::sys::socket::sockopt::PassCred;
 use unix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, recvmsg, setsockopt, shutdown,
-    socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, recvmsg, setsockopt,
+    shutdown, socketpair,
 };
 
 use super::journal::{Journal, Lines, sender_fields, take_priority};
@@ -19,23 +19,23 @@ use super::procs;
 
 /// Whose output a stream is.
 #[derive(Debug, Clone, Default)]
-pub struct Source {
+pub(super) struct Source {
     /// The unit.
-    pub unit: String,
+    pub(super) unit: String,
     /// `SyslogIdentifier=`, else the name of the program.
-    pub identifier: String,
+    pub(super) identifier: String,
     /// This run of the unit.
-    pub invocation: String,
+    pub(super) invocation: String,
     /// Priority of lines that name none.
-    pub priority: u32,
+    pub(super) priority: u32,
     /// Lines may begin with `<N>`.
-    pub level_prefix: bool,
+    pub(super) level_prefix: bool,
 }
 
 /// A socket for the output of a service: what is written to it becomes entries.
-pub fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).context("cannot make a socket")?;
+pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+        .context("cannot make a socket")?;
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
     let journal = journal.clone();
@@ -44,7 +44,7 @@ pub fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
 }
 
 /// Bytes received and who sent them.
-pub fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
+pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
     let mut space = cmsg_space!(UnixCredentials);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
@@ -98,7 +98,7 @@ fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
 }
 
 /// Binds a datagram socket that tells who sends.
-pub fn datagram(path: &Path) -> Result<OwnedFd> {
+pub(super) fn datagram(path: &Path) -> Result<OwnedFd> {
     let _ = fs::remove_file(path);
     let socket = UnixDatagram::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
     setsockopt(&socket, PassCred, &true)?;
@@ -107,7 +107,7 @@ pub fn datagram(path: &Path) -> Result<OwnedFd> {
 }
 
 /// Binds a stream socket.
-pub fn listener(path: &Path) -> Result<UnixListener> {
+pub(super) fn listener(path: &Path) -> Result<UnixListener> {
     let _ = fs::remove_file(path);
     let socket = UnixListener::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
     allow_all(path)?;
@@ -120,7 +120,7 @@ fn allow_all(path: &Path) -> Result<()> {
 }
 
 /// Serves `/dev/log`: `logger` and `syslog(3)`.
-pub fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
@@ -169,7 +169,8 @@ fn syslog(datagram: &[u8]) -> Syslog<'_> {
         let body = rest.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default();
         return Syslog { priority, identifier: known(tag), pid: known(pid), message: structured_data(body) };
     }
-    let head = rest.get(..16).is_some_and(|h| h[3] == b' ' && h[6] == b' ' && h[9] == b':' && h[12] == b':' && h[15] == b' ');
+    let head =
+        rest.get(..16).is_some_and(|h| h[3] == b' ' && h[6] == b' ' && h[9] == b':' && h[12] == b':' && h[15] == b' ');
     let rest = if head { &rest[16..] } else { rest };
     let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
     let Some(tag) = rest[..end].strip_suffix(b":").filter(|t| !t.is_empty()) else {
@@ -194,7 +195,7 @@ fn structured_data(body: &[u8]) -> &[u8] {
 }
 
 /// Serves journald's socket for entries with fields: `logger --journald`, libraries of systemd.
-pub fn serve_native(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
@@ -238,7 +239,7 @@ fn native(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Serves journald's socket for streams: `systemd-cat`.
-pub fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
     let socket = listener(path)?;
     std::thread::spawn(move || {
         for stream in socket.incoming().flatten() {
@@ -257,7 +258,7 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
     let fd = OwnedFd::from(stream);
     let mut head = Vec::new();
     let mut buffer = vec![0; 4096];
-    while head.iter().filter(|b| **b == b'\n').count() < 7 {
+    while head.split(|b| *b == b'\n').count() < 8 {
         let Some((count, _)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else { return };
         head.extend_from_slice(&buffer[..count]);
     }
@@ -288,9 +289,15 @@ mod tests {
     #[test]
     fn syslog_of_logger() {
         let entry = syslog(b"<13>Nov 23 12:00:00 cftag[12]: hello there");
-        assert_eq!((entry.priority, entry.identifier.as_deref(), entry.message), (13, Some("cftag"), &b"hello there"[..]));
+        assert_eq!(
+            (entry.priority, entry.identifier.as_deref(), entry.message),
+            (13, Some("cftag"), &b"hello there"[..])
+        );
         let entry = syslog(b"<14>1 2026-11-23T12:00:00+00:00 host tag 12 - [a b=\"c\"] hello");
-        assert_eq!((entry.identifier.as_deref(), entry.pid.as_deref(), entry.message), (Some("tag"), Some("12"), &b"hello"[..]));
+        assert_eq!(
+            (entry.identifier.as_deref(), entry.pid.as_deref(), entry.message),
+            (Some("tag"), Some("12"), &b"hello"[..])
+        );
         assert_eq!(syslog(b"plain text").message, b"plain text");
     }
 

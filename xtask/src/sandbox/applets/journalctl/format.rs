@@ -7,8 +7,7 @@ use super::entry::Entry;
 
 /// `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as in journalctl(1)")]
-pub enum Format {
+pub(super) enum Format {
     Short,
     ShortPrecise,
     ShortIso,
@@ -26,7 +25,7 @@ pub enum Format {
 
 impl Format {
     /// Reads the value of `-o`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
             "short" => Self::Short,
             "short-precise" => Self::ShortPrecise,
@@ -41,18 +40,20 @@ impl Format {
             "json-pretty" => Self::JsonPretty,
             "verbose" => Self::Verbose,
             "export" => Self::Export,
-            "json-sse" | "json-seq" => return Err(format!("journalctl: output format '{text}' is not offered by the sandbox")),
+            "json-sse" | "json-seq" => {
+                return Err(format!("journalctl: output format '{text}' is not offered by the sandbox"));
+            }
             _ => return Err(format!("Unknown output format '{text}'.")),
         })
     }
 
     /// Whether lines between boots, and about nothing found, are printed.
-    pub fn shows_boots(self) -> bool {
+    pub(super) fn shows_boots(self) -> bool {
         !matches!(self, Self::Cat | Self::Json | Self::JsonPretty | Self::Export)
     }
 
     /// An entry as bytes, its newline included.
-    pub fn render(self, entry: &Entry, fields: &[&str]) -> Vec<u8> {
+    pub(super) fn render(self, entry: &Entry, fields: &[&str]) -> Vec<u8> {
         match self {
             Self::Cat if !fields.is_empty() => {
                 fields.iter().filter(|f| entry.has(f)).flat_map(|f| [&*entry.bytes(f), b"\n"].concat()).collect()
@@ -60,13 +61,25 @@ impl Format {
             Self::Cat => [&*entry.bytes("MESSAGE"), b"\n"].concat(),
             Self::Json | Self::JsonPretty => {
                 let object = Value::Object(chosen(entry, fields));
-                if self == Self::Json { format!("{object}\n").into_bytes() } else { format!("{object:#}\n").into_bytes() }
+                if self == Self::Json {
+                    format!("{object}\n").into_bytes()
+                } else {
+                    format!("{object:#}\n").into_bytes()
+                }
             }
             Self::Verbose => {
                 let p = time::parts(entry.realtime());
                 let head = format!(
                     "{} {:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} UTC [{}]\n",
-                    p.weekday, p.year, p.month, p.day, p.hour, p.minute, p.second, p.micros, cursor(entry)
+                    p.weekday,
+                    p.year,
+                    p.month,
+                    p.day,
+                    p.hour,
+                    p.minute,
+                    p.second,
+                    p.micros,
+                    cursor(entry)
                 );
                 let mut bytes = head.into_bytes();
                 for key in chosen(entry, fields).keys().filter(|k| !k.starts_with("__")) {
@@ -105,7 +118,9 @@ impl Format {
             Self::ShortPrecise => format!("{}.{:06}", time::short(us), p.micros),
             Self::ShortIso => format!("{}+0000", iso()),
             Self::ShortIsoPrecise => format!("{}.{:06}+0000", iso(), p.micros),
-            Self::ShortMonotonic => format!("[{:5}.{:06}]", entry.monotonic() / 1_000_000, entry.monotonic() % 1_000_000),
+            Self::ShortMonotonic => {
+                format!("[{:5}.{:06}]", entry.monotonic() / 1_000_000, entry.monotonic() % 1_000_000)
+            }
             Self::ShortUnix => format!("{}.{:06}", us / 1_000_000, p.micros),
             Self::ShortFull | Self::WithUnit => time::show(us),
             _ => time::short(us),
@@ -139,7 +154,9 @@ fn cursor(entry: &Entry) -> String {
 fn chosen(entry: &Entry, fields: &[&str]) -> Map<String, Value> {
     let mut all = entry.fields.clone();
     all.insert("__CURSOR".to_owned(), cursor(entry).into());
-    all.retain(|key, _| fields.is_empty() || key.starts_with("__") || key == "_BOOT_ID" || fields.contains(&key.as_str()));
+    all.retain(|key, _| {
+        fields.is_empty() || key.starts_with("__") || key == "_BOOT_ID" || fields.contains(&key.as_str())
+    });
     all
 }
 
@@ -155,7 +172,7 @@ mod tests {
     #[test]
     fn formats() {
         let text = |f: &str| String::from_utf8(Format::parse(f).unwrap().render(&entry(), &[])).unwrap();
-        assert_eq!(text("short"), "Nov 23 21:05:00 machine ioc[7]: one\n                                 two\n");
+        assert_eq!(text("short"), "Nov 23 21:05:00 machine ioc[7]: one\n                                two\n");
         assert_eq!(text("cat"), "one\ntwo\n");
         assert!(text("short-precise").starts_with("Nov 23 21:05:00.123456 machine "));
         assert!(text("short-iso").starts_with("2026-11-23T21:05:00+0000 machine "));

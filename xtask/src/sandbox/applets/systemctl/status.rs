@@ -13,7 +13,7 @@ fn out(text: &str) {
 }
 
 /// Prints the status of units; 0 where all are active, 3 where one is not, 4 where one is not known.
-pub fn run(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
     if words.is_empty() {
         return machine();
     }
@@ -101,7 +101,12 @@ fn one(unit: &Value, lines: usize) -> String {
         let _ = writeln!(text, "     Active: {state} since {}; {} ago", get(since), ago(get(since)));
     }
     if get("ConditionResult") == "no" && !get("ConditionTimestamp").is_empty() {
-        let _ = writeln!(text, "  Condition: start condition failed at {}; {} ago", get("ConditionTimestamp"), ago(get("ConditionTimestamp")));
+        let _ = writeln!(
+            text,
+            "  Condition: start condition failed at {}; {} ago",
+            get("ConditionTimestamp"),
+            ago(get("ConditionTimestamp"))
+        );
     }
     if !get("Documentation").is_empty() {
         let _ = writeln!(text, "       Docs: {}", get("Documentation").replace(' ', "\n             "));

@@ -77,10 +77,7 @@ impl Manager {
     pub(super) fn enqueue(&mut self, kind: JobKind, name: &str) -> Result<u32, Refusal> {
         let name = self.ensure(name);
         let mut plan = Vec::new();
-        let result = self.plan(kind, &name, &mut plan);
-        if let Err(refusal) = result {
-            return Err(refusal);
-        }
+        self.plan(kind, &name, &mut plan)?;
         let mut anchor = 0;
         for (kind, unit) in plan {
             let job = self.add_job(kind, &unit);
@@ -115,12 +112,17 @@ impl Manager {
         plan.push((kind, name.to_owned()));
         let Some(unit) = self.units.get(name).map(|rt| rt.unit.clone()) else { return Ok(()) };
         if matches!(kind, JobKind::Start | JobKind::Restart) {
-            for (dep, required) in
-                [(Dep::Requires, true), (Dep::BindsTo, true), (Dep::Requisite, true), (Dep::Wants, false), (Dep::Upholds, false)]
-            {
+            for (dep, required) in [
+                (Dep::Requires, true),
+                (Dep::BindsTo, true),
+                (Dep::Requisite, true),
+                (Dep::Wants, false),
+                (Dep::Upholds, false),
+            ] {
                 for other in unit.dep(dep) {
                     let other = self.ensure(other);
-                    let needed = self.active(&other) != Active::Active || self.units.get(&other).is_some_and(|rt| rt.job.is_some());
+                    let needed = self.active(&other) != Active::Active
+                        || self.units.get(&other).is_some_and(|rt| rt.job.is_some());
                     if !needed || dep == Dep::Requisite {
                         continue;
                     }
@@ -147,8 +149,12 @@ impl Manager {
                 names.extend(unit.dep(Dep::PropagatesStopTo).iter().map(|n| self.canonical(n)));
                 (names, JobKind::Stop)
             }
-            JobKind::Restart => (self.dependents(name, &[Dep::Requires, Dep::Requisite, Dep::BindsTo, Dep::PartOf]), JobKind::Restart),
-            JobKind::Reload => (unit.dep(Dep::PropagatesReloadTo).iter().map(|n| self.canonical(n)).collect(), JobKind::Reload),
+            JobKind::Restart => {
+                (self.dependents(name, &[Dep::Requires, Dep::Requisite, Dep::BindsTo, Dep::PartOf]), JobKind::Restart)
+            }
+            JobKind::Reload => {
+                (unit.dep(Dep::PropagatesReloadTo).iter().map(|n| self.canonical(n)).collect(), JobKind::Reload)
+            }
             JobKind::Start => (Vec::new(), JobKind::Start),
         };
         for other in followers {
@@ -171,7 +177,9 @@ impl Manager {
         if let Some(old) = old {
             let merged = match (old.kind, kind) {
                 (a, b) if a == b => Some(a),
-                (JobKind::Start, JobKind::Restart) | (JobKind::Restart, JobKind::Start | JobKind::Reload) => Some(JobKind::Restart),
+                (JobKind::Start, JobKind::Restart) | (JobKind::Restart, JobKind::Start | JobKind::Reload) => {
+                    Some(JobKind::Restart)
+                }
                 (JobKind::Start, JobKind::Reload) => Some(JobKind::Start),
                 (JobKind::Reload, JobKind::Restart) => Some(JobKind::Restart),
                 _ => None,
@@ -205,7 +213,8 @@ impl Manager {
     pub(super) fn run_jobs(&mut self) {
         let mut later: Vec<u32> = Vec::new();
         loop {
-            let next = self.jobs.values().find(|j| !j.running && !later.contains(&j.id) && !self.is_blocked(j)).cloned();
+            let next =
+                self.jobs.values().find(|j| !j.running && !later.contains(&j.id) && !self.is_blocked(j)).cloned();
             let Some(job) = next else {
                 let stuck = later.is_empty() && !self.jobs.is_empty() && self.jobs.values().all(|j| !j.running);
                 let Some(victim) = self.jobs.values().next_back().filter(|_| stuck).cloned() else { return };
@@ -232,7 +241,8 @@ impl Manager {
         };
         let stops = |kind: JobKind| matches!(kind, JobKind::Stop | JobKind::Restart);
         self.jobs.values().filter(|other| other.id != job.id).any(|other| {
-            (!stops(job.kind) && ordered(&other.unit, &job.unit)) || (stops(other.kind) && ordered(&job.unit, &other.unit))
+            (!stops(job.kind) && ordered(&other.unit, &job.unit))
+                || (stops(other.kind) && ordered(&job.unit, &other.unit))
         })
     }
 
@@ -330,7 +340,9 @@ impl Manager {
 
     /// Ends the job of a unit where its new state decides it.
     pub(super) fn job_follows_state(&mut self, name: &str, new: Active) {
-        let Some(job) = self.units.get(name).and_then(|rt| rt.job).and_then(|id| self.jobs.get(&id).cloned()) else { return };
+        let Some(job) = self.units.get(name).and_then(|rt| rt.job).and_then(|id| self.jobs.get(&id).cloned()) else {
+            return;
+        };
         match job.kind {
             JobKind::Start if new.is_up() => self.finish_job(job.id, JobResult::Done, true),
             JobKind::Start if job.running && new == Active::Failed => self.finish_job(job.id, JobResult::Failed, true),
@@ -345,7 +357,8 @@ impl Manager {
                 }
             }
             JobKind::Reload if job.running && !matches!(new, Active::Reloading | Active::Activating) => {
-                let good = new == Active::Active && self.units.get(name).is_some_and(|rt| rt.reload_result == Outcome::Success);
+                let good = new == Active::Active
+                    && self.units.get(name).is_some_and(|rt| rt.reload_result == Outcome::Success);
                 self.finish_job(job.id, if good { JobResult::Done } else { JobResult::Failed }, true);
             }
             _ => {}
@@ -378,9 +391,11 @@ impl Manager {
     fn say_result(&mut self, job: &Job, result: JobResult) {
         let title = self.title(&job.unit);
         let target = job.unit.ends_with(".target");
-        let oneshot = self.units.get(&job.unit).and_then(|rt| rt.unit.service()).is_some_and(|s| {
-            s.kind() == super::super::unit::service::Type::Oneshot
-        });
+        let oneshot = self
+            .units
+            .get(&job.unit)
+            .and_then(|rt| rt.unit.service())
+            .is_some_and(|s| s.kind() == super::super::unit::service::Type::Oneshot);
         let (priority, text) = match (job.kind, result) {
             (JobKind::Start, JobResult::Done) if target => (service::INFO, format!("Reached target {title}.")),
             (JobKind::Start, JobResult::Done) if oneshot => (service::INFO, format!("Finished {title}.")),

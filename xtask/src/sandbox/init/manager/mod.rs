@@ -87,7 +87,9 @@ impl Manager {
             self.timed_out(&name);
         }
         let due: Vec<u32> = self.jobs.values().filter(|j| j.deadline <= now).map(|j| j.id).collect();
-        due.into_iter().for_each(|id| self.finish_job(id, JobResult::Timeout, true));
+        for id in due {
+            self.finish_job(id, JobResult::Timeout, true);
+        }
     }
 
     /// Runs what can run now, and forgets what nothing refers to.
@@ -115,8 +117,11 @@ impl Manager {
         self.now = now;
         self.stopping = true;
         let waiting: Vec<u32> = self.jobs.values().filter(|j| j.kind != JobKind::Stop).map(|j| j.id).collect();
-        waiting.into_iter().for_each(|id| self.finish_job(id, JobResult::Canceled, true));
-        let up: Vec<String> = self.units.iter().filter(|(_, rt)| !rt.active().is_down()).map(|(n, _)| n.clone()).collect();
+        for id in waiting {
+            self.finish_job(id, JobResult::Canceled, true);
+        }
+        let up: Vec<String> =
+            self.units.iter().filter(|(_, rt)| !rt.active().is_down()).map(|(n, _)| n.clone()).collect();
         for name in up {
             if self.units.get(&name).is_some_and(|rt| !matches!(rt.unit.kind, Kind::Fixed { .. })) {
                 self.add_job(JobKind::Stop, &name);
@@ -213,7 +218,11 @@ impl Manager {
         let title = rt.unit.title();
         match unmet {
             Some(Unmet::Condition(what)) => {
-                self.log(name, service::INFO, format!("{title} was skipped because of an unmet condition check ({what})."));
+                self.log(
+                    name,
+                    service::INFO,
+                    format!("{title} was skipped because of an unmet condition check ({what})."),
+                );
                 if self.active(name) == Active::Activating {
                     self.set_state(name, State::Dead);
                 }
@@ -229,7 +238,9 @@ impl Manager {
             None if self.is_service(name) => {
                 let quick = self.units.get(name).and_then(|rt| rt.unit.service()).is_some_and(|s| {
                     use super::unit::service::Type;
-                    matches!(s.kind(), Type::Simple | Type::Idle) && s.exec_start_pre.is_empty() && s.exec_condition.is_empty()
+                    matches!(s.kind(), Type::Simple | Type::Idle)
+                        && s.exec_start_pre.is_empty()
+                        && s.exec_condition.is_empty()
                 });
                 if !quick {
                     self.log(name, service::INFO, format!("Starting {title}..."));
@@ -246,13 +257,18 @@ impl Manager {
     /// What follows from a change of state: jobs end, bound units stop, triggered units start.
     fn state_changed(&mut self, name: &str, old: Active, new: Active) {
         self.job_follows_state(name, new);
-        if old.is_down() || !new.is_down() || self.stopping {
+        if self.stopping {
             return;
         }
-        let mut bound = self.dependents(name, &[Dep::BindsTo]);
-        bound.retain(|other| !self.active(other).is_down());
-        for other in bound {
-            let _ = self.enqueue(JobKind::Stop, &other);
+        if old.is_up() && !new.is_up() && new != Active::Activating {
+            let mut bound = self.dependents(name, &[Dep::BindsTo]);
+            bound.retain(|other| !self.active(other).is_down());
+            for other in bound {
+                let _ = self.enqueue(JobKind::Stop, &other);
+            }
+        }
+        if old.is_down() || !new.is_down() {
+            return;
         }
         let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone()));
         let Some((result, unit)) = result else { return };
@@ -265,7 +281,9 @@ impl Manager {
             self.log(name, service::INFO, format!("{name}: Triggering {trigger:?}= dependencies."));
             let _ = self.enqueue(JobKind::Start, other);
         }
-        for other in self.dependents(name, &[Dep::Upholds]).into_iter().filter(|o| self.active(o).is_up()).collect::<Vec<_>>() {
+        for other in
+            self.dependents(name, &[Dep::Upholds]).into_iter().filter(|o| self.active(o).is_up()).collect::<Vec<_>>()
+        {
             self.log(name, service::INFO, format!("{name}: Started again, because {other} upholds it."));
             let _ = self.enqueue(JobKind::Start, name);
         }

@@ -7,9 +7,9 @@ use super::Manager;
 use super::types::{Action, Active, Exit, Outcome, Phase, Pid, State, Who};
 
 /// Syslog priorities.
-pub const NOTICE: u8 = 5;
-pub const WARNING: u8 = 4;
-pub const INFO: u8 = 6;
+pub(super) const NOTICE: u8 = 5;
+pub(super) const WARNING: u8 = 4;
+pub(super) const INFO: u8 = 6;
 
 impl Service {
     /// The commands of a phase.
@@ -221,7 +221,11 @@ impl Manager {
             self.out.push_back(Action::Signal { unit: unit(), who: Who::Control, signal });
         }
         if !kill && service.send_sighup {
-            self.out.push_back(Action::Signal { unit: unit(), who: if group { Who::All } else { Who::Main }, signal: 1 });
+            self.out.push_back(Action::Signal {
+                unit: unit(),
+                who: if group { Who::All } else { Who::Main },
+                signal: 1,
+            });
         }
         if !alive {
             self.out.push_back(Action::CheckEmpty { unit: unit() });
@@ -250,7 +254,8 @@ impl Manager {
         rt.control = None;
         rt.status_text.clear();
         let result = rt.result;
-        let restart = allow_restart && !rt.forbid_restart && should_restart(rt.unit.service(), result, rt.exec_main.exit);
+        let restart =
+            allow_restart && !rt.forbid_restart && should_restart(rt.unit.service(), result, rt.exec_main.exit);
         rt.forbid_restart = false;
         if !restart {
             // The counter can still be read until the next start.
@@ -276,7 +281,10 @@ impl Manager {
     /// A process has ended.
     pub(super) fn exited(&mut self, pid: Pid, exit: Exit) {
         let find = |main: bool| {
-            self.units.iter().find(|(_, rt)| if main { rt.main } else { rt.control } == Some(pid)).map(|(n, _)| n.clone())
+            self.units
+                .iter()
+                .find(|(_, rt)| if main { rt.main } else { rt.control } == Some(pid))
+                .map(|(n, _)| n.clone())
         };
         if let Some(name) = find(true) {
             self.main_exited(&name, exit);
@@ -317,7 +325,9 @@ impl Manager {
             State::StartPost | State::Reload if has_control => {}
             State::StartPost | State::Reload | State::Running => self.enter_running(name, f),
             State::StopSigterm | State::StopSigkill if !has_control => self.enter_stop_post(name, f),
-            State::FinalSigterm | State::FinalSigkill => self.out.push_back(Action::CheckEmpty { unit: name.to_owned() }),
+            State::FinalSigterm | State::FinalSigkill => {
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
+            }
             _ => {}
         }
     }
@@ -357,7 +367,9 @@ impl Manager {
             }
             State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
             State::StopSigterm | State::StopSigkill if !has_main => self.enter_stop_post(name, f),
-            State::FinalSigterm | State::FinalSigkill => self.out.push_back(Action::CheckEmpty { unit: name.to_owned() }),
+            State::FinalSigterm | State::FinalSigkill => {
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
+            }
             _ => {}
         }
     }
@@ -422,7 +434,11 @@ impl Manager {
                 return self.enter_stop_post(name, Outcome::Timeout);
             }
             State::FinalSigterm | State::FinalSigkill => {
-                self.log(name, WARNING, format!("{name}: Processes still around after final signals. Entering failed mode."));
+                self.log(
+                    name,
+                    WARNING,
+                    format!("{name}: Processes still around after final signals. Entering failed mode."),
+                );
                 return self.enter_dead(name, Outcome::Timeout, true);
             }
             State::AutoRestart => return self.auto_restart(name),
@@ -466,7 +482,9 @@ impl Manager {
                     }
                 }
                 ("EXTEND_TIMEOUT_USEC", text) => {
-                    if let (Ok(us), true) = (text.parse::<u64>(), self.units.get(name).is_some_and(|rt| rt.deadline.is_some())) {
+                    if let (Ok(us), true) =
+                        (text.parse::<u64>(), self.units.get(name).is_some_and(|rt| rt.deadline.is_some()))
+                    {
                         self.arm(name, us);
                     }
                 }

@@ -152,7 +152,8 @@ const SERVICE: &[(&str, Set)] = &[
             d.service.environment.clear();
         }
         for word in d.words(v)? {
-            let (key, value) = word.split_once('=').filter(|(k, _)| is_name(k)).ok_or(format!("no NAME=VALUE in `{word}`"))?;
+            let (key, value) =
+                word.split_once('=').filter(|(k, _)| is_name(k)).ok_or(format!("no NAME=VALUE in `{word}`"))?;
             d.service.environment.retain(|(k, _)| k != key);
             d.service.environment.push((key.to_owned(), value.to_owned()));
         }
@@ -209,7 +210,11 @@ const SERVICE: &[(&str, Set)] = &[
         Ok(())
     }),
     ("OOMScoreAdjust", |d, v| {
-        let n = v.parse::<i32>().ok().filter(|n| (-1000..=1000).contains(n)).ok_or(format!("`{v}` is not in -1000…1000"))?;
+        let n = v
+            .parse::<i32>()
+            .ok()
+            .filter(|n| (-1000..=1000).contains(n))
+            .ok_or(format!("`{v}` is not in -1000…1000"))?;
         d.service.oom_score_adjust = Some(n);
         Ok(())
     }),
@@ -233,7 +238,9 @@ const SERVICE: &[(&str, Set)] = &[
     ("StateDirectoryMode", |d, v| octal(v).map(|m| d.service.directory_modes.push((DirKind::State, m)))),
     ("CacheDirectoryMode", |d, v| octal(v).map(|m| d.service.directory_modes.push((DirKind::Cache, m)))),
     ("LogsDirectoryMode", |d, v| octal(v).map(|m| d.service.directory_modes.push((DirKind::Logs, m)))),
-    ("ConfigurationDirectoryMode", |d, v| octal(v).map(|m| d.service.directory_modes.push((DirKind::Configuration, m)))),
+    ("ConfigurationDirectoryMode", |d, v| {
+        octal(v).map(|m| d.service.directory_modes.push((DirKind::Configuration, m)))
+    }),
     ("RuntimeDirectoryPreserve", |d, v| {
         d.service.runtime_directory_preserve = match v {
             "restart" => "restart",
@@ -272,35 +279,143 @@ const CONDITIONS: &[&str] = &[
 
 /// Directives that are accepted without effect, with the reason.
 pub const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
-    ("Unit", "nothing on the machine reads it", &[
-        "SourcePath", "AllowIsolate", "IgnoreOnIsolate", "CollectMode", "SuccessAction", "FailureAction",
-        "JobTimeoutAction", "StartLimitAction", "SurviveFinalKillSignal", "RequiresMountsFor", "WantsMountsFor",
-        "ReloadPropagatedFrom", "StopPropagatedFrom", "JoinsNamespaceOf", "PropagatesReloadFrom", "OnFailureJobMode",
-        "OnSuccessJobMode", "RebootArgument",
-    ]),
-    ("Service", "it only takes rights away from the service: what works without them works with them here", &[
-        "AmbientCapabilities", "CapabilityBoundingSet", "DeviceAllow", "DevicePolicy", "IPAddressAllow", "IPAddressDeny",
-        "InaccessiblePaths", "KeyringMode", "LockPersonality", "MemoryDenyWriteExecute", "MountAPIVFS", "MountFlags",
-        "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateMounts", "PrivateTmp", "PrivateUsers", "ProcSubset",
-        "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs",
-        "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadOnlyPaths",
-        "ReadWritePaths", "RemoveIPC", "RestrictAddressFamilies", "RestrictFileSystems", "RestrictNamespaces",
-        "RestrictRealtime", "RestrictSUIDSGID", "SecureBits", "SystemCallArchitectures", "SystemCallErrorNumber",
-        "SystemCallFilter", "SystemCallLog",
-    ]),
-    ("Service", "it shares out the resources of a whole host", &[
-        "BlockIOAccounting", "BlockIOWeight", "CPUAccounting", "CPUAffinity", "CPUQuota", "CPUSchedulingPolicy",
-        "CPUSchedulingPriority", "CPUSchedulingResetOnFork", "CPUShares", "CPUWeight", "CoredumpFilter", "Delegate",
-        "IOAccounting", "IOSchedulingClass", "IOSchedulingPriority", "IOWeight", "IPAccounting", "MemoryAccounting",
-        "MemoryHigh", "MemoryLimit", "MemoryLow", "MemoryMax", "MemoryMin", "MemorySwapMax", "OOMPolicy",
-        "Slice", "TasksAccounting", "TasksMax", "TimerSlackNSec", "StartupCPUWeight", "StartupIOWeight",
-    ]),
-    ("Service", "there is no console, watchdog, bus or core dump on the machine for it to act on", &[
-        "LogLevelMax", "LogRateLimitBurst", "LogRateLimitIntervalSec", "LogExtraFields", "SyslogFacility", "TTYPath",
-        "TTYReset", "TTYVHangup", "TTYVTDisallocate", "UtmpIdentifier", "UtmpMode", "WatchdogSec", "WatchdogSignal",
-        "NonBlocking", "FileDescriptorStoreMax", "BusName", "TimeoutStartFailureMode", "TimeoutStopFailureMode",
-        "ExitType", "RestartSteps", "RestartMaxDelaySec", "RootDirectoryStartOnly", "PermissionsStartOnly",
-    ]),
+    (
+        "Unit",
+        "nothing on the machine reads it",
+        &[
+            "SourcePath",
+            "AllowIsolate",
+            "IgnoreOnIsolate",
+            "CollectMode",
+            "SuccessAction",
+            "FailureAction",
+            "JobTimeoutAction",
+            "StartLimitAction",
+            "SurviveFinalKillSignal",
+            "RequiresMountsFor",
+            "WantsMountsFor",
+            "ReloadPropagatedFrom",
+            "StopPropagatedFrom",
+            "JoinsNamespaceOf",
+            "PropagatesReloadFrom",
+            "OnFailureJobMode",
+            "OnSuccessJobMode",
+            "RebootArgument",
+        ],
+    ),
+    (
+        "Service",
+        "it only takes rights away from the service: what works without them works with them here",
+        &[
+            "AmbientCapabilities",
+            "CapabilityBoundingSet",
+            "DeviceAllow",
+            "DevicePolicy",
+            "IPAddressAllow",
+            "IPAddressDeny",
+            "InaccessiblePaths",
+            "KeyringMode",
+            "LockPersonality",
+            "MemoryDenyWriteExecute",
+            "MountAPIVFS",
+            "MountFlags",
+            "NoNewPrivileges",
+            "PrivateDevices",
+            "PrivateIPC",
+            "PrivateMounts",
+            "PrivateTmp",
+            "PrivateUsers",
+            "ProcSubset",
+            "ProtectClock",
+            "ProtectControlGroups",
+            "ProtectHome",
+            "ProtectHostname",
+            "ProtectKernelLogs",
+            "ProtectKernelModules",
+            "ProtectKernelTunables",
+            "ProtectProc",
+            "ProtectSystem",
+            "ReadOnlyPaths",
+            "ReadWritePaths",
+            "RemoveIPC",
+            "RestrictAddressFamilies",
+            "RestrictFileSystems",
+            "RestrictNamespaces",
+            "RestrictRealtime",
+            "RestrictSUIDSGID",
+            "SecureBits",
+            "SystemCallArchitectures",
+            "SystemCallErrorNumber",
+            "SystemCallFilter",
+            "SystemCallLog",
+        ],
+    ),
+    (
+        "Service",
+        "it shares out the resources of a whole host",
+        &[
+            "BlockIOAccounting",
+            "BlockIOWeight",
+            "CPUAccounting",
+            "CPUAffinity",
+            "CPUQuota",
+            "CPUSchedulingPolicy",
+            "CPUSchedulingPriority",
+            "CPUSchedulingResetOnFork",
+            "CPUShares",
+            "CPUWeight",
+            "CoredumpFilter",
+            "Delegate",
+            "IOAccounting",
+            "IOSchedulingClass",
+            "IOSchedulingPriority",
+            "IOWeight",
+            "IPAccounting",
+            "MemoryAccounting",
+            "MemoryHigh",
+            "MemoryLimit",
+            "MemoryLow",
+            "MemoryMax",
+            "MemoryMin",
+            "MemorySwapMax",
+            "OOMPolicy",
+            "Slice",
+            "TasksAccounting",
+            "TasksMax",
+            "TimerSlackNSec",
+            "StartupCPUWeight",
+            "StartupIOWeight",
+        ],
+    ),
+    (
+        "Service",
+        "there is no console, watchdog, bus or core dump on the machine for it to act on",
+        &[
+            "LogLevelMax",
+            "LogRateLimitBurst",
+            "LogRateLimitIntervalSec",
+            "LogExtraFields",
+            "SyslogFacility",
+            "TTYPath",
+            "TTYReset",
+            "TTYVHangup",
+            "TTYVTDisallocate",
+            "UtmpIdentifier",
+            "UtmpMode",
+            "WatchdogSec",
+            "WatchdogSignal",
+            "NonBlocking",
+            "FileDescriptorStoreMax",
+            "BusName",
+            "TimeoutStartFailureMode",
+            "TimeoutStopFailureMode",
+            "ExitType",
+            "RestartSteps",
+            "RestartMaxDelaySec",
+            "RootDirectoryStartOnly",
+            "PermissionsStartOnly",
+        ],
+    ),
 ];
 
 /// Sections that hold notes of other programs.
@@ -373,7 +488,9 @@ fn unknown(section: &str, key: &str) -> String {
     let names = names.chain(conditions.filter(|_| section == "Unit"));
     let nearest = names.max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
     match nearest.filter(|n| strsim::jaro_winkler(n, key) > 0.8) {
-        Some(nearest) => format!("directive `{key}` of [{section}] is not known to the sandbox (did you mean `{nearest}`?)"),
+        Some(nearest) => {
+            format!("directive `{key}` of [{section}] is not known to the sandbox (did you mean `{nearest}`?)")
+        }
         None => format!("directive `{key}` of [{section}] is not known to the sandbox"),
     }
 }
@@ -434,11 +551,21 @@ impl Draft {
             Some(("truncate", path)) => Stream::Truncate(self.absolute(path)?),
             None => match value {
                 "null" => Stream::Null,
-                "journal" | "journal+console" | "syslog" | "syslog+console" | "kmsg" | "kmsg+console" => Stream::Journal,
+                "journal" | "journal+console" | "syslog" | "syslog+console" | "kmsg" | "kmsg+console" => {
+                    Stream::Journal
+                }
                 "inherit" => inherit,
-                _ => return Err(format!("`{value}` is not offered by the sandbox (journal, null, inherit, file:, append:, truncate: are)")),
+                _ => {
+                    return Err(format!(
+                        "`{value}` is not offered by the sandbox (journal, null, inherit, file:, append:, truncate: are)"
+                    ));
+                }
             },
-            _ => return Err(format!("`{value}` is not offered by the sandbox (journal, null, inherit, file:, append:, truncate: are)")),
+            _ => {
+                return Err(format!(
+                    "`{value}` is not offered by the sandbox (journal, null, inherit, file:, append:, truncate: are)"
+                ));
+            }
         })
     }
 
@@ -577,7 +704,10 @@ mod tests {
             "[Unit]\nConditionPathExists=|!/x\n[Service]\nExecStart=/bin/true\nEnvironment=A=1 \"B=two words\"\nEnvironment=A=2\n",
         )
         .unwrap();
-        assert_eq!(unit.conditions, [Condition { name: "PathExists", value: "/x".into(), negate: true, trigger: true }]);
+        assert_eq!(
+            unit.conditions,
+            [Condition { name: "PathExists", value: "/x".into(), negate: true, trigger: true }]
+        );
         let env = &unit.service().unwrap().environment;
         assert_eq!(env, &[("B".to_owned(), "two words".to_owned()), ("A".to_owned(), "2".to_owned())]);
     }

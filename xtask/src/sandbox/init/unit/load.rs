@@ -11,14 +11,19 @@ use super::{Dep, Kind, Load, Unit, directives, is_valid_name, syntax, template};
 #[derive(Debug, Clone)]
 pub struct Loader {
     /// Where the folders are.
-    pub paths: Paths,
+    pub(in crate::sandbox::init) paths: Paths,
     /// What `%H`, `%b` and `%m` stand for.
     pub spec: Specifiers,
 }
 
 /// Targets of every machine: name, description, units required, units wanted.
 const TARGETS: &[(&str, &str, &[&str], &[&str])] = &[
-    ("basic.target", "Basic System", &["sysinit.target"], &["sockets.target", "timers.target", "paths.target", "slices.target"]),
+    (
+        "basic.target",
+        "Basic System",
+        &["sysinit.target"],
+        &["sockets.target", "timers.target", "paths.target", "slices.target"],
+    ),
     ("cryptsetup.target", "Local Encrypted Volumes", &[], &[]),
     ("emergency.target", "Emergency Mode", &[], &[]),
     ("exit.target", "Exit the Session", &[], &[]),
@@ -28,10 +33,20 @@ const TARGETS: &[(&str, &str, &[&str], &[&str])] = &[
     ("halt.target", "System Halt", &[], &[]),
     ("local-fs-pre.target", "Preparation for Local File Systems", &[], &[]),
     ("local-fs.target", "Local File Systems", &[], &[]),
-    ("multi-user.target", "Multi-User System", &["basic.target"], &[
-        "getty.target", "network-online.target", "network.target", "nss-lookup.target", "nss-user-lookup.target",
-        "remote-fs.target", "backdoor.service",
-    ]),
+    (
+        "multi-user.target",
+        "Multi-User System",
+        &["basic.target"],
+        &[
+            "getty.target",
+            "network-online.target",
+            "network.target",
+            "nss-lookup.target",
+            "nss-user-lookup.target",
+            "remote-fs.target",
+            "backdoor.service",
+        ],
+    ),
     ("network-online.target", "Network is Online", &[], &["network.target"]),
     ("network-pre.target", "Preparation for Network", &[], &[]),
     ("network.target", "Network", &[], &[]),
@@ -154,13 +169,21 @@ impl Loader {
     }
 
     fn aliases(&self, real: &str) -> Vec<String> {
-        let mut names: Vec<String> = self.names().into_iter().filter(|n| n != real && self.resolve(n) == real).collect();
+        let mut names: Vec<String> = self.links();
+        names.retain(|n| n != real && self.resolve(n) == real);
         if self.resolve("default.target") == real && real != "default.target" {
             names.push("default.target".to_owned());
         }
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Names that are links.
+    fn links(&self) -> Vec<String> {
+        let is_link = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_symlink());
+        let entries = self.paths.unit_dirs().into_iter().flat_map(|d| fs::read_dir(d).into_iter().flatten().flatten());
+        entries.filter(is_link).filter_map(|e| e.file_name().into_string().ok()).filter(|n| is_valid_name(n)).collect()
     }
 
     fn drop_ins(&self, name: &str) -> Vec<PathBuf> {
@@ -171,7 +194,8 @@ impl Loader {
         for dir in self.paths.unit_dirs() {
             for folder in &folders {
                 let folder = dir.join(format!("{folder}.d"));
-                for file in list(&folder).into_iter().filter(|f| f.ends_with(".conf")) {
+                for file in list(&folder).into_iter().filter(|f| Path::new(f).extension().is_some_and(|e| e == "conf"))
+                {
                     if !found.iter().any(|p| p.ends_with(&file)) {
                         found.push(folder.join(file));
                     }
@@ -267,7 +291,8 @@ mod tests {
 
     #[test]
     fn an_error_names_file_and_line() {
-        let (_dir, loader) = loader(&[("a.service", "[Service]\nExecStart=/bin/true\nFoo=1\n"), ("b.timer", "[Timer]\n")]);
+        let (_dir, loader) =
+            loader(&[("a.service", "[Service]\nExecStart=/bin/true\nFoo=1\n"), ("b.timer", "[Timer]\n")]);
         let Load::BadSetting(reason) = loader.load("a.service").load else { panic!("loaded") };
         assert!(reason.ends_with("a.service:3: directive `Foo` of [Service] is not known to the sandbox"), "{reason}");
         let Load::BadSetting(reason) = loader.load("b.timer").load else { panic!("loaded") };

@@ -86,7 +86,9 @@ pub fn signal(value: &str) -> Result<i32, String> {
     }
     let name = value.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    if let Some(offset) = name.strip_prefix("SIGRTMIN").and_then(|o| if o.is_empty() { Some(0) } else { o.parse::<i32>().ok() }) {
+    if let Some(offset) =
+        name.strip_prefix("SIGRTMIN").and_then(|o| if o.is_empty() { Some(0) } else { o.parse::<i32>().ok() })
+    {
         return Ok(34 + offset);
     }
     name.parse::<Signal>().map(|s| s as i32).map_err(|_| format!("no signal `{value}`"))
@@ -155,7 +157,8 @@ impl StatusSet {
             } else if let Some((number, _)) = STATUSES.iter().find(|(_, name)| *name == word) {
                 self.codes.push(*number);
             } else {
-                self.signals.push(signal(word).map_err(|_| format!("`{word}` is neither an exit status nor a signal"))?);
+                self.signals
+                    .push(signal(word).map_err(|_| format!("`{word}` is neither an exit status nor a signal"))?);
             }
         }
         Ok(())
@@ -170,7 +173,11 @@ pub fn size(value: &str) -> Result<u64, String> {
     };
     match digits {
         "infinity" => Ok(u64::MAX),
-        _ => digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(|| format!("`{value}` is no size")),
+        _ => digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(factor))
+            .ok_or_else(|| format!("`{value}` is no size")),
     }
 }
 

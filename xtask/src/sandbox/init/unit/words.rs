@@ -42,7 +42,10 @@ fn unescape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut Vec
     let mut code = |digits: usize, radix: u32, first: &str| -> Result<u32, String> {
         let text: String = first.chars().chain(chars.by_ref()).take(digits).collect();
         let all = text.chars().count() == digits && text.chars().all(|c| c.is_digit(radix));
-        u32::from_str_radix(&text, radix).ok().filter(|n| all && *n != 0).ok_or_else(|| format!("bad escape `\\{c}{text}`"))
+        u32::from_str_radix(&text, radix)
+            .ok()
+            .filter(|n| all && *n != 0)
+            .ok_or_else(|| format!("bad escape `\\{c}{text}`"))
     };
     let plain = match c {
         'a' => 7,
@@ -97,7 +100,9 @@ fn expand_word(word: &str, env: &Env) -> String {
         if let Some(after) = rest.strip_prefix('$') {
             out.push('$');
             rest = after;
-        } else if let Some((name, after)) = rest.strip_prefix('{').and_then(|r| r.split_once('}')).filter(|(n, _)| is_name(n)) {
+        } else if let Some((name, after)) =
+            rest.strip_prefix('{').and_then(|r| r.split_once('}')).filter(|(n, _)| is_name(n))
+        {
             out.push_str(env.get(name).map_or("", String::as_str));
             rest = after;
         } else {
@@ -154,7 +159,8 @@ impl Specifiers {
                 Some('J') => out.push_str(&unescape_name(prefix.rsplit('-').next().unwrap_or(prefix))),
                 Some('f') => {
                     let path = unescape_name(if instance.is_empty() { prefix } else { instance });
-                    out.push_str(&format!("/{}", path.trim_start_matches('/')));
+                    out.push('/');
+                    out.push_str(path.trim_start_matches('/'));
                 }
                 Some('H' | 'q') => out.push_str(&self.host),
                 Some('l') => out.push_str(self.host.split('.').next().unwrap_or("")),
@@ -205,9 +211,10 @@ mod tests {
 
     #[test]
     fn quotes_and_escapes() {
-        assert_eq!(split(r#"/bin/sh -c 'exit 3; "x"' a\ b "t\tq\x41" \101"#).unwrap(), [
-            "/bin/sh", "-c", "exit 3; \"x\"", "a\\ b", "t\tqA", "A"
-        ]);
+        assert_eq!(
+            split(r#"/bin/sh -c 'exit 3; "x"' a\ b "t\tq\x41" \101"#).unwrap(),
+            ["/bin/sh", "-c", "exit 3; \"x\"", "a\\ b", "t\tqA", "A"]
+        );
         assert_eq!(split("'' x").unwrap(), ["", "x"]);
         assert_eq!(split("'open").unwrap_err(), "unbalanced ' in `'open`");
         assert!(split("\\x4").is_err());
