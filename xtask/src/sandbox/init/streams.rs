@@ -39,7 +39,7 @@ pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
     let journal = journal.clone();
-    std::thread::spawn(move || copy(&ours, &journal, &source, Lines::default()));
+    std::thread::spawn(move || copy(&ours, &journal, &source, (Vec::new(), None)));
     Ok(theirs)
 }
 
@@ -61,8 +61,9 @@ pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<
     }
 }
 
-fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
-    let mut buffer = vec![0; 65536];
+/// Turns what comes on a stream into entries. `first` has come already.
+fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, first: (Vec<u8>, Option<UnixCredentials>)) {
+    let mut lines = Lines::default();
     let mut known: (i32, Vec<(&str, String)>) = (0, Vec::new());
     let log = |line: &[u8], known: &[(&str, String)]| {
         let (priority, message) = if source.level_prefix { take_priority(line) } else { (None, line) };
@@ -84,13 +85,21 @@ fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
         }
         journal.append(message, &fields);
     };
-    while let Some((count, from)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) {
+    let mut buffer = vec![0; 65536];
+    let (mut bytes, mut from) = first;
+    loop {
         if let Some(from) = from.filter(|f| f.pid() != known.0 && f.pid() != 0) {
-            known = (from.pid(), sender_fields(from.pid(), from.uid(), from.gid()));
+            let fields =
+                if source.unit.is_empty() { who(&from) } else { sender_fields(from.pid(), from.uid(), from.gid()) };
+            known = (from.pid(), fields);
         }
-        for line in lines.push(&buffer[..count]) {
+        for line in lines.push(&bytes) {
             log(&line, &known.1);
         }
+        let Some((count, next)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) else { break };
+        bytes.clear();
+        bytes.extend_from_slice(&buffer[..count]);
+        from = next;
     }
     if let Some(line) = lines.finish() {
         log(&line, &known.1);
@@ -257,27 +266,22 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
     }
     let fd = OwnedFd::from(stream);
     let mut head = Vec::new();
+    let mut sender = None;
     let mut buffer = vec![0; 4096];
     while head.split(|b| *b == b'\n').count() < 8 {
-        let Some((count, _)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else { return };
+        let Some((count, from)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else {
+            return;
+        };
         head.extend_from_slice(&buffer[..count]);
+        sender = from.or(sender);
     }
-    let mut parts = head.splitn(8, |b| *b == b'\n').map(|l| String::from_utf8_lossy(l).into_owned());
-    let mut next = || parts.next().unwrap_or_default();
+    let mut parts = head.splitn(8, |b| *b == b'\n');
+    let mut next = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
     let (identifier, unit, priority, prefix) = (next(), next(), next(), next());
-    let source = Source {
-        unit,
-        identifier,
-        invocation: String::new(),
-        priority: priority.parse().unwrap_or(6),
-        level_prefix: prefix == "1",
-    };
-    let mut lines = Lines::default();
-    let body = head.splitn(8, |b| *b == b'\n').nth(7).unwrap_or_default();
-    for line in lines.push(body) {
-        journal.append(&line, &[("SYSLOG_IDENTIFIER", source.identifier.clone()), ("_TRANSPORT", "stdout".to_owned())]);
-    }
-    copy(&fd, journal, &source, lines);
+    let priority = priority.parse().unwrap_or(6);
+    let source = Source { unit, identifier, invocation: String::new(), priority, level_prefix: prefix == "1" };
+    let body = parts.nth(3).unwrap_or_default().to_vec();
+    copy(&fd, journal, &source, (body, sender));
 }
 
 #[cfg(test)]
