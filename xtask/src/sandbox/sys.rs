@@ -206,6 +206,19 @@ pub fn user(name: &str) -> Option<(u32, u32, String, String)> {
     Some((user.uid.as_raw(), user.gid.as_raw(), text(user.dir), text(user.shell)))
 }
 
+/// Seconds that local time is ahead of UTC at a moment (seconds since 1970), and the zone's name.
+#[expect(unsafe_code, reason = "the standard library knows no time zones")]
+pub fn utc_offset(seconds: i64) -> (i64, String) {
+    // SAFETY: both structures live on this stack; the zone's name is a static string of the C library.
+    unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const seconds, &raw mut parts).is_null() || parts.tm_zone.is_null() {
+            return (0, "UTC".to_owned());
+        }
+        (parts.tm_gmtoff, CStr::from_ptr(parts.tm_zone).to_string_lossy().into_owned())
+    }
+}
+
 /// A text of C; one with a NUL inside is cut there.
 pub fn c_text(text: impl AsRef<[u8]>) -> CString {
     let bytes = text.as_ref();

@@ -108,7 +108,8 @@ fn prepare<'a>(
             env.entry(key.to_owned()).or_insert_with(|| value.clone());
         }
     }
-    let ids = user.as_ref().map(|u| (u.uid, u.gid, u.groups.clone()));
+    // Root needs no change, and a namespace with one user allows none.
+    let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
     make_directories(service, ids.as_ref(), &mut env, paths)?;
     if notify {
         env.insert("NOTIFY_SOCKET".into(), paths.notify().display().to_string());

@@ -21,6 +21,7 @@ pub(super) struct Journal {
     console: Console,
     clock: Clock,
     common: Arc<Vec<(&'static str, String)>>,
+    streams: Arc<()>,
 }
 
 impl Journal {
@@ -44,7 +45,18 @@ impl Journal {
             ("_HOSTNAME", host.to_owned()),
             ("_RUNTIME_SCOPE", "system".to_owned()),
         ];
-        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common) })
+        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common), streams: Arc::new(()) })
+    }
+
+    /// A token for a stream of a service that is being read.
+    pub(super) fn reading(&self) -> Arc<()> {
+        self.streams.clone()
+    }
+
+    /// Whether any such stream is left.
+    pub(super) fn is_reading(&self) -> bool {
+        // Each copy of the journal holds the token too; a stream's thread holds it twice.
+        Arc::strong_count(&self.streams) > Arc::strong_count(&self.common)
     }
 
     /// Adds an entry and shows it on the console.

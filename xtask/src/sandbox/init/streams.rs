@@ -39,7 +39,11 @@ pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
     let journal = journal.clone();
-    std::thread::spawn(move || copy(&ours, &journal, &source, (Vec::new(), None)));
+    let reading = journal.reading();
+    std::thread::spawn(move || {
+        copy(&ours, &journal, &source, (Vec::new(), None));
+        drop(reading);
+    });
     Ok(theirs)
 }
 
