@@ -13,7 +13,7 @@ pub struct Program<'a> {
     pub argv: Vec<CString>,
     /// `NAME=VALUE`.
     pub env: Vec<CString>,
-    /// Adds the variable SYSTEMD_EXEC_PID.
+    /// Adds the variable `SYSTEMD_EXEC_PID`.
     pub exec_pid: bool,
     /// Working directory.
     pub cwd: Option<CString>,
@@ -97,10 +97,10 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, if program.ignore_sigpipe { libc::SIG_IGN } else { libc::SIG_DFL });
         if let Some(stdio) = &program.stdio {
-            for (target, status) in [(0, 208), (1, 209), (2, 222)] {
+            for ((target, status), source) in [(0, 208), (1, 209), (2, 222)].into_iter().zip(stdio) {
                 // Descriptors up to 2 are taken in PID 1, so that no source is ever overwritten here.
                 debug_assert!(report > 2);
-                if libc::dup2(stdio[target as usize].as_raw_fd(), target) < 0 {
+                if libc::dup2(source.as_raw_fd(), target) < 0 {
                     return status;
                 }
             }
@@ -172,6 +172,19 @@ pub fn user(name: &str) -> Option<(u32, u32, String, String)> {
     let user = user?;
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     Some((user.uid.as_raw(), user.gid.as_raw(), text(user.dir), text(user.shell)))
+}
+
+/// Seconds that local time is ahead of UTC at a moment (seconds since 1970), and the zone's name.
+#[expect(unsafe_code, reason = "the standard library knows no time zones")]
+pub fn utc_offset(seconds: i64) -> (i64, String) {
+    // SAFETY: both structures live on this stack; the zone's name is a static string of the C library.
+    unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const seconds, &raw mut parts).is_null() || parts.tm_zone.is_null() {
+            return (0, "UTC".to_owned());
+        }
+        (parts.tm_gmtoff, CStr::from_ptr(parts.tm_zone).to_string_lossy().into_owned())
+    }
 }
 
 /// A text of C; one with a NUL inside is cut there.

@@ -4,6 +4,7 @@ mod entry;
 mod filter;
 mod format;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -83,7 +84,7 @@ const VALUED: &[&str] = &[
 const OPTIONAL: &[&str] = &["-b", "--boot", "-n", "--lines"];
 
 /// A priority by number or name.
-pub fn priority(text: &str) -> Result<u8, String> {
+pub(super) fn priority(text: &str) -> Result<u8, String> {
     let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
     let by_name =
         names.iter().position(|n| *n == text).or((text == "error").then_some(3)).or((text == "warn").then_some(4));
@@ -92,7 +93,7 @@ pub fn priority(text: &str) -> Result<u8, String> {
 }
 
 /// The last lines of a unit since the machine started, as `systemctl status` shows them.
-pub fn tail(unit: &str, lines: usize) -> Vec<u8> {
+pub(super) fn tail(unit: &str, lines: usize) -> Vec<u8> {
     let entries = read_all();
     let boot = entries.last().map(|e| e.text("_BOOT_ID").into_owned());
     let fits = |e: &&Entry| filter::is_of_unit(e, unit) && boot.as_deref() == Some(&e.text("_BOOT_ID"));
@@ -108,7 +109,7 @@ fn read_all() -> Vec<Entry> {
 }
 
 /// Runs `journalctl`.
-pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
     if args.iter().any(|a| a == "--user" || a == "--user-unit" || a.starts_with("--user-unit=")) {
         return Err("journalctl: journals of users are not offered by the sandbox".to_owned());
     }
@@ -214,7 +215,7 @@ fn list_boots(entries: &[Entry], given: &Options) -> u8 {
         let of: Vec<&Entry> = entries.iter().filter(|e| e.text("_BOOT_ID") == *boot).collect();
         let moment = |e: Option<&&Entry>| e.map(|e| super::time::show(e.realtime())).unwrap_or_default();
         let offset = i64::try_from(index + 1).unwrap_or(0) - i64::try_from(last).unwrap_or(0);
-        text.push_str(&format!("{offset:>3} {boot} {} {}\n", moment(of.first()), moment(of.last())));
+        let _ = writeln!(text, "{offset:>3} {boot} {} {}", moment(of.first()), moment(of.last()));
     }
     print(text.as_bytes());
     0
@@ -225,6 +226,7 @@ fn list_field(field: &str, entries: &[Entry], filter: &Filter) -> u8 {
         entries.iter().filter(|e| filter.takes(e) && e.has(field)).map(|e| e.text(field).into_owned()).collect();
     values.sort();
     values.dedup();
-    print(values.iter().map(|v| format!("{v}\n")).collect::<String>().as_bytes());
+    values.push(String::new());
+    print(values.join("\n").as_bytes());
     0
 }

@@ -84,8 +84,7 @@ fn options(
                 return Err(unknown(arg));
             }
         } else if arg.len() > 1 && arg.starts_with('-') {
-            let mut letters = arg[1..].char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in arg[1..].char_indices() {
                 let name = format!("-{letter}");
                 let rest = &arg[1 + at + letter.len_utf8()..];
                 if valued.contains(&name.as_str()) {

@@ -85,7 +85,7 @@ fn ask(request: &Value) -> Result<Value, String> {
 }
 
 /// Runs `systemctl`.
-pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
     if args
         .iter()
         .take_while(|a| *a != "--")
@@ -161,7 +161,7 @@ pub fn run(program: &str, args: &[String]) -> Result<u8, String> {
 }
 
 /// Runs `poweroff`, `reboot`, `halt`, `shutdown`.
-pub fn power(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn power(program: &str, args: &[String]) -> Result<u8, String> {
     let flags = [
         "-f",
         "--force",

@@ -11,7 +11,7 @@ use super::{options, say};
 use crate::process::Cmd;
 
 /// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
-pub fn notify(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
     let flags = ["--ready", "--reloading", "--stopping", "--booted", "--no-block"];
     let given = options(program, args, &flags, &["--status", "--uid"], &["--pid"])?;
     if given.has(&["--booted"]) {
@@ -64,7 +64,7 @@ fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
-pub fn cat(program: &str, args: &[String]) -> Result<u8, String> {
+pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     // Options of the command that follows are not ours.
     let own = own_arguments(args);
     let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];

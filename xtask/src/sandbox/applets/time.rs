@@ -1,4 +1,6 @@
-//! Moments as systemd's programs print and read them, in UTC.
+//! Moments as systemd's programs print and read them, in local time.
+
+use crate::sandbox::start;
 
 /// Days since 1970-01-01 as year, month, day.
 fn civil(days: i64) -> (i64, u32, u32) {
@@ -36,8 +38,28 @@ pub struct Parts {
     pub micros: u64,
 }
 
-/// Takes µs since 1970 apart.
+/// Seconds that local time is ahead of UTC, and the zone's name.
+fn zone(us: u64) -> (i64, String) {
+    start::utc_offset(i64::try_from(us / 1_000_000).unwrap_or(0))
+}
+
+fn shift(us: u64, seconds: i64) -> u64 {
+    us.saturating_add_signed(seconds.saturating_mul(1_000_000))
+}
+
+/// Takes µs since 1970 apart, in local time.
 pub fn parts(us: u64) -> Parts {
+    utc_parts(shift(us, zone(us).0))
+}
+
+/// The offset as ISO 8601 writes it: `+0000`.
+pub fn offset(us: u64) -> String {
+    let seconds = zone(us).0;
+    let sign = if seconds < 0 { '-' } else { '+' };
+    format!("{sign}{:02}{:02}", seconds.abs() / 3600, seconds.abs() / 60 % 60)
+}
+
+fn utc_parts(us: u64) -> Parts {
     let seconds = us / 1_000_000;
     let day_number = i64::try_from(seconds / 86_400).unwrap_or(0);
     let (year, month, day) = civil(day_number);
@@ -56,10 +78,27 @@ pub fn parts(us: u64) -> Parts {
     }
 }
 
-/// `Mon 2026-11-23 21:05:00 UTC`.
+/// `Mon 2026-11-23 21:05:00 UTC`, the zone as the machine has it.
 pub fn show(us: u64) -> String {
     let p = parts(us);
-    format!("{} {:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", p.weekday, p.year, p.month, p.day, p.hour, p.minute, p.second)
+    format!(
+        "{} {:04}-{:02}-{:02} {:02}:{:02}:{:02} {}",
+        p.weekday,
+        p.year,
+        p.month,
+        p.day,
+        p.hour,
+        p.minute,
+        p.second,
+        zone(us).1
+    )
+}
+
+/// `Mon 2026-11-23 21:05:00.123456 UTC`.
+pub fn precise(us: u64) -> String {
+    let text = show(us);
+    let (moment, zone) = text.rsplit_once(' ').unwrap_or((&text, ""));
+    format!("{moment}.{:06} {zone}", us % 1_000_000)
 }
 
 /// `Nov 23 21:05:00`, as in front of lines of the journal.
@@ -72,9 +111,30 @@ pub fn short(us: u64) -> String {
 
 /// Reads a moment as `--since` takes it, µs since 1970: `-5s`, `5min ago`, `@1700000000`, `today`, `2026-11-23 21:05`.
 pub fn read(text: &str, now: u64) -> Result<u64, String> {
+    let (ahead, name) = zone(now);
+    let text = text.trim();
+    if let Some(text) = text.strip_suffix(" UTC") {
+        return read_utc(text, now);
+    }
+    if let Some(text) = text.strip_suffix(&format!(" {name}")) {
+        return read_utc(text, shift(now, ahead)).map(|local| shift(local, -ahead));
+    }
+    if is_relative(text) {
+        return read_utc(text, now);
+    }
+    let local = read_utc(text, shift(now, ahead))?;
+    // The offset at that moment counts, not the present one.
+    Ok(shift(local, -zone(shift(local, -ahead)).0))
+}
+
+fn is_relative(text: &str) -> bool {
+    text == "now" || text.starts_with(['@', '-', '+']) || text.ends_with(" ago")
+}
+
+fn read_utc(text: &str, now: u64) -> Result<u64, String> {
     use super::super::init::unit::values::timespan;
     let bad = || format!("Failed to parse timestamp: {text}");
-    let text = text.trim().trim_end_matches(" UTC");
+    let text = text.trim();
     let midnight = now / 86_400_000_000 * 86_400_000_000;
     match text {
         "now" => return Ok(now),
@@ -134,20 +194,21 @@ mod tests {
 
     #[test]
     fn moments() {
-        let us = 1_795_467_900_123_456;
-        assert_eq!(show(us), "Mon 2026-11-23 21:05:00 UTC");
+        let us = shift(1_795_467_900_123_456, -zone(1_795_467_900_123_456).0);
+        assert!(show(us).starts_with("Mon 2026-11-23 21:05:00 "));
         assert_eq!(short(us), "Nov 23 21:05:00");
-        assert_eq!(read("2026-11-23 21:05", 0), Ok(1_795_467_900_000_000));
+        assert_eq!(read("2026-11-23 21:05", us), Ok(us - 123_456));
+        assert_eq!(read("2026-11-23 21:05:00 UTC", us), Ok(1_795_467_900_000_000));
         assert_eq!(read("-5s", us), Ok(us - 5_000_000));
         assert_eq!(read("@1700000000", us), Ok(1_700_000_000_000_000));
-        assert_eq!(read("today", us), read("2026-11-23", 0));
+        assert_eq!(read("today", us), read("2026-11-23", us));
         assert!(read("soon", us).is_err());
     }
 
     proptest! {
         #[test]
         fn a_shown_moment_is_read_back(seconds in 0_u64..4_000_000_000) {
-            prop_assert_eq!(read(&show(seconds * 1_000_000), 0), Ok(seconds * 1_000_000));
+            prop_assert_eq!(read(&show(seconds * 1_000_000), seconds * 1_000_000), Ok(seconds * 1_000_000));
         }
 
         #[test]

@@ -6,18 +6,18 @@ use super::manager::types::Time;
 
 /// Counts from the start of the machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(super) struct Clock {
     start: Instant,
 }
 
 impl Clock {
     /// Starts now.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { start: Instant::now() }
     }
 
     /// This moment.
-    pub fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         let us = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time { mono: us(self.start.elapsed()), real: us(real) }

@@ -9,7 +9,7 @@ use super::unit::{Condition, Unit};
 use crate::sandbox::applets::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
-pub fn check(unit: &Unit, host: &str) -> Option<Unmet> {
+pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {
     let failing = |list: &[Condition], prefix: &str| {
         let text = |c: &Condition| {
             let (trigger, negate) = (if c.trigger { "|" } else { "" }, if c.negate { "!" } else { "" });

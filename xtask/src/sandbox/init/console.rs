@@ -17,32 +17,32 @@ enum Message {
 
 /// Where console lines go.
 #[derive(Clone)]
-pub struct Console {
+pub(super) struct Console {
     sender: Sender<Message>,
 }
 
 impl Console {
     /// Starts the thread that writes to the driver.
-    pub fn new(fd: OwnedFd) -> Self {
+    pub(super) fn new(fd: OwnedFd) -> Self {
         let (sender, receiver) = channel();
         std::thread::spawn(move || write_lines(File::from(fd), &receiver));
         Self { sender }
     }
 
     /// Queues a line, without its newline.
-    pub fn line(&self, line: &[u8]) {
+    pub(super) fn line(&self, line: &[u8]) {
         let _ = self.sender.send(Message::Line([line, b"\n"].concat()));
     }
 
     /// Waits until what was queued is written, but not for ever.
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         let (sender, receiver) = channel();
         let _ = self.sender.send(Message::Flush(sender));
         let _ = receiver.recv_timeout(Duration::from_secs(1));
     }
 
     /// Makes `/dev/console` and copies what is written to it. The result is the writing end for programs.
-    pub fn device(&self, path: &Path) -> Result<File> {
+    pub(super) fn device(&self, path: &Path) -> Result<File> {
         let _ = std::fs::remove_file(path);
         unix::unistd::mkfifo(path, Mode::from_bits_truncate(0o622))
             .with_context(|| format!("cannot make {}", path.display()))?;

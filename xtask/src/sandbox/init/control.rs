@@ -8,12 +8,12 @@ use std::sync::mpsc::{Sender, channel};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::manager::types::{Active, JobKind, JobResult, Rt};
+use super::manager::types::{Active, JobKind, JobResult, Rt, Who};
 use super::{Machine, Message, Power, enable, procs, props, streams};
 use crate::sandbox::applets::glob;
 
 /// A request that waits for jobs.
-pub struct Waiter {
+pub(super) struct Waiter {
     jobs: Vec<(u32, usize)>,
     results: Vec<Value>,
     /// Units that must come down too (`--wait`).
@@ -22,7 +22,7 @@ pub struct Waiter {
 }
 
 /// Serves the socket of the applets.
-pub fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
+pub(super) fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
     let listener = streams::listener(path)?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -54,7 +54,7 @@ fn strings(value: &Value) -> Vec<String> {
 
 impl Machine {
     /// Answers a request, now or when its jobs have ended.
-    pub fn control(&mut self, request: &Value, reply: Sender<Value>) {
+    pub(super) fn control(&mut self, request: &Value, reply: Sender<Value>) {
         let answer = match request["op"].as_str() {
             Some("job") => return self.job_request(request, reply),
             Some("show") => self.show(request),
@@ -119,11 +119,10 @@ impl Machine {
             let kind = match verb {
                 "start" => Some(JobKind::Start),
                 "stop" => Some(JobKind::Stop),
-                "restart" => Some(JobKind::Restart),
                 "reload" => Some(JobKind::Reload),
                 "try-restart" => up.then_some(JobKind::Restart),
                 "reload-or-restart" if has_reload && up => Some(JobKind::Reload),
-                "reload-or-restart" => Some(JobKind::Restart),
+                "restart" | "reload-or-restart" => Some(JobKind::Restart),
                 _ if has_reload => up.then_some(JobKind::Reload),
                 _ => up.then_some(JobKind::Restart),
             };
@@ -155,7 +154,7 @@ impl Machine {
     }
 
     /// A job has ended: tells those who wait for it.
-    pub fn job_done(&mut self, job: u32, unit: &str, result: JobResult) {
+    pub(super) fn job_done(&mut self, job: u32, unit: &str, result: JobResult) {
         let rt = self.manager.view(unit);
         for waiter in &mut self.waiters {
             if let Some(at) = waiter.jobs.iter().position(|(id, _)| *id == job) {
@@ -167,7 +166,7 @@ impl Machine {
     }
 
     /// Answers requests whose jobs have all ended.
-    pub fn answer_waiters(&mut self) {
+    pub(super) fn answer_waiters(&mut self) {
         let manager = &self.manager;
         for waiter in &mut self.waiters {
             if waiter.jobs.is_empty() {
@@ -226,9 +225,9 @@ impl Machine {
     fn kill_request(&mut self, request: &Value) -> Value {
         let signal = i32::try_from(request["signal"].as_i64().unwrap_or(15)).unwrap_or(15);
         let who = match request["who"].as_str() {
-            Some("main") => super::manager::types::Who::Main,
-            Some("control") => super::manager::types::Who::Control,
-            _ => super::manager::types::Who::All,
+            Some("main") => Who::Main,
+            Some("control") => Who::Control,
+            _ => Who::All,
         };
         let mut results = Vec::new();
         for name in self.expand(request) {
@@ -238,16 +237,15 @@ impl Machine {
                 continue;
             };
             let missing = match who {
-                super::manager::types::Who::Main if rt.main.is_none() => Some("No main process to kill"),
-                super::manager::types::Who::Control if rt.control.is_none() => Some("No control process to kill"),
+                Who::Main if rt.main.is_none() => Some("No main process to kill"),
+                Who::Control if rt.control.is_none() => Some("No control process to kill"),
                 _ => None,
             };
-            match missing {
-                Some(error) => results.push(json!({ "unit": name, "error": error, "status": 1 })),
-                None => {
-                    self.signal(&unit, who, signal);
-                    results.push(json!({ "unit": name, "job": "done" }));
-                }
+            if let Some(error) = missing {
+                results.push(json!({ "unit": name, "error": error, "status": 1 }));
+            } else {
+                self.signal(&unit, who, signal);
+                results.push(json!({ "unit": name, "job": "done" }));
             }
         }
         json!({ "results": results })
@@ -295,6 +293,6 @@ impl Machine {
 }
 
 /// The processes that the manager itself started for a unit.
-pub fn roots(rt: &Rt) -> Vec<i32> {
+pub(super) fn roots(rt: &Rt) -> Vec<i32> {
     [rt.main, rt.control].into_iter().flatten().collect()
 }

@@ -27,8 +27,12 @@ fn links(loader: &Loader, unit: &Unit) -> Vec<(PathBuf, PathBuf)> {
     all
 }
 
+fn is_folder_of_links(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "wants" | "requires")))
+}
+
 /// `UnitFileState` of a unit.
-pub fn state(loader: &Loader, unit: &Unit) -> &'static str {
+pub(super) fn state(loader: &Loader, unit: &Unit) -> &'static str {
     match (&unit.load, &unit.fragment) {
         (Load::Masked, _) => "masked",
         (_, None) => "",
@@ -37,9 +41,7 @@ pub fn state(loader: &Loader, unit: &Unit) -> &'static str {
             let wanted = loader.paths.unit_dirs().iter().any(|dir| {
                 let folders = fs::read_dir(dir).into_iter().flatten().flatten();
                 folders
-                    .filter(|f| {
-                        f.file_name().to_str().is_some_and(|n| n.ends_with(".wants") || n.ends_with(".requires"))
-                    })
+                    .filter(|f| f.file_name().to_str().is_some_and(is_folder_of_links))
                     .any(|f| f.path().join(&unit.name).symlink_metadata().is_ok())
             });
             if wanted || !unit.aliases.is_empty() {
@@ -56,7 +58,7 @@ pub fn state(loader: &Loader, unit: &Unit) -> &'static str {
 }
 
 /// Makes the links of a unit and of those that it names in `Also=`. Returns lines for the user.
-pub fn enable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
+pub(super) fn enable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
     let mut said = Vec::new();
     let mut todo = vec![name.to_owned()];
     let mut seen = Vec::new();
@@ -80,14 +82,12 @@ pub fn enable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
 }
 
 /// Removes every link to a unit. Returns lines for the user.
-pub fn disable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
+pub(super) fn disable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
     let unit = load_for(loader, name).map_err(|e| e.replace("enable", "disable"))?;
     let mut said = Vec::new();
     let mut paths: Vec<PathBuf> = links(loader, &unit).into_iter().map(|(link, _)| link).collect();
     let folders = fs::read_dir(loader.paths.etc_units()).into_iter().flatten().flatten().map(|f| f.path());
-    paths.extend(
-        folders.filter(|f| f.extension().is_some_and(|e| e == "wants" || e == "requires")).map(|f| f.join(&unit.name)),
-    );
+    paths.extend(folders.filter(|f| f.to_str().is_some_and(is_folder_of_links)).map(|f| f.join(&unit.name)));
     paths.sort();
     paths.dedup();
     for path in paths.into_iter().filter(|p| p.is_symlink()) {
@@ -98,7 +98,7 @@ pub fn disable(loader: &Loader, name: &str) -> Result<Vec<String>, String> {
 }
 
 /// Masks a unit or undoes that. Returns lines for the user.
-pub fn mask(loader: &Loader, name: &str, on: bool) -> Result<Vec<String>, String> {
+pub(super) fn mask(loader: &Loader, name: &str, on: bool) -> Result<Vec<String>, String> {
     let path = loader.paths.etc_units().join(name);
     let masked = fs::read_link(&path).is_ok_and(|t| t == std::path::Path::new("/dev/null"));
     if on == masked {
@@ -126,14 +126,15 @@ fn load_for(loader: &Loader, name: &str) -> Result<Unit, String> {
 }
 
 /// Follows the `[Install]` sections of all unit files, once in the life of a machine, as systemd does on a first boot.
-pub fn preset_all(loader: &Loader) {
+pub(super) fn preset_all(loader: &Loader) {
     let done = loader.paths.preset_done();
     if done.exists() {
         return;
     }
     for name in loader.names() {
         let is_link = loader.paths.etc_units().join(&name).is_symlink();
-        if !is_link && !(name.contains("@.") && loader.load(&name).install.default_instance.is_none()) {
+        let bare_template = name.contains("@.") && loader.load(&name).install.default_instance.is_none();
+        if !is_link && !bare_template {
             let _ = enable(loader, &name);
         }
     }

@@ -17,11 +17,11 @@ use super::unit::words::{Env, expand, is_name, split};
 use crate::sandbox::start;
 
 /// Folders of programs on the machine.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The step that failed: exit status as systemd's, its name, the program or path, the reason.
 #[derive(Debug)]
-pub struct Failed {
+pub(super) struct Failed {
     status: i32,
     step: &'static str,
     reason: anyhow::Error,
@@ -32,7 +32,7 @@ fn failed(status: i32, step: &'static str, reason: impl Into<anyhow::Error>) -> 
 }
 
 /// Finds a program: a path as it is, a name in the folders of PATH.
-pub fn find_program(name: &str, path: &str) -> PathBuf {
+pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
     if name.contains('/') {
         return name.into();
     }
@@ -44,7 +44,7 @@ pub fn find_program(name: &str, path: &str) -> PathBuf {
 }
 
 /// Starts a command of a service. Returns the process, and whether its program is being executed.
-pub fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
+pub(super) fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
     let unit = &rt.unit.name;
     let say = |text: String| journal.manager(unit, &rt.invocation, 3, &text);
     let Some(service) = rt.unit.service() else { return (None, false) };
@@ -108,7 +108,8 @@ fn prepare<'a>(
             env.entry(key.to_owned()).or_insert_with(|| value.clone());
         }
     }
-    let ids = user.as_ref().map(|u| (u.uid, u.gid, u.groups.clone()));
+    // Root needs no change, and a namespace with one user allows none.
+    let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
     make_directories(service, ids.as_ref(), &mut env, paths)?;
     if notify {
         env.insert("NOTIFY_SOCKET".into(), paths.notify().display().to_string());
@@ -165,7 +166,7 @@ fn resource(name: &str) -> Option<u32> {
 }
 
 /// Who may say that a service is ready.
-pub fn notify_access(service: &Service) -> &'static str {
+pub(super) fn notify_access(service: &Service) -> &'static str {
     match service.notify_access {
         "" if service.kind() == super::unit::service::Type::Notify => "main",
         "" => "none",
@@ -339,7 +340,7 @@ fn make_directories(
 }
 
 /// Removes the folders that live only as long as the service runs.
-pub fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
     let keep = match service.runtime_directory_preserve {
         "yes" => true,
         "restart" => restarting,
@@ -404,7 +405,7 @@ fn streams_of(
 }
 
 /// A file in memory with these bytes, to be read from its start.
-pub fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+pub(super) fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     use unix::sys::memfd::{MFdFlags, memfd_create};
     let mut file = File::from(memfd_create(c"data", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;

@@ -12,20 +12,21 @@ use super::clock::Clock;
 use super::console::Console;
 
 /// Longest message that stays whole, bytes; journald's `LineMax=`.
-pub const LINE_MAX: usize = 48 * 1024;
+pub(super) const LINE_MAX: usize = 48 * 1024;
 
 /// Appends entries. Copies share the file.
 #[derive(Clone)]
-pub struct Journal {
+pub(super) struct Journal {
     file: Arc<Mutex<File>>,
     console: Console,
     clock: Clock,
     common: Arc<Vec<(&'static str, String)>>,
+    streams: Arc<()>,
 }
 
 impl Journal {
     /// Opens the journal for adding to it.
-    pub fn open(
+    pub(super) fn open(
         path: &Path,
         console: Console,
         clock: Clock,
@@ -44,11 +45,22 @@ impl Journal {
             ("_HOSTNAME", host.to_owned()),
             ("_RUNTIME_SCOPE", "system".to_owned()),
         ];
-        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common) })
+        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common), streams: Arc::new(()) })
+    }
+
+    /// A token for a stream of a service that is being read.
+    pub(super) fn reading(&self) -> Arc<()> {
+        self.streams.clone()
+    }
+
+    /// Whether any such stream is left.
+    pub(super) fn is_reading(&self) -> bool {
+        // Each copy of the journal holds the token too; a stream's thread holds it twice.
+        Arc::strong_count(&self.streams) > Arc::strong_count(&self.common)
     }
 
     /// Adds an entry and shows it on the console.
-    pub fn append(&self, message: &[u8], fields: &[(&str, String)]) {
+    pub(super) fn append(&self, message: &[u8], fields: &[(&str, String)]) {
         let now = self.clock.now();
         let get = |key: &str| fields.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.as_str());
         let mut entry = Map::new();
@@ -73,7 +85,7 @@ impl Journal {
     }
 
     /// Adds a message of the manager, on behalf of a unit where one is named.
-    pub fn manager(&self, unit: &str, invocation: &str, priority: u8, message: &str) {
+    pub(super) fn manager(&self, unit: &str, invocation: &str, priority: u8, message: &str) {
         let mut fields = vec![
             ("PRIORITY", priority.to_string()),
             ("SYSLOG_FACILITY", "3".to_owned()),
@@ -105,7 +117,7 @@ fn text(bytes: &[u8]) -> Value {
 }
 
 /// What is known of the sender of an entry.
-pub fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, String)> {
+pub(super) fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, String)> {
     let mut fields = vec![("_PID", pid.to_string()), ("_UID", uid.to_string()), ("_GID", gid.to_string())];
     if let Ok(comm) = fs::read_to_string(format!("/proc/{pid}/comm")) {
         fields.push(("_COMM", comm.trim_end().to_owned()));
@@ -114,7 +126,7 @@ pub fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, String)
 }
 
 /// Takes `<N>` from the head of a message.
-pub fn take_priority(message: &[u8]) -> (Option<u32>, &[u8]) {
+pub(super) fn take_priority(message: &[u8]) -> (Option<u32>, &[u8]) {
     let number = message.strip_prefix(b"<").and_then(|rest| {
         let end = rest.iter().take(5).position(|b| *b == b'>')?;
         let number = std::str::from_utf8(&rest[..end]).ok()?.parse::<u32>().ok()?;
@@ -125,13 +137,13 @@ pub fn take_priority(message: &[u8]) -> (Option<u32>, &[u8]) {
 
 /// Cuts a stream of bytes into messages: at newlines, and where one grows too long.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
     /// Adds bytes and returns the messages that are complete.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut done = Vec::new();
         for piece in bytes.split_inclusive(|b| *b == b'\n' || *b == 0) {
             let (piece, ends) = match piece {
@@ -151,7 +163,7 @@ impl Lines {
     }
 
     /// What came after the last newline.
-    pub fn finish(self) -> Option<Vec<u8>> {
+    pub(super) fn finish(self) -> Option<Vec<u8>> {
         (!self.rest.is_empty()).then_some(self.rest)
     }
 }

@@ -47,7 +47,7 @@ use crate::sandbox::{netlink, start, sys};
 
 /// What the threads tell the manager's.
 #[derive(Debug)]
-pub enum Message {
+enum Message {
     /// Children have ended.
     Children,
     /// The driver wants a command to be run.
@@ -62,7 +62,7 @@ pub enum Message {
 
 /// How a machine goes down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
+enum Power {
     /// It stays down.
     Off,
     /// It comes up again.
@@ -211,7 +211,7 @@ impl Machine {
     fn serve(mut self, receiver: &Receiver<Message>) -> Status {
         loop {
             if let Some(power) = self.power.filter(|_| self.manager.jobs.is_empty()) {
-                self.console.flush();
+                self.finish();
                 return power.status();
             }
             let message = match self.wait_limit() {
@@ -228,6 +228,20 @@ impl Machine {
             }
             self.answer_waiters();
         }
+    }
+
+    /// Lets what was said last reach the journal and the console.
+    fn finish(&self) {
+        use std::os::fd::AsFd;
+        use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let end = self.clock.now().mono + 200_000;
+        let waits = |fd: &File| {
+            poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        while (self.journal.is_reading() || waits(&self.console_device)) && self.clock.now().mono < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.console.flush();
     }
 
     /// Time until something is due.

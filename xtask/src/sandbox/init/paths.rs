@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Places on the machine; tests put them below a scratch folder.
 #[derive(Debug, Clone)]
-pub struct Paths {
+pub(super) struct Paths {
     root: PathBuf,
 }
 
@@ -16,7 +16,7 @@ impl Default for Paths {
 
 impl Paths {
     /// The same places below another root.
-    pub fn below(root: impl Into<PathBuf>) -> Self {
+    pub(super) fn below(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
@@ -25,67 +25,67 @@ impl Paths {
     }
 
     /// Folders of unit files, the strongest first.
-    pub fn unit_dirs(&self) -> [PathBuf; 2] {
+    pub(super) fn unit_dirs(&self) -> [PathBuf; 2] {
         [self.etc_units(), self.run().join("systemd/system")]
     }
 
     /// The folder of unit files that `systemctl enable` writes to.
-    pub fn etc_units(&self) -> PathBuf {
+    pub(super) fn etc_units(&self) -> PathBuf {
         self.at("etc/systemd/system")
     }
 
     /// `/run`.
-    pub fn run(&self) -> PathBuf {
+    pub(super) fn run(&self) -> PathBuf {
         self.at("run")
     }
 
     /// Where services say that they are ready.
-    pub fn notify(&self) -> PathBuf {
+    pub(super) fn notify(&self) -> PathBuf {
         self.at("run/systemd/notify")
     }
 
     /// Where `systemctl` speaks to the manager.
-    pub fn control(&self) -> PathBuf {
+    pub(super) fn control(&self) -> PathBuf {
         self.at("run/systemd/private")
     }
 
     /// Streams of lines for the journal.
-    pub fn journal_stdout(&self) -> PathBuf {
+    pub(super) fn journal_stdout(&self) -> PathBuf {
         self.at("run/systemd/journal/stdout")
     }
 
     /// Entries for the journal, in journald's own form.
-    pub fn journal_socket(&self) -> PathBuf {
+    pub(super) fn journal_socket(&self) -> PathBuf {
         self.at("run/systemd/journal/socket")
     }
 
     /// Entries for the journal from `logger` and `syslog(3)`.
-    pub fn dev_log(&self) -> PathBuf {
+    pub(super) fn dev_log(&self) -> PathBuf {
         self.at("dev/log")
     }
 
     /// Text for the console.
-    pub fn console(&self) -> PathBuf {
+    pub(super) fn console(&self) -> PathBuf {
         self.at("dev/console")
     }
 
     /// The journal: one JSON object per line.
-    pub fn journal(&self) -> PathBuf {
+    pub(super) fn journal(&self) -> PathBuf {
         self.at("var/log/journal/journal.jsonl")
     }
 
     /// There once the units' `[Install]` sections have been followed for the first time.
-    pub fn preset_done(&self) -> PathBuf {
+    pub(super) fn preset_done(&self) -> PathBuf {
         self.at("var/lib/systemd/preset-done")
     }
 
     /// `/etc/machine-id`.
-    pub fn machine_id(&self) -> PathBuf {
+    pub(super) fn machine_id(&self) -> PathBuf {
         self.at("etc/machine-id")
     }
 
     /// A path on the machine.
-    pub fn path(&self, absolute: impl AsRef<Path>) -> PathBuf {
+    pub(super) fn path(&self, absolute: impl AsRef<Path>) -> PathBuf {
         let path = absolute.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }

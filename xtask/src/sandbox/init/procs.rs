@@ -1,25 +1,25 @@
-//! Processes of a unit, found without cgroups: by INVOCATION_ID in their environment, by session, by descent.
+//! Processes of a unit, found without cgroups: by `INVOCATION_ID` in their environment, by session, by descent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proc {
+pub(super) struct Proc {
     /// Its number.
-    pub pid: i32,
+    pub(super) pid: i32,
     /// Parent.
-    pub ppid: i32,
+    pub(super) parent: i32,
     /// Session.
-    pub session: i32,
+    pub(super) session: i32,
     /// Ended, but not yet waited for.
-    pub zombie: bool,
-    /// INVOCATION_ID in its environment.
-    pub invocation: Option<String>,
+    pub(super) zombie: bool,
+    /// `INVOCATION_ID` in its environment.
+    pub(super) invocation: Option<String>,
 }
 
 /// All processes of the machine but PID 1.
-pub fn all() -> Vec<Proc> {
+pub(super) fn all() -> Vec<Proc> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| *pid != 1).filter_map(read).collect()
@@ -38,10 +38,10 @@ fn parse_stat(pid: i32, stat: &[u8]) -> Option<Proc> {
     let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
     let mut words = rest.split(' ');
     let state = words.next()?;
-    let ppid = words.next()?.parse().ok()?;
+    let parent = words.next()?.parse().ok()?;
     let _group = words.next()?;
     let session = words.next()?.parse().ok()?;
-    Some(Proc { pid, ppid, session, zombie: matches!(state, "Z" | "X"), invocation: None })
+    Some(Proc { pid, parent, session, zombie: matches!(state, "Z" | "X"), invocation: None })
 }
 
 fn variable(pid: i32, name: &str) -> Option<String> {
@@ -56,14 +56,14 @@ fn invocation(pid: i32) -> Option<String> {
 }
 
 /// Unit and run that a process belongs to, as its environment says.
-pub fn unit_of(pid: i32) -> Option<(String, String)> {
+pub(super) fn unit_of(pid: i32) -> Option<(String, String)> {
     let invocation = invocation(pid)?;
     let unit = fs::read_to_string(format!("/run/systemd/units/{invocation}")).ok()?;
     Some((unit, invocation))
 }
 
 /// The processes of one run of a unit; `roots` are the ones that the manager started.
-pub fn members(all: &[Proc], invocation: &str, roots: &[i32]) -> Vec<i32> {
+pub(super) fn members(all: &[Proc], invocation: &str, roots: &[i32]) -> Vec<i32> {
     let by_pid: BTreeMap<i32, &Proc> = all.iter().map(|p| (p.pid, p)).collect();
     let own = |p: &Proc| {
         roots.contains(&p.pid)
@@ -75,8 +75,8 @@ pub fn members(all: &[Proc], invocation: &str, roots: &[i32]) -> Vec<i32> {
         // A descendant belongs to the unit too, whatever its environment.
         let mut line = vec![proc.pid];
         let mut at = proc;
-        while at.ppid > 1 && !found.contains(&at.pid) {
-            let Some(parent) = by_pid.get(&at.ppid).filter(|p| !line.contains(&p.pid)) else { break };
+        while at.parent > 1 && !found.contains(&at.pid) {
+            let Some(parent) = by_pid.get(&at.parent).filter(|p| !line.contains(&p.pid)) else { break };
             line.push(parent.pid);
             at = parent;
         }
@@ -92,14 +92,14 @@ pub fn members(all: &[Proc], invocation: &str, roots: &[i32]) -> Vec<i32> {
 mod tests {
     use super::*;
 
-    fn proc(pid: i32, ppid: i32, session: i32, invocation: Option<&str>) -> Proc {
-        Proc { pid, ppid, session, zombie: false, invocation: invocation.map(String::from) }
+    fn proc(pid: i32, parent: i32, session: i32, invocation: Option<&str>) -> Proc {
+        Proc { pid, parent, session, zombie: false, invocation: invocation.map(String::from) }
     }
 
     #[test]
     fn names_with_brackets_are_read() {
         let proc = parse_stat(7, b"7 (a) b) S 3 7 5 0 -1").unwrap();
-        assert_eq!((proc.ppid, proc.session, proc.zombie), (3, 5, false));
+        assert_eq!((proc.parent, proc.session, proc.zombie), (3, 5, false));
     }
 
     #[test]

@@ -20,18 +20,18 @@ const ARG_MAX: usize = 120 * 1024;
 
 /// A command that the driver wants to be run.
 #[derive(Debug)]
-pub struct Execute {
+pub(super) struct Execute {
     /// Text for bash.
-    pub text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     /// Limit, seconds.
-    pub timeout: Option<f64>,
+    pub(super) timeout: Option<f64>,
     /// Where its end is told.
-    pub reply: Reply,
+    pub(super) reply: Reply,
 }
 
 /// Where the answer to one request goes.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub(super) struct Reply {
     id: Value,
     channel: Arc<Mutex<UnixStream>>,
 }
@@ -50,13 +50,13 @@ impl Reply {
     }
 
     /// Says what is wrong with the request.
-    pub fn error(&self, text: &str) {
+    pub(super) fn error(&self, text: &str) {
         self.send(json!({ "error": text }), &[]);
     }
 }
 
 /// Reads one frame: header and body. `None` at the end.
-pub fn read_frame(from: &mut impl Read) -> Option<(Value, Vec<u8>)> {
+pub(super) fn read_frame(from: &mut impl Read) -> Option<(Value, Vec<u8>)> {
     let mut length = [0; 4];
     from.read_exact(&mut length).ok()?;
     let length = usize::try_from(u32::from_be_bytes(length)).ok().filter(|n| *n <= HEADER_MAX)?;
@@ -70,7 +70,7 @@ pub fn read_frame(from: &mut impl Read) -> Option<(Value, Vec<u8>)> {
 }
 
 /// Serves the channel until the driver is gone.
-pub fn serve(stream: UnixStream, manager: Sender<Message>) -> std::io::Result<()> {
+pub(super) fn serve(stream: UnixStream, manager: Sender<Message>) -> std::io::Result<()> {
     let channel = Arc::new(Mutex::new(stream.try_clone()?));
     let mut stream = stream;
     std::thread::spawn(move || {
@@ -120,19 +120,19 @@ fn unix_socket(path: &str, datagram: bool) -> bool {
 
 /// A command that runs.
 #[derive(Debug)]
-pub struct Running {
+pub(super) struct Running {
     /// Its process, and process group.
-    pub pid: i32,
+    pub(super) pid: i32,
     /// When SIGTERM is due, µs since the start of the machine.
-    pub deadline: Option<u64>,
+    pub(super) deadline: Option<u64>,
     /// The limit has passed.
-    pub timed_out: bool,
+    pub(super) timed_out: bool,
     /// Takes the exit status.
-    pub status: Sender<i32>,
+    pub(super) status: Sender<i32>,
 }
 
 /// Starts a command; a thread collects its output and answers when it has ended and all have closed stdout.
-pub fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std::io::Result<Running> {
+pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std::io::Result<Running> {
     use std::os::fd::AsFd;
     let (mut reader, writer) = std::io::pipe()?;
     let stdin =
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_frame_is_a_length_a_header_and_a_body() {
         let header = br#"{"id":1,"op":"execute","body":3}"#;
-        let bytes = [&[0, 0, 0, header.len() as u8][..], header, b"abcrest"].concat();
+        let bytes = [&[0, 0, 0, 32], &header[..], b"abcrest"].concat();
         let mut from = &bytes[..];
         let (header, body) = read_frame(&mut from).unwrap();
         assert_eq!((header["id"].as_u64(), body.as_slice(), from), (Some(1), &b"abc"[..], &b"rest"[..]));

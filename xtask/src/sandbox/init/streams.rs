@@ -19,32 +19,36 @@ use super::procs;
 
 /// Whose output a stream is.
 #[derive(Debug, Clone, Default)]
-pub struct Source {
+pub(super) struct Source {
     /// The unit.
-    pub unit: String,
+    pub(super) unit: String,
     /// `SyslogIdentifier=`, else the name of the program.
-    pub identifier: String,
+    pub(super) identifier: String,
     /// This run of the unit.
-    pub invocation: String,
+    pub(super) invocation: String,
     /// Priority of lines that name none.
-    pub priority: u32,
+    pub(super) priority: u32,
     /// Lines may begin with `<N>`.
-    pub level_prefix: bool,
+    pub(super) level_prefix: bool,
 }
 
 /// A socket for the output of a service: what is written to it becomes entries.
-pub fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
+pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
         .context("cannot make a socket")?;
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
     let journal = journal.clone();
-    std::thread::spawn(move || copy(&ours, &journal, &source, Lines::default()));
+    let reading = journal.reading();
+    std::thread::spawn(move || {
+        copy(&ours, &journal, &source, (Vec::new(), None));
+        drop(reading);
+    });
     Ok(theirs)
 }
 
 /// Bytes received and who sent them.
-pub fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
+pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
     let mut space = cmsg_space!(UnixCredentials);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
@@ -61,8 +65,9 @@ pub fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCre
     }
 }
 
-fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
-    let mut buffer = vec![0; 65536];
+/// Turns what comes on a stream into entries. `first` has come already.
+fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, first: (Vec<u8>, Option<UnixCredentials>)) {
+    let mut lines = Lines::default();
     let mut known: (i32, Vec<(&str, String)>) = (0, Vec::new());
     let log = |line: &[u8], known: &[(&str, String)]| {
         let (priority, message) = if source.level_prefix { take_priority(line) } else { (None, line) };
@@ -84,13 +89,21 @@ fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
         }
         journal.append(message, &fields);
     };
-    while let Some((count, from)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) {
+    let mut buffer = vec![0; 65536];
+    let (mut bytes, mut from) = first;
+    loop {
         if let Some(from) = from.filter(|f| f.pid() != known.0 && f.pid() != 0) {
-            known = (from.pid(), sender_fields(from.pid(), from.uid(), from.gid()));
+            let fields =
+                if source.unit.is_empty() { who(&from) } else { sender_fields(from.pid(), from.uid(), from.gid()) };
+            known = (from.pid(), fields);
         }
-        for line in lines.push(&buffer[..count]) {
+        for line in lines.push(&bytes) {
             log(&line, &known.1);
         }
+        let Some((count, next)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) else { break };
+        bytes.clear();
+        bytes.extend_from_slice(&buffer[..count]);
+        from = next;
     }
     if let Some(line) = lines.finish() {
         log(&line, &known.1);
@@ -98,7 +111,7 @@ fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, mut lines: Lines) {
 }
 
 /// Binds a datagram socket that tells who sends.
-pub fn datagram(path: &Path) -> Result<OwnedFd> {
+pub(super) fn datagram(path: &Path) -> Result<OwnedFd> {
     let _ = fs::remove_file(path);
     let socket = UnixDatagram::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
     setsockopt(&socket, PassCred, &true)?;
@@ -107,7 +120,7 @@ pub fn datagram(path: &Path) -> Result<OwnedFd> {
 }
 
 /// Binds a stream socket.
-pub fn listener(path: &Path) -> Result<UnixListener> {
+pub(super) fn listener(path: &Path) -> Result<UnixListener> {
     let _ = fs::remove_file(path);
     let socket = UnixListener::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
     allow_all(path)?;
@@ -120,7 +133,7 @@ fn allow_all(path: &Path) -> Result<()> {
 }
 
 /// Serves `/dev/log`: `logger` and `syslog(3)`.
-pub fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
@@ -195,7 +208,7 @@ fn structured_data(body: &[u8]) -> &[u8] {
 }
 
 /// Serves journald's socket for entries with fields: `logger --journald`, libraries of systemd.
-pub fn serve_native(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
@@ -239,7 +252,7 @@ fn native(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Serves journald's socket for streams: `systemd-cat`.
-pub fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
+pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
     let socket = listener(path)?;
     std::thread::spawn(move || {
         for stream in socket.incoming().flatten() {
@@ -257,27 +270,22 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
     }
     let fd = OwnedFd::from(stream);
     let mut head = Vec::new();
+    let mut sender = None;
     let mut buffer = vec![0; 4096];
-    while head.iter().filter(|b| **b == b'\n').count() < 7 {
-        let Some((count, _)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else { return };
+    while head.split(|b| *b == b'\n').count() < 8 {
+        let Some((count, from)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else {
+            return;
+        };
         head.extend_from_slice(&buffer[..count]);
+        sender = from.or(sender);
     }
-    let mut parts = head.splitn(8, |b| *b == b'\n').map(|l| String::from_utf8_lossy(l).into_owned());
-    let mut next = || parts.next().unwrap_or_default();
+    let mut parts = head.splitn(8, |b| *b == b'\n');
+    let mut next = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
     let (identifier, unit, priority, prefix) = (next(), next(), next(), next());
-    let source = Source {
-        unit,
-        identifier,
-        invocation: String::new(),
-        priority: priority.parse().unwrap_or(6),
-        level_prefix: prefix == "1",
-    };
-    let mut lines = Lines::default();
-    let body = head.splitn(8, |b| *b == b'\n').nth(7).unwrap_or_default();
-    for line in lines.push(body) {
-        journal.append(&line, &[("SYSLOG_IDENTIFIER", source.identifier.clone()), ("_TRANSPORT", "stdout".to_owned())]);
-    }
-    copy(&fd, journal, &source, lines);
+    let priority = priority.parse().unwrap_or(6);
+    let source = Source { unit, identifier, invocation: String::new(), priority, level_prefix: prefix == "1" };
+    let body = parts.nth(3).unwrap_or_default().to_vec();
+    copy(&fd, journal, &source, (body, sender));
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::priority;
 
 /// A choice of entries.
 #[derive(Debug, Default)]
-pub struct Filter {
+pub(super) struct Filter {
     units: Vec<String>,
     identifiers: Vec<String>,
     /// `FIELD=VALUE` groups: one group must fit, in it one value of each field.
@@ -23,13 +23,13 @@ pub struct Filter {
 }
 
 /// Whether an entry belongs to a unit: written by it, or by the manager about it.
-pub fn is_of_unit(entry: &Entry, unit: &str) -> bool {
+pub(super) fn is_of_unit(entry: &Entry, unit: &str) -> bool {
     entry.text("_SYSTEMD_UNIT") == unit || (entry.text("_PID") == "1" && entry.text("UNIT") == unit)
 }
 
 impl Filter {
     /// Reads the options.
-    pub fn new(given: &Options, entries: &[Entry], now: u64) -> Result<Self, String> {
+    pub(super) fn new(given: &Options, entries: &[Entry], now: u64) -> Result<Self, String> {
         let mut units = Vec::new();
         for unit in given.all(&["-u", "--unit"]) {
             units.push(crate::sandbox::init::unit::mangle(unit).ok_or("Failed to mangle unit name: Invalid argument")?);
@@ -52,7 +52,7 @@ impl Filter {
     }
 
     /// Whether it takes an entry.
-    pub fn takes(&self, entry: &Entry) -> bool {
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
         let by_unit = |pattern: &String| {
             if glob::is_pattern(pattern) {
                 glob::matches(pattern, &entry.text("_SYSTEMD_UNIT"))

@@ -1,5 +1,7 @@
 //! What `systemctl` prints in tables and lists.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::super::{Options, glob, say};
@@ -10,7 +12,7 @@ fn out(text: &str) {
 }
 
 /// `systemctl show`.
-pub fn show(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
     let wanted: Vec<String> = given
         .all(&["-p", "--property", "-P"])
         .iter()
@@ -41,7 +43,7 @@ pub fn show(words: &[String], given: &Options) -> Result<u8, String> {
             if value_only {
                 text.push_str(value);
             } else {
-                text.push_str(&format!("{key}={value}"));
+                let _ = write!(text, "{key}={value}");
             }
             text.push('\n');
         };
@@ -57,7 +59,7 @@ pub fn show(words: &[String], given: &Options) -> Result<u8, String> {
 }
 
 /// `systemctl cat`.
-pub fn cat(words: &[String]) -> Result<u8, String> {
+pub(super) fn cat(words: &[String]) -> Result<u8, String> {
     too_few(words)?;
     let names = mangle_all(words)?;
     let answer = ask_show(&names, false)?;
@@ -74,7 +76,7 @@ pub fn cat(words: &[String]) -> Result<u8, String> {
                 text.push('\n');
             }
             let file = std::fs::read_to_string(path).map_err(|e| format!("Failed to open {path}: {e}"))?;
-            text.push_str(&format!("# {path}\n{file}"));
+            let _ = write!(text, "# {path}\n{file}");
         }
     }
     out(&text);
@@ -89,7 +91,7 @@ fn table(rows: &[Vec<String>], indent: &str) -> String {
     let mut text = String::new();
     for row in rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
-        text.push_str(&format!("{indent}{}", cells.join(" ")));
+        let _ = write!(text, "{indent}{}", cells.join(" "));
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
@@ -102,7 +104,7 @@ fn cells(row: &Value) -> Vec<String> {
 }
 
 /// `systemctl list-units`, and `--failed`.
-pub fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
     let answer = ask(&json!({ "op": "list" }))?;
     let mut states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
     if given.has(&["--failed"]) {
@@ -151,7 +153,7 @@ pub fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
             );
         }
         let hint = if all || !states.is_empty() { "" } else { " Pass --all to see loaded but inactive units, too." };
-        text.push_str(&format!("{count} loaded units listed.{hint}\n"));
+        let _ = writeln!(text, "{count} loaded units listed.{hint}");
         if !all && states.is_empty() {
             text.push_str("To show all installed unit files use 'systemctl list-unit-files'.\n");
         }
@@ -161,7 +163,7 @@ pub fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
 }
 
 /// `systemctl list-jobs`.
-pub fn list_jobs(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn list_jobs(words: &[String], given: &Options) -> Result<u8, String> {
     let answer = ask(&json!({ "op": "jobs" }))?;
     let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
     let rows: Vec<Vec<String>> = answer["jobs"]
@@ -185,14 +187,14 @@ pub fn list_jobs(words: &[String], given: &Options) -> Result<u8, String> {
     }
     let mut text = table(&all, "");
     if legend {
-        text.push_str(&format!("\n{count} jobs listed.\n"));
+        let _ = writeln!(text, "\n{count} jobs listed.");
     }
     out(&text);
     Ok(0)
 }
 
 /// `systemctl list-unit-files`.
-pub fn list_files(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn list_files(words: &[String], given: &Options) -> Result<u8, String> {
     let answer = ask(&json!({ "op": "files" }))?;
     let types: Vec<&str> = given.all(&["-t", "--type"]).iter().flat_map(|s| s.split(',')).collect();
     let states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
@@ -215,14 +217,14 @@ pub fn list_files(words: &[String], given: &Options) -> Result<u8, String> {
     }
     let mut text = table(&rows, "");
     if legend {
-        text.push_str(&format!("\n{count} unit files listed.\n"));
+        let _ = writeln!(text, "\n{count} unit files listed.");
     }
     out(&text);
     Ok(u8::from(count == 0 && !patterns.is_empty()))
 }
 
 /// `systemctl list-dependencies`.
-pub fn list_dependencies(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn list_dependencies(words: &[String], given: &Options) -> Result<u8, String> {
     let names = if words.is_empty() { vec!["default.target".to_owned()] } else { mangle_all(words)? };
     let keys: &[&str] = if given.has(&["--reverse"]) {
         &["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy", "ConsistsOf", "UpheldBy"]

@@ -13,7 +13,7 @@ fn out(text: &str) {
 }
 
 /// Prints the status of units; 0 where all are active, 3 where one is not, 4 where one is not known.
-pub fn run(words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
     if words.is_empty() {
         return machine();
     }

@@ -77,10 +77,7 @@ impl Manager {
     pub(super) fn enqueue(&mut self, kind: JobKind, name: &str) -> Result<u32, Refusal> {
         let name = self.ensure(name);
         let mut plan = Vec::new();
-        let result = self.plan(kind, &name, &mut plan);
-        if let Err(refusal) = result {
-            return Err(refusal);
-        }
+        self.plan(kind, &name, &mut plan)?;
         let mut anchor = 0;
         for (kind, unit) in plan {
             let job = self.add_job(kind, &unit);

@@ -87,7 +87,9 @@ impl Manager {
             self.timed_out(&name);
         }
         let due: Vec<u32> = self.jobs.values().filter(|j| j.deadline <= now).map(|j| j.id).collect();
-        due.into_iter().for_each(|id| self.finish_job(id, JobResult::Timeout, true));
+        for id in due {
+            self.finish_job(id, JobResult::Timeout, true);
+        }
     }
 
     /// Runs what can run now, and forgets what nothing refers to.
@@ -115,7 +117,9 @@ impl Manager {
         self.now = now;
         self.stopping = true;
         let waiting: Vec<u32> = self.jobs.values().filter(|j| j.kind != JobKind::Stop).map(|j| j.id).collect();
-        waiting.into_iter().for_each(|id| self.finish_job(id, JobResult::Canceled, true));
+        for id in waiting {
+            self.finish_job(id, JobResult::Canceled, true);
+        }
         let up: Vec<String> =
             self.units.iter().filter(|(_, rt)| !rt.active().is_down()).map(|(n, _)| n.clone()).collect();
         for name in up {
@@ -253,13 +257,18 @@ impl Manager {
     /// What follows from a change of state: jobs end, bound units stop, triggered units start.
     fn state_changed(&mut self, name: &str, old: Active, new: Active) {
         self.job_follows_state(name, new);
-        if old.is_down() || !new.is_down() || self.stopping {
+        if self.stopping {
             return;
         }
-        let mut bound = self.dependents(name, &[Dep::BindsTo]);
-        bound.retain(|other| !self.active(other).is_down());
-        for other in bound {
-            let _ = self.enqueue(JobKind::Stop, &other);
+        if old.is_up() && !new.is_up() && new != Active::Activating {
+            let mut bound = self.dependents(name, &[Dep::BindsTo]);
+            bound.retain(|other| !self.active(other).is_down());
+            for other in bound {
+                let _ = self.enqueue(JobKind::Stop, &other);
+            }
+        }
+        if old.is_down() || !new.is_down() {
+            return;
         }
         let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone()));
         let Some((result, unit)) = result else { return };

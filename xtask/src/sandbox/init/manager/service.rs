@@ -7,9 +7,9 @@ use super::Manager;
 use super::types::{Action, Active, Exit, Outcome, Phase, Pid, State, Who};
 
 /// Syslog priorities.
-pub const NOTICE: u8 = 5;
-pub const WARNING: u8 = 4;
-pub const INFO: u8 = 6;
+pub(super) const NOTICE: u8 = 5;
+pub(super) const WARNING: u8 = 4;
+pub(super) const INFO: u8 = 6;
 
 impl Service {
     /// The commands of a phase.
@@ -326,7 +326,7 @@ impl Manager {
             State::StartPost | State::Reload | State::Running => self.enter_running(name, f),
             State::StopSigterm | State::StopSigkill if !has_control => self.enter_stop_post(name, f),
             State::FinalSigterm | State::FinalSigkill => {
-                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() })
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
             }
             _ => {}
         }
@@ -368,7 +368,7 @@ impl Manager {
             State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
             State::StopSigterm | State::StopSigkill if !has_main => self.enter_stop_post(name, f),
             State::FinalSigterm | State::FinalSigkill => {
-                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() })
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
             }
             _ => {}
         }

@@ -216,6 +216,7 @@ pub enum Who {
 
 /// What happens to the manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as what they are")]
 pub enum Event {
     /// Time has passed.
     Tick,
@@ -244,6 +245,7 @@ pub enum Unmet {
 
 /// What the manager asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as what they are")]
 pub enum Action {
     /// Look at the conditions of a unit that is to start.
     Prepare { unit: String },
@@ -355,6 +357,7 @@ pub struct Times {
 
 /// A unit in memory.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Rt {
     /// What its file says.
     pub unit: Rc<Unit>,

@@ -11,7 +11,7 @@ use super::{Dep, Kind, Load, Unit, directives, is_valid_name, syntax, template};
 #[derive(Debug, Clone)]
 pub struct Loader {
     /// Where the folders are.
-    pub paths: Paths,
+    pub(in crate::sandbox::init) paths: Paths,
     /// What `%H`, `%b` and `%m` stand for.
     pub spec: Specifiers,
 }
@@ -169,14 +169,21 @@ impl Loader {
     }
 
     fn aliases(&self, real: &str) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.names().into_iter().filter(|n| n != real && self.resolve(n) == real).collect();
+        let mut names: Vec<String> = self.links();
+        names.retain(|n| n != real && self.resolve(n) == real);
         if self.resolve("default.target") == real && real != "default.target" {
             names.push("default.target".to_owned());
         }
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Names that are links.
+    fn links(&self) -> Vec<String> {
+        let is_link = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_symlink());
+        let entries = self.paths.unit_dirs().into_iter().flat_map(|d| fs::read_dir(d).into_iter().flatten().flatten());
+        entries.filter(is_link).filter_map(|e| e.file_name().into_string().ok()).filter(|n| is_valid_name(n)).collect()
     }
 
     fn drop_ins(&self, name: &str) -> Vec<PathBuf> {
@@ -187,7 +194,8 @@ impl Loader {
         for dir in self.paths.unit_dirs() {
             for folder in &folders {
                 let folder = dir.join(format!("{folder}.d"));
-                for file in list(&folder).into_iter().filter(|f| f.ends_with(".conf")) {
+                for file in list(&folder).into_iter().filter(|f| Path::new(f).extension().is_some_and(|e| e == "conf"))
+                {
                     if !found.iter().any(|p| p.ends_with(&file)) {
                         found.push(folder.join(file));
                     }

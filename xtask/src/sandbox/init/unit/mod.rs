@@ -8,6 +8,7 @@ pub mod values;
 pub mod words;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 pub use service::Service;
@@ -107,6 +108,7 @@ pub enum Kind {
 
 /// A unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "systemd has that many switches")]
 pub struct Unit {
     /// Name with suffix.
     pub name: String,
@@ -269,7 +271,9 @@ pub fn mangle(typed: &str) -> Option<String> {
         match byte {
             b'/' => name.push('-'),
             b if b.is_ascii_alphanumeric() || b":-_.\\@*?[]".contains(&b) => name.push(b.into()),
-            b => name.push_str(&format!("\\x{b:02x}")),
+            b => {
+                let _ = write!(name, "\\x{b:02x}");
+            }
         }
     }
     let known = name.rsplit_once('.').is_some_and(|(_, suffix)| SUFFIXES.contains(&suffix));

@@ -103,6 +103,7 @@ impl DirKind {
 /// The `[Service]` of a unit. Times are µs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in systemd.service(5), systemd.exec(5) and systemd.kill(5)")]
+#[expect(clippy::struct_excessive_bools, reason = "systemd has that many switches")]
 pub struct Service {
     pub kind: Option<Type>,
     pub exec_condition: Vec<Exec>,

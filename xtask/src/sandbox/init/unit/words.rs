@@ -159,7 +159,8 @@ impl Specifiers {
                 Some('J') => out.push_str(&unescape_name(prefix.rsplit('-').next().unwrap_or(prefix))),
                 Some('f') => {
                     let path = unescape_name(if instance.is_empty() { prefix } else { instance });
-                    out.push_str(&format!("/{}", path.trim_start_matches('/')));
+                    out.push('/');
+                    out.push_str(path.trim_start_matches('/'));
                 }
                 Some('H' | 'q') => out.push_str(&self.host),
                 Some('l') => out.push_str(self.host.split('.').next().unwrap_or("")),
