@@ -2,8 +2,7 @@
 //!
 //! `unshare` and a short shell script stand in for what `sandbox-host` does before a machine starts.
 #![cfg(target_os = "linux")]
-
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
