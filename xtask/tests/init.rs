@@ -2,6 +2,7 @@
 //!
 //! `unshare` and a short shell script stand in for what `sandbox-host` does before a machine starts.
 #![cfg(target_os = "linux")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails that way")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -102,7 +103,7 @@ impl Machine {
                 let _ = writeln!(lines.lock().unwrap(), "{}", String::from_utf8_lossy(&line));
             }
         });
-        channel.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        channel.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Some(Self { channel, console, process, last: 0, _root: root })
     }
 
@@ -130,7 +131,9 @@ impl Machine {
 
     fn bytes(&mut self, command: &str, timeout: Option<f64>) -> (i64, Vec<u8>) {
         let id = self.send(json!({ "op": "execute", "timeout": timeout }), command.as_bytes());
-        let (header, body) = self.receive().expect("the machine is up");
+        let Some((header, body)) = self.receive() else {
+            panic!("{command}: the machine is gone\n{}", self.console.lock().unwrap())
+        };
         assert_eq!(header["id"], id);
         (header["status"].as_i64().unwrap_or_else(|| panic!("{header}")), body)
     }
