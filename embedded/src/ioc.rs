@@ -5,15 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use epics_base_rs::runtime::exit::at_exit;
+use epics_base_rs::runtime::exit::{at_exit, exit_by_signal};
+use epics_base_rs::runtime::task::adopt_current_runtime;
 use epics_base_rs::server::database::PvDatabase;
-use epics_base_rs::server::ioc_app::{
-    InitHookState, IocApplication, IocInitDecision, init_hook_register,
-};
+use epics_base_rs::server::ioc_app::{InitHookState, IocApplication, IocInitDecision, init_hook_register};
 use epics_base_rs::server::iocsh::IocShell;
-use epics_base_rs::server::iocsh::registry::{
-    ArgDesc, ArgType, ArgValue, CommandContext, CommandDef, CommandOutcome,
-};
+use epics_base_rs::server::iocsh::registry::{ArgDesc, ArgType, ArgValue, CommandContext, CommandDef, CommandOutcome};
 use epics_base_rs::server::iocsh::vars::{VarAccess, VarDef, register_variable};
 use epics_base_rs::server::records::{
     acalcout::AcalcoutRecord, scalcout::ScalcoutRecord, sseq::SseqRecord, swait::SwaitRecord,
@@ -21,11 +18,16 @@ use epics_base_rs::server::records::{
 };
 use stream_rs::core::STREAM_ERROR_DEAD_TIME;
 use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::tree::View;
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
 const RUN_SCRIPT: &str = "softIocScript";
+
+/// Record types beyond those of EPICS base: calc's, and asyn's own.
+pub const ADDED_RECORD_TYPES: [&str; 6] = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
 
 /// How long C's `iocInit` sleeps before records are processed for the first time. The soft IOC
 /// waits no longer than that for them to be through.
@@ -35,29 +37,49 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let installed = |error| format!("cannot show {} as installed: {error}", boot.display());
-    if let Some(view) = View::create(&boot, app).map_err(installed)? {
-        std::env::set_current_dir(&view.boot).map_err(installed)?;
-        at_exit("remove the installed view", move || view.remove());
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start threads: {error}"))?;
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {
-        epics_base_rs::runtime::task::adopt_current_runtime();
+        adopt_current_runtime();
+        let signals = |error| format!("cannot handle signals: {error}");
         // C ignores a hang-up; a handler that does nothing does so too.
-        let hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-        let _hang_up = hang_up.map_err(|error| format!("cannot ignore SIGHUP: {error}"))?;
+        let _hang_up = signal(SignalKind::hangup()).map_err(signals)?;
+        let terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+
+        let installed = |error| format!("cannot show {} as installed: {error}", boot.display());
+        let view = View::create(&boot, app).map_err(installed)?.map(Arc::new);
+        if let Some(view) = &view {
+            std::env::set_current_dir(&view.boot).map_err(installed)?;
+            let view = Arc::clone(view);
+            at_exit("remove the installed view", move || view.remove());
+        }
+        tokio::spawn(end_by_signal(terminate, interrupt, view));
         let run = epics_ca_rs::server::run_ca_ioc_app(application(app, script));
         run.await.map_err(|error| error.to_string())
     })
 }
 
+/// Ends the process as the signal would. `IocApplication` does so too, but only once the script is
+/// through, and a start-up script may take long.
+async fn end_by_signal(mut terminate: Signal, mut interrupt: Signal, view: Option<Arc<View>>) {
+    let kind = tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    };
+    if let Some(view) = view {
+        view.remove();
+    }
+    // Not on a thread of the runtime: what runs at exit may wait for those.
+    std::thread::spawn(move || exit_by_signal(kind.as_raw_value()));
+}
+
 /// The application: StreamDevice, asyn and calc, as the `dbd` of a StreamDevice IOC names them.
 pub fn application(app: &str, script: &Path) -> IocApplication {
     register_stream_variables();
+    let (asyn, new_asyn) = asyn_rs::asyn_record::asyn_record_factory();
     let app = stream_rs::dev::register_app(IocApplication::new())
+        .register_record_type(asyn, new_asyn)
         .register_record_type("scalcout", || Box::new(ScalcoutRecord::default()))
         .register_record_type("acalcout", || Box::new(AcalcoutRecord::default()))
         .register_record_type("sseq", || Box::new(SseqRecord::default()))
@@ -65,6 +87,7 @@ pub fn application(app: &str, script: &Path) -> IocApplication {
         .register_record_type("transform", || Box::new(TransformRecord::default()))
         .register_startup_command(register_record_device_driver(app))
         .register_startup_command(run_script(script.to_owned()))
+        .startup_line(&default_protocol_path())
         .startup_line(RUN_SCRIPT)
         // As the main program that makeBaseApp.pl writes: the script initialises the IOC, or
         // nothing does; then comes the prompt.
@@ -72,60 +95,41 @@ pub fn application(app: &str, script: &Path) -> IocApplication {
     serve_after_first_processing(app)
 }
 
+/// A line that sets StreamDevice's own default. StreamDevice warns where nothing is set, also in
+/// an IOC that has no use for it, whose C application would not contain it.
+fn default_protocol_path() -> String {
+    const NAME: &str = "STREAM_PROTOCOL_PATH";
+    match std::env::var_os(NAME) {
+        None => format!("epicsEnvSet {NAME} ."),
+        Some(_) => String::new(),
+    }
+}
+
 /// `APP_registerRecordDeviceDriver`, which `make` generates: all it would register is registered.
 fn register_record_device_driver(app: &str) -> CommandDef {
     let name = format!("{app}_registerRecordDeviceDriver");
-    let argument = ArgDesc {
-        name: "pdbbase",
-        arg_type: ArgType::String,
-    };
-    CommandDef::new(
-        name,
-        vec![argument],
-        "",
-        |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue),
-    )
+    let argument = ArgDesc { name: "pdbbase", arg_type: ArgType::String };
+    CommandDef::new(name, vec![argument], "", |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue))
 }
 
 /// Runs the script in a shell of its own, so that its failure, which it has reported, leaves the
 /// IOC at the prompt as in C. A script given to the application itself would end it.
 fn run_script(script: PathBuf) -> CommandDef {
-    CommandDef::new(
-        RUN_SCRIPT,
-        Vec::new(),
-        "",
-        move |_: &[ArgValue], ctx: &CommandContext| {
-            let shell = IocShell::new_with_acf(
-                Arc::clone(ctx.db()),
-                ctx.bridge().clone(),
-                ctx.acf().clone(),
-            );
-            let path = script.as_os_str().as_encoded_bytes();
-            let _reported =
-                shell.execute_script_with_macros(path, &std::collections::HashMap::new());
-            Ok(CommandOutcome::Continue)
-        },
-    )
+    CommandDef::new(RUN_SCRIPT, Vec::new(), "", move |_: &[ArgValue], ctx: &CommandContext| {
+        let shell = IocShell::new_with_acf(Arc::clone(ctx.db()), ctx.bridge().clone(), ctx.acf().clone());
+        let path = script.as_os_str().as_encoded_bytes();
+        let _reported = shell.execute_script_with_macros(path, &std::collections::HashMap::new());
+        Ok(CommandOutcome::Continue)
+    })
 }
 
 /// The variables of `stream.dbd`, for `var streamError 1` and the like.
 fn register_stream_variables() {
     let int = |name, get, set| {
-        register_variable(VarDef {
-            name,
-            access: VarAccess::Int { get, set },
-        })
+        register_variable(VarDef { name, access: VarAccess::Int { get, set } });
     };
-    int(
-        "streamDebug",
-        || stream::stream_debug().into(),
-        |v| stream::set_stream_debug(c_int(v)),
-    );
-    int(
-        "streamError",
-        || STREAM_ERROR.load(Relaxed).into(),
-        |v| stream::set_stream_error(c_int(v)),
-    );
+    int("streamDebug", || stream::stream_debug().into(), |v| stream::set_stream_debug(c_int(v)));
+    int("streamError", || STREAM_ERROR.load(Relaxed).into(), |v| stream::set_stream_error(c_int(v)));
     int(
         "streamMsgTimeStamped",
         || STREAM_MSG_TIME_STAMPED.load(Relaxed).into(),
@@ -136,11 +140,7 @@ fn register_stream_variables() {
         || STREAM_ERROR_DEAD_TIME.load(Relaxed).into(),
         |v| STREAM_ERROR_DEAD_TIME.store(c_int(v), Relaxed),
     );
-    int(
-        "streamDebugColored",
-        || stream::stream_debug_colored().into(),
-        |v| stream::set_stream_debug_colored(v != 0),
-    );
+    int("streamDebugColored", || stream::stream_debug_colored().into(), |v| stream::set_stream_debug_colored(v != 0));
 }
 
 /// The variable as C stores it: the low bits of what the shell read.
@@ -167,9 +167,6 @@ fn serve_after_first_processing(app: IocApplication) -> IocApplication {
 }
 
 fn busy(db: &PvDatabase) -> bool {
-    let active = |name| {
-        db.get_record(name)
-            .is_some_and(|record| record.read().is_processing())
-    };
+    let active = |name| db.get_record(name).is_some_and(|record| record.read().is_processing());
     db.all_record_names().into_iter().any(active)
 }

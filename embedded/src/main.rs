@@ -50,11 +50,7 @@ fn main() -> ExitCode {
         Ok(Request::Check { app, script }) => match check::findings(&app, &script) {
             Ok(findings) => {
                 say(&findings.concat());
-                if findings.is_empty() {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(FOUND)
-                }
+                if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) }
             }
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
@@ -86,11 +82,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     }
     let app = app.ok_or("no `--app NAME`")?;
     let script = script.ok_or("no start-up script")?;
-    Ok(if check {
-        Request::Check { app, script }
-    } else {
-        Request::Run { app, script }
-    })
+    Ok(if check { Request::Check { app, script } } else { Request::Run { app, script } })
 }
 
 /// Writes to standard output; a reader that went away is no reason to complain.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 const INSTALLED: [&str; 2] = ["db", "dbd"];
 
 /// Variables that `envPaths` sets in every IOC of this kind, though no module is installed: a
-/// script may name them in a search path.
-const MODULES: [&str; 4] = ["ASYN", "CALC", "STREAM", "EPICS_BASE"];
+/// script may name them in a search path. ASYN is set already, to where asyn-rs has its database.
+const MODULES: [&str; 3] = ["CALC", "STREAM", "EPICS_BASE"];
 
 /// The installed view of a top. Removed by [`View::remove`].
 #[derive(Debug)]
@@ -34,10 +34,7 @@ impl View {
         };
         let within = boot.strip_prefix(&top).map_err(Error::other)?;
         let root = new_folder()?;
-        let view = Self {
-            boot: root.join(within),
-            root,
-        };
+        let view = Self { boot: root.join(within), root };
         match view.fill(&top, within, app) {
             Ok(()) => Ok(Some(view)),
             Err(error) => {
@@ -80,10 +77,7 @@ impl View {
         }
         let dbd = self.root.join("dbd").join(format!("{app}.dbd"));
         if !dbd.exists() {
-            fs::write(
-                dbd,
-                "# record types and device support are built into the soft IOC\n",
-            )?;
+            fs::write(dbd, "# record types and device support are built into the soft IOC\n")?;
         }
         Ok(())
     }
@@ -98,10 +92,7 @@ pub fn top_of(boot: &Path) -> Option<PathBuf> {
 /// The folders databases and protocols are installed from: `*App/*Db` and `*App/*db`.
 pub fn source_folders(top: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for app in sorted(top)?
-        .iter()
-        .filter(|path| path.is_dir() && ends_with(path, &["App"]))
-    {
+    for app in sorted(top)?.iter().filter(|path| path.is_dir() && ends_with(path, &["App"])) {
         let databases = |path: &PathBuf| path.is_dir() && ends_with(path, &["Db", "db"]);
         found.extend(sorted(app)?.into_iter().filter(databases));
     }
@@ -112,9 +103,7 @@ pub fn source_folders(top: &Path) -> Result<Vec<PathBuf>> {
 pub fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     let named = |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
     let entries = fs::read_dir(folder).map_err(named)?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -145,9 +134,7 @@ fn env_paths(boot: &Path, top: &Path, root: &Path) -> Result<String> {
     match fs::read_to_string(boot.join("envPaths")) {
         Ok(made) => {
             let own = |line: &&str| line.contains("(\"IOC\"") || line.contains("(\"TOP\"");
-            for line in made.lines().filter(|line| !own(line)) {
-                lines += &format!("{line}\n");
-            }
+            lines.extend(made.lines().filter(|line| !own(line)).flat_map(|line| [line, "\n"]));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             for module in MODULES {
@@ -170,10 +157,7 @@ fn new_folder() -> Result<PathBuf> {
             Ok(()) => return path.canonicalize(),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
-                return Err(Error::new(
-                    error.kind(),
-                    format!("{}: {error}", path.display()),
-                ));
+                return Err(Error::new(error.kind(), format!("{}: {error}", path.display())));
             }
         }
     }

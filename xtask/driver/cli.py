@@ -157,7 +157,8 @@ class Run:
         from .driver import Driver
         from .logger import Logger
         text = read(self.config["script"], "script")
-        sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
+        if sys.stdout:
+            sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(self.options), self.junit)
         if self.options["log_level"]:
             logger.set_log_level(self.options["log_level"])
@@ -194,6 +195,8 @@ class Run:
     def end(self, status):
         """Writes what is left to write."""
         if self.junit:
+            if status and not self.junit.main.errors:
+                self.junit.error(f"the run ended with status {status}")
             try:
                 self.junit.write()
             except OSError as error:
@@ -204,7 +207,8 @@ class Run:
     def leave(self, status):
         """Ends the process at once: no `finally` of the script runs."""
         self.end(status)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         os._exit(status)
 
 

@@ -85,10 +85,7 @@ class Driver:
         with self.logger.nested("cleanup"):
             self._cancel_timer()
             for machine in self.machines:
-                try:
-                    machine.release()
-                except MachineError:
-                    pass  # the host is gone, and every machine with it
+                machine.release()
 
     # The script
 

@@ -136,5 +136,5 @@ class Logger:
             try:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):
                 pass  # nobody reads the log any more: the verdict is the exit status

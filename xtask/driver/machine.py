@@ -1,11 +1,13 @@
 """`BaseMachine`: what a script can do with any machine, built on `execute`."""
+import itertools
 import re
 from pathlib import Path
 
 from .errors import RequestedAssertionFailed
-from .polling import poll, retry
+from .polling import poll, repeat, retry
 
 SHARED = Path("/tmp/shared")  # the shared directory, as the machine sees it
+COMMANDS_RUN_IN = Path("/tmp")
 PROPERTY = re.compile(r"^([^=]+)=(.*)$")
 
 
@@ -127,7 +129,8 @@ class BaseMachine:
         """Waits until something listens on the UNIX-domain socket `addr`."""
         kind = "datagram" if is_datagram else "stream"
         with self.nested(f"waiting for UNIX-domain {kind} on '{addr}'"):
-            poll(lambda: self._can_connect("unix", path=str(addr), datagram=bool(is_datagram)), timeout)
+            path = str(COMMANDS_RUN_IN / addr)
+            poll(lambda: self._can_connect("unix", path=path, datagram=bool(is_datagram)), timeout)
 
     def _port_open(self, port, addr):
         try:
@@ -250,7 +253,7 @@ class BaseMachine:
     def wait_for_console_text(self, regex, timeout=None):
         """Waits for a match in the console lines, glued without newlines. Lines are taken once, in order.
 
-        With a timeout one line is taken per try, as in the real driver: text behind a long backlog is not reached.
+        With a timeout one line is taken a second, as in the real driver: text behind a long backlog is not reached.
         """
         text = []
 
@@ -260,7 +263,7 @@ class BaseMachine:
 
         with self.nested(f"waiting for {regex} to appear on console"):
             if timeout is not None:
-                retry(lambda _last: matches(self._next_line() or ""), timeout)
+                repeat(lambda _last: matches(self._next_line() or ""), timeout, itertools.repeat(1.0))
             else:
                 while not matches(self._next_line(wait=True) or ""):
                     pass

@@ -61,13 +61,16 @@ def check(text, symbols, machines):
     A text that does not compile has none here: running it tells.
     """
     try:
+        compile(text, "<string>", "exec", dont_inherit=True)  # finds more than the parser: `return` at the top, …
         tree = ast.parse(text)
         missing = undefined(text, symbols)
     except (SyntaxError, ValueError):
         return []
     safe, problems = guarded(tree), {}
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    stored |= {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)}
+    stored |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    stored |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+    stored |= {n.asname or n.name for n in ast.walk(tree) if isinstance(n, ast.alias)}
     machines = {name: machine for name, machine in machines.items() if name not in stored}
     attributes = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)}
     star = any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree))

@@ -78,6 +78,8 @@ class QemuMachine(BaseMachine):
         self._events.emit("machine", machine=self.name, state="starting", seconds=0)
         begin = time.monotonic()
         reply, fds = self._host.call("start", machine=self.name)
+        if len(fds) != 2:
+            raise MachineError(f"{self.name}: sandbox-host sent {len(fds)} descriptors instead of a shell and a console")
         shell, console = fds
         boot = Boot(reply["pid"], ShellChannel(socket.socket(fileno=shell)))
         boot.begin = begin
@@ -98,7 +100,8 @@ class QemuMachine(BaseMachine):
     def _watch(self, boot):
         """Waits for the end of a boot; starts the next one after a reboot that is allowed."""
         status = self._exits.get()
-        boot.console.join(1)
+        if status is not CLOSED:
+            boot.console.join(1)  # its last words come before the news of its end
         self._events.emit("machine", machine=self.name, state="down",
                           seconds=round(time.monotonic() - boot.begin, 6))
         boot.status = None if status is CLOSED else status
@@ -196,8 +199,8 @@ class QemuMachine(BaseMachine):
             return
         boot = self._boot
         try:
-            head, output = boot.shell.send("execute", b"poweroff", timeout=None).wait()
-            if head.get("status") != 0:
+            head, _ = boot.shell.send("execute", b"poweroff", timeout=None).wait()
+            if 0 != head.get("status", 1) <= 128:  # above 128 the power-off itself killed it
                 raise MachineError(f"{self.name}: poweroff failed: {head.get('error') or head.get('status')}")
         except ChannelClosed:
             pass
@@ -224,7 +227,7 @@ class QemuMachine(BaseMachine):
             return
         self.run_callbacks()
         self.log("forced crash")
-        self._host.call("kill", machine=self.name)
+        self._kill()
         self.wait_for_shutdown()
 
     def reboot(self):
@@ -243,7 +246,14 @@ class QemuMachine(BaseMachine):
         """Kills the machine and does not wait. `final`: the run is over, what still uses the machine just stops."""
         self.logger.info(f"kill {type(self).__name__} (pid {self.pid})")
         self._released, self._final = True, final
-        self._host.call("kill", machine=self.name)
+        self._kill()
+
+    def _kill(self):
+        if not self._boot.ended.is_set():
+            try:
+                self._host.call("kill", machine=self.name)
+            except MachineError:
+                pass  # it has ended by itself in this moment, or the host has, which ends it too
 
     def release(self):
         """Kills the machine; part of the cleanup."""

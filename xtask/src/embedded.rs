@@ -37,6 +37,25 @@ pub fn programs(project: &Project) -> Result<Vec<Program>> {
     Ok(list(&target))
 }
 
+/// What the soft IOC cannot do with this IOC, a line each: `FILE:LINE: what`.
+pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
+    const FOUND: i32 = 1;
+    let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
+    let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);
+    if !boot.join("st.cmd").is_file() {
+        return Err(fail::config(format!("there is no start-up script {}", boot.join("st.cmd").display()))
+            .hint("`app` and `ioc` in ioc.toml name the application and the folder below ioc/iocBoot/")
+            .into());
+    }
+    let check = Cmd::new(&soft_ioc.path).args(["--check", "--app", &project.config.ioc.app, "st.cmd"]).cwd(boot);
+    let output = check.output()?;
+    match output.status.code() {
+        Some(0 | FOUND) => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
+        _ => Err(fail::host(format!("`{check}` ended with {}", output.status)))
+            .context(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
+
 /// The command that builds the programs.
 pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -49,13 +68,21 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     for (file, _) in PROGRAMS {
         cmd = cmd.args(["--bin", file]);
     }
-    if rustc < STABLE_SINCE {
-        // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
-        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-        let gate = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
-        cmd = cmd.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", format!("{flags} {gate}").trim_start());
+    for (key, value) in compiler_env(rustc) {
+        cmd = cmd.env(key, value);
     }
     cmd
+}
+
+/// Variables that this compiler needs to build `embedded/`.
+pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, String)> {
+    if rustc >= STABLE_SINCE {
+        return Vec::new();
+    }
+    // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
+    let gate = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    vec![("RUSTC_BOOTSTRAP", "1".to_owned()), ("RUSTFLAGS", format!("{flags} {gate}").trim_start().to_owned())]
 }
 
 fn build(source: &Path, target: &Path) -> Result<()> {

@@ -57,6 +57,29 @@ fn executable(top: &Path, app: &str) -> Option<PathBuf> {
     entries.into_iter().flatten().find(|e| e.file_name() == app && e.path().is_file()).map(walkdir::DirEntry::into_path)
 }
 
+/// Folders of EPICS base and support modules that `configure/RELEASE*` and the environment name.
+pub fn release_paths(top: &Path) -> Vec<PathBuf> {
+    let files = ["RELEASE", "RELEASE.local"].map(|name| top.join("configure").join(name));
+    let outside = [top.join("../RELEASE.local"), top.join("../../RELEASE.local")];
+    let texts = files.iter().chain(&outside).filter_map(|path| std::fs::read_to_string(path).ok());
+    let mut paths: Vec<PathBuf> = texts.flat_map(|text| absolute_values(&text)).collect();
+    paths.extend(std::env::var_os("EPICS_BASE").map(PathBuf::from));
+    paths.retain(|path| path.is_dir());
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Values of `NAME = /absolute/path` in a makefile.
+fn absolute_values(text: &str) -> Vec<PathBuf> {
+    let value = |line: &str| {
+        let (_, value) = line.split('#').next()?.split_once('=')?;
+        let path = Path::new(value.trim());
+        path.is_absolute().then(|| path.to_owned())
+    };
+    text.lines().filter_map(value).collect()
+}
+
 impl fmt::Display for IocBuild {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,6 +107,13 @@ mod tests {
         assert_eq!(choose(IocChoice::Embedded, all).unwrap(), IocBuild::Embedded);
         let error = choose(IocChoice::Nix, Found::default()).unwrap_err();
         assert_eq!(fail::render(&error), "error: there is no IOC in result/\n\nhint: build it: nix build");
+    }
+
+    #[test]
+    fn paths_of_a_release_file() {
+        let text =
+            "# EPICS_BASE=/old\nEPICS_BASE = /opt/epics/base\nASYN=$(SUPPORT)/asyn\nCALC=/opt/calc # new\n-include x\n";
+        assert_eq!(absolute_values(text), [PathBuf::from("/opt/epics/base"), PathBuf::from("/opt/calc")]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod project;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod settings;
 pub mod ui;
 
 use std::ffi::OsString;

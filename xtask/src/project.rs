@@ -128,8 +128,11 @@ impl Project {
     }
 }
 
-/// The folder that cargo built this program in. In a read-only checkout it lies elsewhere (`CARGO_TARGET_DIR`).
+/// Cargo's target folder: what `CARGO_TARGET_DIR` says, else where cargo put this program.
 fn target_dir(root: &Path) -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+        return std::path::absolute(dir).context("CARGO_TARGET_DIR");
+    }
     let exe = std::env::current_exe().context("cannot tell where the running program lies")?;
     let profile = exe.ancestors().find(|dir| dir.join(".fingerprint").is_dir());
     Ok(profile.and_then(Path::parent).map_or_else(|| root.join("target"), Path::to_owned))
@@ -190,7 +193,7 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Reads the text of an `ioc.toml`. Errors name file, line and key.
 pub fn parse(text: &str) -> Result<Config> {
-    let config: Config = toml::from_str(text).map_err(|e| describe(text, &e))?;
+    let config: Config = read_toml("ioc.toml", text)?;
     validate(&config).map_err(|(key, problem)| {
         let line = find_key(text, &key).map_or_else(String::new, |line| format!(":{line}"));
         fail::config(format!("ioc.toml{line}: {problem}"))
@@ -198,17 +201,24 @@ pub fn parse(text: &str) -> Result<Config> {
     Ok(config)
 }
 
+/// Whether units, files and machines can have this name; the error says what can be used.
+pub fn valid_name(name: &str) -> Result<(), &'static str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.starts_with('-') || !name.chars().all(word) {
+        return Err("only ASCII letters, digits, `_` and `-` can be used");
+    }
+    Ok(())
+}
+
+/// Reads the text of a TOML file. Errors name file, line and key.
+pub fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| describe(file, text, &e).into())
+}
+
 /// What the types cannot say. The error is the key, as the last part of its path, and the problem.
 fn validate(config: &Config) -> Result<(), (String, String)> {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let named = |key: &str, value: &str| {
-        if value.is_empty() || !value.chars().all(word) || value.starts_with('-') {
-            return Err((
-                key.to_owned(),
-                format!("`{key}` is `{value}`: only ASCII letters, digits, `_` and `-` can be used"),
-            ));
-        }
-        Ok(())
+        valid_name(value).map_err(|problem| (key.to_owned(), format!("`{key}` is `{value}`: {problem}")))
     };
     named("app", &config.ioc.app)?;
     named("ioc", &config.ioc.ioc)?;
@@ -250,8 +260,8 @@ fn find_key(text: &str, key: &str) -> Option<usize> {
     text.lines().enumerate().filter(|(_, line)| starts(line)).map(|(i, _)| i + 1).last()
 }
 
-/// Turns the parser's error into `ioc.toml:LINE: …` with the nearest known key as hint.
-fn describe(text: &str, error: &toml::de::Error) -> Failure {
+/// Turns the parser's error into `FILE:LINE: …` with the nearest known key as hint.
+fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
     let at = error.span().map(|span| span.start.min(text.len()));
     let line = at.map_or_else(String::new, |at| format!(":{}", text[..at].matches('\n').count() + 1));
     let message = error.message();
@@ -259,21 +269,21 @@ fn describe(text: &str, error: &toml::de::Error) -> Failure {
     if message.starts_with("unknown field") {
         let key = quoted.next().unwrap_or_default();
         let known: Vec<&str> = quoted.collect();
-        let failure = fail::config(format!("ioc.toml{line}: unknown key `{key}`"));
+        let failure = fail::config(format!("{file}{line}: unknown key `{key}`"));
         return match nearest(key, &known) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint(format!("the keys here are: {}", known.join(", "))),
         };
     }
     if message.starts_with("missing field") {
-        return fail::config(format!("ioc.toml{line}: the key `{}` is missing", quoted.next().unwrap_or_default()));
+        return fail::config(format!("{file}{line}: the key `{}` is missing", quoted.next().unwrap_or_default()));
     }
     let key = at.and_then(|at| {
         let line = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].lines().next()?;
         let (key, _) = line.split_once('=')?;
         Some(format!("`{}`: ", key.trim()))
     });
-    fail::config(format!("ioc.toml{line}: {}{message}", key.unwrap_or_default()))
+    fail::config(format!("{file}{line}: {}{message}", key.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use supply::Supply;
 
@@ -33,6 +34,10 @@ It prints the address it listens on. Connect with `nc localhost 9999` and type h
 const USAGE_ERROR: u8 = 2;
 const HOST_NOT_READY: u8 = 5;
 
+/// How long the supply takes to answer: no device answers at once, and a client that forgets to
+/// read a reply must not be spared what that does to its next question. lewis takes 0.5 to 5 ms.
+const REPLY_TIME: Duration = Duration::from_millis(2);
+
 /// A line longer than this, in bytes, ends the connection.
 const LONGEST_LINE: u64 = 4096;
 
@@ -40,10 +45,7 @@ const LONGEST_LINE: u64 = 4096;
 enum Request {
     Help,
     Version,
-    Serve {
-        address: SocketAddr,
-        seed: Option<u64>,
-    },
+    Serve { address: SocketAddr, seed: Option<u64> },
 }
 
 fn main() -> ExitCode {
@@ -54,10 +56,7 @@ fn main() -> ExitCode {
             let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
             serve(address, seed)
         }
-        Err(problem) => fail(
-            USAGE_ERROR,
-            &format!("{problem}\n\nhint: psu-simulator --help"),
-        ),
+        Err(problem) => fail(USAGE_ERROR, &format!("{problem}\n\nhint: psu-simulator --help")),
     }
 }
 
@@ -76,9 +75,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
             "--port" | "--address" | "--seed" => {}
             _ => return Err(format!("unknown argument `{arg}`")),
         }
-        let value = given
-            .or_else(|| args.next())
-            .ok_or(format!("`{name}` needs a value"))?;
+        let value = given.or_else(|| args.next()).ok_or(format!("`{name}` needs a value"))?;
         let wrong = |why: &str| format!("`{name} {value}`: {why}");
         match name {
             "--port" => port = value.parse().map_err(|_| wrong("not a port, 0 to 65535"))?,
@@ -86,10 +83,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
             _ => seed = Some(value.parse().map_err(|_| wrong("not a whole number"))?),
         }
     }
-    Ok(Request::Serve {
-        address: SocketAddr::new(address, port),
-        seed,
-    })
+    Ok(Request::Serve { address: SocketAddr::new(address, port), seed })
 }
 
 fn serve(address: SocketAddr, seed: u64) -> ExitCode {
@@ -128,11 +122,9 @@ fn converse(mut client: TcpStream, supply: &Mutex<Supply>) -> std::io::Result<()
             return Ok(());
         };
         let request = String::from_utf8_lossy(request);
-        let reply = supply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .answer(&request);
+        let reply = supply.lock().unwrap_or_else(PoisonError::into_inner).answer(&request);
         if let Some(reply) = reply {
+            std::thread::sleep(REPLY_TIME);
             client.write_all(format!("{reply}\n").as_bytes())?;
         }
     }
@@ -165,26 +157,14 @@ mod tests {
     #[test]
     fn listens_on_9999_of_this_machine_by_default() {
         let address = "127.0.0.1:9999".parse().unwrap();
-        assert_eq!(
-            parsed(&[]),
-            Ok(Request::Serve {
-                address,
-                seed: None
-            })
-        );
+        assert_eq!(parsed(&[]), Ok(Request::Serve { address, seed: None }));
     }
 
     #[test]
     fn takes_values_with_and_without_an_equal_sign() {
         let address = "0.0.0.0:0".parse().unwrap();
-        let expected = Ok(Request::Serve {
-            address,
-            seed: Some(5),
-        });
-        assert_eq!(
-            parsed(&["--port", "0", "--seed=5", "--address", "0.0.0.0"]),
-            expected
-        );
+        let expected = Ok(Request::Serve { address, seed: Some(5) });
+        assert_eq!(parsed(&["--port", "0", "--seed=5", "--address", "0.0.0.0"]), expected);
     }
 
     #[test]

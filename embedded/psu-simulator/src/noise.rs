@@ -16,7 +16,8 @@ impl Noise {
         limit * (2.0 * unit - 1.0)
     }
 
-    fn next(&mut self) -> u64 {
+    /// The next number, uniform in all of them.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -36,10 +37,7 @@ mod tests {
         assert!(values.iter().all(|v| v.abs() <= 1.5));
         for bin in -3..3 {
             let low = f64::from(bin) / 2.0;
-            let hits = values
-                .iter()
-                .filter(|v| (low..low + 0.5).contains(*v))
-                .count();
+            let hits = values.iter().filter(|v| (low..low + 0.5).contains(*v)).count();
             assert!((1400..1950).contains(&hits), "{hits} of 10000 from {low}");
         }
     }

@@ -231,14 +231,10 @@ mod tests {
     fn measured_values_stay_within_the_noise_and_are_not_constant() {
         let mut supply = Supply::new(7);
         talk(&mut supply, &[(":volt 42", "OK")]);
-        let volts: Vec<f64> = (0..1000)
-            .map(|_| measured(&mut supply, "meas:volt?"))
-            .collect();
+        let volts: Vec<f64> = (0..1000).map(|_| measured(&mut supply, "meas:volt?")).collect();
         assert!(volts.iter().all(|v| (v - 42.0).abs() <= NOISE));
         assert!(volts.iter().any(|v| *v > 43.0) && volts.iter().any(|v| *v < 41.0));
-        let amps: Vec<f64> = (0..1000)
-            .map(|_| measured(&mut supply, "meas:curr?"))
-            .collect();
+        let amps: Vec<f64> = (0..1000).map(|_| measured(&mut supply, "meas:curr?")).collect();
         assert!(amps.iter().all(|a| (a - 21.0).abs() <= NOISE));
     }
 
@@ -256,10 +252,7 @@ mod tests {
         let mut supply = Supply::new(7);
         talk(&mut supply, &[(":curr 10", "OK"), ("outp:mode CC", "OK")]);
         assert!(measured(&mut supply, "meas:curr?").abs() <= NOISE);
-        talk(
-            &mut supply,
-            &[("outp:pon OFF", "OK"), ("outp:pon ON", "OK")],
-        );
+        talk(&mut supply, &[("outp:pon OFF", "OK"), ("outp:pon ON", "OK")]);
         assert!((measured(&mut supply, "meas:curr?") - 10.0).abs() <= NOISE);
         assert!((measured(&mut supply, "meas:volt?") - 20.0).abs() <= NOISE);
     }
@@ -268,12 +261,39 @@ mod tests {
     fn the_seed_decides_the_noise() {
         let series = |seed| {
             let mut supply = Supply::new(seed);
-            (0..10)
-                .map(|_| supply.answer("meas:volt?").unwrap())
-                .collect::<Vec<_>>()
+            (0..10).map(|_| supply.answer("meas:volt?").unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(series(3), series(3));
         assert_ne!(series(3), series(4));
+    }
+
+    #[test]
+    fn no_line_upsets_it() {
+        let words = [
+            "help",
+            ":volt",
+            ":curr",
+            "meas:volt?",
+            "outp:pon",
+            "outp:mode",
+            " ",
+            "\t",
+            "1",
+            "-2.5e3",
+            "OFF",
+            "CC",
+            "é",
+            "?",
+        ];
+        let mut noise = Noise::new(0);
+        let mut supply = Supply::new(0);
+        for _ in 0..20_000 {
+            let mut word = || words[usize::try_from(noise.next() % words.len() as u64).unwrap()];
+            let line = format!("{}{}{}{}", word(), word(), word(), word());
+            supply.answer(&line);
+            let volts: f64 = supply.answer(":volt?").unwrap().parse().unwrap();
+            assert!(volts.is_finite(), "after {line:?}");
+        }
     }
 
     #[test]
@@ -294,29 +314,11 @@ mod tests {
             ":volt?",
             ":volt %f",
         ] {
-            assert!(
-                all.contains(&format!(" - '{command}': ")),
-                "{command} in:\n{all}"
-            );
+            assert!(all.contains(&format!(" - '{command}': ")), "{command} in:\n{all}");
         }
-        assert!(
-            supply
-                .answer("help :volt")
-                .unwrap()
-                .contains("Usage: :volt <float>")
-        );
-        assert!(
-            supply
-                .answer("help outp:pon?")
-                .unwrap()
-                .contains("Usage: outp:pon?")
-        );
-        assert!(
-            supply
-                .answer("help help")
-                .unwrap()
-                .contains("Usage: help <command>")
-        );
+        assert!(supply.answer("help :volt").unwrap().contains("Usage: :volt <float>"));
+        assert!(supply.answer("help outp:pon?").unwrap().contains("Usage: outp:pon?"));
+        assert!(supply.answer("help help").unwrap().contains("Usage: help <command>"));
         talk(&mut supply, &[("help nonsense", "Unknown command")]);
     }
 }

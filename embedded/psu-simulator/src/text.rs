@@ -2,78 +2,18 @@
 
 /// Command as `help` lists it, its usage, what it does, and what it answers.
 const COMMANDS: [(&str, &str, &str, &str); 12] = [
-    (
-        "help (%s)",
-        "help\nUsage: help <command>",
-        "List the commands, or explain one.",
-        "",
-    ),
-    (
-        ":curr %f",
-        ":curr <float>",
-        "Set the current, in ampere.",
-        "\"OK\"",
-    ),
-    (
-        ":curr?",
-        ":curr?",
-        "The current that is set, in ampere.",
-        "float",
-    ),
-    (
-        ":idn?",
-        ":idn?",
-        "The identification of the power supply.",
-        "string",
-    ),
-    (
-        ":volt %f",
-        ":volt <float>",
-        "Set the voltage, in volt.",
-        "\"OK\"",
-    ),
-    (
-        ":volt?",
-        ":volt?",
-        "The voltage that is set, in volt.",
-        "float",
-    ),
-    (
-        "meas:curr?",
-        "meas:curr?",
-        "The measured current, in ampere.",
-        "float",
-    ),
-    (
-        "meas:volt?",
-        "meas:volt?",
-        "The measured voltage, in volt.",
-        "float",
-    ),
-    (
-        "outp:mode %s",
-        "outp:mode <\"CV\" | \"CC\">",
-        "Hold the voltage or the current constant.",
-        "\"OK\" | \"ERR\"",
-    ),
-    (
-        "outp:mode?",
-        "outp:mode?",
-        "What is held constant.",
-        "\"CV\" | \"CC\"",
-    ),
-    (
-        "outp:pon %s",
-        "outp:pon <\"ON\" | \"1\" | \"OFF\" | \"0\">",
-        "Turn the output on or off.",
-        "\"OK\" | \"ERR\"",
-    ),
-    (
-        "outp:pon?",
-        "outp:pon?",
-        "Whether the output is on.",
-        "\"ON\" | \"OFF\"",
-    ),
+    ("help (%s)", "help\nUsage: help <command>", "List the commands, or explain one.", ""),
+    (":curr %f", ":curr <float>", "Set the current, in ampere.", "\"OK\""),
+    (":curr?", ":curr?", "The current that is set, in ampere.", "float"),
+    (":idn?", ":idn?", "The identification of the power supply.", "string"),
+    (":volt %f", ":volt <float>", "Set the voltage, in volt.", "\"OK\""),
+    (":volt?", ":volt?", "The voltage that is set, in volt.", "float"),
+    ("meas:curr?", "meas:curr?", "The measured current, in ampere.", "float"),
+    ("meas:volt?", "meas:volt?", "The measured voltage, in volt.", "float"),
+    ("outp:mode %s", "outp:mode <\"CV\" | \"CC\">", "Hold the voltage or the current constant.", "\"OK\" | \"ERR\""),
+    ("outp:mode?", "outp:mode?", "What is held constant.", "\"CV\" | \"CC\""),
+    ("outp:pon %s", "outp:pon <\"ON\" | \"1\" | \"OFF\" | \"0\">", "Turn the output on or off.", "\"OK\" | \"ERR\""),
+    ("outp:pon?", "outp:pon?", "Whether the output is on.", "\"ON\" | \"OFF\""),
 ];
 
 /// The list of commands, or what `topic` does; a topic is a command without its argument.
@@ -96,22 +36,14 @@ pub fn help(topic: Option<&str>) -> String {
 /// `nan`.
 pub fn scan_float(text: &str) -> Option<f64> {
     let numeric = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-    if text.chars().all(numeric) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.chars().all(numeric) { text.parse().ok() } else { None }
 }
 
 /// Writes a number as Python's `str` does: shortest digits that read back, with a point, and an
 /// exponent of at least two digits below 1e-4 and from 1e16 on.
 pub fn python_float(value: f64) -> String {
     if !value.is_finite() {
-        return if value.is_nan() {
-            "nan".to_owned()
-        } else {
-            format!("{value}")
-        };
+        return if value.is_nan() { "nan".to_owned() } else { format!("{value}") };
     }
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
@@ -124,11 +56,7 @@ pub fn python_float(value: f64) -> String {
         return format!("{digits}e{sign}{exponent:0>2}");
     }
     let text = format!("{value}");
-    if text.contains('.') {
-        text
-    } else {
-        text + ".0"
-    }
+    if text.contains('.') { text } else { text + ".0" }
 }
 
 #[cfg(test)]
@@ -156,19 +84,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_reads_back() {
+        let mut noise = crate::noise::Noise::new(0);
+        for _ in 0..100_000 {
+            let value = f64::from_bits(noise.next());
+            if value.is_finite() {
+                let text = python_float(value);
+                assert_eq!(scan_float(&text).map(f64::to_bits), Some(value.to_bits()), "{text}");
+                assert!(text.contains(['.', 'e']), "{text} reads as a whole number");
+            }
+        }
+    }
+
+    #[test]
     fn reads_numbers_as_scanf_does() {
-        for (text, value) in [
-            ("42", 42.0),
-            ("-1.5", -1.5),
-            ("+.5", 0.5),
-            ("1.", 1.0),
-            ("1e3", 1000.0),
-        ] {
+        for (text, value) in [("42", 42.0), ("-1.5", -1.5), ("+.5", 0.5), ("1.", 1.0), ("1e3", 1000.0)] {
             assert_eq!(scan_float(text), Some(value), "{text}");
         }
-        for text in [
-            "", "abc", "nan", "inf", "1e", "0x10", "1,5", "--1", "1_000", "e5", ".",
-        ] {
+        for text in ["", "abc", "nan", "inf", "1e", "0x10", "1,5", "--1", "1_000", "e5", "."] {
             assert_eq!(scan_float(text), None, "{text}");
         }
     }

@@ -16,16 +16,9 @@ struct Simulator {
 
 impl Simulator {
     fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(["--port", "0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new(PROGRAM).args(["--port", "0"]).args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().rsplit(' ').next().unwrap().to_owned();
         Self { child, address }
     }
@@ -114,16 +107,10 @@ fn the_seed_repeats_the_noise() {
 fn a_port_that_is_taken_is_named() {
     let simulator = Simulator::start(&[]);
     let port = simulator.address.rsplit(':').next().unwrap();
-    let output = Command::new(PROGRAM)
-        .args(["--port", port])
-        .output()
-        .unwrap();
+    let output = Command::new(PROGRAM).args(["--port", port]).output().unwrap();
     let problem = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5));
-    assert!(
-        problem.contains(&format!("cannot listen on 127.0.0.1:{port}: ")),
-        "{problem}"
-    );
+    assert!(problem.contains(&format!("cannot listen on 127.0.0.1:{port}: ")), "{problem}");
     assert!(problem.contains("hint: --port 0"), "{problem}");
 }
 
@@ -134,9 +121,5 @@ fn wrong_usage_is_status_2_and_help_is_data() {
     assert!(output.stdout.is_empty());
     let output = Command::new(PROGRAM).arg("--help").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .contains("--seed NUMBER")
-    );
+    assert!(String::from_utf8(output.stdout).unwrap().contains("--seed NUMBER"));
 }

@@ -127,6 +127,7 @@ class Machine:
         for process in self.running:
             process.wait()
         self.shell.shutdown(socket.SHUT_RDWR)
+        self.shell.close()
         os.close(self.console)
         fifo = os.open(self.control, os.O_RDWR)  # both ways: does not wait for a reader
         os.write(fifo, b"\n")  # ends `obey`
@@ -187,6 +188,8 @@ class Peer:
             number, op, name = request["id"], request["op"], request["machine"]
             if self.refuse:
                 self.send({"id": number, "error": self.refuse})
+            elif op != "start" and self.machines[name].dead:
+                self.send({"id": number, "error": f"machine `{name}` is not running"})
             elif op == "start":
                 machine = self.machines[name] = Machine(self, name)
                 self.send({"id": number, "pid": os.getpid()}, [machine.shell_far.fileno(), machine.console_far.fileno()])

@@ -8,10 +8,11 @@ use crate::cli::MachineOptions;
 use crate::fail;
 use crate::iocs::{self, IocBuild};
 use crate::process;
-use crate::project::{Check, Project};
+use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job, Outcome};
 use crate::sandbox::spec::{Bind, Machine, Program, Spec};
 use crate::sandbox::units;
+use crate::settings::{Node, Settings};
 use crate::{embedded, ui};
 
 /// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
@@ -25,8 +26,21 @@ pub struct Sandbox {
     python: PathBuf,
     driver: PathBuf,
     xtask: PathBuf,
-    machine: Machine,
-    timeout: u64,
+    config: Config,
+    ioc: InMachine,
+    programs: Vec<Program>,
+    timeout: Option<u64>,
+}
+
+/// The IOC as its machine sees it.
+#[derive(Debug, Clone)]
+struct InMachine {
+    /// The EPICS top.
+    top: PathBuf,
+    /// The IOC's executable with its arguments before `st.cmd`.
+    program: String,
+    /// Folders of the host that it needs.
+    binds: Vec<Bind>,
 }
 
 impl Sandbox {
@@ -35,23 +49,35 @@ impl Sandbox {
         let ioc = iocs::choose(options.ioc, iocs::find(project))?;
         let python = python()?;
         let programs = embedded::programs(project)?;
+<<<<<<< HEAD
         ui::say(&ui::paint(ui::DIM, &announcement(&ioc, why)));
+=======
+        ui::say(&ui::paint(ui::DIM, &announcement(&ioc)));
+        if ioc == IocBuild::Embedded {
+            for gap in embedded::gaps(project, &programs)? {
+                ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
+            }
+        }
+>>>>>>> main
         Ok(Self {
             python,
             driver: project.root.join("xtask/driver"),
             xtask: std::env::current_exe()?,
-            machine: machine(project, &ioc, programs),
-            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            config: project.config.clone(),
+            ioc: in_machine(project, &ioc),
+            programs,
+            timeout,
         })
     }
 
     /// The run of one check, whose results go to `dir`.
-    pub fn spec(&self, check: &Check, script: &Path, dir: &Path) -> Spec {
-        Spec {
+    pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
+        let settings = Settings::load(check)?;
+        Ok(Spec {
             check: check.name.clone(),
-            script: script.to_owned(),
+            script: check.script()?.to_owned(),
             interactive: false,
-            global_timeout: self.timeout,
+            global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
             xtask: self.xtask.clone(),
@@ -59,16 +85,34 @@ impl Sandbox {
             journal_dir: dir.join("journal"),
             state_dir: dir.join("state"),
             junit: Some("../junit.xml".to_owned()),
-            machines: vec![self.machine.clone()],
+            machines: settings
+                .machines()
+                .iter()
+                .zip(1..)
+                .map(|((name, node), number)| self.machine(name, node, number))
+                .collect(),
+        })
+    }
+
+    fn machine(&self, name: &str, node: &Node, number: u8) -> Machine {
+        Machine {
+            name: name.to_owned(),
+            number,
+            vlans: node.vlans.clone(),
+            units: if node.ioc {
+                units::units(&self.config, &self.ioc.top, &self.ioc.program, &node.environment)
+            } else {
+                Vec::new()
+            },
+            programs: self.programs.clone(),
+            binds: self.ioc.binds.clone(),
         }
     }
 }
 
 impl Backend for Sandbox {
     fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
-        runner::one_by_one(checks, job, |check, dir, job| {
-            runner::follow(&self.spec(check, check.script()?, dir), check, dir, job)
-        })
+        runner::one_by_one(checks, job, |check, dir, job| runner::follow(&self.spec(check, dir)?, check, dir, job))
     }
 }
 
@@ -90,19 +134,26 @@ fn announcement(ioc: &IocBuild, why: &str) -> String {
     format!("sandbox ({why}) with {ioc}; untested: {untested}")
 }
 
-fn machine(project: &Project, ioc: &IocBuild, programs: Vec<Program>) -> Machine {
-    let app = &project.config.ioc.app;
-    let (top, source, program) = match ioc {
-        IocBuild::Embedded => (PathBuf::from(TOP), project.ioc_dir(), format!("/machine/bin/soft-ioc --app {app}")),
-        // Its files name each other by absolute paths: it stays where it is.
-        IocBuild::Make(exe) => (project.ioc_dir(), project.ioc_dir(), process::quote(exe.as_os_str())),
-        IocBuild::Nix(top, exe) => (top.clone(), top.clone(), process::quote(exe.as_os_str())),
-    };
-    let mut binds = vec![Bind { source, target: top.clone() }];
-    if let (IocBuild::Make(_), Some(base)) = (ioc, std::env::var_os("EPICS_BASE")) {
-        binds.push(Bind { source: PathBuf::from(&base), target: PathBuf::from(base) });
+fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
+    let dir = project.ioc_dir();
+    let here = |path: &PathBuf| Bind { source: path.clone(), target: path.clone() };
+    match ioc {
+        IocBuild::Embedded => InMachine {
+            top: PathBuf::from(TOP),
+            program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
+            binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
+        },
+        // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
+        IocBuild::Make(exe) => InMachine {
+            program: process::quote(exe.as_os_str()),
+            binds: iocs::release_paths(&dir).iter().chain([&dir]).map(here).collect(),
+            top: dir,
+        },
+        // It is in the Nix store, which every machine sees.
+        IocBuild::Nix(top, exe) => {
+            InMachine { top: top.clone(), program: process::quote(exe.as_os_str()), binds: Vec::new() }
+        }
     }
-    Machine { name: "machine".to_owned(), units: units::units(&project.config, &top, &program), programs, binds }
 }
 
 #[cfg(test)]

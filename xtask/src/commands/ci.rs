@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::cli::Ci;
+use crate::embedded;
 use crate::fail::{Failure, Status};
 use crate::project::Project;
 use crate::report::terminal::duration;
@@ -19,14 +20,19 @@ pub fn run(_args: &Ci) -> Result<Status> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let xtask = std::env::current_exe()?;
     let python = crate::backend::sandbox::python()?;
+    let programs = project.target.join("embedded");
     let steps: [(&str, xshell::Cmd); 6] = [
         ("format", cmd!(sh, "{cargo} fmt --all --check")),
         ("lints", cmd!(sh, "{cargo} clippy --workspace --all-targets --locked -- -D warnings")),
-        ("tests of the driver", cmd!(sh, "{python} -B -m unittest discover -s xtask/driver/tests -t xtask/driver")),
+        ("tests of the driver", cmd!(sh, "{python} -B -m unittest discover -s xtask/driver/tests -t xtask")),
         // The checks come before the tests: they build what the tests need.
         ("checks", cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast")),
         ("tests", cmd!(sh, "{cargo} test --workspace --locked")),
-        ("tests of the embedded programs", cmd!(sh, "{xtask} embedded-tests")),
+        (
+            "tests of the embedded programs",
+            cmd!(sh, "{cargo} test --locked --workspace --manifest-path embedded/Cargo.toml --target-dir {programs}")
+                .envs(embedded::compiler_env(embedded::rustc_version()?)),
+        ),
     ];
     let start = Instant::now();
     for (name, step) in steps {

@@ -21,6 +21,8 @@ pub fn run(args: &Driver) -> Result<Status> {
     fs::create_dir_all(&dir)?;
     let machine = Machine {
         name: "machine".to_owned(),
+        number: 1,
+        vlans: vec![1],
         units: units(&args.units)?,
         programs: programs(&args.path)?,
         binds: Vec::new(),

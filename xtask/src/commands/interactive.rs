@@ -54,7 +54,7 @@ fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -
     let sandbox = Sandbox::prepare(project, &args.machine, None, why)?;
     let dir = runner::new_run_dir(project)?.join(&check.name);
     std::fs::create_dir_all(&dir)?;
-    let mut spec = sandbox.spec(check, check.script()?, &dir);
+    let mut spec = sandbox.spec(check, &dir)?;
     spec.interactive = true;
     spec.junit = None;
     // Ctrl-C belongs to the prompt.

@@ -14,7 +14,7 @@ use anyhow::Result;
 use crate::cli::{Accel, NixOptions};
 use crate::fail;
 use crate::process::{self, Cmd};
-use crate::project::{Check, Project};
+use crate::project::{Check, Project, valid_name};
 
 pub use settings::Version;
 
@@ -176,21 +176,15 @@ pub fn require_nix_files(checks: &[Check]) -> Result<()> {
             .hint(format!("sed 's/simple/{name}/' checks/simple.nix > checks/{name}.nix && git add -N checks/{name}.nix"))
             .into());
         }
-        if !is_attribute(name) {
+        if let Err(problem) = valid_name(name) {
             return Err(fail::config(format!(
-                "checks/{name}.nix: `{name}` cannot be the name of a check: only ASCII letters, digits, `_` and `-` (not first)"
+                "checks/{name}.nix: `{name}` cannot be the name of a check: {problem}"
             ))
             .hint(format!("git mv 'checks/{name}.nix' checks/better-name.nix, and the .py beside it"))
             .into());
         }
     }
     Ok(())
-}
-
-/// The rule of nix/project.nix.
-fn is_attribute(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    !name.is_empty() && !name.starts_with('-') && name.chars().all(word)
 }
 
 /// The name in a store path: without folder, hash and `.drv`.

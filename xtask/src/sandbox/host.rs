@@ -1,11 +1,10 @@
 //! PID 1 of a run: starts the Python driver and, when it asks, machines. When it ends, the kernel ends all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,6 +18,7 @@ use unix::sys::wait::{WaitStatus, waitpid};
 use unix::unistd::Pid;
 
 use super::machine::{self, Booted, Lines};
+use super::network::Switches;
 use super::spec::Spec;
 use super::{rootfs, sys};
 use crate::cli::SandboxHost;
@@ -48,8 +48,9 @@ struct Request {
 type Reply = (serde_json::Value, Vec<OwnedFd>);
 
 struct Host {
-    spec: Arc<Spec>,
+    spec: Spec,
     driver: OwnedFd,
+    switches: Switches,
     booted: BTreeMap<String, Booted>,
     /// Processes whose end answers a request: interactive shells.
     waiting: BTreeMap<i32, u64>,
@@ -60,7 +61,7 @@ pub fn run(args: &SandboxHost) -> Result<Status> {
     sys::die_with_parent()?;
     sys::block_interrupts()?;
     let text = std::fs::read(&args.spec).with_context(|| format!("cannot read {}", args.spec.display()))?;
-    let spec: Arc<Spec> = Arc::new(serde_json::from_slice(&text)?);
+    let spec: Spec = serde_json::from_slice(&text)?;
     let sync = UnixStream::from(sys::inherited(args.sync_fd)?);
     let events = args.events_fd.map(sys::inherited).transpose()?;
     rootfs::tmpfs(&spec.state_dir, "mode=755")?;
@@ -74,7 +75,8 @@ pub fn run(args: &SandboxHost) -> Result<Status> {
     watch_children(sender.clone());
     watch_xtask(sync, sender.clone());
     watch_driver(driver.try_clone()?, sender);
-    Host { spec, driver, booted: BTreeMap::new(), waiting: BTreeMap::new() }.serve(&receiver, driver_pid)
+    Host { spec, driver, switches: Switches::new()?, booted: BTreeMap::new(), waiting: BTreeMap::new() }
+        .serve(&receiver, driver_pid)
 }
 
 fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Result<i32> {
@@ -83,9 +85,10 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         .iter()
         .map(|m| json!({"name": m.name, "shared_dir": spec.shared_dir(&m.name), "state_dir": spec.state_dir.join(&m.name)}))
         .collect();
+    let vlans: BTreeSet<u8> = spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect();
     let config = spec.state_dir.join("driver.json");
     let content = json!({
-        "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": [1],
+        "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
         "global_timeout": spec.global_timeout, "script": spec.script,
     });
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
@@ -209,7 +212,7 @@ impl Host {
             }
             let machine = self.spec.machines.iter().find(|m| m.name == *name);
             let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
-            let (booted, Lines { shell, console }) = machine::boot(&self.spec, machine)?;
+            let (booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
             let pid = booted.pid;
             self.booted.insert(name.clone(), booted);
             return Ok(Some((json!({"pid": pid}), vec![shell, console])));
@@ -217,7 +220,7 @@ impl Host {
         let booted = self.booted.get(name).ok_or_else(|| anyhow!("machine `{name}` is not running"))?;
         match request.op.as_str() {
             "kill" => kill(Pid::from_raw(booted.pid), Signal::SIGKILL)?,
-            "link" => booted.set_link(request.up)?,
+            "link" => self.switches.set_cable(&booted.cables, request.up)?,
             "interact" => {
                 let pid = booted.spawn_inside(super::shell_command())?;
                 self.waiting.insert(pid, request.id);

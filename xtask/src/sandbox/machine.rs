@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Command;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use unix::fcntl::{OFlag, openat};
@@ -13,6 +12,7 @@ use unix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use unix::sys::stat::Mode;
 use unix::unistd::pipe;
 
+use super::network::{self, Cables, Switches};
 use super::rootfs;
 use super::spec::{Machine, Spec};
 use super::sys;
@@ -26,6 +26,8 @@ const NAMESPACES: [&str; 5] = ["pid_for_children", "net", "uts", "ipc", "mnt"];
 pub struct Booted {
     /// Its PID 1, as the caller's PID namespace counts.
     pub pid: i32,
+    /// Its cables at the switches.
+    pub cables: Cables,
     /// Its namespaces, in the order of `NAMESPACES`.
     namespaces: Vec<OwnedFd>,
 }
@@ -40,24 +42,25 @@ pub struct Lines {
 }
 
 /// Starts a machine. It takes some milliseconds and does not wait for its services.
-pub fn boot(spec: &Arc<Spec>, machine: &Machine) -> Result<(Booted, Lines)> {
-    let (spec, machine) = (Arc::clone(spec), machine.clone());
+pub fn boot(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(Booted, Lines)> {
     // A thread can be in namespaces of its own; it is gone when PID 1 runs.
-    let thread = std::thread::spawn(move || boot_here(&spec, &machine));
-    thread.join().map_err(|_| anyhow!("the thread that starts machines has panicked"))?
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| boot_here(spec, machine, switches));
+        thread.join().map_err(|_| anyhow!("the thread that starts machines has panicked"))?
+    })
 }
 
-fn boot_here(spec: &Spec, machine: &Machine) -> Result<(Booted, Lines)> {
-    unshare(
-        CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC,
-    )
-    .context("the machine's namespaces cannot be made")?;
+fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(Booted, Lines)> {
+    let shared =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    unshare(shared).context("the machine's namespaces cannot be made")?;
     // The host's /proc is out of sight after the next step, but not out of reach.
     let own = File::open("/proc/thread-self/ns").context("cannot open the thread's namespaces")?;
+    let network = openat(&own, "net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let cables = switches.plug(machine, network.as_fd())?;
+    network::configure(machine)?;
+    // Last: from here on this thread can start processes, but no threads.
+    unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
     rootfs::enter(spec, machine)?;
 
     let (shell, shell_inside) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
@@ -74,7 +77,7 @@ fn boot_here(spec: &Spec, machine: &Machine) -> Result<(Booted, Lines)> {
     let open = |name| openat(&own, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<Vec<_>, _>>();
     let namespaces = namespaces.context("cannot open the machine's namespaces")?;
-    Ok((Booted { pid, namespaces }, Lines { shell, console }))
+    Ok((Booted { pid, cables, namespaces }, Lines { shell, console }))
 }
 
 impl Booted {
@@ -87,20 +90,6 @@ impl Booted {
                 setns(namespace, CloneFlags::empty()).context("cannot enter the machine")?;
             }
             Ok(i32::try_from(command.spawn().context("cannot start a shell in the machine")?.id())?)
-        });
-        thread.join().map_err(|_| anyhow!("the thread that enters machines has panicked"))?
-    }
-
-    /// Plugs or pulls the cable of the machine's first network card.
-    pub fn set_link(&self, up: bool) -> Result<()> {
-        let network = self.namespaces[1].try_clone()?;
-        let thread = std::thread::spawn(move || -> Result<()> {
-            setns(network, CloneFlags::CLONE_NEWNET)?;
-            match super::netlink::set_link("eth1", up) {
-                // A machine without a card has no cable either.
-                Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-                other => other.context("cannot change the link eth1"),
-            }
         });
         thread.join().map_err(|_| anyhow!("the thread that enters machines has panicked"))?
     }

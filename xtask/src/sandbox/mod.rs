@@ -14,6 +14,7 @@ pub mod host;
 pub mod init;
 mod machine;
 pub mod netlink;
+mod network;
 pub mod rootfs;
 pub mod run;
 pub mod spec;

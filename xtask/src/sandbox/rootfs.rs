@@ -1,6 +1,7 @@
 //! The root file system of one boot of a machine: the host's programs read-only, everything else its own.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::network;
 use super::spec::{Machine, Spec};
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
@@ -47,7 +49,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
         bind_readonly(&bind.source, &target)?;
     }
     if !disk.is_dir() {
-        format_disk(&disk, machine).context("cannot set up the machine's disk")?;
+        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
     }
     for name in ["etc", "home", "root", "tmp", "var"] {
         fs::create_dir_all(root.join(name))?;
@@ -63,7 +65,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
 }
 
 /// The machine's disk at its first boot.
-fn format_disk(disk: &Path, machine: &Machine) -> io::Result<()> {
+fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
     for dir in
         ["etc/systemd/system", "home", "root", "tmp", "var/lib", "var/cache", "var/spool", "var/log/journal", "var/tmp"]
     {
@@ -80,7 +82,7 @@ fn format_disk(disk: &Path, machine: &Machine) -> io::Result<()> {
     let own = [
         ("passwd", "root:x:0:0:System administrator:/root:/bin/bash\nnobody:x:65534:65534:Unprivileged account:/var/empty:/bin/false\n".to_owned()),
         ("group", "root:x:0:\nnogroup:x:65534:\n".to_owned()),
-        ("hosts", format!("127.0.0.1 localhost\n::1 localhost\n127.0.0.2 {name}\n")),
+        ("hosts", hosts(spec, name)),
         ("hostname", format!("{name}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned()),
         ("resolv.conf", String::new()),
@@ -105,6 +107,17 @@ fn format_disk(disk: &Path, machine: &Machine) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// /etc/hosts: every machine by its address in its first VLAN.
+fn hosts(spec: &Spec, name: &str) -> String {
+    let mut text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.0.2 {name}\n");
+    for machine in &spec.machines {
+        if let Some(vlan) = machine.vlans.first() {
+            let _ = writeln!(text, "{} {}", network::address(*vlan, machine.number), machine.name);
+        }
+    }
+    text
 }
 
 /// /machine/bin, and links to it among the host's programs in /usr/local/bin.

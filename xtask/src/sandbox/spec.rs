@@ -38,6 +38,10 @@ pub struct Spec {
 pub struct Machine {
     /// Its host name.
     pub name: String,
+    /// Its place in the alphabetical order of the run's machines, from 1; the last part of its addresses.
+    pub number: u8,
+    /// Its VLANs, one network card each.
+    pub vlans: Vec<u8>,
     /// Its systemd units.
     pub units: Vec<UnitFile>,
     /// Its programs in /machine/bin.

@@ -1,5 +1,6 @@
 //! Writes `ioc.toml` as systemd units: the same services that `nix/` gives the NixOS machine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -7,18 +8,18 @@ use super::spec::UnitFile;
 use crate::project::{Config, Simulator};
 
 /// Seconds that a simulator may take until its port answers.
-const SIMULATOR_START_LIMIT: u32 = 60;
+const SIMULATOR_START_LIMIT: u32 = 20;
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///
 /// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
-pub fn units(config: &Config, top: &Path, program: &str) -> Vec<UnitFile> {
-    let mut units = vec![ioc(config, top, program)];
+pub fn units(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
+    let mut units = vec![ioc(config, top, program, environment)];
     units.extend(config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator)));
     units
 }
 
-fn ioc(config: &Config, top: &Path, program: &str) -> UnitFile {
+fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
     let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
     let boot = top.join("iocBoot").join(&config.ioc.ioc);
     let mut text = format!("[Unit]\nDescription=EPICS IOC {}\n", config.ioc.app);
@@ -29,12 +30,16 @@ fn ioc(config: &Config, top: &Path, program: &str) -> UnitFile {
     }
     // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
     let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
+    let mut variables = String::new();
+    for (key, value) in environment {
+        let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
+    }
     let _ = write!(
         text,
-        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n\
+        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
          ExecStart=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
-        quote(&shell),
+        argument(&shell),
     );
     UnitFile { name: "ioc.service".to_owned(), text }
 }
@@ -43,7 +48,7 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
     let port = simulator.port;
     let mut words = simulator.command.iter();
     let program = words.next().map(|program| in_machine(program)).unwrap_or_default();
-    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| quote(&word)).collect();
+    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| argument(&word)).collect();
     // Active means that the port answers; a simulator that dies before that has failed.
     let wait =
         format!("until : 2>/dev/null </dev/tcp/localhost/{port}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done");
@@ -52,7 +57,7 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
          ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         command.join(" "),
-        quote(&wait),
+        argument(&wait),
     );
     UnitFile { name: format!("{name}.service"), text }
 }
@@ -62,9 +67,14 @@ fn in_machine(program: &str) -> String {
     if program.contains('/') { program.to_owned() } else { format!("/machine/bin/{program}") }
 }
 
-/// Quotes a word for systemd's command lines (systemd.service(5), "Command lines").
+/// Quotes an argument for systemd's command lines, where `$` starts a variable (systemd.service(5), "Command lines").
+fn argument(word: &str) -> String {
+    quote(&word.replace('$', "$$"))
+}
+
+/// Quotes a word for unit files.
 fn quote(word: &str) -> String {
-    let word = escape(word).replace('$', "$$");
+    let word = escape(word);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word;
@@ -85,14 +95,19 @@ mod tests {
     #[test]
     fn units_of_the_template() {
         let config = project::parse(include_str!("../../../ioc.toml")).unwrap();
-        let units = units(&config, Path::new("/machine/ioc"), "/machine/bin/soft-ioc --app example");
+        let units = units(
+            &config,
+            Path::new("/machine/ioc"),
+            "/machine/bin/soft-ioc --app example",
+            &BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]),
+        );
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
         insta::assert_snapshot!(text.join("\n"));
     }
 
     #[test]
     fn odd_words_are_quoted() {
-        assert_eq!(quote("a b%$c\"\\"), r#""a b%%$$c\"\\""#);
+        assert_eq!(argument("a b%$c\"\\"), r#""a b%%$$c\"\\""#);
         assert_eq!(quote(""), "\"\"");
         assert_eq!(quote("--port=1"), "--port=1");
     }

@@ -1,0 +1,272 @@
+//! The soft IOC as a process: the project's own IOC, and what C EPICS does that it must do too.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use common::{Ioc, Simulator, Top};
+
+/// Texts that alarm a reader, and that a C IOC with its device at hand does not print.
+const ALARMING: [&str; 9] = [
+    "ERROR",
+    "Error:",
+    "error:",
+    "Warning",
+    "Can't open",
+    "not registered",
+    "undefined",
+    "No known var",
+    "lockRequest",
+];
+
+fn assert_calm(output: &str) {
+    for line in output.lines() {
+        assert!(!ALARMING.iter().any(|text| line.contains(text)), "{line:?} in\n{output}");
+    }
+}
+
+fn script(top: &Top, lines: &str) {
+    top.write("iocBoot/iocExample/st.cmd", lines);
+}
+
+#[test]
+fn the_projects_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let ioc = Ioc::running(&top, &simulator);
+    assert_eq!(ioc.value("VOLT-RB"), "0");
+    assert!(ioc.ca("caput", ["-w", "20", "VOLT", "42"]).status.success());
+    ioc.wait_for_value("VOLT-RB", "42");
+
+    assert_eq!(ioc.value("IDN"), "psu-simulator 0.1.0");
+    assert_eq!(ioc.value("MODE-RB"), "Constant voltage");
+    assert!(ioc.ca("caput", ["-w", "20", "MODE", "Constant current"]).status.success());
+    ioc.wait_for_value("MODE-RB", "Constant current");
+    assert!(ioc.ca("caput", ["-w", "20", "CURR", "1000"]).status.success());
+    ioc.wait_for_value("CURR-RB", "30");
+    assert!(ioc.ca("caput", ["-w", "20", "OUTPUT", "OFF"]).status.success());
+    ioc.wait_for_value("OUTPUT-RB", "OFF");
+
+    let (status, output) = ioc.end();
+    assert_eq!(status.code(), Some(0));
+    assert_calm(&output);
+}
+
+#[test]
+fn setpoints_start_from_the_device() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let ioc = Ioc::running(&top, &simulator);
+    assert!(ioc.ca("caput", ["-w", "20", "VOLT", "12.5"]).status.success());
+    ioc.wait_for_value("VOLT-RB", "12.5");
+    ioc.end();
+    assert_eq!(Ioc::running(&top, &simulator).value("VOLT"), "12.5");
+}
+
+#[test]
+fn the_first_answer_comes_after_the_first_processing() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let ioc = Ioc::start(&top, "st.cmd", Some(&simulator));
+    let output = ioc.ca("caget", ["-w", "60", "-a", "VOLT-RB", "IDN", "MODE-RB", "OUTPUT-RB", "CURR-RB"]);
+    let answer = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answer.lines().count(), 5, "{answer}");
+    assert!(!answer.contains("INVALID"), "{answer}");
+}
+
+#[test]
+fn a_reply_left_unread_breaks_the_next_read() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    top.replace("exampleApp/Db/example.proto", "out \":volt %f\"; in \"OK\";", "out \":volt %f\";");
+    let ioc = Ioc::running(&top, &simulator);
+    // A machine that is slow enough may read it in time, once.
+    for volts in 1..50 {
+        assert!(ioc.ca("caput", ["-w", "20", "VOLT", &volts.to_string()]).status.success());
+        if ioc.seen().contains("VOLT-RB: Input \"OK\" does not match format \"%f\"") {
+            return;
+        }
+    }
+    panic!("the read-back never failed:\n{}", ioc.seen());
+}
+
+#[test]
+fn a_device_that_is_gone_makes_its_records_invalid() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let ioc = Ioc::running(&top, &simulator);
+    assert_eq!(ioc.value("VOLT-RB.SEVR"), "NO_ALARM");
+    drop(simulator);
+    ioc.wait_for_value("VOLT-RB.SEVR", "INVALID");
+}
+
+#[test]
+fn an_unknown_pv_fails_with_nothing_on_standard_output() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let output = Ioc::running(&top, &simulator).ca("caget", ["unknown-PV"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_made_tree_works_too_and_its_sources_win() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    top.write("db/example.db", "record(ai, \"STALE\") {}\n");
+    top.write("db/installed.db", "record(ai, \"INSTALLED\") {}\n");
+    top.write("dbd/example.dbd", "");
+    let made =
+        "epicsEnvSet(\"IOC\",\"iocExample\")\nepicsEnvSet(\"TOP\",\"/nowhere\")\nepicsEnvSet(\"ASYN\",\"/asyn\")\n";
+    top.write("iocBoot/iocExample/envPaths", made);
+    top.replace(
+        "iocBoot/iocExample/st.cmd",
+        "iocInit()",
+        "dbLoadRecords(\"../../db/installed.db\")\niocInit()\necho \"$(IOC) $(ASYN)\"\ndbl\n",
+    );
+    let (_, output) = {
+        let ioc = Ioc::running(&top, &simulator);
+        ioc.wait_for("iocExample /asyn");
+        ioc.end()
+    };
+    assert_calm(&output);
+    assert!(output.contains("INSTALLED\n") && output.contains("VOLT-RB\n") && !output.contains("STALE"), "{output}");
+}
+
+#[test]
+fn the_script_of_make_base_app_works() {
+    let top = Top::new();
+    top.write("exampleApp/Db/mine.db", "record(ai, \"$(user):X\") {}\n");
+    script(
+        &top,
+        "#!../../bin/linux-x86_64/example\n< envPaths\ncd \"${TOP}\"\ndbLoadDatabase \"dbd/example.dbd\"\n\
+         example_registerRecordDeviceDriver pdbbase\ndbLoadRecords(\"db/mine.db\",\"user=me\")\n\
+         cd \"${TOP}/iocBoot/${IOC}\"\niocInit\ndbl\n",
+    );
+    let ioc = Ioc::start(&top, "st.cmd", None);
+    assert_calm(&ioc.wait_for("me:X\n"));
+}
+
+#[test]
+fn record_types_of_calc_and_variables_of_stream_are_there() {
+    let top = Top::new();
+    let types = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
+    let records = types.map(|name| format!("record({name}, \"R:{name}\") {{}}\n")).concat();
+    top.write("exampleApp/Db/types.db", &records);
+    script(
+        &top,
+        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+         var streamError 0\nvar streamDebug 0\nvar streamErrorDeadTime 5\nvar streamMsgTimeStamped 1\n\
+         var streamDebugColored 0\ndbLoadRecords(\"../../db/types.db\")\niocInit()\nvar\ndbl\necho through\n",
+    );
+    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    assert!(output.contains("int streamError = 0\n") && output.contains("int streamErrorDeadTime = 5\n"), "{output}");
+    for name in types {
+        assert!(output.contains(&format!("\nR:{name}\n")), "{name} in {output}");
+    }
+}
+
+#[test]
+fn a_script_that_breaks_off_leaves_the_prompt() {
+    let top = Top::new();
+    script(&top, "on error break\nno_such_command\necho never\n");
+    let mut ioc = Ioc::start(&top, "st.cmd", None);
+    ioc.type_line("echo still_here");
+    ioc.wait_for("still_here\n");
+    let (status, output) = ioc.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(output.contains("Command 'no_such_command' not registered"), "{output}");
+    assert!(!output.contains("\nnever"), "{output}");
+}
+
+#[test]
+fn a_script_that_is_missing_leaves_the_prompt() {
+    let top = Top::new();
+    let mut ioc = Ioc::start(&top, "none.cmd", None);
+    ioc.type_line("echo still_here");
+    let output = ioc.wait_for("still_here\n");
+    assert!(output.contains("Can't open none.cmd: No such file or directory"), "{output}");
+    assert_eq!(ioc.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_script_without_ioc_init_serves_nothing_until_it_is_typed() {
+    let top = Top::new();
+    top.write("exampleApp/Db/mine.db", "record(ai, \"X\") { field(VAL, \"7\") }\n");
+    script(&top, "dbLoadRecords(\"../../db/mine.db\")\n");
+    let mut ioc = Ioc::start(&top, "st.cmd", None);
+    ioc.type_line("iocInit");
+    ioc.wait_for("iocRun: All initialization complete");
+    assert_eq!(ioc.value("X"), "7");
+}
+
+#[test]
+fn a_hang_up_is_ignored() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let mut ioc = Ioc::running(&top, &simulator);
+    assert!(Command::new("kill").args(["-HUP", &ioc.id()]).status().unwrap().success());
+    ioc.type_line("echo still_here");
+    ioc.wait_for("still_here\n");
+    assert_eq!(ioc.end().0.code(), Some(0));
+}
+
+#[test]
+fn it_ends_at_the_end_of_its_input_and_leaves_nothing() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let ioc = Ioc::running(&top, &simulator);
+    assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 1);
+    assert_eq!(ioc.end().0.code(), Some(0));
+    assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0);
+}
+
+#[test]
+fn it_leaves_nothing_when_it_is_told_to_stop() {
+    // While its script runs, and at the prompt
+    for (lines, last) in [("echo waiting\nepicsThreadSleep 1000\n", "\nwaiting\n"), ("iocInit\n", "iocRun: All")] {
+        for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+            let top = Top::new();
+            script(&top, lines);
+            let mut ioc = Ioc::start(&top, "st.cmd", None);
+            ioc.wait_for(last);
+            assert!(Command::new("kill").args([signal, &ioc.id()]).status().unwrap().success());
+            assert_eq!(ioc.wait().signal(), Some(number), "after {signal}");
+            assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0, "after {signal}");
+        }
+    }
+}
+
+#[test]
+fn a_check_of_the_projects_ioc_finds_nothing() {
+    let top = Top::new();
+    let output = top.soft_ioc().args(["--check", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_check_lists_what_a_soft_ioc_cannot_do() {
+    let top = Top::new();
+    top.write("exampleApp/src/devMine.c", "");
+    top.write("exampleApp/src/ramp.st", "");
+    top.write("exampleApp/Db/mine.db", "record(ai, \"A\") {\n  field(DTYP, \"Mine\")\n}\n");
+    top.write("iocBoot/iocExample/more.cmd", "mineConfigure(\"A\")\n");
+    script(&top, "# more\n< more.cmd\niocInit()\nseq ramp\n");
+    let output = top.soft_ioc().args(["--check", "st.cmd"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "exampleApp/src/devMine.c:1: C or C++ code of this IOC is not run\n\
+         exampleApp/src/ramp.st:1: a sequencer program is not run\n\
+         exampleApp/Db/mine.db:2: device support `Mine` for ai is not in a soft IOC\n\
+         iocBoot/iocExample/st.cmd:4: a sequencer program is not run\n\
+         iocBoot/iocExample/more.cmd:1: command `mineConfigure` is not in a soft IOC\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let top = Top::new();
+    for args in [&["--nonsense"][..], &[], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]] {
+        let output = top.soft_ioc().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty());
+        assert!(String::from_utf8(output.stderr).unwrap().contains("hint: soft-ioc --help"));
+    }
+}

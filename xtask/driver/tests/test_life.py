@@ -1,0 +1,152 @@
+"""The life of machines: start, connect, power off, crash, reboot, cable, release."""
+import threading
+
+from ..errors import MachineError
+from .base import InProcess
+
+
+class Life(InProcess):
+    def test_start_is_idempotent_and_does_not_wait(self):
+        m = self.machine
+        self.assertEqual((m.booted, m.connected, m.pid, m.is_up()), (False, False, None, False))
+        m.start()
+        self.assertEqual((m.booted, m.connected, m.is_up()), (True, False, False))
+        first = self.peer.machines["machine"]
+        m.start()
+        self.driver.start_all()
+        self.assertIs(self.peer.machines["machine"], first)
+        m.connect()
+        self.assertTrue(m.is_up())
+        self.assertIsInstance(m.pid, int)
+
+    def test_shutdown_and_start(self):
+        m = self.machine
+        m.shutdown()  # not running: nothing to do
+        m.succeed("echo kept >file; echo first >&2")
+        m.shutdown()
+        self.assertEqual((m.booted, m.connected, m.pid), (False, False, None))
+        self.assertIn("machine: waiting for the VM to power off", self.log())
+        m.wait_for_shutdown()
+        self.assertEqual(m.succeed("cat file"), "kept\n")
+        self.assertEqual(m.get_console_log(), "")
+
+    def test_a_poweroff_that_fails_is_an_error(self):
+        self.peer.add_program("poweroff", "#!/bin/sh\nexit 4\n")
+        self.machine.succeed("true")
+        with self.assertRaisesRegex(MachineError, "machine: poweroff failed: 4"):
+            self.machine.shutdown()
+
+    def test_crash(self):
+        m = self.machine
+        m.crash()
+        m.start()
+        m.crash()
+        self.assertFalse(m.booted)
+        self.assertIn("machine: forced crash", self.log())
+
+    def test_power_off_under_a_command(self):
+        m = self.machine
+        self.assertEqual(m.execute("systemctl poweroff", check_return=False), (-1, ""))
+        with self.assertRaisesRegex(MachineError, r"machine is down: it powered off; .*\nhint: .*wait_for_shutdown"):
+            m.succeed("true")
+        self.assertTrue(m.booted)  # as in the real driver: only wait_for_shutdown() notices
+        m.start()
+        with self.assertRaises(MachineError):
+            m.wait_for_open_port(1)
+        m.wait_for_shutdown()
+        self.assertEqual(m.succeed("echo again"), "again\n")
+
+    def test_a_reboot_inside_ends_the_machine(self):
+        m = self.machine
+        m.execute("systemctl reboot", check_return=False)
+        m.wait_for_shutdown()
+        self.assertFalse(m.is_up())
+
+    def test_reboot_of_a_machine_that_may(self):
+        m = self.machine
+        m.start(allow_reboot=True)
+        m.succeed("echo before >&2")
+        first = self.peer.machines["machine"]
+        m.reboot()
+        self.assertEqual((m.booted, m.connected), (True, False))
+        self.assertEqual(m.succeed("echo hello"), "hello\n")
+        self.assertIsNot(self.peer.machines["machine"], first)
+        m.wait_for_console_text("before")
+        m.shutdown()
+        self.assertFalse(m.booted)
+        self.assertIn("machine: sending key 'ctrl-alt-delete'", self.log())
+
+    def test_reboot_of_a_machine_that_may_not(self):
+        self.machine.start()
+        self.machine.reboot()
+        with self.assertRaisesRegex(MachineError, "it rebooted"):
+            self.machine.succeed("true")
+
+    def test_wait_for_shutdown_outlasts_a_reboot(self):
+        m = self.machine
+        m.start(allow_reboot=True)
+        m.execute("systemctl reboot", check_return=False)
+        waiter = threading.Thread(target=m.wait_for_shutdown)
+        waiter.start()
+        m._boot.ended.wait(10)
+        self.peer.machines["machine"].end(0)
+        waiter.join(10)
+        self.assertFalse(waiter.is_alive() or m.booted)
+
+    def test_cable(self):
+        with self.assertRaisesRegex(MachineError, "machine is not running: cannot unplug its cable\nhint: "):
+            self.machine.block()
+        with self.assertRaisesRegex(MachineError, "is not running: cannot reboot"):
+            self.machine.reboot()
+        self.machine.start()
+        self.machine.block()
+        self.machine.unblock()
+        self.assertEqual(self.peer.links, [("machine", False), ("machine", True)])
+
+    def test_shell_interact_asks_the_host(self):
+        self.machine.shell_interact()
+        self.assertEqual(self.peer.links, [("machine", "interact")])
+
+    def test_release(self):
+        m = self.machine
+        m.release()
+        m.start(allow_reboot=True)
+        m.release()
+        self.assertEqual((m.booted, m.pid), (False, None))
+
+    def test_what_has_ended_by_itself_needs_no_killing(self):
+        for end in (self.machine.crash, self.machine.release):
+            self.machine.execute("poweroff", check_return=False)
+            end()
+            self.assertFalse(self.machine.booted)
+
+    def test_a_machine_that_cannot_start(self):
+        self.peer.refuse = "no namespaces"
+        with self.assertRaisesRegex(MachineError, "^no namespaces$"):
+            self.machine.start()
+        with self.assertRaisesRegex(MachineError, "^Failed to start the following machines:\nmachine: no namespaces$"):
+            self.driver.start_all()
+        self.assertFalse(self.machine.booted)
+
+    def test_the_host_is_gone(self):
+        self.machine.succeed("true")
+        self.peer.sock.shutdown(2)
+        with self.assertRaisesRegex(MachineError, "the sandbox is gone"):
+            self.machine.block()
+        self.peer.machines["machine"].shell.shutdown(2)
+        with self.assertRaisesRegex(MachineError, "machine is down: the sandbox is gone"):
+            self.machine.succeed("true")
+        self.machine.wait_for_shutdown()
+
+
+class TwoMachines(InProcess):
+    names = ("b", "a")
+
+    def test_start_all_and_join_all(self):
+        self.driver.start_all()
+        self.assertEqual([m.name for m in self.driver.machines if m.booted], ["a", "b"])
+        for machine in self.driver.machines:
+            machine.execute("poweroff", check_return=False)
+        self.driver.join_all()
+        self.assertEqual([m for m in self.driver.machines if m.booted], [])
+        self.assertIn("wait for all VMs to finish", self.log())

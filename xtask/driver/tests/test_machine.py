@@ -1,0 +1,265 @@
+"""What a script does with a running machine: commands, units, ports, copies, console."""
+import socket
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+from ..errors import MachineError, NotInSandbox, RequestedAssertionFailed
+from ..vm import seconds
+from .base import InProcess
+
+
+class Commands(InProcess):
+    def test_execute(self):
+        m = self.machine
+        self.assertEqual(m.execute("echo partial; exit 42"), (42, "partial\n"))
+        self.assertEqual(m.execute("x=$(false); echo no"), (1, ""))
+        self.assertEqual(m.execute("echo a", check_return=False), (-1, "a\n"))
+        self.assertEqual(m.execute("echo a", check_output=False), (-2, ""))
+        self.assertEqual(m.execute("echo next"), (0, "next\n"))
+        self.assertEqual(m.execute("printf '\\377'"), (0, "\ufffd"))
+        self.assertEqual(m.execute(7)[0], 127)
+        with self.assertRaises(UnicodeDecodeError):
+            m.execute("printf '\\377'", check_return=False)
+
+    def test_large_output(self):
+        status, out = self.machine.execute("head -c 10000000 /dev/zero | tr '\\0' x")
+        self.assertEqual((status, len(out)), (0, 10_000_000))
+
+    def test_timeouts(self):
+        self.assertEqual(self.machine.execute("echo part; sleep 9", timeout=0.2), (124, "part\n"))
+        self.assertEqual(self.machine.execute("sleep 9", timeout="0.1s")[0], 124)
+        self.assertEqual(self.machine.execute("echo x", timeout=-1), (125, ""))
+        with self.assertRaisesRegex(RequestedAssertionFailed, r"^command `sleep 9` failed \(exit code 124\)$"):
+            self.machine.succeed("sleep 9", timeout=0.1)
+        self.assertEqual(self.machine.fail("sleep 9", timeout=0.1), "")
+
+    def test_succeed_and_fail(self):
+        m = self.machine
+        self.assertEqual(m.succeed("echo a", "printf b", "echo c"), "a\nbc\n")
+        self.assertEqual(m.succeed(), "")
+        with self.assertRaisesRegex(RequestedAssertionFailed, r"^command `echo x; exit 9` failed \(exit code 9\)$"):
+            m.succeed("true", "echo x; exit 9", "echo never")
+        self.assertIn("machine: output: x", self.log())
+        self.assertEqual(m.fail("echo x; false", "exit 2"), "x\n")
+        with self.assertRaisesRegex(RequestedAssertionFailed, "^command `true` unexpectedly succeeded$"):
+            m.fail("true")
+
+    def test_wait_until(self):
+        m = self.machine
+        self.assertEqual(m.wait_until_succeeds("echo x >>n; [ $(wc -l <n) -ge 2 ]; cat n"), "x\nx\n")
+        self.assertEqual(m.wait_until_fails("echo out; false", timeout=5), "out\n")
+        with self.assertRaisesRegex(RequestedAssertionFailed, r"timed out after .*\(timeout=0\)"):
+            m.wait_until_succeeds("echo y >>n; false", timeout=0)
+        self.assertEqual(m.succeed("cat n"), "x\nx\ny\n")
+
+    def test_commands_of_several_threads_do_not_mix(self):
+        self.machine.connect()
+        results = {}
+
+        def run(i):
+            results[i] = self.machine.execute(f"sleep 0.0{9 - i}; echo {i}")
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(10)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(results, {i: (0, f"{i}\n") for i in range(10)})
+
+    def test_refused_request_is_named(self):
+        self.machine.connect()
+        far = self.peer.machines["machine"]
+        far.serve = lambda head, _body: far.reply({"id": head["id"], "error": "command is not text"})
+        with self.assertRaisesRegex(MachineError, "machine refused the command `x`: command is not text"):
+            self.machine.execute("x")
+
+
+class Units(InProcess):
+    def test_states(self):
+        m = self.machine
+        self.peer.add_unit("ioc.service", ActiveState="active", SubState="running", StatusText="")
+        m.wait_for_unit("ioc.service")
+        m.wait_for_unit("ioc")
+        m.require_unit_state("ioc.service")
+        self.assertEqual(m.get_unit_property("ioc.service", "SubState"), "running")
+        self.assertEqual(m.get_unit_property("ioc.service", "StatusText"), "")
+        self.assertEqual(m.get_unit_info("ioc.service")["ActiveState"], "active")
+        self.assertEqual(m.stop_job("ioc.service"), (0, ""))
+        self.assertEqual(m.start_job("nope.service")[0], 5)
+        self.assertEqual(m.systemctl("start ioc.service"), (0, ""))
+        with self.assertRaisesRegex(AssertionError, "produced invalid output"):
+            m.get_unit_property("ioc.service", "Nope")
+        with self.assertRaisesRegex(RequestedAssertionFailed,
+                                    'retrieving systemctl property "ActiveState" for unit "" failed with exit code 1'):
+            m.wait_for_unit("")
+        with self.assertRaisesRegex(RequestedAssertionFailed, "but it is in state 'active'"):
+            m.require_unit_state("ioc.service", "failed")
+
+    def test_failed_and_inactive_end_the_wait_at_once(self):
+        self.peer.add_unit("bad.service", ActiveState="failed")
+        with self.assertRaisesRegex(RequestedAssertionFailed, '^unit "bad" reached state "failed"$'):
+            self.machine.wait_for_unit("bad")
+        with self.assertRaisesRegex(RequestedAssertionFailed,
+                                    '^unit "no.service" is inactive and there are no pending jobs$') as caught:
+            self.machine.wait_for_unit("no.service")
+        self.assertEqual(caught.exception.unit, ("machine", "no.service"))
+
+    def test_waits_while_there_are_jobs(self):
+        (self.peer.units / "jobs").write_text("JOB UNIT TYPE STATE\n")
+        self.peer.add_unit("slow.service", ActiveState="inactive")
+        threading.Timer(0.1, self.peer.add_unit, ["slow.service"], {"ActiveState": "active"}).start()
+        self.machine.wait_for_unit("slow.service")
+
+    def test_gives_up(self):
+        self.peer.add_unit("slow.service", ActiveState="activating")
+        with self.assertRaisesRegex(RequestedAssertionFailed, r"^action timed out after .* \(timeout=0.1\)$"):
+            self.machine.wait_for_unit("slow.service", timeout=0.1)
+
+    def test_user(self):
+        self.peer.add_program("su", "#!/bin/sh\necho \"$@\"\n")
+        _status, said = self.machine.systemctl("show 'x y'", "joe")
+        self.assertEqual(said, "-l joe --shell /bin/sh -c XDG_RUNTIME_DIR=/run/user/`id -u` systemctl --user show 'x y'\n")
+        with self.assertRaisesRegex(AssertionError, "produced invalid output"):
+            self.machine.wait_for_unit("a", "joe")
+        self.assertIn("machine: waiting for unit a with user joe", self.log())
+
+
+class PortsAndFiles(InProcess):
+    def test_ports(self):
+        m = self.machine
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            m.wait_for_open_port(port)
+            m.wait_for_open_port(str(port), "127.0.0.1")
+            with self.assertRaises(RequestedAssertionFailed):
+                m.wait_for_closed_port(port, timeout=0.1)
+        m.wait_for_closed_port(port)
+        for bad in (port, 99999, "http"):
+            with self.assertRaisesRegex(RequestedAssertionFailed, "timed out"):
+                m.wait_for_open_port(bad, timeout=0.1)
+        self.assertIn(f"machine: waiting for TCP port {port} on localhost to be closed", self.log())
+
+    def test_unix_sockets(self):
+        for kind, datagram in ((socket.SOCK_STREAM, False), (socket.SOCK_DGRAM, True)):
+            path = f"/tmp/driver-test-{id(self)}-{datagram}"
+            with socket.socket(socket.AF_UNIX, kind) as server:
+                server.bind(path)
+                self.addCleanup(Path(path).unlink)
+                if not datagram:
+                    server.listen()
+                self.machine.wait_for_open_unix_socket(path, is_datagram=datagram)
+        with self.assertRaises(RequestedAssertionFailed):
+            self.machine.wait_for_open_unix_socket("/nonexistent", timeout=0.1)
+
+    def test_files(self):
+        m = self.machine
+        threading.Timer(0.1, (self.peer.top / "late").touch).start()
+        m.wait_for_file("l?te")
+        with self.assertRaises(RequestedAssertionFailed):
+            m.wait_for_file("never", timeout=0.1)
+
+
+class Copies(InProcess):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="source ")
+        self.addCleanup(folder.cleanup)
+        self.source = Path(folder.name) / "tree"
+        (self.source / "sub").mkdir(parents=True)
+        (self.source / "a.sh").write_text("#!/bin/sh\necho ü\n")
+        (self.source / "a.sh").chmod(0o750)
+        (self.source / "sub" / "b").write_bytes(bytes(range(256)))
+        self.inside = self.peer.top / "in side"
+
+    def test_into_the_machine(self):
+        m, inside = self.machine, self.inside
+        m.copy_from_host(str(self.source / "a.sh"), str(inside / "deep" / "x.sh"))
+        self.assertEqual(m.succeed(f"'{inside}/deep/x.sh'; stat -c %a '{inside}/deep/x.sh'"), "ü\n750\n")
+        m.copy_from_host(self.source, inside / "t")
+        m.copy_from_host(self.source, inside / "t")
+        self.assertEqual((inside / "t/tree/sub/b").read_bytes(), bytes(range(256)))
+        m.copy_from_host_via_shell(self.source / "sub" / "b", "via/shell")
+        self.assertEqual((self.peer.top / "via/shell").read_bytes(), bytes(range(256)))
+        with self.assertRaises(FileNotFoundError):
+            m.copy_from_host(self.source / "none", "/tmp/x")
+        self.assertEqual(list(m.shared_dir.iterdir()), [])
+
+    def test_out_of_the_machine(self):
+        m = self.machine
+        m.copy_from_machine(str(self.source / "a.sh"), "logs")
+        m.copy_from_vm(str(self.source))
+        m.copy_from_vm(str(self.source / "a.sh"), "logs")
+        self.assertEqual((m.out_dir / "logs/a.sh").read_text(), "#!/bin/sh\necho ü\n")
+        self.assertEqual((m.out_dir / "tree/sub/b").read_bytes(), bytes(range(256)))
+        with self.assertRaises(FileExistsError):
+            m.copy_from_machine(str(self.source))
+        with self.assertRaises(RequestedAssertionFailed):
+            m.copy_from_machine("/nonexistent/x")
+
+
+class Console(InProcess):
+    def test_text_is_found_over_line_ends_and_taken_once(self):
+        m = self.machine
+        m.succeed("echo one >&2; echo two >&2; echo three >&2")
+        m.wait_for_console_text("onetw")
+        m.wait_for_console_text("^three$")
+        self.assertEqual(m.get_console_log(), "one\ntwo\nthree")
+        self.assertIn("machine: waiting for onetw to appear on console", self.log())
+
+    def test_with_a_timeout_one_line_is_taken_at_a_time(self):
+        m = self.machine
+        m.succeed("seq 100 >&2")
+        m.wait_for_console_text("^1", timeout=1)
+        with self.assertRaises(RequestedAssertionFailed):
+            m.wait_for_console_text("100", timeout=1)
+        m.wait_for_console_text("100")
+
+    def test_a_bad_expression_is_pythons_error(self):
+        import re
+        with self.assertRaises(re.error):
+            self.machine.wait_for_console_text("(", timeout=3)
+
+    def test_a_machine_that_is_down_is_an_error_not_a_hang(self):
+        self.machine.succeed("true")
+        self.peer.machines["machine"].end(137)
+        with self.assertRaisesRegex(MachineError, "it was killed by signal 9"):
+            self.machine.wait_for_console_text("never")
+
+    def test_serial_switch(self):
+        self.driver.serial_stdout_off()
+        self.machine.succeed("echo hidden >&2")
+        self.machine.wait_for_console_text("hidden")
+        self.driver.serial_stdout_on()
+        self.machine.succeed("echo shown >&2")
+        self.machine.wait_for_console_text("shown")
+        self.machine._boot.console.join(0.5)
+        self.assertNotIn("machine # hidden", self.log())
+        self.assertIn("machine # shown", self.log())
+
+
+class Refusals(InProcess):
+    def test_functions_of_virtual_machines_name_themselves(self):
+        m = self.machine
+        for name in ("screenshot", "send_key", "get_tty_text", "wait_for_x", "send_monitor_command", "switch_root"):
+            with self.assertRaisesRegex(NotInSandbox, rf"^machine\.{name}\(\) is not in the sandbox: .*\nhint: .*--backend"):
+                getattr(m, name)("x")
+        symbols = self.driver.test_symbols(show=False)
+        with self.assertRaisesRegex(NotInSandbox, r"^create_machine\(\) "):
+            symbols["create_machine"]("qemu", name="x")
+        with self.assertRaisesRegex(NotInSandbox, r"^vlan1\.stop\(\) "):
+            symbols["vlan1"].stop()
+        with self.assertRaisesRegex(NotInSandbox, "on this terminal only"):
+            m.shell_interact("tcp:127.0.0.1:4444")
+        self.assertFalse(m.booted)
+
+
+class Timeouts(unittest.TestCase):
+    def test_seconds(self):
+        for given, want in ((None, None), (0, None), ("0", None), (2, 2.0), ("3", 3.0), ("1.5m", 90.0), ("2h", 7200.0),
+                            (float("inf"), None)):
+            self.assertEqual(seconds(given), want, given)
+        for bad in (-1, "x", "", "1w", float("nan")):
+            with self.assertRaises(ValueError):
+                seconds(bad)

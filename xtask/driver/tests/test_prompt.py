@@ -1,0 +1,111 @@
+"""The interactive prompt."""
+import signal
+
+from .base import WholeProcess
+
+
+class Prompt(WholeProcess):
+    def session(self, lines, script="machine.fail('true')\n", **more):
+        return self.drive(script, "--interactive", stdin="\n".join(lines) + "\n", **more)
+
+    def test_names_greeting_and_end(self):
+        r = self.session(["start_all()", "machine.succeed('echo from the machine')", "x = 3", "x + 4"])
+        self.assertEqual(r.status, 0)
+        for text in ("start_all() starts the machines, test_script() runs the script.", "machine.shell_interact()"):
+            self.assertIn(text, r.stderr)
+        self.assertIn("from the machine\\n", r.stdout)
+        self.assertIn("7", r.stdout)
+        self.assertIn("kill QemuMachine", r.stderr)
+        self.assertNotIn("Test will time out", r.stderr)
+
+    def test_a_failing_script_returns_to_the_prompt(self):
+        r = self.session(["test_script()", "machine.succeed('echo still' + ' here')"])
+        self.assertEqual(r.status, 0)
+        self.assertIn("!!! RequestedAssertionFailed: command `true` unexpectedly succeeded", r.stderr)
+        self.assertIn("ended with status 1", r.stderr)
+        self.assertIn("still here", r.stdout)
+        self.assertEqual(len(r.event("machine")), 3)
+
+    def test_errors_are_shown_without_our_frames(self):
+        r = self.session(["machine.succeed('exit 3')", "1 / 0", "def broken(:", "log.error('e')", "print('on')"])
+        self.assertEqual(r.status, 0)
+        self.assertIn("RequestedAssertionFailed: command `exit 3` failed", r.stderr)
+        self.assertIn("ZeroDivisionError", r.stderr)
+        self.assertIn("SyntaxError", r.stderr)
+        self.assertNotIn("/driver/", r.stderr)
+        self.assertIn("on", r.stdout)
+
+    def test_ctrl_c_stops_the_command_and_leaves_the_machine(self):
+        r = self.session(["machine.succeed('echo up')", "log.log('ready'); machine.succeed('sleep 60')",
+                          "machine.succeed('echo alive')"], during=lambda p: p.send_signal(signal.SIGINT))
+        self.assertEqual(r.status, 0)
+        self.assertIn("KeyboardInterrupt", r.stderr)
+        self.assertIn("alive", r.stdout)
+        self.assertEqual([e["state"] for e in r.event("machine")], ["starting", "up", "down"])
+
+    def test_exit(self):
+        r = self.session(["exit()", "print('never')"])
+        self.assertEqual((r.status, "never" in r.stdout), (0, False))
+        self.setUp()
+        self.assertEqual(self.session(["quit(5)"]).status, 5)
+
+    def test_the_greeting_names_the_machine(self):
+        self.peer.names = ["ioc"]
+        for kind in ("shared", "state"):
+            (self.peer.top / f"ioc-{kind}").mkdir()
+        self.assertIn("ioc.shell_interact()", self.session([]).stderr)
+
+
+class Terminal(WholeProcess):
+    def test_history_completion_and_ctrl_c(self):
+        """On a real terminal: Tab completes, and the lines are kept for the next session."""
+        import json
+        import os
+        import pty
+        import select
+        import subprocess
+        import sys
+        from .peer import DRIVER
+        config = self.peer.top / "config.json"
+        config.write_text(json.dumps(self.peer.config()))
+        history = self.peer.top / "history file"
+        near, far = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-B", str(DRIVER), "--host-fd", str(self.peer.driver_fd), "--config", str(config),
+             "-o", str(self.peer.out), "-I"], pass_fds=[self.peer.driver_fd], stdin=far, stdout=far, stderr=far,
+            env={**os.environ, "XTASK_HISTORY": str(history), "TERM": "xterm", "PYTHON_BASIC_REPL": "1"})
+        os.close(far)
+        os.close(self.peer.driver_fd)
+        seen = b""
+
+        def until(text, nudge=None):
+            nonlocal seen
+            for _ in range(200):
+                if text in seen:
+                    return
+                if select.select([near], [], [], 0.1)[0]:
+                    seen += os.read(near, 4096)
+                elif nudge:
+                    nudge()
+            process.kill()
+            self.fail(f"no {text} in {seen}")
+
+        until(b">>> ")
+        # At an idle prompt: a new prompt. Asked again, because readline may not wait for keys yet.
+        until(b"KeyboardInterrupt\r\n", lambda: process.send_signal(signal.SIGINT))
+        seen = seen[seen.index(b"KeyboardInterrupt"):]
+        until(b">>> ")
+        os.write(near, b"print(seria\tff)\n")
+        until(b"bound method Driver.serial_stdout_off")
+        os.write(near, b"\x15print(6 * 7)\n")
+        until(b"42")
+        os.write(near, b"exit()\n")
+        try:
+            while os.read(near, 4096):
+                pass
+        except OSError:
+            pass  # the terminal is closed
+        self.assertEqual(process.wait(10), 0)
+        os.close(near)
+        self.assertIn("print(6 * 7)", history.read_text())
+        self.peer.close()

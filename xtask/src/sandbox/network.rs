@@ -1,0 +1,95 @@
+//! The switches that machines are plugged into: one bridge per VLAN, in a network namespace of their own.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context, Result, anyhow};
+use unix::sched::{CloneFlags, setns, unshare};
+
+use super::netlink;
+use super::spec::Machine;
+
+/// The switches of a run.
+#[derive(Debug)]
+pub struct Switches {
+    namespace: File,
+    bridges: BTreeSet<u8>,
+    cables: u32,
+}
+
+/// The cables of a machine, by their names at the switch; the first one is that of `eth1`.
+#[derive(Debug, Default)]
+pub struct Cables(Vec<String>);
+
+impl Switches {
+    /// A namespace without any switch.
+    pub fn new() -> Result<Self> {
+        let thread = std::thread::spawn(|| -> Result<File> {
+            unshare(CloneFlags::CLONE_NEWNET).context("a network namespace cannot be made")?;
+            File::open("/proc/thread-self/ns/net").context("cannot open the switches' network namespace")
+        });
+        let namespace = thread.join().map_err(|_| anyhow!("the thread that makes the network has panicked"))??;
+        Ok(Self { namespace, bridges: BTreeSet::new(), cables: 0 })
+    }
+
+    /// Plugs a machine into its VLANs: `eth1`, `eth2`, … appear in its namespace, still down.
+    pub fn plug(&mut self, machine: &Machine, namespace: BorrowedFd) -> Result<Cables> {
+        let mut cables = Vec::new();
+        for (i, vlan) in machine.vlans.iter().enumerate() {
+            let bridge = format!("br{vlan}");
+            let new = self.bridges.insert(*vlan);
+            // A name is not used again: the old cable of a machine that was shut down may still be there.
+            self.cables += 1;
+            let cable = format!("cable{}", self.cables);
+            let peer = format!("eth{}", i + 1);
+            let there = namespace.try_clone_to_owned()?;
+            let name = cable.clone();
+            self.inside(move || {
+                if new {
+                    netlink::create_bridge(&bridge)?;
+                    netlink::set_link(&bridge, true)?;
+                }
+                netlink::create_cable(&name, &bridge, &peer, there.as_fd())?;
+                netlink::set_link(&name, true)
+            })
+            .with_context(|| format!("machine `{}` cannot be plugged into VLAN {vlan}", machine.name))?;
+            cables.push(cable);
+        }
+        Ok(Cables(cables))
+    }
+
+    /// Plugs the cable of `eth1`, or pulls it: the machine sees its carrier come and go.
+    pub fn set_cable(&self, cables: &Cables, up: bool) -> Result<()> {
+        let Some(name) = cables.0.first().cloned() else { return Ok(()) };
+        self.inside(move || netlink::set_link(&name, up)).context("cannot reach the cable of eth1")
+    }
+
+    /// Does something in the switches' namespace.
+    fn inside(&self, action: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<()> {
+        let namespace = self.namespace.try_clone()?;
+        let thread = std::thread::spawn(move || -> Result<()> {
+            setns(namespace, CloneFlags::CLONE_NEWNET)?;
+            Ok(action()?)
+        });
+        thread.join().map_err(|_| anyhow!("the thread that makes the network has panicked"))?
+    }
+}
+
+/// Gives the machine's own network cards their addresses. To be called in its network namespace.
+pub fn configure(machine: &Machine) -> Result<()> {
+    for (i, vlan) in machine.vlans.iter().enumerate() {
+        let card = format!("eth{}", i + 1);
+        netlink::add_address(&card, address(*vlan, machine.number))
+            .and_then(|()| netlink::set_link(&card, true))
+            .with_context(|| format!("cannot configure {card} of machine `{}`", machine.name))?;
+    }
+    Ok(())
+}
+
+/// 192.168.VLAN.NUMBER, as nixpkgs' test framework gives them.
+pub fn address(vlan: u8, number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 168, vlan, number)
+}

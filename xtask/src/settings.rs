@@ -1,0 +1,133 @@
+//! `checks/NAME.toml`: what a check needs beyond its script. Most need none.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::fail;
+use crate::project::{self, Check};
+
+/// What `checks/NAME.toml` says. Without the file, everything is default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Limit of the script in seconds.
+    pub timeout: Option<u64>,
+    /// The machines of the check; one called `machine` where there are none.
+    pub nodes: BTreeMap<String, Node>,
+}
+
+/// Table `[nodes.NAME]`: a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Whether the IOC and its simulators run on it.
+    pub ioc: bool,
+    /// Its VLANs, a network card each: `eth1`, `eth2`, …
+    pub vlans: Vec<u8>,
+    /// Variables in the environment of the IOC.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { ioc: true, vlans: vec![1], environment: BTreeMap::new() }
+    }
+}
+
+impl Settings {
+    /// Reads the settings of a check.
+    pub fn load(check: &Check) -> Result<Self> {
+        let Some(script) = &check.script else { return Ok(Self::default()) };
+        let path = script.with_extension("toml");
+        let name = format!("checks/{}.toml", check.name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => parse(&name, &text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(fail::config(format!("{name}: {e}")).into()),
+        }
+    }
+
+    /// The machines of the check, by name.
+    pub fn machines(&self) -> BTreeMap<String, Node> {
+        if self.nodes.is_empty() {
+            return BTreeMap::from([("machine".to_owned(), Node::default())]);
+        }
+        self.nodes.clone()
+    }
+}
+
+fn parse(file: &str, text: &str) -> Result<Settings> {
+    let settings: Settings = project::read_toml(file, text)?;
+    for (name, node) in &settings.nodes {
+        project::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
+        if let Some(vlan) = node.vlans.iter().find(|vlan| matches!(vlan, 0 | 255)) {
+            return Err(
+                fail::config(format!("{file}: machine `{name}`: there is no VLAN {vlan}; take 1 to 254")).into()
+            );
+        }
+        if let Some(key) = node.environment.keys().find(|key| !is_variable(key)) {
+            return Err(fail::config(format!("{file}: machine `{name}`: `{key}` is no name for a variable")).into());
+        }
+    }
+    if settings.nodes.len() > 253 {
+        return Err(fail::config(format!(
+            "{file}: {} machines are more than a network has room for",
+            settings.nodes.len()
+        ))
+        .into());
+    }
+    Ok(settings)
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &str) -> String {
+        fail::render(&parse("checks/two.toml", text).unwrap_err())
+    }
+
+    #[test]
+    fn a_check_without_settings_has_one_machine_with_the_ioc() {
+        let machines = Settings::default().machines();
+        assert_eq!(machines.into_iter().collect::<Vec<_>>(), [("machine".to_owned(), Node::default())]);
+    }
+
+    #[test]
+    fn nodes_have_defaults() {
+        let settings = parse(
+            "checks/two.toml",
+            "timeout = 60\n[nodes.client]\nioc = false\n[nodes.server]\nenvironment = { PREFIX = \"A:\" }\n",
+        )
+        .unwrap();
+        assert_eq!(settings.timeout, Some(60));
+        assert!(!settings.nodes["client"].ioc);
+        assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:");
+        assert_eq!(settings.nodes["server"].vlans, [1]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(
+            error_of("[nodes.a]\nvlan = [1]\n"),
+            "error: checks/two.toml:2: unknown key `vlan`\n\nhint: did you mean `vlans`?"
+        );
+        assert_eq!(
+            error_of("[nodes.a]\nvlans = [0]\n"),
+            "error: checks/two.toml: machine `a`: there is no VLAN 0; take 1 to 254"
+        );
+        assert_eq!(
+            error_of("[nodes.\"a b\"]\n"),
+            "error: checks/two.toml: machine `a b`: only ASCII letters, digits, `_` and `-` can be used"
+        );
+        assert!(error_of("[nodes.a.environment]\n\"1x\" = \"\"\n").contains("`1x` is no name for a variable"));
+    }
+}

@@ -1,0 +1,63 @@
+//! What people get wrong, and what the message tells them. Nothing here starts a machine.
+
+mod common;
+
+use common::Scratch;
+
+#[test]
+fn an_unknown_check_has_a_neighbour() {
+    Scratch::new()
+        .xtask(&["test", "simpel"])
+        .expect(4, &["error: no check is called `simpel`", "hint: did you mean `cargo xtask test simple`?"]);
+}
+
+#[test]
+fn no_check_at_all_is_not_a_success() {
+    let scratch = Scratch::new();
+    std::fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
+    scratch.xtask(&["test"]).expect(4, &["there is no check in checks/"]);
+}
+
+#[test]
+fn a_check_without_a_script_says_what_is_missing() {
+    let scratch = Scratch::new();
+    scratch.write("checks/lonely.nix", "{ }");
+    scratch
+        .xtask(&["test", "lonely", "--backend", "sandbox"])
+        .expect(3, &["checks/lonely.nix but no test script checks/lonely.py"]);
+}
+
+#[test]
+fn ioc_toml_errors_have_file_line_and_key() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc.toml", "port = 9999", "prot = 9999");
+    scratch.xtask(&["test"]).expect(3, &["ioc.toml:11: unknown key `prot`", "did you mean `port`?"]);
+    scratch.edit("ioc.toml", "prot = 9999", "port = \"9999\"");
+    scratch.xtask(&["list"]).expect(3, &["ioc.toml:11: `port`: invalid type: string \"9999\", expected u16"]);
+    std::fs::remove_file(scratch.root.join("ioc.toml")).unwrap();
+    scratch.xtask(&["list"]).expect(3, &["ioc.toml: No such file", "hint: restore the file"]);
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let scratch = Scratch::new();
+    scratch.xtask(&["test", "--backend", "sandbx"]).expect(2, &["'sandbx'", "sandbox"]);
+    scratch.xtask(&["tset"]).expect(2, &["tset"]);
+    scratch.xtask(&["test", "--timeout", "0"]).expect(2, &["timeout"]);
+}
+
+#[test]
+fn a_missing_python_is_named_with_the_way_to_install_it() {
+    let scratch = Scratch::new();
+    let output = scratch.command(&["test", "--backend", "sandbox"]).env("PATH", "/nonexistent").output().unwrap();
+    common::Run::of(&output).expect(5, &["`python3` was not found", "apt-get install python3"]);
+}
+
+#[test]
+fn list_is_data() {
+    let scratch = Scratch::new();
+    scratch.check("ramp", "");
+    assert_eq!(scratch.xtask(&["list"]).stdout, "ramp\nsimple\n");
+    let json: serde_json::Value = serde_json::from_str(&scratch.xtask(&["list", "--json"]).stdout).unwrap();
+    assert_eq!(json[1]["name"], "simple");
+}

@@ -1,0 +1,337 @@
+//! What goes wrong on a machine, and what is left of it: real sandboxes, real signals.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Run, Scratch};
+
+/// Parent of each process.
+fn parents() -> BTreeMap<u32, u32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(") ")?;
+            Some((pid, rest.split(' ').nth(1)?.parse().ok()?))
+        })
+        .collect()
+}
+
+/// A process and all below it.
+fn tree(top: u32) -> Vec<u32> {
+    let parents = parents();
+    let mut found = vec![top];
+    let mut next = 0;
+    while next < found.len() {
+        let top = found[next];
+        found.extend(parents.iter().filter(|(_, parent)| **parent == top).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found
+}
+
+/// Waits until none of the processes is left. A process that has become another one since does not count.
+fn wait_until_gone(processes: &[(u32, String)]) {
+    let limit = Instant::now() + Duration::from_secs(20);
+    for (pid, started) in processes {
+        while start_time(*pid).as_ref() == Some(started) {
+            assert!(Instant::now() < limit, "process {pid} is left: {}", command_line(*pid));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// When a process was started; `None` if it has ended, also if nobody has waited for it.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    (fields[0] != "Z").then(|| fields[19].to_owned())
+}
+
+fn command_line(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
+}
+
+/// A run that has come to a given place in its script.
+struct Running {
+    child: Child,
+    processes: Vec<(u32, String)>,
+}
+
+/// Starts a check whose script calls `reached()` and waits until it does.
+fn start(scratch: &Scratch, name: &str, script: &str) -> Running {
+    let fifo = scratch.root.join(format!("{name}.fifo"));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reached = format!("def reached():\n    open({:?}, 'w').close()\n\n", fifo.to_str().unwrap());
+    scratch.check(name, &(reached + script));
+    let child = scratch
+        .command(&["test", name, "--backend", "sandbox"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Opening waits for the script.
+    fs::File::open(&fifo).unwrap();
+    let processes: Vec<_> = tree(child.id()).into_iter().filter_map(|pid| Some((pid, start_time(pid)?))).collect();
+    Running { child, processes }
+}
+
+impl Running {
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    /// Status and stderr of xtask, once nothing of the run is left.
+    fn finish(mut self) -> Run {
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = self.child.wait().unwrap().code();
+        wait_until_gone(&self.processes);
+        Run { code, stdout: String::new(), stderr }
+    }
+}
+
+fn assert_no_mount_below(dir: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let dir = dir.to_str().unwrap();
+    assert!(!mounts.contains(dir), "{mounts}");
+}
+
+/// Folders that runs mount their memory on; empty outside the run.
+fn state_dirs(scratch: &Scratch) -> Vec<PathBuf> {
+    walkdir::WalkDir::new(scratch.root.join("target/checks"))
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_name() == "state")
+        .map(walkdir::DirEntry::into_path)
+        .collect()
+}
+
+const UP: &str = "start_all()\nmachine.wait_for_unit('ioc.service')\n";
+
+#[test]
+fn simple_passes_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(0, &["✓ check services", "✓ check voltage", "PASS simple", "1 passed"]);
+    assert_eq!(state_dirs(&scratch), [] as [PathBuf; 0]);
+    assert!(scratch.result("simple/junit.xml").contains("check voltage"));
+}
+
+#[test]
+fn a_broken_protocol_fails_the_check_at_its_line() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc/exampleApp/Db/example.proto", "out \":volt %f\"; in \"OK\";", "out \":volt %f\";");
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(
+        1,
+        &[
+            "✗ check voltage",
+            "FAIL simple",
+            "in subtest \"check voltage\", at checks/simple.py:28",
+            "retry(voltage_is_42, 10)",
+            "action timed out",
+            "does not match format",
+        ],
+    );
+}
+
+#[test]
+fn an_ioc_without_its_database_fails_quickly_and_its_journal_is_shown() {
+    let scratch = Scratch::new();
+    fs::remove_file(scratch.root.join("ioc/exampleApp/Db/example.db")).unwrap();
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(1, &["at checks/simple.py:11", "caget VOLT-RB", "last lines of ioc.service", "example.db"]);
+}
+
+#[test]
+fn an_ioc_without_its_protocol_fails_and_its_journal_names_the_file() {
+    let scratch = Scratch::new();
+    fs::remove_file(scratch.root.join("ioc/exampleApp/Db/example.proto")).unwrap();
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(1, &["last lines of ioc.service", "example.proto"]);
+}
+
+#[test]
+fn a_simulator_that_dies_at_start_fails_at_once() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc.toml", "[\"psu-simulator\"]", "[\"/bin/sh\", \"-c\", \"echo no device here; exit 3\"]");
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(
+        1,
+        &["at checks/simple.py:5", "unit \"simulator.service\"", "last lines of simulator.service", "no device here"],
+    );
+}
+
+#[test]
+fn a_simulator_that_is_not_there_is_named() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc.toml", "[\"psu-simulator\"]", "[\"no-such-simulator\"]");
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    run.expect(1, &["unit \"simulator.service\"", "no-such-simulator"]);
+}
+
+#[test]
+fn a_unit_that_never_comes_up_fails_by_its_own_limit() {
+    let scratch = Scratch::new();
+    scratch.edit(
+        "ioc.toml",
+        "[\"psu-simulator\"]",
+        "[\"/bin/sh\", \"-c\", \"echo listening elsewhere; exec sleep 300\"]",
+    );
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox", "--timeout", "100"]);
+    run.expect(1, &["unit \"simulator.service\"", "listening elsewhere"]);
+}
+
+#[test]
+fn scripts_that_fail_in_their_own_ways() {
+    let scratch = Scratch::new();
+    scratch.check("raises", "start_all()\n\nwith subtest('sums'):\n    raise ValueError('one and one')\n");
+    scratch.check("syntax", "start_all()\ndef broken(:\n    pass\n");
+    scratch.check("exits", "import sys\nsys.exit(3)\n");
+    scratch.check("hangs", "import time\ntime.sleep(1000)\n");
+    scratch.check("name", "start_all()\nmachne.succeed('true')\n");
+    scratch.check("vmonly", "start_all()\nmachine.screenshot('x')\n");
+    let test = |name: &str, more: &[&str]| {
+        let mut args = vec!["test", name, "--backend", "sandbox"];
+        args.extend(more);
+        scratch.xtask(&args)
+    };
+    test("raises", &[]).expect(1, &["raises failed, in subtest \"sums\", at checks/raises.py:4", "one and one"]);
+    test("syntax", &[]).expect(1, &["syntax failed, at checks/syntax.py:2", "invalid syntax"]);
+    test("exits", &[]).expect(1, &["exits failed", "status 3"]);
+    test("hangs", &["--timeout", "1"]).expect(1, &["TIME hangs", "ran into its time limit of 1 s"]);
+    test("name", &[]).expect(1, &["checks/name.py:2", "machne", "machine"]);
+    test("vmonly", &[]).expect(1, &["checks/vmonly.py:2", "screenshot", "--backend nixos"]);
+}
+
+#[test]
+fn output_of_any_kind_and_size_is_survived() {
+    let scratch = Scratch::new();
+    scratch.check(
+        "odd",
+        "start_all()\n\
+         out = machine.succeed(r\"printf 'a\\377b\\033[31mc'; printf '\\376\\n' >&2\")\n\
+         t.assertEqual(out, 'a\\ufffdb\\x1b[31mc')\n\
+         big = machine.succeed('head -c 10000000 /dev/zero | tr \"\\\\0\" x')\n\
+         t.assertEqual(len(big), 10000000)\n\
+         machine.succeed('head -c 10000000 /dev/zero | tr \"\\\\0\" y >&2')\n",
+    );
+    scratch.xtask(&["test", "odd", "--backend", "sandbox"]).expect(0, &["PASS odd"]);
+}
+
+#[test]
+fn kill_9_at_any_moment_leaves_no_process_and_no_mount() {
+    let scratch = Scratch::new();
+    let moments = [
+        ("before", "reached()\nimport time\ntime.sleep(1000)\n".to_owned()),
+        ("booting", "start_all()\nreached()\nimport time\ntime.sleep(1000)\n".to_owned()),
+        ("command", format!("{UP}import threading\nthreading.Timer(0.2, reached).start()\nmachine.succeed('setsid sleep 1000 & sleep 1000')\n")),
+        ("child", "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\nreached()\nimport time\ntime.sleep(1000)\n".to_owned()),
+    ];
+    for (name, script) in moments {
+        let running = start(&scratch, name, &script);
+        assert!(running.processes.len() >= 4, "{name}: {:?}", running.processes);
+        running.signal("KILL");
+        assert_eq!(running.finish().code, None);
+    }
+    assert_no_mount_below(scratch.scratch_dir());
+    for dir in state_dirs(&scratch) {
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn the_death_of_any_stage_ends_the_run() {
+    let scratch = Scratch::new();
+    let running = start(&scratch, "stages", &format!("{UP}reached()\nimport time\ntime.sleep(1000)\n"));
+    let stage = |word: &str| running.processes.iter().find(|(pid, _)| command_line(*pid).contains(word)).unwrap().0;
+    let host = stage("sandbox-host").to_string();
+    assert!(Command::new("kill").args(["-s", "KILL", &host]).status().unwrap().success());
+    running.finish().expect(1, &["FAIL stages"]);
+}
+
+#[test]
+fn ctrl_c_cleans_up_and_exits_with_130() {
+    let scratch = Scratch::new();
+    let script = format!(
+        "{UP}try:\n    reached()\n    machine.succeed('sleep 1000')\nfinally:\n    open(driver.out_dir / 'cleaned', 'w')\n"
+    );
+    let running = start(&scratch, "interrupted", &script);
+    running.signal("INT");
+    running.finish().expect(130, &["STOP interrupted", "1 interrupted"]);
+    assert!(scratch.root.join("target/checks/latest/interrupted/out/cleaned").exists());
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_the_script() {
+    let scratch = Scratch::new();
+    let script = format!(
+        "{UP}import time\ntry:\n    reached()\n    time.sleep(1000)\nfinally:\n    open({:?}, 'w').close()\n    time.sleep(1000)\n",
+        scratch.root.join("stubborn2.fifo").to_str().unwrap()
+    );
+    assert!(Command::new("mkfifo").arg(scratch.root.join("stubborn2.fifo")).status().unwrap().success());
+    let running = start(&scratch, "stubborn", &script);
+    running.signal("INT");
+    fs::File::open(scratch.root.join("stubborn2.fifo")).unwrap();
+    running.signal("INT");
+    running.finish().expect(130, &["STOP stubborn"]);
+}
+
+#[test]
+fn two_runs_at_once_do_not_meet() {
+    let scratch = Scratch::new();
+    let script = |volts: u32| {
+        format!(
+            "{UP}machine.wait_until_succeeds('caget VOLT-RB', timeout=20)\n\
+             machine.succeed('caput -c VOLT {volts}')\n\
+             reached()\n\
+             machine.sleep(1)\n\
+             machine.succeed('caget -t VOLT-RB | grep -qxF {volts}')\n"
+        )
+    };
+    let (one, two) = (start(&scratch, "one", &script(11)), start(&scratch, "two", &script(22)));
+    one.finish().expect(0, &["PASS one"]);
+    two.finish().expect(0, &["PASS two"]);
+}
+
+/// Runs xtask as root of a user namespace in which a shell command has changed something first.
+fn in_namespace(scratch: &Scratch, prepare: &str) -> Run {
+    let script = format!("{prepare} && exec \"$XTASK\" test simple --backend sandbox");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+    scratch.environment(&mut command);
+    command.env("XTASK", env!("CARGO_BIN_EXE_xtask")).env("ROOT", &scratch.root);
+    Run::of(&command.output().unwrap())
+}
+
+#[test]
+fn forbidden_user_namespaces_are_explained() {
+    let scratch = Scratch::new();
+    in_namespace(&scratch, "echo 0 > /proc/sys/user/max_user_namespaces").expect(
+        5,
+        &[
+            "this host does not allow the sandbox's namespaces",
+            "hint: allow user namespaces: sudo sysctl -w user.max_user_namespaces=",
+        ],
+    );
+}
+
+#[test]
+fn a_readonly_checkout_is_enough() {
+    let scratch = Scratch::new();
+    let readonly = "mount --bind \"$ROOT\" \"$ROOT\" && mount --bind \"$ROOT/target\" \"$ROOT/target\" && mount -o remount,bind,ro \"$ROOT\"";
+    in_namespace(&scratch, readonly).expect(0, &["PASS simple"]);
+    let all = format!("{readonly} && mount -o remount,bind,ro \"$ROOT/target\"");
+    in_namespace(&scratch, &all).expect(5, &["cannot create", "in a read-only checkout set CARGO_TARGET_DIR"]);
+}

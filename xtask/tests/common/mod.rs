@@ -1,0 +1,120 @@
+//! A copy of the project in a scratch folder, and the `xtask` binary on it.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+#![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+pub struct Scratch {
+    dir: TempDir,
+    pub root: PathBuf,
+}
+
+impl Scratch {
+    /// A project whose path has blanks and other than ASCII characters.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("my IOC, größer");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for part in ["ioc.toml", "ioc", "xtask/driver"] {
+            copy(&source.join(part), &root.join(part));
+        }
+        fs::create_dir_all(root.join("checks")).unwrap();
+        fs::create_dir_all(root.join("target")).unwrap();
+        fs::copy(source.join("checks/simple.py"), root.join("checks/simple.py")).unwrap();
+        // The embedded programs are built once for all.
+        let target = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap();
+        symlink(target.join("embedded"), root.join("target/embedded")).unwrap();
+        assert!(target.join("embedded/built").exists(), "run `cargo xtask test simple` once: it builds embedded/");
+        Self { dir, root }
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        fs::write(self.root.join(path), text).unwrap();
+    }
+
+    /// Replaces text that must be there.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.root.join(path)).unwrap();
+        assert!(text.contains(from), "{path} has no `{from}`");
+        self.write(path, &text.replace(from, to));
+    }
+
+    pub fn check(&self, name: &str, script: &str) {
+        self.write(&format!("checks/{name}.py"), script);
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args);
+        self.environment(&mut command);
+        command
+    }
+
+    /// What `cargo xtask` would set.
+    pub fn environment(&self, command: &mut Command) {
+        command
+            .current_dir(&self.root)
+            .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
+            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("NO_COLOR", "1")
+            .env_remove("XTASK_BACKEND");
+    }
+
+    pub fn xtask(&self, args: &[&str]) -> Run {
+        Run::of(&self.command(args).output().unwrap())
+    }
+
+    /// Text of a file of the newest run.
+    pub fn result(&self, path: &str) -> String {
+        let path = self.root.join("target/checks/latest").join(path);
+        String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned()
+    }
+
+    pub fn scratch_dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "no `{part}` in stderr:\n{}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
