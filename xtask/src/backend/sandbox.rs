@@ -49,16 +49,12 @@ impl Sandbox {
         let ioc = iocs::choose(options.ioc, iocs::find(project))?;
         let python = python()?;
         let programs = embedded::programs(project)?;
-<<<<<<< HEAD
         ui::say(&ui::paint(ui::DIM, &announcement(&ioc, why)));
-=======
-        ui::say(&ui::paint(ui::DIM, &announcement(&ioc)));
         if ioc == IocBuild::Embedded {
             for gap in embedded::gaps(project, &programs)? {
                 ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
             }
         }
->>>>>>> main
         Ok(Self {
             python,
             driver: project.root.join("xtask/driver"),

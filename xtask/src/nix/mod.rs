@@ -177,11 +177,9 @@ pub fn require_nix_files(checks: &[Check]) -> Result<()> {
             .into());
         }
         if let Err(problem) = valid_name(name) {
-            return Err(fail::config(format!(
-                "checks/{name}.nix: `{name}` cannot be the name of a check: {problem}"
-            ))
-            .hint(format!("git mv 'checks/{name}.nix' checks/better-name.nix, and the .py beside it"))
-            .into());
+            return Err(fail::config(format!("checks/{name}.nix: `{name}` cannot be the name of a check: {problem}"))
+                .hint(format!("git mv 'checks/{name}.nix' checks/better-name.nix, and the .py beside it"))
+                .into());
         }
     }
     Ok(())
