@@ -167,6 +167,7 @@ pub fn run(args: &Guard) -> Result<Status> {
     let mut sync = UnixStream::from(sys::inherited(args.sync_fd)?);
     // Ctrl-C is the program's business; this stage ends with it.
     sys::block_interrupts()?;
+    sys::heed_interrupts()?;
     unix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
     let (program, words) = args.command.split_first().context("no program to guard")?;
     let cmd = Cmd::new(program).args(words);

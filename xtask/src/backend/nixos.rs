@@ -59,13 +59,14 @@ impl Backend for Nixos {
         }
         let show = job.show_output.then_some(checks.len() > 1);
         // What is not there cannot be built again, and what is there would not be built otherwise.
-        for (list, rebuild) in [(new, false), (known, true)] {
-            if list.is_empty() || (rebuild && !self.rebuild) {
-                continue;
-            }
-            let how = Build { rebuild, timeout: self.timeout, out_link: None };
-            let interrupted = build(&mut session, &list, how, &mut runs, &mut turns, show)?;
-            if interrupted {
+        let mut turns_of_nix = vec![(new, false)];
+        if self.rebuild {
+            // One by one: old Nix names only the first of several failures, and the old result is no sign of a pass.
+            turns_of_nix.extend(known.iter().map(|i| (vec![*i], true)));
+        }
+        for (list, rebuild) in turns_of_nix.iter().filter(|(list, _)| !list.is_empty()) {
+            let how = Build { rebuild: *rebuild, timeout: self.timeout, out_link: None };
+            if build(&mut session, list, how, &mut runs, &mut turns, show)? {
                 break;
             }
         }
@@ -125,7 +126,7 @@ fn build(
         if run.outcome.is_some() {
             continue;
         }
-        let Some((verdict, failure)) = settle(run, &built, how.rebuild, &missing, &mut told) else { continue };
+        let Some((verdict, failure)) = settle(run, &built, how, &missing, &mut told) else { continue };
         if !run.begun {
             turns.started(*i, runs);
             fs::copy(runs[*i].dir.with_file_name("nix.log"), runs[*i].dir.join("log")).ok();
@@ -133,27 +134,22 @@ fn build(
         runs[*i].end(verdict, failure, false);
         turns.ended(*i, runs);
     }
-    if !built.end.interrupted && (built.troubles.iter().any(Trouble::is_host) || unexplained(list, runs)) {
+    if !built.end.interrupted && built.troubles.iter().any(Trouble::is_host) {
         return Err(classify::explain(&built.errors).1.into());
     }
     Ok(built.end.interrupted)
-}
-
-/// Whether some check has not ended, though Nix has.
-fn unexplained(list: &[usize], runs: &[CheckRun]) -> bool {
-    list.iter().any(|i| runs[*i].outcome.is_none())
 }
 
 /// How a check has ended that had not said so itself; `None` where it did not run.
 fn settle(
     run: &mut CheckRun,
     built: &Built,
-    rebuild: bool,
+    how: Build,
     missing: &BTreeSet<String>,
     told: &mut BTreeSet<String>,
 ) -> Option<(Verdict, Option<Failure>)> {
     let failure = run.failure();
-    if built.end.code == 0 || (!rebuild && !missing.contains(&run.derivation.out)) {
+    if built.end.code == 0 || (!how.rebuild && !missing.contains(&run.derivation.out)) {
         return Some((Verdict::Passed, None));
     }
     let own = |drv: &str| drv == run.derivation.drv;
@@ -177,14 +173,18 @@ fn settle(
         // Nix gave up on it, too.
         return None;
     }
-    if run.begun {
-        return Some((Verdict::Failed(1), failure));
+    if !run.begun {
+        return Some((Verdict::Failed(1), Some(needs_failed(run, built, told))));
     }
-    needs_failed(run, built, told).map(|failure| (Verdict::Failed(1), Some(failure)))
+    // Old Nix names only the first of several failures.
+    Some(match how.timeout {
+        Some(limit) if failure.is_none() && run.start.elapsed().as_secs() >= limit => (Verdict::TimedOut(limit), None),
+        _ => (Verdict::Failed(1), failure),
+    })
 }
 
 /// What a check needs and Nix could not build: told whole once, by name after that.
-fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> Option<Failure> {
+fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> Failure {
     let failed: Vec<(&str, &String)> = built
         .troubles
         .iter()
@@ -199,10 +199,8 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> O
     let suffix = format!("-{}", run.check.name);
     let own: Vec<_> = failed.iter().filter(|(name, _)| name.ends_with(&suffix)).copied().collect();
     let failed = if own.is_empty() { failed } else { own };
-    if failed.is_empty() {
-        return None;
-    }
     let names = failed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { "what it needs; its log says more" } else { &names };
     let mut message = format!("it did not run: Nix could not build {names}");
     for (name, text) in failed {
         if told.insert(name.to_owned()) {
@@ -210,7 +208,7 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> O
             message.push_str(text);
         }
     }
-    Some(Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None })
+    Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None }
 }
 
 /// One check while Nix runs.

@@ -70,13 +70,15 @@ impl<'a> Session<'a> {
         let mut errors = Vec::new();
         let (end, json) = follow(&cmd).run(self.interrupts, |line| match log::read(line) {
             Said::Message { level: 0, text } => errors.push(text),
-            // The list of what will be built is an error's level in old Nix, but it comes without the word.
             Said::Message { level: 1, text } => self.warn(&text),
             Said::Message { text, .. } => self.write(&text),
             _ => {}
         })?;
-        let (plans, errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(|text| text.contains(" will be "));
-        plans.iter().for_each(|text| self.write(text));
+        // `builtins.trace` and the list of what will be built have an error's level.
+        let (talk, errors): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|text| text.starts_with("trace: ") || text.contains(" will be "));
+        talk.iter().chain(&errors).for_each(|text| self.write(text));
+        talk.iter().filter(|text| text.starts_with("trace: ")).for_each(|text| self.note(text));
         if end.interrupted {
             return Err(Failure::new(Status::Interrupted, "interrupted while Nix evaluated").into());
         }

@@ -52,6 +52,13 @@ pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
 }
 
+/// Lets SIGINT end programs that this one starts, even if it was started by a script in the background, which ignores it.
+pub fn heed_interrupts() -> io::Result<()> {
+    use unix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.map(drop).map_err(Into::into)
+}
+
 fn interrupts() -> unix::sys::signal::SigSet {
     unix::sys::signal::Signal::SIGINT.into()
 }
