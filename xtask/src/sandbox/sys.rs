@@ -52,11 +52,16 @@ pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
 }
 
-/// Lets SIGINT end programs that this one starts, even if it was started by a script in the background, which ignores it.
-pub fn heed_interrupts() -> io::Result<()> {
+/// Lets SIGINT end a program: it would inherit that we block it, or that a shell in the background ignores it.
+pub fn heed_interrupts(command: &mut Command) -> &mut Command {
     use unix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: no handler is installed.
-    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.map(drop).map_err(Into::into)
+    let heed = || {
+        // SAFETY: no handler is installed; async-signal-safe.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
+        interrupts().thread_unblock().map_err(Into::into)
+    };
+    // SAFETY: the closure only calls signal and pthread_sigmask, which are async-signal-safe, and does not allocate.
+    unsafe { command.pre_exec(heed) }
 }
 
 fn interrupts() -> unix::sys::signal::SigSet {
