@@ -47,7 +47,10 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
         let terminate = signal(SignalKind::terminate()).map_err(signals)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
 
-        let installed = |error| format!("cannot show {} as installed: {error}", boot.display());
+        let installed = |error| {
+            let boot = boot.display();
+            format!("cannot show {boot} as installed: {error}\n\nhint: let TMPDIR name a folder that can be written")
+        };
         let view = View::create(&boot, app).map_err(installed)?.map(Arc::new);
         if let Some(view) = &view {
             std::env::set_current_dir(&view.boot).map_err(installed)?;

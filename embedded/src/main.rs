@@ -5,6 +5,7 @@
 
 mod check;
 mod ioc;
+mod msi;
 mod tree;
 
 use std::ffi::OsString;

@@ -9,6 +9,9 @@ use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::slice;
+
+use crate::msi;
 
 /// Folders that `make` fills.
 const INSTALLED: [&str; 2] = ["db", "dbd"];
@@ -67,8 +70,13 @@ impl View {
         for folder in INSTALLED {
             fs::create_dir(self.root.join(folder))?;
         }
-        for source in source_folders(top)? {
-            link_all(&source, &self.root.join("db"), &[OsStr::new("Makefile")])?;
+        let sources = source_folders(top)?;
+        for source in &sources {
+            link_all(source, &self.root.join("db"), &[OsStr::new("Makefile")])?;
+            for (name, substitutions) in msi::generated(source) {
+                let folders = [slice::from_ref(source), &sources, &[top.join("db")]].concat();
+                fs::write(self.root.join("db").join(name), msi::expand(&substitutions, &folders)?)?;
+            }
         }
         for folder in INSTALLED {
             if top.join(folder).is_dir() {

@@ -145,6 +145,42 @@ fn the_script_of_make_base_app_works() {
 }
 
 #[test]
+fn databases_are_expanded_from_substitutions_as_make_does() {
+    let top = Top::new();
+    top.replace("exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    top.write(
+        "exampleApp/Db/one.template",
+        "record(ao, \"$(P):$(N)\") { field(DESC, \"$(D=none) ${Q=}\") }\ninclude \"two.template\"\n",
+    );
+    top.write("exampleApp/Db/two.template", "record(ai, \"$(P):$(N):2\") {}\n");
+    top.write(
+        "exampleApp/Db/many.substitutions",
+        "file \"one.template\" {\n pattern { N, D }\n { A, \"first, $(P)\" }\n { B, second }\n}\n\
+         file one.template { { N=C } }\n",
+    );
+    script(
+        &top,
+        "dbLoadRecords(\"../../db/many.db\", \"P=me\")\niocInit\ndbgrep *\ndbgf me:A.DESC\ndbgf me:C.DESC\necho through\n",
+    );
+    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    assert_calm(&output);
+    assert!(["me:A", "me:B", "me:C:2"].iter().all(|name| output.contains(&format!("\n{name}\n"))), "{output}");
+    assert!(output.contains("\"first, me \"") && output.contains("\"none \""), "{output}");
+}
+
+#[test]
+fn substitutions_without_their_template_stop_it_as_they_stop_make() {
+    let top = Top::new();
+    top.replace("exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    top.write("exampleApp/Db/many.substitutions", "file none.template {\n { N=C }\n}\n");
+    let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("many.substitutions: line 2: no file `none.template`"), "{problem}");
+    assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0);
+}
+
+#[test]
 fn record_types_of_calc_and_variables_of_stream_are_there() {
     let top = Top::new();
     let types = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
@@ -258,6 +294,15 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
          iocBoot/iocExample/more.cmd:1: command `mineConfigure` is not in a soft IOC\n"
     );
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_folder_for_temporary_files_that_is_none_is_named() {
+    let top = Top::new();
+    let output = top.soft_ioc().arg("st.cmd").env("TMPDIR", "/none/such").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("/none/such/soft-ioc-") && problem.contains("hint: let TMPDIR name"), "{problem}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ from .errors import PollingConditionError, RequestedAssertionFailed
 
 
 def timed_out(elapsed, limit):
-    # One decimal where 26.05 has two: the conformance suite takes two decimals for a time of the log and blots them out.
+    # One decimal where 26.05 has two: whoever blots out the log's times (two decimals) leaves this message whole.
     return RequestedAssertionFailed(f"action timed out after {elapsed:.1f} seconds (timeout={limit})")
 
 

@@ -133,7 +133,9 @@ class QemuMachine(BaseMachine):
                 while pending.wait(NOTE_EVERY) is None:
                     self.log("Guest root shell did not produce any data yet...")
             except ChannelClosed:
-                raise self._gone(boot, "it has no shell to connect to") from None
+                boot.ended.wait(KILL_PATIENCE)
+                self._stop_if_final()
+                raise MachineError(f"{self.name} has no shell to connect to: {boot.end_text()}") from None
             self.log("connected to guest root shell")
             self.log(f"(connecting took {time.monotonic() - begin:.2f} seconds)")
             self._events.emit("machine", machine=self.name, state="up",
@@ -154,7 +156,7 @@ class QemuMachine(BaseMachine):
             pending = boot.shell.send("execute", str(command).encode(), timeout=limit)
             if not check_output:
                 return -2, ""
-            head, output = pending.wait()
+            head, output = pending.wait(NOTE_EVERY) or self._wait_on(command, pending)
         except ChannelClosed:
             if not check_return:
                 return -1, ""
@@ -164,6 +166,12 @@ class QemuMachine(BaseMachine):
         if not check_return:
             return -1, output.decode()
         return head["status"], output.decode(errors="replace")
+
+    def _wait_on(self, command, pending):
+        """Waits for a slow command, after a word about the usual reason for one that never ends."""
+        self.log(f"still waiting for `{command}`: it runs, or what it left in the background holds its stdout "
+                 "(hint: end that with >/dev/null)")
+        return pending.wait()
 
     def _can_connect(self, op, **address):
         self.run_callbacks()
@@ -175,10 +183,13 @@ class QemuMachine(BaseMachine):
             raise self._gone(boot, "nothing can be connected to") from None
         return bool(head.get("open"))
 
-    def _gone(self, boot, consequence):
-        """The error for a machine that went away under a request."""
+    def _stop_if_final(self):
         if self._final:
             threading.Event().wait()  # the process is about to end: no error of ours may get ahead of that
+
+    def _gone(self, boot, consequence):
+        """The error for a machine that went away under a request."""
+        self._stop_if_final()
         boot.ended.wait(KILL_PATIENCE)
         text = f"{self.name} is down: {boot.end_text()}; {consequence}"
         if self.booted and self._boot is boot:

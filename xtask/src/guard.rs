@@ -170,7 +170,7 @@ pub fn run(args: &Guard) -> Result<Status> {
     unix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
     let (program, words) = args.command.split_first().context("no program to guard")?;
     let cmd = Cmd::new(program).args(words);
-    let mut child = sys::heed_interrupts(&mut cmd.to_std()).spawn().map_err(|e| cmd.not_started(&e))?;
+    let mut child = sys::interruptible(&mut cmd.to_std()).spawn().map_err(|e| cmd.not_started(&e))?;
     let pid = Pid::from_raw(child.id().cast_signed());
     std::thread::spawn(move || obey(&mut sync, pid));
     let status = child.wait().context("cannot wait for the program")?;

@@ -18,6 +18,12 @@ pub mod sandbox;
 pub mod settings;
 pub mod ui;
 
+pub mod doctor;
+pub mod finding;
+pub mod host;
+pub mod kvm;
+pub mod nixconf;
+
 use std::ffi::OsString;
 
 use anyhow::Result;
@@ -44,5 +50,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::SandboxInit(args) => sandbox::init::run(&args),
         Command::Build(args) => commands::build::run(&args),
         Command::Guard(args) => guard::run(&args),
+        Command::CheckKvm(args) => commands::check_kvm::run(&args),
+        Command::KvmProbe(args) => commands::check_kvm::probe(&args),
+        Command::ConfigureNix(args) => commands::configure_nix::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::UsernsProbe(args) => commands::doctor::probe(&args),
     }
 }

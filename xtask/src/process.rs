@@ -4,8 +4,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -107,6 +111,41 @@ impl Cmd {
     }
 }
 
+/// How a command with a time limit ended.
+#[derive(Debug)]
+pub enum Limited {
+    /// By itself.
+    Ended(std::process::Output),
+    /// It was killed at the limit.
+    TimedOut,
+}
+
+impl Cmd {
+    /// Runs, stdin closed and stderr dropped, for at most `limit`; then the child is killed. A child that even
+    /// SIGKILL does not end (it hangs in the kernel) is left behind, so that we do not hang with it.
+    pub fn output_within(&self, limit: Duration) -> Result<Limited> {
+        let mut command = self.to_std();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
+        let (send, receive) = mpsc::channel();
+        let mut pipe = child.stdout.take();
+        // The end of the output is the event that we await: the pipe closes when the child ends.
+        thread::spawn(move || {
+            let mut stdout = Vec::new();
+            let read = pipe.as_mut().map_or(Ok(0), |p| p.read_to_end(&mut stdout));
+            let _ = send.send(read.map(|_| stdout));
+        });
+        if let Ok(stdout) = receive.recv_timeout(limit) {
+            let stdout = stdout.with_context(|| format!("output of `{self}`"))?;
+            let status = child.wait().with_context(|| format!("end of `{self}`"))?;
+            return Ok(Limited::Ended(std::process::Output { status, stdout, stderr: Vec::new() }));
+        }
+        let _ = child.kill();
+        thread::spawn(move || child.wait());
+        Ok(Limited::TimedOut)
+    }
+}
+
 impl fmt::Display for Cmd {
     /// The command line as it can be pasted into a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,5 +193,13 @@ mod tests {
     fn a_bad_status_shows_stderr() {
         let error = Cmd::new("sh").args(["-c", "echo oops >&2; exit 3"]).read().unwrap_err();
         assert_eq!(format!("{error:#}"), "oops: `sh -c 'echo oops >&2; exit 3'` ended with exit status: 3");
+    }
+
+    #[test]
+    fn a_time_limit_kills() {
+        let limited = |script: &str, limit| Cmd::new("sh").args(["-c", script]).output_within(limit).unwrap();
+        assert!(matches!(limited("exec sleep 60", Duration::from_millis(10)), Limited::TimedOut));
+        let Limited::Ended(output) = limited("echo hi; exit 3", Duration::from_mins(1)) else { panic!("timed out") };
+        assert_eq!((output.stdout, output.status.code()), (b"hi\n".to_vec(), Some(3)));
     }
 }

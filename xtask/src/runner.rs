@@ -78,6 +78,8 @@ pub struct Failure {
     pub source: Option<String>,
     /// Innermost subtest around it.
     pub subtest: Option<String>,
+    /// Unit that is to blame.
+    pub unit: Option<String>,
 }
 
 /// How a check ended.

@@ -50,3 +50,45 @@ pub fn raw(bytes: &[u8]) {
     use std::io::Write;
     let _ = anstream::stderr().write_all(bytes);
 }
+
+/// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.
+pub fn width() -> usize {
+    use std::io::IsTerminal;
+    let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let asked = || {
+        let terminal = std::fs::File::open("/dev/tty").ok().filter(|_| std::io::stdout().is_terminal())?;
+        let output = crate::process::Cmd::new("stty").arg("size").to_std().stdin(terminal).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
+    };
+    set.or_else(asked).filter(|&columns| columns >= 20).unwrap_or(80)
+}
+
+/// `text` broken at spaces into lines of at most `width` columns, each but the first behind `indent` spaces.
+/// The caller has written `indent` columns already. Words longer than a line stay whole: commands are pasted.
+pub fn wrap(text: &str, indent: usize, width: usize) -> String {
+    let room = width.saturating_sub(indent).max(20);
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().map_or(0, |l| l.chars().count());
+        match lines.last_mut() {
+            Some(last) if line == 0 => last.push_str(word),
+            Some(last) if line + 1 + word.chars().count() <= room => last.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_broken_at_spaces_and_words_stay_whole() {
+        assert_eq!(wrap("one two  three", 4, 24), "one two three");
+        assert_eq!(wrap("aaaaaaaaaa bbbbbbbbbb cc", 2, 22), "aaaaaaaaaa\n  bbbbbbbbbb cc");
+        let long = "https://example.org/a/very/long/address";
+        assert_eq!(wrap(&format!("see {long} there"), 0, 20), format!("see\n{long}\nthere"));
+        assert_eq!(wrap("", 9, 80), "");
+    }
+}

@@ -131,7 +131,7 @@ fn simple_passes_and_leaves_nothing() {
 #[test]
 fn a_broken_protocol_fails_the_check_at_its_line() {
     let scratch = Scratch::new();
-    scratch.edit("ioc/exampleApp/Db/example.proto", "out \":volt %f\"; in \"OK\";", "out \":volt %f\";");
+    scratch.edit("ioc/exampleApp/Db/example.proto", "out \":volt %f\"; in \"OK\";", "out \":vlt %f\"; in \"OK\";");
     let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
     run.expect(
         1,
@@ -141,7 +141,7 @@ fn a_broken_protocol_fails_the_check_at_its_line() {
             "in subtest \"check voltage\", at checks/simple.py:28",
             "retry(voltage_is_42, 10)",
             "action timed out",
-            "does not match format",
+            "No reply within 500 ms to \":vlt 42.000000<0a>\"",
         ],
     );
 }
@@ -209,7 +209,7 @@ fn scripts_that_fail_in_their_own_ways() {
     };
     test("raises", &[]).expect(1, &["raises failed, in subtest \"sums\", at checks/raises.py:4", "one and one"]);
     test("syntax", &[]).expect(1, &["syntax failed, at checks/syntax.py:2", "invalid syntax"]);
-    test("exits", &[]).expect(1, &["exits failed", "status 3"]);
+    test("exits", &[]).expect(1, &["exits failed, at checks/exits.py:2", "sys.exit(3)"]);
     test("hangs", &["--timeout", "1"]).expect(1, &["TIME hangs", "ran into its time limit of 1 s"]);
     test("name", &[]).expect(1, &["checks/name.py:2", "machne", "machine"]);
     test("vmonly", &[]).expect(1, &["checks/vmonly.py:2", "screenshot", "--backend nixos"]);

@@ -14,6 +14,6 @@ var streamError 1
 drvAsynIPPortConfigure("PS1", "${PSU_ADDRESS=localhost:9999}")
 
 ## Load record instances
-dbLoadRecords("${TOP}/db/example.db", "PREFIX=,PORT=PS1")
+dbLoadRecords("${TOP}/db/example.db", "PREFIX=${PREFIX=},PORT=PS1")
 
 iocInit()

@@ -128,6 +128,12 @@ class Life(InProcess):
             self.driver.start_all()
         self.assertFalse(self.machine.booted)
 
+    def test_a_machine_that_ends_while_it_starts(self):
+        self.machine.start()
+        self.peer.machines["machine"].end(1)
+        with self.assertRaisesRegex(MachineError, "^machine has no shell to connect to: it ended with status 1$"):
+            self.machine.connect()
+
     def test_the_host_is_gone(self):
         self.machine.succeed("true")
         self.peer.sock.shutdown(2)

@@ -5,6 +5,7 @@ import threading
 import unittest
 from pathlib import Path
 
+from .. import vm
 from ..errors import MachineError, NotInSandbox, RequestedAssertionFailed
 from ..vm import seconds
 from .base import InProcess
@@ -53,6 +54,13 @@ class Commands(InProcess):
         with self.assertRaisesRegex(RequestedAssertionFailed, r"timed out after .*\(timeout=0\)"):
             m.wait_until_succeeds("echo y >>n; false", timeout=0)
         self.assertEqual(m.succeed("cat n"), "x\nx\ny\n")
+
+    def test_a_command_that_hangs_on_its_background_is_explained(self):
+        old, vm.NOTE_EVERY = vm.NOTE_EVERY, 0.05
+        self.addCleanup(setattr, vm, "NOTE_EVERY", old)
+        self.assertEqual(self.machine.execute("sleep 0.3 & echo started"), (0, "started\n"))
+        note = "machine: still waiting for `sleep 0.3 & echo started`: it runs, or what it left in the background"
+        self.assertTrue(any(line.startswith(note) for line in self.log()), self.log())
 
     def test_commands_of_several_threads_do_not_mix(self):
         self.machine.connect()

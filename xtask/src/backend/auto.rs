@@ -1,8 +1,13 @@
 //! Chooses the backend where nothing names one: reads facts, cheapest first, and decides by a pure function.
 
-use crate::cli::Accel;
+use std::path::Path;
+
+use crate::cli::{Accel, NixOptions};
+use crate::host::Host;
+use crate::kvm::diagnose::Answer;
+use crate::kvm::{self, For, Known};
+use crate::nix::Nix;
 use crate::nix::inputs::{self, Inputs};
-use crate::nix::{Nix, settings};
 use crate::process;
 use crate::project::Project;
 
@@ -53,7 +58,7 @@ pub fn decide(facts: &Facts) -> (Choice, String) {
 }
 
 /// Reads the facts. What cannot change the decision any more is not read.
-pub fn read(project: &Project, nix: Option<&Nix>, accel: Option<Accel>) -> Facts {
+pub fn read(project: &Project, nix: Option<&Nix>) -> Facts {
     let unread = || Err("not looked at".to_owned());
     let mut facts = Facts {
         nix: Ok(()),
@@ -65,11 +70,16 @@ pub fn read(project: &Project, nix: Option<&Nix>, accel: Option<Accel>) -> Facts
         facts.nix = Err("Nix is not here".to_owned());
         return facts;
     };
-    if accel == Some(Accel::Tcg) {
+    if nix.options().accel == Some(Accel::Tcg) {
         // Emulation was asked for: then KVM decides nothing.
         (facts.kvm_user, facts.kvm_builders) = (Ok(()), Ok(()));
     } else {
-        (facts.kvm_user, facts.kvm_builders) = (kvm_usable_for_user(), kvm_usable_for_builders(nix));
+        (facts.kvm_user, facts.kvm_builders) = kvm();
+    }
+    let NixOptions { builders, store, .. } = nix.options();
+    if builders.is_some() || store.is_some() {
+        // They are other machines, and whoever names them knows what they can do.
+        facts.kvm_builders = Ok(());
     }
     if facts.kvm_user.is_err() && facts.kvm_builders.is_err() {
         // No need to ask the network; the reason is KVM's.
@@ -80,34 +90,18 @@ pub fn read(project: &Project, nix: Option<&Nix>, accel: Option<Accel>) -> Facts
     facts
 }
 
-const KVM: &str = "/dev/kvm";
-
-// TO BE REPLACED by the module `kvm` when it is merged: these two look at the device, they do not use it.
-
-/// Whether this user can use KVM, or why not.
-fn kvm_usable_for_user() -> Result<(), String> {
-    let open = std::fs::File::options().read(true).write(true).open(KVM);
-    open.map(drop).map_err(|e| format!("{KVM}: {e}"))
-}
-
-/// Whether Nix's builders can use KVM, or why not. Builds run as users without any group but their own.
-fn kvm_usable_for_builders(nix: &Nix) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let settings = settings::read(nix.version()).map_err(|e| format!("{e:#}"))?;
-    for feature in ["kvm", "nixos-test"] {
-        if !settings.system_features.iter().any(|f| f == feature) {
-            return Err(format!("the feature `{feature}` is not in system-features of nix.conf"));
-        }
-    }
-    if settings.build_users_group.is_empty() {
-        return kvm_usable_for_user();
-    }
-    let mode = std::fs::metadata(KVM).map_err(|e| format!("{KVM}: {e}"))?.permissions().mode();
-    if mode & 0o006 == 0o006 { Ok(()) } else { Err(format!("{KVM} has mode {:03o}", mode & 0o777)) }
+/// Who can use KVM, and why the others cannot: user, builders.
+fn kvm() -> (Result<(), String>, Result<(), String>) {
+    let report = kvm::report(&kvm::read::facts(&Host::new(Path::new("/"))));
+    let judge = |whom, answers: &[&Answer]| match answers.iter().find(|answer| answer.answer != Known::Yes) {
+        Some(no) if !report.ready(whom) => Err(no.why.clone()),
+        _ => Ok(()),
+    };
+    (judge(For::User, &[&report.user]), judge(For::Builders, &[&report.builders, &report.advertised]))
 }
 
 /// Nix, where there is one that starts.
-pub fn nix(project: &Project, options: &crate::cli::NixOptions) -> Option<Nix> {
+pub fn nix(project: &Project, options: &NixOptions) -> Option<Nix> {
     process::which("nix").and_then(|_| Nix::find(project, options).ok())
 }
 

@@ -99,6 +99,9 @@ impl Backend for Driver {
                 Step::Line(at, line) => session.write(&format!("{}> {line}", list[at].drv)),
                 Step::Started(_) | Step::Stopped(_) => {}
             })?;
+            if let Some(failure) = built.unknown() {
+                return Err(failure.into());
+            }
             missing = session.missing(&outs)?;
             if built.end.code != 0 && built.troubles.iter().any(classify::Trouble::is_host) {
                 return Err(classify::explain(&built.errors).1.into());
@@ -115,7 +118,8 @@ impl Backend for Driver {
             // The driver's build looks at the script: a wrong name or type fails there.
             fs::copy(&file, dir.join("log")).ok();
             let message = format!("its test driver could not be built\n{}", errors.join("\n"));
-            let failure = Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None };
+            let failure =
+                Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
             Ok(Outcome {
                 check: check.clone(),
                 verdict: Verdict::Failed(1),

@@ -94,7 +94,7 @@ impl Reader {
         };
         let subtest = self.failed.clone().or_else(|| self.open.last().map(|(name, _)| name.clone()));
         // Of several, the last one ended the script.
-        self.failure = Some(Failure { class, message, line, source, subtest });
+        self.failure = Some(Failure { class, message, line, source, subtest, unit: None });
     }
 
     /// The limit that the driver has set itself, in seconds.
@@ -243,6 +243,7 @@ kill QemuMachine (pid 12)"#,
                 line: Some(7),
                 source: Some("ioc.succeed(\"caget -t NOPE\")".into()),
                 subtest: Some("services".into()),
+                unit: None,
             }
         );
     }

@@ -55,7 +55,7 @@ pub fn settle(project: &Project, options: &MachineOptions) -> Result<Settled> {
         BackendChoice::Driver => Settled::Nix(Choice::Driver, Box::new(Nix::find(project, &options.nix)?), asked()),
         BackendChoice::Auto => {
             let nix = auto::nix(project, &options.nix);
-            let facts = auto::read(project, nix.as_ref(), options.nix.accel);
+            let facts = auto::read(project, nix.as_ref());
             match (auto::decide(&facts), nix) {
                 ((Choice::Sandbox, why), _) | ((_, why), None) => Settled::Sandbox(why),
                 ((choice, why), Some(nix)) => Settled::Nix(choice, Box::new(nix), why),

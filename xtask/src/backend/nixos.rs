@@ -118,6 +118,9 @@ fn build(
     if built.end.interrupted && list.iter().all(|i| !runs[*i].begun) {
         return Err(Error::new(Status::Interrupted, "interrupted before any check had begun").into());
     }
+    if let Some(failure) = built.unknown() {
+        return Err(failure.into());
+    }
     let outs: Vec<&str> = derivations.iter().map(|d| d.out.as_str()).collect();
     let missing = session.missing(&outs)?;
     let mut told = BTreeSet::new();
@@ -208,7 +211,7 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> F
             message.push_str(text);
         }
     }
-    Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None }
+    Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None }
 }
 
 /// One check while Nix runs.

@@ -72,6 +72,7 @@ impl Sandbox {
         Ok(Spec {
             check: check.name.clone(),
             script: check.script()?.to_owned(),
+            lint: true,
             interactive: false,
             global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),

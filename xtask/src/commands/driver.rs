@@ -33,6 +33,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     let spec = Spec {
         check: "driver".to_owned(),
         script: absolute(&args.script)?,
+        lint: false,
         interactive: args.interactive,
         global_timeout: args.timeout,
         python: sandbox::python()?,

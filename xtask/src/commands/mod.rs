@@ -2,7 +2,10 @@
 
 pub mod bench;
 pub mod build;
+pub(crate) mod check_kvm;
 pub mod ci;
+pub(crate) mod configure_nix;
+pub(crate) mod doctor;
 pub mod driver;
 pub mod interactive;
 pub mod list;

@@ -5,7 +5,7 @@ pub mod git;
 pub mod inputs;
 pub mod log;
 pub mod run;
-pub mod settings;
+pub mod version;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::fail;
 use crate::process::{self, Cmd};
 use crate::project::{Check, Project, valid_name};
 
-pub use settings::Version;
+pub use version::Version;
 
 /// The command lines of Nix for one project.
 #[derive(Debug, Clone)]

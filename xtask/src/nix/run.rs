@@ -48,6 +48,17 @@ pub struct Built {
     pub errors: Vec<String>,
 }
 
+impl Built {
+    /// The error for a Nix that failed and blames no build.
+    pub fn unknown(&self) -> Option<Failure> {
+        if self.end.code == 0 || self.end.interrupted || self.troubles.iter().any(|t| *t != Trouble::Other) {
+            return None;
+        }
+        let text = if self.errors.is_empty() { "it said nothing".to_owned() } else { self.errors.join("\n") };
+        Some(fail::host(format!("Nix ended with status {}\n\n{}", self.end.code, text.trim())))
+    }
+}
+
 /// One or more runs of Nix, with one log.
 pub struct Session<'a> {
     nix: &'a Nix,

@@ -9,7 +9,11 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Entry {
-    #[serde(rename = "_SYSTEMD_UNIT", alias = "UNIT")]
+    /// The unit that the manager speaks of.
+    #[serde(rename = "UNIT")]
+    about: Option<String>,
+    /// The unit that speaks.
+    #[serde(rename = "_SYSTEMD_UNIT")]
     unit: Option<String>,
     #[serde(rename = "MESSAGE")]
     message: Option<String>,
@@ -22,9 +26,12 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Vec<St
         let name = machine.file_name().to_string_lossy().into_owned();
         let Ok(file) = fs::File::open(machine.path().join("journal.jsonl")) else { continue };
         for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-            let Ok(Entry { unit: Some(unit), message: Some(message) }) = serde_json::from_slice(&line) else {
+            let Ok(Entry { about, unit, message: Some(message) }) = serde_json::from_slice(&line) else { continue };
+            let Some(unit) = about.or(unit) else { continue };
+            // The manager's own messages tell nothing about a failure.
+            if unit == "init.scope" {
                 continue;
-            };
+            }
             let tail = tails.entry((name.clone(), unit)).or_default();
             tail.push(message);
             if tail.len() > lines {
@@ -50,5 +57,8 @@ mod tests {
         let of = |unit: &str| tails[&("machine".to_owned(), unit.to_owned())].clone();
         assert_eq!(of("ioc.service"), ["3", "4"]);
         assert_eq!(tails.len(), 2);
+        let manager = "{\"_SYSTEMD_UNIT\":\"init.scope\",\"UNIT\":\"b.service\",\"MESSAGE\":\"Started\"}\n";
+        fs::write(dir.path().join("machine/journal.jsonl"), manager).unwrap();
+        assert_eq!(super::tails(dir.path(), 2)[&("machine".to_owned(), "b.service".to_owned())], ["Started"]);
     }
 }

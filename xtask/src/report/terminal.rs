@@ -99,7 +99,12 @@ impl<'a> Terminal<'a> {
             if outcome.failure.is_none() {
                 self.tail("log", &log_tail(&outcome.dir.join("log")))?;
             }
-            for ((machine, unit), lines) in journal::tails(&outcome.dir.join("journal"), TAIL) {
+            let mut tails: Vec<_> = journal::tails(&outcome.dir.join("journal"), TAIL).into_iter().collect();
+            // The unit that is to blame comes first, units that only exist do not come at all.
+            let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
+            tails.retain(|((_, unit), _)| unit.ends_with(".service"));
+            tails.sort_by_key(|((_, unit), _)| blamed.is_none_or(|name| name != unit));
+            for ((machine, unit), lines) in tails {
                 self.tail(&format!("{unit} on {machine}"), &lines)?;
             }
         }
@@ -220,6 +225,7 @@ mod tests {
             line: Some(17),
             source: Some("    machine.succeed(\"caget -t VOLT-RB | grep -qxF '0'\")".into()),
             subtest: Some("check voltage".into()),
+            unit: None,
         };
         insta::assert_snapshot!(text(outcome(Verdict::Failed(1), Some(failure)), 1));
     }

@@ -89,7 +89,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     let config = spec.state_dir.join("driver.json");
     let content = json!({
         "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
-        "global_timeout": spec.global_timeout, "script": spec.script,
+        "global_timeout": spec.global_timeout, "script": spec.script, "lint": spec.lint,
     });
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
     let mut python = Cmd::new(&spec.python)

@@ -18,6 +18,7 @@ mod network;
 pub mod rootfs;
 pub mod run;
 pub mod spec;
+pub mod start;
 pub mod sys;
 pub mod units;
 mod userns;
@@ -37,5 +38,6 @@ fn shell_command() -> Command {
         .cwd("/root")
         .to_std();
     command.env_remove("PWD");
+    sys::interruptible(&mut command);
     command
 }

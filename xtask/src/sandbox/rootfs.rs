@@ -39,6 +39,8 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
         fs::create_dir_all(root.join(name))?;
     }
     bind_readonly(Path::new("/sys"), &root.join("sys"))?;
+    // PID 1 mounts the machine's own over it. The kernel allows that only where one is to be seen already.
+    bind(Path::new("/proc"), &root.join("proc"))?;
     bind_readonly(Path::new("/etc"), &root.join("machine/host/etc"))?;
     devices(&root.join("dev"))?;
     tmpfs(&root.join("run"), "mode=755")?;

@@ -11,6 +11,8 @@ pub struct Spec {
     pub check: String,
     /// The test script; empty text is run where there is none.
     pub script: PathBuf,
+    /// Whether the driver looks for mistakes in the script before it starts a machine.
+    pub lint: bool,
     /// Whether to give a Python prompt instead of running the script.
     pub interactive: bool,
     /// Limit of the whole script in seconds.

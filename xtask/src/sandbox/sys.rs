@@ -18,7 +18,20 @@ pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
         Ok(())
     };
     // SAFETY: the closure only calls fcntl, which is async-signal-safe, and does not allocate unless it fails.
-    unsafe { command.pre_exec(close_on_exec_off) }
+    unsafe { interruptible(command).pre_exec(close_on_exec_off) }
+}
+
+/// Lets the child be interrupted by SIGINT: it would inherit that its parent blocks it (signal(7)), or ignores it as
+/// what a script starts in the background does.
+pub fn interruptible(command: &mut Command) -> &mut Command {
+    use unix::sys::signal::{SigHandler, Signal, signal};
+    let unblock = || {
+        // SAFETY: no handler is installed.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
+        interrupts().thread_unblock().map_err(io::Error::from)
+    };
+    // SAFETY: the closure only calls signal and pthread_sigmask, which are async-signal-safe.
+    unsafe { command.pre_exec(unblock) }
 }
 
 /// Takes a descriptor that the parent left open for us under a number.
@@ -42,7 +55,7 @@ pub fn die_with_parent() -> io::Result<()> {
     if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
 }
 
-/// Blocks SIGINT for this thread and those that it starts; programs that it starts get it as usual.
+/// Blocks SIGINT for this thread and those that it starts.
 pub fn block_interrupts() -> io::Result<()> {
     interrupts().thread_block().map_err(Into::into)
 }
@@ -50,18 +63,6 @@ pub fn block_interrupts() -> io::Result<()> {
 /// Waits for SIGINT, which must be blocked.
 pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
-}
-
-/// Lets SIGINT end a program: it would inherit that we block it, or that a shell in the background ignores it.
-pub fn heed_interrupts(command: &mut Command) -> &mut Command {
-    use unix::sys::signal::{SigHandler, Signal, signal};
-    let heed = || {
-        // SAFETY: no handler is installed; async-signal-safe.
-        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
-        interrupts().thread_unblock().map_err(Into::into)
-    };
-    // SAFETY: the closure only calls signal and pthread_sigmask, which are async-signal-safe, and does not allocate.
-    unsafe { command.pre_exec(heed) }
 }
 
 fn interrupts() -> unix::sys::signal::SigSet {

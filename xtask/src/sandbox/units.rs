@@ -34,12 +34,17 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     for (key, value) in environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }
+    // The clients here repeat a search that nobody heard after one second, C's after 32 ms. So that a script that may
+    // ask at once on NixOS may do it here too, the IOC gets a moment to open its port; it need not.
+    let moment = "for _ in {1..100}; do : </dev/tcp/localhost/5064 && break; kill -0 \"$MAINPID\" || break; sleep 0.02; \
+                  done 2>/dev/null; true";
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
-         ExecStart=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
+         ExecStart=/bin/bash -c {}\nExecStartPost=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
         argument(&shell),
+        argument(moment),
     );
     UnitFile { name: "ioc.service".to_owned(), text }
 }

@@ -1,11 +1,434 @@
 //! PID 1 of a sandbox machine: services, journal, the driver's shell.
+//!
+//! [`manager`] decides and does nothing; [`Machine`] does what it asks for. One thread owns both; the others read
+//! sockets and pipes and send [`Message`]s.
 
-use anyhow::Result;
+mod clock;
+mod conditions;
+mod console;
+mod control;
+mod enable;
+mod exec;
+mod journal;
+pub mod manager;
+mod paths;
+mod procs;
+mod props;
+mod shell;
+mod streams;
+pub mod unit;
 
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use unix::mount::{MsFlags, mount};
+use unix::sys::signal::{SigSet, Signal, kill};
+use unix::sys::signalfd::{SfdFlags, SignalFd};
+use unix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use unix::unistd::Pid;
+
+use self::clock::Clock;
+use self::console::Console;
+use self::journal::Journal;
+use self::manager::Manager;
+use self::manager::types::{Action, Event, Exit, Time, Who};
+use self::paths::Paths;
+use self::unit::load::Loader;
+use self::unit::words::Specifiers;
 use crate::cli::SandboxInit;
 use crate::fail::Status;
+use crate::sandbox::{netlink, start, sys};
+
+/// What the threads tell the manager's.
+#[derive(Debug)]
+enum Message {
+    /// Children have ended.
+    Children,
+    /// The driver wants a command to be run.
+    Execute(shell::Execute),
+    /// The driver has closed its end.
+    DriverGone,
+    /// A service has sent a message to its manager.
+    Notify { pid: i32, text: String },
+    /// A request of an applet.
+    Control { request: Value, reply: Sender<Value> },
+}
+
+/// How a machine goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    /// It stays down.
+    Off,
+    /// It comes up again.
+    Reboot,
+}
+
+impl Power {
+    fn status(self) -> Status {
+        match self {
+            Self::Off => Status::Done,
+            Self::Reboot => Status::Other(3),
+        }
+    }
+}
+
+/// A machine as its PID 1 sees it.
+struct Machine {
+    manager: Manager,
+    loader: Loader,
+    paths: Paths,
+    clock: Clock,
+    boot_time: Time,
+    journal: Journal,
+    console: Console,
+    /// stderr of commands.
+    console_device: File,
+    commands: Vec<shell::Running>,
+    waiters: Vec<control::Waiter>,
+    waiting_for_boot: Vec<Sender<Value>>,
+    power: Option<Power>,
+}
 
 /// Runs as PID 1 until the machine is powered off.
-pub fn run(_args: &SandboxInit) -> Result<Status> {
-    Ok(Status::Done)
+pub fn run(args: &SandboxInit) -> Result<Status> {
+    let clock = Clock::start();
+    // Before any thread starts, so that none takes the signal.
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block().context("cannot block SIGCHLD")?;
+    let console = Console::new(sys::inherited(args.console_fd).context("--console-fd")?);
+    let driver = UnixStream::from(sys::inherited(args.shell_fd).context("--shell-fd")?);
+    let paths = Paths::default();
+    set_up(&args.name, &paths)?;
+    let boot_id = boot_id(&paths);
+    let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
+    let spec = Specifiers {
+        unit: String::new(),
+        host: args.name.clone(),
+        boot_id: boot_id.clone(),
+        machine_id: machine_id.clone(),
+    };
+    let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
+    let console_device = console.device(&paths.console())?;
+    let loader = Loader { paths: paths.clone(), spec };
+    enable::preset_all(&loader);
+
+    let (sender, receiver) = channel();
+    watch_children(&mask, sender.clone())?;
+    streams::serve_syslog(&paths.dev_log(), journal.clone())?;
+    streams::serve_native(&paths.journal_socket(), journal.clone())?;
+    streams::serve_stdout(&paths.journal_stdout(), journal.clone())?;
+    serve_notify(&paths.notify(), sender.clone())?;
+    control::serve(&paths.control(), sender.clone())?;
+    shell::serve(driver, sender)?;
+
+    let units = loader.clone();
+    let mut machine = Machine {
+        manager: Manager::new(Box::new(move |name| units.load(name))),
+        loader,
+        paths,
+        clock,
+        boot_time: clock.now(),
+        journal,
+        console,
+        console_device,
+        commands: Vec::new(),
+        waiters: Vec::new(),
+        waiting_for_boot: Vec::new(),
+        power: None,
+    };
+    machine.manager.boot(clock.now());
+    machine.settle();
+    Ok(machine.serve(&receiver))
+}
+
+/// What the kernel and `/etc` of a machine need before anything runs.
+fn set_up(name: &str, paths: &Paths) -> Result<()> {
+    let proc = Path::new("/proc");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), proc, Some("proc"), flags, None::<&str>).context("cannot mount /proc")?;
+    unix::unistd::sethostname(name).context("cannot set the host name")?;
+    netlink::set_link("lo", true).context("cannot bring lo up")?;
+    for dir in ["systemd/journal", "systemd/units", "systemd/system", "lock"] {
+        let dir = paths.run().join(dir);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// A name for this boot; programs that ask the kernel get it too.
+fn boot_id(paths: &Paths) -> String {
+    let id = random_id();
+    let file = paths.run().join("boot-id");
+    let dashed = format!("{}-{}-{}-{}-{}\n", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]);
+    // Not every kernel lets us put a file there: then boots have the host's name.
+    let _ = fs::write(&file, dashed)
+        .map(|()| mount(Some(&file), "/proc/sys/kernel/random/boot_id", None::<&str>, MsFlags::MS_BIND, None::<&str>));
+    id
+}
+
+/// 32 random hex digits in the form of a UUID of version 4.
+fn random_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    let id: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    if id.len() == 32 { id } else { format!("{:032x}", u128::from(std::process::id())) }
+}
+
+fn watch_children(mask: &SigSet, sender: Sender<Message>) -> Result<()> {
+    let signals = SignalFd::with_flags(mask, SfdFlags::SFD_CLOEXEC).context("cannot wait for children")?;
+    std::thread::spawn(move || {
+        while signals.read_signal().is_ok() {
+            if sender.send(Message::Children).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn serve_notify(path: &Path, sender: Sender<Message>) -> Result<()> {
+    let socket: OwnedFd = streams::datagram(path)?;
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65536];
+        while let Some((count, from)) = streams::receive(&socket, &mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            let pid = from.map_or(0, |f| f.pid());
+            if sender.send(Message::Notify { pid, text }).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Machine {
+    fn serve(mut self, receiver: &Receiver<Message>) -> Status {
+        loop {
+            if let Some(power) = self.power.filter(|_| self.manager.jobs.is_empty()) {
+                self.finish();
+                return power.status();
+            }
+            let message = match self.wait_limit() {
+                Some(limit) => receiver.recv_timeout(limit),
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(Message::Children) => self.reap(),
+                Ok(Message::Execute(request)) => self.execute(request),
+                Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
+                Ok(Message::Control { request, reply }) => self.control(&request, reply),
+                Ok(Message::DriverGone) | Err(RecvTimeoutError::Disconnected) => return Status::Done,
+                Err(RecvTimeoutError::Timeout) => self.tick(),
+            }
+            self.answer_waiters();
+        }
+    }
+
+    /// Lets what was said last reach the journal and the console.
+    fn finish(&self) {
+        use std::os::fd::AsFd;
+        use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let end = self.clock.now().mono + 200_000;
+        let waits = |fd: &File| {
+            poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        while (self.journal.is_reading() || waits(&self.console_device)) && self.clock.now().mono < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.console.flush();
+    }
+
+    /// Time until something is due.
+    fn wait_limit(&self) -> Option<Duration> {
+        let commands = self.commands.iter().filter_map(|c| c.deadline);
+        let due = commands.chain(self.manager.next_deadline()).min()?;
+        Some(Duration::from_micros(due.saturating_sub(self.clock.now().mono)))
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        for command in &mut self.commands {
+            if command.deadline.is_some_and(|d| d <= now.mono) {
+                command.deadline = None;
+                command.timed_out = true;
+                // As `timeout` does: the whole process group, and once only.
+                for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+                    let _ = kill(Pid::from_raw(-command.pid), signal);
+                }
+            }
+        }
+        self.handle(Event::Tick);
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.manager.handle(self.clock.now(), event);
+        self.settle();
+    }
+
+    /// Does what the manager asks for until it asks for nothing more.
+    fn settle(&mut self) {
+        while let Some(action) = self.manager.next_action() {
+            if let Some(event) = self.perform(action) {
+                self.manager.handle(self.clock.now(), event);
+            }
+        }
+        self.answer_waiters();
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Prepare { unit } => {
+                let rt = self.manager.units.get(&unit)?;
+                let unmet = conditions::check(&rt.unit, &self.loader.spec.host);
+                let invocation = random_id();
+                if unmet.is_none() {
+                    let _ = fs::write(self.paths.run().join("systemd/units").join(&invocation), &unit);
+                }
+                Some(Event::Prepared { unit, invocation, unmet })
+            }
+            Action::Spawn { unit, phase, exec } => {
+                let rt = self.manager.units.get(&unit)?;
+                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, &self.paths);
+                Some(Event::Spawned { unit, phase, pid, executed })
+            }
+            Action::Signal { unit, who, signal } => {
+                self.signal(&unit, who, signal);
+                None
+            }
+            Action::CheckEmpty { unit } => self.is_empty(&unit).then_some(Event::Empty { unit }),
+            Action::FindMain { unit } => Some(Event::MainFound { pid: self.find_main(&unit), unit }),
+            Action::Log { unit, priority, text } => {
+                let invocation = self.manager.units.get(&unit).map(|rt| rt.invocation.clone()).unwrap_or_default();
+                self.journal.manager(&unit, &invocation, priority, &text);
+                None
+            }
+            Action::Cleanup { unit } => {
+                let rt = self.manager.units.get(&unit)?;
+                if let Some(service) = rt.unit.service() {
+                    exec::cleanup(service, rt.job.is_some(), &self.paths);
+                }
+                let _ = fs::remove_file(self.paths.run().join("systemd/units").join(&rt.invocation));
+                None
+            }
+            Action::JobDone { job, unit, result } => {
+                self.job_done(job, &unit, result);
+                None
+            }
+        }
+    }
+
+    /// The processes of a unit.
+    fn members(&self, unit: &str) -> Vec<i32> {
+        let Some(rt) = self.manager.units.get(unit) else { return Vec::new() };
+        procs::members(&procs::all(), &rt.invocation, &control::roots(rt))
+    }
+
+    fn is_empty(&self, unit: &str) -> bool {
+        self.manager.units.get(unit).is_some_and(|rt| rt.main.is_none() && rt.control.is_none())
+            && self.members(unit).is_empty()
+    }
+
+    fn signal(&self, unit: &str, who: Who, signal: i32) {
+        let Some(rt) = self.manager.units.get(unit) else { return };
+        let roots = control::roots(rt);
+        let targets = match who {
+            Who::Main => rt.main.into_iter().collect(),
+            Who::Control => rt.control.into_iter().collect(),
+            Who::All => {
+                [roots.clone(), self.members(unit).into_iter().filter(|p| !roots.contains(p)).collect()].concat()
+            }
+        };
+        for pid in targets.into_iter().filter(|p| *p > 1) {
+            start::signal(pid, signal);
+            // A stopped process cannot act on a request to end.
+            if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
+                start::signal(pid, libc::SIGCONT);
+            }
+        }
+    }
+
+    /// The main process of a forking service: from its PID file, else the only process that it has left.
+    fn find_main(&self, unit: &str) -> Option<i32> {
+        let rt = self.manager.units.get(unit)?;
+        let service = rt.unit.service()?;
+        if let Some(path) = &service.pid_file {
+            let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+            return Path::new(&format!("/proc/{pid}")).exists().then_some(pid);
+        }
+        let members = self.members(unit);
+        (service.guess_main_pid && members.len() == 1).then(|| members[0])
+    }
+
+    /// Takes in all children that have ended.
+    fn reap(&mut self) {
+        let mut any = false;
+        loop {
+            let (pid, exit) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), Exit::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, false)) => (pid.as_raw(), Exit::Signal(signal as i32)),
+                Ok(WaitStatus::Signaled(pid, signal, true)) => (pid.as_raw(), Exit::Core(signal as i32)),
+                Err(unix::errno::Errno::EINTR | unix::errno::Errno::EINVAL) => continue,
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(_) => continue,
+            };
+            any = true;
+            if let Some(at) = self.commands.iter().position(|c| c.pid == pid) {
+                let command = self.commands.swap_remove(at);
+                let status = match exit {
+                    _ if command.timed_out => 124,
+                    Exit::Code(code) => code,
+                    Exit::Signal(signal) | Exit::Core(signal) => 128 + signal,
+                };
+                let _ = command.status.send(status);
+            } else {
+                self.handle(Event::Exited { pid, exit });
+            }
+        }
+        let waiting = self.manager.units.iter().filter(|(_, rt)| any && rt.waits_for_empty());
+        for unit in waiting.map(|(n, _)| n.clone()).collect::<Vec<_>>() {
+            if self.is_empty(&unit) {
+                self.handle(Event::Empty { unit });
+            }
+        }
+    }
+
+    fn execute(&mut self, request: shell::Execute) {
+        let reply = request.reply.clone();
+        match shell::execute(request, &self.console_device, self.clock.now().mono) {
+            Ok(command) => self.commands.push(command),
+            Err(error) => reply.error(&format!("the command could not be started: {error}")),
+        }
+    }
+
+    fn notify(&mut self, pid: i32, text: &str) {
+        let field = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let fields: Vec<_> = text.lines().filter_map(field).collect();
+        let direct =
+            self.manager.units.iter().find(|(_, rt)| control::roots(rt).contains(&pid)).map(|(n, _)| n.clone());
+        let by_name = || procs::unit_of(pid).map(|(unit, _)| unit);
+        if let Some(unit) = direct.or_else(by_name) {
+            self.handle(Event::Notify { unit, pid, fields });
+        }
+    }
+
+    /// Begins to go down; at once where that is asked for.
+    fn power_off(&mut self, power: Power, force: bool) {
+        if self.power.is_none() {
+            let what = if power == Power::Off { "System is powering down." } else { "System is rebooting." };
+            self.journal.manager("", "", 5, what);
+        }
+        self.power = Some(power);
+        if force {
+            self.manager.jobs.clear();
+        } else {
+            self.manager.shut_down(self.clock.now());
+        }
+        self.settle();
+    }
 }

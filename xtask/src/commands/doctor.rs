@@ -1,0 +1,86 @@
+//! `cargo xtask doctor`: everything that the workflow needs of this machine, on one screen.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::{Doctor, UsernsProbe};
+use crate::doctor::{self, Backend, Diagnosis, Item, State};
+use crate::fail::Status;
+use crate::host::Host;
+use crate::project::Project;
+use crate::ui;
+
+/// The form of `--json`; `docs/kvm.md` describes it.
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    diagnosis: &'a Diagnosis,
+    facts: &'a doctor::Facts,
+}
+
+/// Looks at everything and says what stands in the way.
+pub(crate) fn run(args: &Doctor) -> Result<Status> {
+    let project = Project::load();
+    let settled = project.as_ref().ok().and_then(|p| p.config.backend.as_deref());
+    let chosen = args.backend.as_deref().or(settled).and_then(Backend::named);
+    let facts = doctor::facts(&Host::new(&args.root), &project);
+    let diagnosis = doctor::judge(&facts, chosen);
+    if args.json {
+        ui::data(&serde_json::to_string_pretty(&Json { schema: 1, diagnosis: &diagnosis, facts: &facts })?);
+    } else {
+        print(&diagnosis);
+    }
+    Ok(if diagnosis.ready { Status::Done } else { Status::HostNotReady })
+}
+
+fn print(diagnosis: &Diagnosis) {
+    let width = ui::width().min(100);
+    for item in &diagnosis.items {
+        print_item(item, width);
+    }
+    ui::data("");
+    for (backend, lacks) in &diagnosis.backends {
+        let (style, text) = if lacks.is_empty() {
+            (ui::GOOD, "can run".to_owned())
+        } else {
+            (ui::DIM, format!("cannot run: {}", lacks.join(", ")))
+        };
+        ui::data(&format!("backend {:<8} {}", backend.name(), ui::paint(style, &ui::wrap(&text, 17, width))));
+    }
+    let (style, text) = match (diagnosis.backend, diagnosis.ready) {
+        (Some(backend), true) => (ui::GOOD, format!("Ready: checks run with the backend {}.", backend.name())),
+        (Some(backend), false) => (ui::BAD, format!("Not ready: the backend {} cannot run here.", backend.name())),
+        (None, _) => (ui::BAD, "Not ready: no backend can run here.".to_owned()),
+    };
+    ui::data(&ui::paint(style, &text));
+}
+
+fn print_item(item: &Item, width: usize) {
+    let (style, word) = match item.state {
+        State::Bad => (ui::BAD, "bad "),
+        State::Warning => (ui::WARN, "warn"),
+        State::Note => (ui::STRONG, "note"),
+        State::Ok => (ui::GOOD, "ok  "),
+    };
+    ui::data(&format!("{} {:<17}{}", ui::paint(style, word), item.name, ui::wrap(&item.text, 22, width)));
+    let Some(finding) = item.finding.as_ref() else { return };
+    let arrow = ui::paint(ui::HINT, "->");
+    let commands = finding.commands();
+    if finding.id.starts_with("kvm-") || finding.id.starts_with("nix-feature") {
+        ui::data(&format!("{:22}{arrow} cargo xtask check-kvm", ""));
+    } else if commands.is_empty() {
+        ui::data(&format!("{:22}{arrow} {}", "", ui::wrap(finding.fix, 25, width)));
+    }
+    if !finding.id.starts_with("kvm-") {
+        for command in commands {
+            ui::data(&format!("{:22}{arrow} {command}", ""));
+        }
+    }
+}
+
+/// The hidden child: makes namespaces for itself and answers in JSON.
+pub(crate) fn probe(args: &UsernsProbe) -> Result<Status> {
+    ui::data(&serde_json::to_string(&doctor::userns::try_in_this_process(args.inner))?);
+    Ok(Status::Done)
+}

@@ -1,0 +1,432 @@
+//! One line for each thing that the workflow needs. Pure functions over facts.
+
+use serde::Serialize;
+
+use super::advice;
+use super::read::Facts;
+use super::userns::diagnose_userns;
+use crate::finding::{Finding, Severity};
+use crate::kvm::facts::Builders;
+use crate::kvm::{self, For, Known};
+
+/// A way to run checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Nix's builders run the VM
+    Nixos,
+    /// You run the VM
+    Driver,
+    /// No VM
+    Sandbox,
+}
+
+impl Backend {
+    const ALL: [Self; 3] = [Self::Nixos, Self::Driver, Self::Sandbox];
+
+    /// The backend of that name; `None` for `auto`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.name() == name)
+    }
+
+    /// The name that `--backend` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nixos => "nixos",
+            Self::Driver => "driver",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// How a thing stands. The order is that of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It keeps the chosen backend from running.
+    Bad,
+    /// It keeps another backend from running, or it will hurt.
+    Warning,
+    /// Worth knowing.
+    Note,
+    /// Good.
+    Ok,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// What it is.
+    pub name: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was seen.
+    pub text: String,
+    /// Backends that cannot run without it.
+    pub needed_by: Vec<Backend>,
+    /// What is wrong and what to do.
+    pub finding: Option<Finding>,
+}
+
+/// The whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The backend that runs: the chosen one, else the first that can; `None` where none can.
+    pub backend: Option<Backend>,
+    /// Whether it can run.
+    pub ready: bool,
+    /// Each backend and what keeps it from running.
+    pub backends: Vec<(Backend, Vec<&'static str>)>,
+    /// Each thing, worst first.
+    pub items: Vec<Item>,
+}
+
+/// Judges everything for a chosen backend; `None` means the best that can run.
+pub fn judge(facts: &Facts, chosen: Option<Backend>) -> Diagnosis {
+    let mut items = items(facts);
+    let lacks = |backend: Backend| -> Vec<&'static str> {
+        let lacking = items.iter().filter(|i| i.state == State::Bad && i.needed_by.contains(&backend));
+        lacking.map(|i| i.name).collect()
+    };
+    let backends: Vec<_> = Backend::ALL.into_iter().map(|b| (b, lacks(b))).collect();
+    let can = |backend: Backend| backends.iter().any(|(b, lacks)| *b == backend && lacks.is_empty());
+    let backend = chosen.or_else(|| Backend::ALL.into_iter().find(|&b| can(b)));
+    let ready = backend.is_some_and(can);
+    // What the backend that runs does not need is no more than a warning.
+    for item in &mut items {
+        if item.state == State::Bad && backend.is_some_and(|b| !item.needed_by.contains(&b)) {
+            item.state = State::Warning;
+        }
+    }
+    items.sort_by_key(|i| i.state);
+    Diagnosis { backend, ready, backends, items }
+}
+
+/// Everything in a fixed order. `Bad` means: the backends that need it cannot run.
+fn items(facts: &Facts) -> Vec<Item> {
+    use Backend::{Driver, Nixos, Sandbox};
+    let vms = [Nixos, Driver];
+    vec![
+        project(facts),
+        item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
+        python(facts),
+        rust(facts),
+        nix(facts),
+        kvm_item(facts, "KVM for you", For::User, &[Driver]),
+        kvm_item(facts, "KVM for builders", For::Builders, &[Nixos]),
+        inputs(facts, &vms),
+        git(facts),
+        untracked(facts),
+        disk(facts, "disk for Nix", facts.free_nix, 20, "nix"),
+        disk(facts, "disk for target", facts.free_project, 3, ""),
+        ports(facts),
+    ]
+}
+
+/// A line: good as `ok` says, or with what was found. `Err` is what to say where nothing could be found out.
+fn item(name: &'static str, needed_by: &[Backend], ok: Result<String, String>, finding: Option<Finding>) -> Item {
+    let (state, text) = match (&finding, ok) {
+        (Some(f), _) => {
+            let state = match f.severity {
+                Severity::Note => State::Note,
+                Severity::Warning | Severity::Error if needed_by.is_empty() => State::Warning,
+                Severity::Warning | Severity::Error => State::Bad,
+            };
+            (state, format!("{} ({})", f.title, f.evidence))
+        }
+        (None, Ok(text)) => (State::Ok, text),
+        (None, Err(text)) => (State::Note, text),
+    };
+    Item { name, state, text, needed_by: needed_by.to_vec(), finding }
+}
+
+/// Numbers of a version: `rustc 1.95.0 (…)` gives 1, 95, 0.
+fn numbers(text: &str) -> Option<Vec<u64>> {
+    let word = text.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    word.split('.').map(digits).take_while(Option::is_some).collect()
+}
+
+fn older(text: &str, wanted: &str) -> bool {
+    matches!((numbers(text), numbers(wanted)), (Some(has), Some(wanted)) if has < wanted)
+}
+
+fn project(facts: &Facts) -> Item {
+    let ok = facts.project.as_ref().map(|root| root.display().to_string()).unwrap_or_default();
+    let finding = facts.project.as_ref().err().map(|why| Finding::new(&advice::PROJECT, why));
+    item("project", &[Backend::Nixos, Backend::Driver, Backend::Sandbox], Ok(ok), finding)
+}
+
+fn python(facts: &Facts) -> Item {
+    let finding = match &facts.python {
+        Some(version) if !older(version, "3.9") => None,
+        seen => {
+            let case = facts.kvm.distribution.as_deref().unwrap_or("");
+            let evidence = seen.clone().unwrap_or_else(|| "no python3 on PATH".to_owned());
+            Some(Finding::of_case(&advice::PYTHON, case, evidence))
+        }
+    };
+    item("Python", &[Backend::Sandbox], Ok(facts.python.clone().unwrap_or_default()), finding)
+}
+
+fn rust(facts: &Facts) -> Item {
+    let wanted = facts.rust_wanted.as_deref();
+    let ok = match (&facts.rust, wanted) {
+        (Some(rust), Some(wanted)) => Ok(format!("{rust}, {wanted} wanted")),
+        (Some(rust), None) => Ok(rust.clone()),
+        (None, _) => Err("no rustc on PATH: the embedded IOC cannot be built".to_owned()),
+    };
+    let old = facts.rust.as_ref().zip(wanted).filter(|(has, wanted)| older(has, wanted));
+    let finding = old.map(|(has, wanted)| Finding::new(&advice::RUST, format!("{has}, {wanted} wanted")));
+    item("Rust", &[Backend::Sandbox], ok, finding)
+}
+
+fn nix(facts: &Facts) -> Item {
+    let needed_by = [Backend::Nixos, Backend::Driver];
+    let Some(nix) = &facts.kvm.nix else {
+        let finding = Finding::new(&advice::NIX_MISSING, "no `nix` on PATH");
+        // Nothing is wrong with a machine without Nix, but the VM backends cannot run.
+        return Item { state: State::Bad, ..item("Nix", &needed_by, Ok(String::new()), Some(finding)) };
+    };
+    let version = nix.version.clone().unwrap_or_else(|| "of unknown version".to_owned());
+    let finding = if let Some(error) = &nix.conf_error {
+        Some(Finding::new(&kvm::advice::NIX_CONF, error))
+    } else if nix.builders == Builders::BuildUsers && facts.kvm.user.uid != 0 && !facts.daemon_socket {
+        let case = facts.kvm.distribution.as_deref().unwrap_or("");
+        Some(Finding::of_case(&advice::NIX_NO_DAEMON, case, "no daemon socket in /nix/var/nix"))
+    } else if older(&version, "2.18") {
+        Some(Finding::new(&advice::NIX_OLD, format!("Nix {version}, 2.18 wanted")))
+    } else {
+        None
+    };
+    let how = if nix.builders == Builders::Caller { "builds as you" } else { "builds with a daemon or as root" };
+    item("Nix", &needed_by, Ok(format!("{version}, {how}")), finding)
+}
+
+/// KVM in one line; `check-kvm` tells it all.
+fn kvm_item(facts: &Facts, name: &'static str, whom: For, needed_by: &[Backend]) -> Item {
+    let report = kvm::report(&facts.kvm);
+    let answer = match whom {
+        For::User => &report.user,
+        For::Builders => &report.builders,
+    };
+    if answer.answer == Known::NotApplicable {
+        return item(name, &[], Err(answer.why.clone()), None);
+    }
+    if report.ready(whom) {
+        return item(name, needed_by, Ok(answer.why.clone()), None);
+    }
+    let why = if answer.answer == Known::No { &answer.why } else { &report.advertised.why };
+    let finding = report.findings.iter().find(|f| f.title == why || f.evidence == *why).cloned();
+    Item { name, state: State::Bad, text: why.clone(), needed_by: needed_by.to_vec(), finding }
+}
+
+fn inputs(facts: &Facts, needed_by: &[Backend]) -> Item {
+    let names = |answers: Option<bool>| {
+        let of = facts.sources.iter().filter(|s| s.answers == answers);
+        of.map(|s| s.server.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (deaf, unasked) = (names(Some(false)), names(None));
+    let ok = if facts.sources.is_empty() {
+        Err("no flake.lock yet".to_owned())
+    } else if unasked.is_empty() {
+        Ok(format!("{} answers", names(Some(true))))
+    } else {
+        Ok(format!("{unasked} through a proxy, not tried"))
+    };
+    let ok = if facts.sources_in_store == Some(true) { Ok("all in the Nix store".to_owned()) } else { ok };
+    let missing = !deaf.is_empty() && facts.sources_in_store != Some(true);
+    let finding = missing.then(|| Finding::new(&advice::INPUTS, format!("no answer from {deaf}")));
+    item("flake inputs", needed_by, ok, finding)
+}
+
+fn git(facts: &Facts) -> Item {
+    let finding = facts.git.as_ref().err().map(|why| {
+        let case = if why.contains("dubious ownership") { "the folder belongs to another user" } else { "" };
+        Finding::of_case(&advice::GIT_MISSING, case, why)
+    });
+    item("Git tree", &[], Ok("yes".to_owned()), finding)
+}
+
+fn untracked(facts: &Facts) -> Item {
+    let count = facts.untracked.len();
+    let finding = (count > 0).then(|| {
+        let some: Vec<&str> = facts.untracked.iter().take(3).map(String::as_str).collect();
+        let more = if count > some.len() { format!(" and {} more", count - some.len()) } else { String::new() };
+        Finding::new(&advice::GIT_UNTRACKED, some.join(", ") + &more)
+    });
+    let ok = if facts.git.is_ok() { Ok("none".to_owned()) } else { Err("unknown without Git".to_owned()) };
+    item("untracked files", &[], ok, finding)
+}
+
+/// Free space, `wanted` in GiB.
+fn disk(facts: &Facts, name: &'static str, free: Option<u64>, wanted: u64, case: &str) -> Item {
+    let free = free.filter(|_| case != "nix" || facts.kvm.nix.is_some());
+    let ok = free.map(|gib| format!("{gib} GiB free")).ok_or_else(|| "not looked at".to_owned());
+    let short = free.filter(|&gib| gib < wanted);
+    let finding = short.map(|gib| Finding::of_case(&advice::DISK, case, format!("{gib} GiB free, {wanted} wanted")));
+    item(name, &[], ok, finding)
+}
+
+fn ports(facts: &Facts) -> Item {
+    let taken: Vec<String> = facts.ports.iter().map(ToString::to_string).collect();
+    let finding = (!taken.is_empty()).then(|| Finding::new(&advice::PORTS, taken.join(", ")));
+    item("ports", &[], Ok("free".to_owned()), finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::userns::{Tried, TryStep, UsernsFacts};
+    use crate::kvm::facts::{Device, Nix, Node, Step, Use};
+
+    /// A machine where everything is good.
+    fn good() -> Facts {
+        let used =
+            Use { step: Step::Done, errno: None, api: Some(12), exit: None, rounds_per_second: Some(8e8), millis: 5.0 };
+        let node = Node {
+            kind: "character device".to_owned(),
+            number: Some((10, 232)),
+            registered: Some(232),
+            mode: 0o666,
+            uid: 0,
+            gid: 36,
+            group: Some("kvm".to_owned()),
+            acl: Vec::new(),
+        };
+        let nix = Nix {
+            version: Some("2.31.2".to_owned()),
+            builders: Builders::BuildUsers,
+            features: crate::nixconf::Features::default(),
+            conf: "/etc/nix/nix.conf".to_owned(),
+            conf_error: None,
+            sandbox: None,
+            build_users: vec!["nixbld1".to_owned()],
+            build_user_groups: Vec::new(),
+            used: None,
+        };
+        Facts {
+            kvm: kvm::Facts {
+                os: "linux".to_owned(),
+                arch: "x86_64".to_owned(),
+                kernel: None,
+                lockdown: None,
+                distribution: Some("debian".to_owned()),
+                cpu: crate::kvm::facts::Cpu { flag: true, ..Default::default() },
+                modules: crate::kvm::facts::Modules::default(),
+                product: None,
+                container: None,
+                wsl: None,
+                device: Device::Present(node),
+                user: crate::kvm::facts::User { name: "me".to_owned(), uid: 1000, ..Default::default() },
+                used: Some(used),
+                nix: Some(nix),
+            },
+            userns: UsernsFacts {
+                linux: true,
+                tried: Some(Tried { step: TryStep::Done, errno: None }),
+                ..Default::default()
+            },
+            daemon_socket: true,
+            project: Ok("/home/me/ioc".into()),
+            python: Some("Python 3.11.2".to_owned()),
+            rust: Some("rustc 1.95.0 (abc 2026-01-01)".to_owned()),
+            rust_wanted: Some("1.85".to_owned()),
+            git: Ok(()),
+            untracked: Vec::new(),
+            free_nix: Some(100),
+            free_project: Some(100),
+            sources: vec![super::super::read::Source { server: "example.org".to_owned(), answers: Some(true) }],
+            sources_in_store: None,
+            ports: Vec::new(),
+        }
+    }
+
+    fn state(facts: &Facts, name: &str) -> (State, Option<&'static str>) {
+        let diagnosis = judge(facts, None);
+        let item = diagnosis.items.iter().find(|i| i.name == name).unwrap();
+        (item.state, item.finding.as_ref().map(|f| f.id))
+    }
+
+    #[test]
+    fn a_good_machine_runs_the_vm_in_the_builders() {
+        let diagnosis = judge(&good(), None);
+        assert_eq!((diagnosis.backend, diagnosis.ready), (Some(Backend::Nixos), true));
+        assert!(diagnosis.items.iter().all(|i| i.state == State::Ok), "{:#?}", diagnosis.items);
+    }
+
+    #[test]
+    fn each_lack_is_named() {
+        let check = |change: &dyn Fn(&mut Facts), name: &str, expected: (State, Option<&'static str>)| {
+            let mut facts = good();
+            change(&mut facts);
+            assert_eq!(state(&facts, name), expected, "{name}");
+        };
+        let warning = |id| (State::Warning, Some(id));
+        check(&|f| f.project = Err("no".to_owned()), "project", (State::Bad, Some("project-broken")));
+        check(&|f| f.python = None, "Python", warning("python-missing"));
+        check(&|f| f.python = Some("Python 3.8.1".to_owned()), "Python", warning("python-missing"));
+        check(&|f| f.rust_wanted = Some("1.96".to_owned()), "Rust", warning("rust-old"));
+        check(&|f| f.rust = None, "Rust", (State::Note, None));
+        check(&|f| f.kvm.nix = None, "Nix", warning("nix-missing"));
+        check(&|f| f.kvm.nix.as_mut().unwrap().version = Some("2.8.0".to_owned()), "Nix", warning("nix-old"));
+        check(&|f| f.daemon_socket = false, "Nix", warning("nix-no-daemon"));
+        check(&|f| f.sources[0].answers = Some(false), "flake inputs", warning("inputs-unreachable"));
+        check(&|f| f.git = Err("no".to_owned()), "Git tree", warning("git-no-tree"));
+        check(&|f| f.untracked = vec!["checks/new.py".to_owned()], "untracked files", warning("git-untracked"));
+        check(&|f| f.free_nix = Some(19), "disk for Nix", warning("disk-low"));
+        check(&|f| f.free_project = Some(2), "disk for target", warning("disk-low"));
+        check(&|f| f.ports = vec![5064], "ports", (State::Note, Some("ports-in-use")));
+        check(
+            &|f| f.userns.tried = Some(Tried { step: TryStep::Unshare, errno: Some(1) }),
+            "namespaces",
+            warning("userns-unknown-error"),
+        );
+    }
+
+    #[test]
+    fn a_tree_of_someone_else_is_no_reason_for_git_init() {
+        let facts = Facts { git: Err("fatal: detected dubious ownership in repository at '/x'".to_owned()), ..good() };
+        let finding = git(&facts).finding.unwrap();
+        assert_eq!(finding.commands(), [r#"git config --global --add safe.directory "$PWD""#]);
+    }
+
+    #[test]
+    fn what_is_in_the_store_needs_no_network() {
+        let mut facts = good();
+        facts.sources[0].answers = Some(false);
+        facts.sources_in_store = Some(true);
+        assert_eq!(judge(&facts, None).backend, Some(Backend::Nixos));
+        facts.sources_in_store = Some(false);
+        assert_eq!(judge(&facts, None).backend, Some(Backend::Sandbox));
+    }
+
+    #[test]
+    fn the_next_best_backend_is_taken_and_a_chosen_one_is_kept() {
+        let mut facts = good();
+        if let Device::Present(node) = &mut facts.kvm.device {
+            node.mode = 0o660;
+        }
+        let diagnosis = judge(&facts, None);
+        assert_eq!((diagnosis.backend, diagnosis.ready), (Some(Backend::Driver), true));
+        assert_eq!(state(&facts, "KVM for builders"), (State::Warning, Some("kvm-builders-shut-out")));
+        facts.kvm.nix = None;
+        assert_eq!(judge(&facts, None).backend, Some(Backend::Sandbox));
+        let chosen = judge(&facts, Some(Backend::Nixos));
+        assert_eq!((chosen.backend, chosen.ready), (Some(Backend::Nixos), false));
+        assert_eq!(chosen.items[0].name, "Nix");
+        assert_eq!(chosen.items[0].state, State::Bad);
+        facts.python = None;
+        assert_eq!(judge(&facts, None).backend, None);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(older("2.8.0", "2.18"));
+        assert!(!older("2.18.0", "2.18"));
+        assert!(older("rustc 1.95.0-nightly (x)", "1.96"));
+        assert!(!older("3.10", "3.9"));
+        assert!(!older("2.32pre2025", "2.18"));
+        assert!(!older("unknown", "2.18"));
+    }
+}

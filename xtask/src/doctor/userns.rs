@@ -1,0 +1,236 @@
+//! Whether an ordinary user may make namespaces, which the sandbox is built of. Facts, the try, the judgement.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::advice;
+use crate::finding::Finding;
+use crate::host::Host;
+use crate::kvm;
+use crate::process::{Cmd, Limited};
+
+/// What decides about user namespaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UsernsFacts {
+    /// Whether this is Linux.
+    pub linux: bool,
+    /// `kernel.unprivileged_userns_clone`: Debian's switch, absent elsewhere.
+    pub debian_switch: Option<u64>,
+    /// `user.max_user_namespaces`.
+    pub max: Option<u64>,
+    /// `kernel.apparmor_restrict_unprivileged_userns`: Ubuntu's switch.
+    pub apparmor: Option<u64>,
+    /// The container that we run in.
+    pub container: Option<String>,
+    /// What trying gave; `None` where it was not tried.
+    pub tried: Option<Tried>,
+}
+
+/// How far the try came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The step that was last tried.
+    pub step: TryStep,
+    /// Error number of that step.
+    pub errno: Option<i32>,
+}
+
+/// The steps of the try, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TryStep {
+    /// The child could not be started.
+    Start,
+    /// Making the namespaces.
+    Unshare,
+    /// Becoming root in them.
+    Map,
+    /// Mounting: `AppArmor` lets namespaces be made, but takes every capability in them away.
+    Mount,
+    /// Mounting /proc for a PID namespace: containers mask parts of theirs, which forbids a new one.
+    Proc,
+    /// All of it worked.
+    Done,
+}
+
+/// Reads the switches and tries.
+pub fn facts(host: &Host) -> UsernsFacts {
+    let number = |path: &str| host.line(path)?.parse().ok();
+    UsernsFacts {
+        linux: cfg!(target_os = "linux"),
+        debian_switch: number("/proc/sys/kernel/unprivileged_userns_clone"),
+        max: number("/proc/sys/user/max_user_namespaces"),
+        apparmor: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+        container: kvm::read::container(host),
+        tried: host.is_real().then(try_in_child),
+    }
+}
+
+fn try_in_child() -> Tried {
+    let run = || -> anyhow::Result<Tried> {
+        let cmd = Cmd::new(std::env::current_exe()?).arg("userns-probe");
+        match cmd.output_within(Duration::from_secs(5))? {
+            Limited::Ended(output) => Ok(serde_json::from_slice(&output.stdout)?),
+            Limited::TimedOut => anyhow::bail!("timed out"),
+        }
+    };
+    run().unwrap_or(Tried { step: TryStep::Start, errno: None })
+}
+
+/// The child's part: makes the namespaces for itself and returns how far it came.
+#[cfg(target_os = "linux")]
+pub fn try_in_this_process(inner: bool) -> Tried {
+    use unix::mount::{MsFlags, mount};
+    use unix::sched::{CloneFlags, unshare};
+    use unix::unistd::{getegid, geteuid};
+
+    let mut step = TryStep::Unshare;
+    let mut attempt = || -> Result<Tried, i32> {
+        let number = |errno: unix::errno::Errno| errno as i32;
+        let io = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
+        if inner {
+            // PID 1 of the new namespaces.
+            step = TryStep::Proc;
+            mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).map_err(number)?;
+            step = TryStep::Done;
+            return Ok(Tried { step, errno: None });
+        }
+        let (uid, gid) = (geteuid(), getegid());
+        unshare(
+            CloneFlags::CLONE_NEWUSER
+                | CloneFlags::CLONE_NEWNS
+                | CloneFlags::CLONE_NEWPID
+                | CloneFlags::CLONE_NEWNET
+                | CloneFlags::CLONE_NEWUTS
+                | CloneFlags::CLONE_NEWIPC,
+        )
+        .map_err(number)?;
+        step = TryStep::Map;
+        std::fs::write("/proc/self/setgroups", "deny").map_err(io)?;
+        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")).map_err(io)?;
+        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")).map_err(io)?;
+        step = TryStep::Mount;
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).map_err(number)?;
+        step = TryStep::Proc;
+        let child = std::env::current_exe().map(|exe| Cmd::new(exe).args(["userns-probe", "--inner"]));
+        let output = child.map_err(io)?.output().map_err(|_| libc::EIO)?;
+        serde_json::from_slice(&output.stdout).map_err(|_| libc::EIO)
+    };
+    match attempt() {
+        Ok(tried) => tried,
+        Err(errno) => Tried { step, errno: Some(errno) },
+    }
+}
+
+/// Only Linux has namespaces.
+#[cfg(not(target_os = "linux"))]
+pub fn try_in_this_process(_: bool) -> Tried {
+    Tried { step: TryStep::Start, errno: None }
+}
+
+/// Why the sandbox's namespaces cannot be made here; `None` where they can. Pure.
+pub fn diagnose_userns(facts: &UsernsFacts) -> Option<Finding> {
+    if !facts.linux {
+        return Some(Finding::new(&advice::NOT_LINUX, "this system has no Linux namespaces"));
+    }
+    let refused = match &facts.tried {
+        Some(Tried { step: TryStep::Done, .. }) => return None,
+        Some(tried) => seen(tried),
+        None => "not tried".to_owned(),
+    };
+    let tried = facts.tried.as_ref();
+    let at = |step| tried.is_none_or(|t| t.step == step);
+    if facts.max == Some(0) && at(TryStep::Unshare) {
+        return Some(Finding::new(&advice::USERNS_MAX, format!("user.max_user_namespaces = 0; {refused}")));
+    }
+    if facts.debian_switch == Some(0) && at(TryStep::Unshare) {
+        let evidence = format!("kernel.unprivileged_userns_clone = 0; {refused}");
+        return Some(Finding::new(&advice::USERNS_DEBIAN, evidence));
+    }
+    if facts.apparmor == Some(1) && tried.is_none_or(|t| t.step <= TryStep::Mount) {
+        let evidence = format!("kernel.apparmor_restrict_unprivileged_userns = 1; {refused}");
+        return Some(Finding::new(&advice::USERNS_APPARMOR, evidence));
+    }
+    let tried = tried?;
+    if let Some(container) = &facts.container {
+        let evidence = format!("{container} container; {refused}");
+        return Some(Finding::of_case(&advice::USERNS_CONTAINER, container, evidence));
+    }
+    match (tried.step, tried.errno) {
+        // EINVAL and ENOSYS: the kernel was built without them. ENOSPC: a limit, here or in a namespace above.
+        (TryStep::Unshare, Some(22 | 38)) => Some(Finding::new(&advice::USERNS_KERNEL, refused)),
+        (TryStep::Unshare, Some(28)) => {
+            let max = facts.max.map_or("unknown".to_owned(), |m| m.to_string());
+            Some(Finding::new(&advice::USERNS_MAX, format!("user.max_user_namespaces = {max}; {refused}")))
+        }
+        _ => Some(Finding::new(&advice::USERNS_UNKNOWN, refused)),
+    }
+}
+
+/// `making namespaces: Operation not permitted (os error 1)`.
+fn seen(tried: &Tried) -> String {
+    let what = match tried.step {
+        TryStep::Start => "starting the try",
+        TryStep::Unshare | TryStep::Done => "making namespaces",
+        TryStep::Map => "becoming root in a user namespace",
+        TryStep::Mount => "mounting in new namespaces",
+        TryStep::Proc => "mounting /proc in a new PID namespace",
+    };
+    let error = tried.errno.map(|n| std::io::Error::from_raw_os_error(n).to_string());
+    format!("{what}: {}", error.unwrap_or_else(|| "failed".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(step: TryStep, errno: i32) -> UsernsFacts {
+        let tried = Some(Tried { step, errno: Some(errno) });
+        UsernsFacts { linux: true, max: Some(60_000), tried, ..UsernsFacts::default() }
+    }
+
+    fn id(facts: &UsernsFacts) -> Option<&'static str> {
+        diagnose_userns(facts).map(|f| f.id)
+    }
+
+    #[test]
+    fn each_cause_has_its_name() {
+        let refused = facts(TryStep::Unshare, 1);
+        let done = UsernsFacts { tried: Some(Tried { step: TryStep::Done, errno: None }), ..refused.clone() };
+        assert_eq!(id(&done), None);
+        // What works is not talked down by a switch.
+        assert_eq!(id(&UsernsFacts { apparmor: Some(1), ..done }), None);
+        assert_eq!(id(&UsernsFacts { linux: false, ..refused.clone() }), Some("userns-not-linux"));
+        assert_eq!(id(&UsernsFacts { max: Some(0), ..facts(TryStep::Unshare, 28) }), Some("userns-max-zero"));
+        assert_eq!(id(&facts(TryStep::Unshare, 28)), Some("userns-max-zero"));
+        assert_eq!(id(&UsernsFacts { debian_switch: Some(0), ..refused.clone() }), Some("userns-debian-switch"));
+        assert_eq!(id(&UsernsFacts { apparmor: Some(1), ..facts(TryStep::Mount, 13) }), Some("userns-apparmor"));
+        assert_eq!(id(&UsernsFacts { apparmor: Some(0), ..facts(TryStep::Mount, 13) }), Some("userns-unknown-error"));
+        let docker = Some("docker".to_owned());
+        assert_eq!(id(&UsernsFacts { container: docker.clone(), ..refused.clone() }), Some("userns-container"));
+        assert_eq!(id(&UsernsFacts { container: docker, ..facts(TryStep::Proc, 1) }), Some("userns-container"));
+        assert_eq!(id(&facts(TryStep::Unshare, 22)), Some("userns-not-in-kernel"));
+        assert_eq!(id(&refused), Some("userns-unknown-error"));
+    }
+
+    #[test]
+    fn the_fix_for_ubuntu_lasts() {
+        let finding = diagnose_userns(&UsernsFacts { apparmor: Some(1), ..facts(TryStep::Mount, 13) }).unwrap();
+        assert_eq!(
+            finding.commands(),
+            [
+                "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+                "echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf",
+            ]
+        );
+        assert!(finding.evidence.contains("Permission denied"), "{}", finding.evidence);
+    }
+
+    #[test]
+    fn switches_alone_are_judged_where_nothing_was_tried() {
+        let facts = UsernsFacts { linux: true, max: Some(0), ..UsernsFacts::default() };
+        assert_eq!(id(&facts), Some("userns-max-zero"));
+        assert_eq!(id(&UsernsFacts { linux: true, ..UsernsFacts::default() }), None);
+    }
+}

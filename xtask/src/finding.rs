@@ -1,0 +1,222 @@
+//! What is wrong with a machine, why, and what to do: one form for every command, one table for the docs.
+
+use serde::Serialize;
+
+use crate::ui;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something that was asked for cannot work.
+    Error,
+    /// It works, but slower or less surely than it looks.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// The word that people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One known cause of trouble. `docs/errors.md` is made from these.
+#[derive(Debug)]
+pub struct Entry {
+    /// Stable name, in lower case with dashes. Scripts may rely on it.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong, in a few words.
+    pub title: &'static str,
+    /// Why that is so.
+    pub cause: &'static str,
+    /// What to do. The first one holds where no other case is known to apply.
+    pub fixes: &'static [Fix],
+}
+
+/// What to do about a cause in one surrounding.
+#[derive(Debug)]
+pub struct Fix {
+    /// The surrounding, such as `VMware`; empty in the general case.
+    pub case: &'static str,
+    /// Steps, one on a line; lines that start with `$ ` can be pasted (without these two characters).
+    pub steps: &'static str,
+}
+
+impl Fix {
+    /// The fix that holds everywhere.
+    pub const fn general(steps: &'static str) -> Self {
+        Self { case: "", steps }
+    }
+
+    /// The fix for one surrounding.
+    pub const fn when(case: &'static str, steps: &'static str) -> Self {
+        Self { case, steps }
+    }
+}
+
+/// A cause that was found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// See [`Entry::id`].
+    pub id: &'static str,
+    /// See [`Entry::severity`].
+    pub severity: Severity,
+    /// See [`Entry::title`].
+    pub title: &'static str,
+    /// What was seen on this machine.
+    pub evidence: String,
+    /// See [`Entry::cause`].
+    pub cause: &'static str,
+    /// What to do here: see [`Fix::steps`].
+    pub fix: &'static str,
+}
+
+impl Finding {
+    /// A finding with the general fix.
+    pub fn new(entry: &'static Entry, evidence: impl Into<String>) -> Self {
+        Self::of_case(entry, "", evidence)
+    }
+
+    /// A finding with the fix for a surrounding, or the general one where the table has none for it.
+    pub fn of_case(entry: &'static Entry, case: &str, evidence: impl Into<String>) -> Self {
+        let fix = entry.fixes.iter().find(|f| f.case == case).or(entry.fixes.first());
+        Self {
+            id: entry.id,
+            severity: entry.severity,
+            title: entry.title,
+            evidence: evidence.into(),
+            cause: entry.cause,
+            fix: fix.map_or("", |f| f.steps),
+        }
+    }
+
+    /// The same finding with another weight.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// The commands of the fix, ready to be pasted.
+    pub fn commands(&self) -> Vec<&'static str> {
+        self.fix.lines().filter_map(|l| l.strip_prefix("$ ")).collect()
+    }
+}
+
+/// Prints findings as paragraphs: what, seen how, why, and what to do.
+pub fn print(findings: &[Finding], width: usize) {
+    for (number, finding) in findings.iter().enumerate() {
+        let style = match finding.severity {
+            Severity::Error => ui::BAD,
+            Severity::Warning => ui::WARN,
+            Severity::Note => ui::STRONG,
+        };
+        let head = format!("{}[{}]: ", finding.severity.word(), finding.id);
+        let title = ui::wrap(finding.title, 2, width.saturating_sub(head.len()));
+        ui::data(&format!("\n{}{}", ui::paint(style, &head), ui::paint(ui::STRONG, &title)));
+        ui::data(&format!("  seen:  {}", ui::wrap(&finding.evidence, 9, width)));
+        ui::data(&format!("  cause: {}", ui::wrap(finding.cause, 9, width)));
+        let same = findings[..number].iter().find(|f| f.fix == finding.fix);
+        match same {
+            Some(same) => ui::data(&format!("{}as for {}", ui::paint(ui::HINT, "  fix:   "), same.id)),
+            None => print_fix(finding.fix, width),
+        }
+    }
+}
+
+fn print_fix(fix: &str, width: usize) {
+    for (number, line) in fix.lines().enumerate() {
+        let head = if number == 0 { ui::paint(ui::HINT, "  fix:   ") } else { " ".repeat(9) };
+        match line.strip_prefix("$ ") {
+            // Whole and without a prompt, so that it can be pasted.
+            Some(command) => ui::data(&format!("    {command}")),
+            None => ui::data(&format!("{head}{}", ui::wrap(line, 9, width))),
+        }
+    }
+}
+
+/// Every cause that is known, in the order of `docs/errors.md`.
+pub fn all() -> Vec<&'static Entry> {
+    [crate::kvm::advice::ALL, crate::doctor::advice::ALL].concat()
+}
+
+/// The text of `docs/errors.md`.
+pub fn errors_md() -> String {
+    let text = String::from(
+        "# What the host commands find\n\n\
+         <!-- Generated from the tables in xtask/src/kvm/advice.rs and xtask/src/doctor/advice.rs.\n     \
+         To write it anew: XTASK_WRITE_DOCS=1 cargo test -p xtask --test docs -->\n\n\
+         `cargo xtask check-kvm`, `configure-nix` and `doctor` name what they find by these ids. They are stable.\n",
+    );
+    text + &all().into_iter().map(section).collect::<String>()
+}
+
+/// One entry of the table as Markdown.
+fn section(entry: &Entry) -> String {
+    let Entry { id, severity, title, cause, fixes } = entry;
+    let head = format!("\n## {id}\n\n**{title}** ({})\n\n{cause}\n", severity.word());
+    let fix = |fix: &Fix| {
+        let case = if fix.case.is_empty() { String::new() } else { format!(" ({})", fix.case) };
+        format!("\nWhat to do{case}:\n\n{}\n", markdown(fix.steps))
+    };
+    std::iter::once(head).chain(fixes.iter().map(fix)).collect()
+}
+
+/// Steps as Markdown: sentences as they are, commands as code.
+fn markdown(steps: &str) -> String {
+    let mut out: Vec<String> = Vec::new();
+    let mut in_code = false;
+    for line in steps.lines() {
+        let command = line.strip_prefix("$ ");
+        if command.is_some() && !in_code {
+            if !out.is_empty() {
+                out.push(String::new());
+            }
+            out.push("```sh".to_owned());
+        } else if command.is_none() && in_code {
+            out.extend(["```".to_owned(), String::new()]);
+        }
+        in_code = command.is_some();
+        out.push(command.unwrap_or(line).to_owned());
+    }
+    if in_code {
+        out.push("```".to_owned());
+    }
+    out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_whole() {
+        let mut ids: Vec<&str> = all().iter().map(|e| e.id).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "an id stands twice");
+        for entry in all() {
+            assert!(entry.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", entry.id);
+            assert!(!entry.title.is_empty() && !entry.title.ends_with('.'), "{}: title", entry.id);
+            assert!(entry.cause.ends_with('.'), "{}: the cause is a sentence", entry.id);
+            assert!(entry.fixes.first().is_some_and(|f| f.case.is_empty()), "{}: the first fix is general", entry.id);
+            let steps = |f: &Fix| !f.steps.is_empty() && !f.steps.starts_with('$');
+            assert!(entry.fixes.iter().all(steps), "{}: a fix starts with a sentence", entry.id);
+        }
+    }
+
+    #[test]
+    fn commands_become_code() {
+        assert_eq!(markdown("Do:\n$ a\n$ b\nThen rest."), "Do:\n\n```sh\na\nb\n```\n\nThen rest.");
+    }
+}

@@ -1,0 +1,11 @@
+//! Whether VMs are accelerated on this machine: `read` facts (`probe` uses KVM itself), `diagnose`, give `advice`.
+
+mod access;
+pub mod advice;
+pub mod diagnose;
+pub mod facts;
+pub mod probe;
+pub mod read;
+
+pub use diagnose::{For, Known, Report, report, usual};
+pub use facts::Facts;

@@ -1,0 +1,237 @@
+//! Replaces a file that is not ours: checked, backed up, atomic. A crash leaves the old file or the new one.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use crate::fail;
+
+/// Points between which a crash must do no harm; tests crash there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The backup is on the disk.
+    BackedUp,
+    /// Half of the new text is in the temporary file.
+    HalfWritten,
+    /// The temporary file is whole and on the disk.
+    Written,
+    /// The new file has the name.
+    Renamed,
+}
+
+/// One change of one file. `None` means that there is no file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The file, not a link.
+    pub path: PathBuf,
+    /// What it must hold now.
+    pub before: Option<Vec<u8>>,
+    /// What it is to hold.
+    pub after: Option<Vec<u8>>,
+}
+
+impl Edit {
+    /// Reads the file that `path` leads to, through links, as the start of an edit.
+    pub fn start(path: &Path) -> Result<Self> {
+        let path = match path.canonicalize() {
+            Ok(real) => real,
+            Err(_) if path.is_symlink() => {
+                return Err(fail::host(format!("{} is a link to nothing", path.display()))
+                    .hint(format!("look where it leads: ls -l {}", crate::process::quote(path.as_os_str())))
+                    .into());
+            }
+            Err(_) => path.to_owned(),
+        };
+        if path.starts_with("/nix/store") {
+            return Err(fail::host(format!("{} is in the Nix store: it must not be edited", path.display())).into());
+        }
+        let before = match std::fs::read(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e).with_context(|| format!("reading {}", path.display())),
+        };
+        Ok(Self { after: before.clone(), before, path })
+    }
+
+    /// Whether the caller may make this edit: the folder, or the nearest one that exists, can be written.
+    pub fn is_permitted(&self) -> bool {
+        let folder = self.path.ancestors().skip(1).find(|p| p.is_dir());
+        folder.is_some_and(may_write) && self.before.as_ref().is_none_or(|_| may_write(&self.path))
+    }
+
+    /// Makes the edit and returns the backup of the old file. `at` is told of each step.
+    pub fn make(&self, now: SystemTime, at: &mut dyn FnMut(Step)) -> Result<Option<PathBuf>> {
+        let path = &self.path;
+        if Self::start(path)?.before != self.before {
+            return Err(fail::host(format!("{} was changed by someone else meanwhile", path.display()))
+                .hint("run the command again")
+                .into());
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let backup = self.before.as_ref().map(|bytes| back_up(path, bytes, now)).transpose()?;
+        at(Step::BackedUp);
+        match &self.after {
+            None => std::fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?,
+            Some(bytes) => replace(path, bytes, at)?,
+        }
+        at(Step::Renamed);
+        // The name is in the folder: without this it may be lost with the power.
+        File::open(folder).and_then(|f| f.sync_all()).with_context(|| format!("syncing {}", folder.display()))?;
+        Ok(backup)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn may_write(path: &Path) -> bool {
+    use unix::unistd::{AccessFlags, eaccess};
+    eaccess(path, AccessFlags::W_OK).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_write(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| !m.permissions().readonly())
+}
+
+/// Writes a new file with the mode and the owner of the old one, and gives it the name.
+fn replace(path: &Path, bytes: &[u8], at: &mut dyn FnMut(Step)) -> Result<()> {
+    let temporary = sibling(path, "xtask-new");
+    // What a crash left behind; the name is ours.
+    let _ = std::fs::remove_file(&temporary);
+    let old = path.metadata().ok();
+    let write = |at: &mut dyn FnMut(Step)| -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        at(Step::HalfWritten);
+        file.write_all(second)?;
+        if let Some(old) = &old {
+            let new = file.metadata()?;
+            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+        }
+        // After the change of owner, which clears bits.
+        file.set_permissions(Permissions::from_mode(old.as_ref().map_or(0o644, |m| m.mode() & 0o7777)))?;
+        file.sync_all()?;
+        at(Step::Written);
+        std::fs::rename(&temporary, path)
+    };
+    write(at)
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// Keeps the old text beside the file, under a dated name that was free, with the file's mode.
+fn back_up(path: &Path, bytes: &[u8], now: SystemTime) -> Result<PathBuf> {
+    let mode = path.metadata().map_or(0o600, |m| m.mode() & 0o7777);
+    let stamp = stamp(now);
+    for number in 1..100 {
+        let end = if number == 1 { format!("backup-{stamp}") } else { format!("backup-{stamp}-{number}") };
+        let backup = sibling(path, &end);
+        let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&backup) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(e) => return Err(e).with_context(|| format!("writing {}", backup.display())),
+        };
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.with_context(|| format!("writing {}", backup.display()))?;
+        return Ok(backup);
+    }
+    Err(fail::host(format!("there are too many backups beside {}", path.display())).into())
+}
+
+/// `nix.conf` → `nix.conf.END`, in the same folder.
+fn sibling(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{end}"));
+    path.with_file_name(name)
+}
+
+/// A moment as `20261123T212305Z`, in UTC.
+fn stamp(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years of 365.2425 days that begin in March, so that the leap day comes last (Hinnant's civil_from_days).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn edit(path: &Path, after: Option<&str>) -> Edit {
+        Edit { after: after.map(|t| t.as_bytes().to_vec()), ..Edit::start(path).unwrap() }
+    }
+
+    #[test]
+    fn dates_are_right() {
+        let at = |seconds| stamp(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "19700101T000000Z");
+        assert_eq!(at(951_782_399), "20000228T235959Z");
+        assert_eq!(at(951_782_400), "20000229T000000Z");
+        assert_eq!(at(1_795_469_585), "20261123T213305Z");
+        assert_eq!(at(4_107_542_400), "21000301T000000Z");
+    }
+
+    #[test]
+    fn mode_link_and_backup_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("real.conf"), dir.path().join("nix.conf"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("real.conf", &link).unwrap();
+        let backup = edit(&link, Some("new")).make(UNIX_EPOCH, &mut |_| {}).unwrap().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(backup.file_name().unwrap(), "real.conf.backup-19700101T000000Z");
+        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "old");
+        assert_eq!(backup.metadata().unwrap().mode() & 0o7777, 0o640);
+        let second = edit(&link, Some("newer")).make(UNIX_EPOCH, &mut |_| {}).unwrap().unwrap();
+        assert_ne!(second, backup);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_is_made_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("deep/nix.conf");
+        assert_eq!(edit(&file, Some("x")).make(UNIX_EPOCH, &mut |_| {}).unwrap(), None);
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o644);
+        edit(&file, None).make(UNIX_EPOCH, &mut |_| {}).unwrap();
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_file_changed_meanwhile_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nix.conf");
+        let edit = edit(&file, Some("ours"));
+        std::fs::write(&file, "theirs").unwrap();
+        let error = edit.make(UNIX_EPOCH, &mut |_| {}).unwrap_err();
+        assert!(error.to_string().ends_with("was changed by someone else meanwhile"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("nix.conf");
+        std::os::unix::fs::symlink("gone", &link).unwrap();
+        assert!(Edit::start(&link).unwrap_err().to_string().ends_with("is a link to nothing"));
+    }
+}

@@ -1,0 +1,180 @@
+//! How `journalctl` prints entries.
+
+use serde_json::{Map, Value};
+
+use super::super::time;
+use super::entry::Entry;
+
+/// `-o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Short,
+    ShortPrecise,
+    ShortIso,
+    ShortIsoPrecise,
+    ShortMonotonic,
+    ShortFull,
+    ShortUnix,
+    WithUnit,
+    Cat,
+    Json,
+    JsonPretty,
+    Verbose,
+    Export,
+}
+
+impl Format {
+    /// Reads the value of `-o`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "short" => Self::Short,
+            "short-precise" => Self::ShortPrecise,
+            "short-iso" => Self::ShortIso,
+            "short-iso-precise" => Self::ShortIsoPrecise,
+            "short-monotonic" => Self::ShortMonotonic,
+            "short-full" => Self::ShortFull,
+            "short-unix" => Self::ShortUnix,
+            "with-unit" => Self::WithUnit,
+            "cat" => Self::Cat,
+            "json" => Self::Json,
+            "json-pretty" => Self::JsonPretty,
+            "verbose" => Self::Verbose,
+            "export" => Self::Export,
+            "json-sse" | "json-seq" => {
+                return Err(format!("journalctl: output format '{text}' is not offered by the sandbox"));
+            }
+            _ => return Err(format!("Unknown output format '{text}'.")),
+        })
+    }
+
+    /// Whether lines between boots, and about nothing found, are printed.
+    pub(super) fn shows_boots(self) -> bool {
+        !matches!(self, Self::Cat | Self::Json | Self::JsonPretty | Self::Export)
+    }
+
+    /// An entry as bytes, its newline included.
+    pub(super) fn render(self, entry: &Entry, fields: &[&str]) -> Vec<u8> {
+        match self {
+            Self::Cat if !fields.is_empty() => {
+                fields.iter().filter(|f| entry.has(f)).flat_map(|f| [&*entry.bytes(f), b"\n"].concat()).collect()
+            }
+            Self::Cat => [&*entry.bytes("MESSAGE"), b"\n"].concat(),
+            Self::Json | Self::JsonPretty => {
+                let object = Value::Object(chosen(entry, fields));
+                if self == Self::Json {
+                    format!("{object}\n").into_bytes()
+                } else {
+                    format!("{object:#}\n").into_bytes()
+                }
+            }
+            Self::Verbose => {
+                let head = format!("{} [{}]\n", time::precise(entry.realtime()), cursor(entry));
+                let mut bytes = head.into_bytes();
+                for key in chosen(entry, fields).keys().filter(|k| !k.starts_with("__")) {
+                    bytes.extend_from_slice(format!("    {key}=").as_bytes());
+                    bytes.extend_from_slice(&entry.bytes(key));
+                    bytes.push(b'\n');
+                }
+                bytes
+            }
+            Self::Export => {
+                let mut bytes = Vec::new();
+                for key in chosen(entry, fields).keys() {
+                    let value = entry.bytes(key);
+                    bytes.extend_from_slice(key.as_bytes());
+                    if value.contains(&b'\n') || std::str::from_utf8(&value).is_err() {
+                        bytes.push(b'\n');
+                        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+                    } else {
+                        bytes.push(b'=');
+                    }
+                    bytes.extend_from_slice(&value);
+                    bytes.push(b'\n');
+                }
+                bytes.push(b'\n');
+                bytes
+            }
+            _ => self.short(entry),
+        }
+    }
+
+    fn short(self, entry: &Entry) -> Vec<u8> {
+        let us = entry.realtime();
+        let p = time::parts(us);
+        let iso = || format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", p.year, p.month, p.day, p.hour, p.minute, p.second);
+        let when = match self {
+            Self::ShortPrecise => format!("{}.{:06}", time::short(us), p.micros),
+            Self::ShortIso => format!("{}{}", iso(), time::offset(us)),
+            Self::ShortIsoPrecise => format!("{}.{:06}{}", iso(), p.micros, time::offset(us)),
+            Self::ShortMonotonic => {
+                format!("[{:5}.{:06}]", entry.monotonic() / 1_000_000, entry.monotonic() % 1_000_000)
+            }
+            Self::ShortUnix => format!("{}.{:06}", us / 1_000_000, p.micros),
+            Self::ShortFull | Self::WithUnit => time::show(us),
+            _ => time::short(us),
+        };
+        let mut who = entry.text("SYSLOG_IDENTIFIER").into_owned();
+        if self == Self::WithUnit && entry.has("_SYSTEMD_UNIT") {
+            who = entry.text("_SYSTEMD_UNIT").into_owned();
+        }
+        if who.is_empty() {
+            who = if entry.has("_COMM") { entry.text("_COMM").into_owned() } else { "unknown".to_owned() };
+        }
+        let pid = if entry.has("_PID") { entry.text("_PID") } else { entry.text("SYSLOG_PID") };
+        let pid = if pid.is_empty() { String::new() } else { format!("[{pid}]") };
+        let head = format!("{when} {} {who}{pid}: ", entry.text("_HOSTNAME"));
+        let message = entry.bytes("MESSAGE");
+        if std::str::from_utf8(&message).is_err() {
+            return format!("{head}[{}B blob data]\n", message.len()).into_bytes();
+        }
+        // Further lines of a message stand below the first.
+        let indent = [b"\n".as_slice(), &vec![b' '; head.chars().count()]].concat();
+        let lines: Vec<&[u8]> = message.split(|b| *b == b'\n').collect();
+        [head.as_bytes(), &lines.join(&indent[..]), b"\n"].concat()
+    }
+}
+
+fn cursor(entry: &Entry) -> String {
+    format!("b={};m={:x};t={:x}", entry.text("_BOOT_ID"), entry.monotonic(), entry.realtime())
+}
+
+/// The fields to print: all, or those chosen and the ones that stand for the entry itself.
+fn chosen(entry: &Entry, fields: &[&str]) -> Map<String, Value> {
+    let mut all = entry.fields.clone();
+    all.insert("__CURSOR".to_owned(), cursor(entry).into());
+    all.retain(|key, _| {
+        fields.is_empty() || key.starts_with("__") || key == "_BOOT_ID" || fields.contains(&key.as_str())
+    });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let text = r#"{"__REALTIME_TIMESTAMP":"1795467900123456","__MONOTONIC_TIMESTAMP":"1500000","_HOSTNAME":"machine","_BOOT_ID":"b","_PID":"7","SYSLOG_IDENTIFIER":"ioc","MESSAGE":"one\ntwo"}"#;
+        Entry::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn formats() {
+        let text = |f: &str| String::from_utf8(Format::parse(f).unwrap().render(&entry(), &[])).unwrap();
+        let at = time::short(1_795_467_900_123_456);
+        assert_eq!(text("short"), format!("{at} machine ioc[7]: one\n                                two\n"));
+        assert_eq!(text("cat"), "one\ntwo\n");
+        assert!(text("short-precise").starts_with(&format!("{at}.123456 machine ")));
+        assert!(text("short-iso").contains("T") && text("short-iso").contains(" machine ioc[7]: "));
+        assert!(text("short-monotonic").starts_with("[    1.500000] machine "));
+        let json: Value = serde_json::from_str(&text("json")).unwrap();
+        assert_eq!(json["MESSAGE"], "one\ntwo");
+        assert!(Format::parse("fancy").is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        let entry = Entry::parse(br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":[255,97]}"#).unwrap();
+        assert_eq!(Format::Cat.render(&entry, &[]), b"\xffa\n");
+        assert!(String::from_utf8(Format::Short.render(&entry, &[])).unwrap().ends_with("[2B blob data]\n"));
+    }
+}

@@ -1,0 +1,278 @@
+//! What `systemctl` prints in tables and lists.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::super::{Options, glob, say};
+use super::{ask, mangle_all, property, show as ask_show, too_few};
+
+fn out(text: &str) {
+    crate::sandbox::applets::print(text.as_bytes());
+}
+
+/// `systemctl show`.
+pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
+    let wanted: Vec<String> = given
+        .all(&["-p", "--property", "-P"])
+        .iter()
+        .flat_map(|v| v.split(',').map(|p| p.trim().to_owned()))
+        .filter(|p| !p.is_empty())
+        .collect();
+    let value_only = given.has(&["--value", "-P"]);
+    let everything = given.has(&["--all", "-a"]);
+    let sets: Vec<Value> = if words.is_empty() {
+        vec![ask(&json!({ "op": "manager" }))?]
+    } else {
+        let names = mangle_all(words)?;
+        ask_show(&names, false)?["units"].as_array().cloned().unwrap_or_default()
+    };
+    let mut text = String::new();
+    for (index, set) in sets.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let pairs: Vec<(&str, &str)> = set["props"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|p| Some((p[0].as_str()?, p[1].as_str()?)))
+            .filter(|(k, _)| !k.starts_with('_'))
+            .collect();
+        let mut line = |key: &str, value: &str| {
+            if value_only {
+                text.push_str(value);
+            } else {
+                let _ = write!(text, "{key}={value}");
+            }
+            text.push('\n');
+        };
+        // Without a selection, what is empty is left out.
+        if wanted.is_empty() {
+            pairs.iter().filter(|(_, v)| everything || !v.is_empty()).for_each(|(k, v)| line(k, v));
+        } else {
+            pairs.iter().filter(|(k, _)| wanted.iter().any(|w| w == k)).for_each(|(k, v)| line(k, v));
+        }
+    }
+    out(&text);
+    Ok(0)
+}
+
+/// `systemctl cat`.
+pub(super) fn cat(words: &[String]) -> Result<u8, String> {
+    too_few(words)?;
+    let names = mangle_all(words)?;
+    let answer = ask_show(&names, false)?;
+    let mut text = String::new();
+    for (unit, name) in answer["units"].as_array().into_iter().flatten().zip(&names) {
+        let fragment = property(unit, "FragmentPath");
+        if fragment.is_empty() {
+            say(&format!("No files found for {name}."));
+            out(&text);
+            return Ok(1);
+        }
+        for path in std::iter::once(fragment).chain(property(unit, "DropInPaths").split_whitespace()) {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let file = std::fs::read_to_string(path).map_err(|e| format!("Failed to open {path}: {e}"))?;
+            let _ = write!(text, "# {path}\n{file}");
+        }
+    }
+    out(&text);
+    Ok(0)
+}
+
+/// Columns as wide as their widest cell.
+fn table(rows: &[Vec<String>], indent: &str) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
+        let _ = write!(text, "{indent}{}", cells.join(" "));
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(row: &Value) -> Vec<String> {
+    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    row.as_array().into_iter().flatten().map(text).collect()
+}
+
+/// `systemctl list-units`, and `--failed`.
+pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
+    let answer = ask(&json!({ "op": "list" }))?;
+    let mut states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
+    if given.has(&["--failed"]) {
+        states.push("failed");
+    }
+    let types: Vec<&str> = given.all(&["-t", "--type"]).iter().flat_map(|s| s.split(',')).collect();
+    let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
+    let all = given.has(&["--all", "-a"]);
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for row in answer["units"].as_array().into_iter().flatten() {
+        let cell = |i: usize| row[i].as_str().unwrap_or_default();
+        let (name, load, active, sub, job) = (cell(0), cell(1), cell(2), cell(3), cell(5));
+        let suffix = name.rsplit('.').next().unwrap_or_default();
+        let by_state = if states.is_empty() {
+            all || active != "inactive" || !job.is_empty()
+        } else {
+            states.iter().any(|s| [load, active, sub].contains(s))
+        };
+        let by_type = types.is_empty() || types.contains(&suffix);
+        let by_name = patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, name));
+        if by_state && by_type && by_name {
+            let mut row = cells(row);
+            row.remove(5);
+            rows.push(row);
+        }
+    }
+    let plain = given.has(&["--plain"]);
+    let legend = !given.has(&["--no-legend"]);
+    let count = rows.len();
+    if !plain {
+        for row in &mut rows {
+            let mark = if row[2] == "failed" || row[1] != "loaded" { "●" } else { " " };
+            row[0] = format!("{mark} {}", row[0]);
+        }
+    }
+    if legend && !rows.is_empty() {
+        let head = ["UNIT", "LOAD", "ACTIVE", "SUB", "DESCRIPTION"].map(String::from).to_vec();
+        let head = if plain { head } else { [vec!["  UNIT".to_owned()], head[1..].to_vec()].concat() };
+        rows.insert(0, head);
+    }
+    let mut text = table(&rows, "");
+    if legend {
+        if count > 0 {
+            text.push_str(
+                "\nLOAD   = Reflects whether the unit definition was properly loaded.\nACTIVE = The high-level unit activation state, i.e. generalization of SUB.\nSUB    = The low-level unit activation state, values depend on unit type.\n\n",
+            );
+        }
+        let hint = if all || !states.is_empty() { "" } else { " Pass --all to see loaded but inactive units, too." };
+        let _ = writeln!(text, "{count} loaded units listed.{hint}");
+        if !all && states.is_empty() {
+            text.push_str("To show all installed unit files use 'systemctl list-unit-files'.\n");
+        }
+    }
+    out(&text);
+    Ok(0)
+}
+
+/// `systemctl list-jobs`.
+pub(super) fn list_jobs(words: &[String], given: &Options) -> Result<u8, String> {
+    let answer = ask(&json!({ "op": "jobs" }))?;
+    let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
+    let rows: Vec<Vec<String>> = answer["jobs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(cells)
+        .filter(|row| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &row[1])))
+        .collect();
+    let legend = !given.has(&["--no-legend"]);
+    let count = rows.len();
+    if count == 0 {
+        if legend {
+            out(if patterns.is_empty() { "No jobs running.\n" } else { "No jobs listed.\n" });
+        }
+        return Ok(0);
+    }
+    let mut all = rows;
+    if legend {
+        all.insert(0, ["JOB", "UNIT", "TYPE", "STATE"].map(String::from).to_vec());
+    }
+    let mut text = table(&all, "");
+    if legend {
+        let _ = writeln!(text, "\n{count} jobs listed.");
+    }
+    out(&text);
+    Ok(0)
+}
+
+/// `systemctl list-unit-files`.
+pub(super) fn list_files(words: &[String], given: &Options) -> Result<u8, String> {
+    let answer = ask(&json!({ "op": "files" }))?;
+    let types: Vec<&str> = given.all(&["-t", "--type"]).iter().flat_map(|s| s.split(',')).collect();
+    let states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
+    let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for row in answer["files"].as_array().into_iter().flatten().map(cells) {
+        let suffix = row[0].rsplit('.').next().unwrap_or_default();
+        let fits = (types.is_empty() || types.contains(&suffix))
+            && (states.is_empty() || states.contains(&row[1].as_str()))
+            && (patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &row[0])));
+        if fits && !row[1].is_empty() {
+            let preset = if row[1] == "static" { "-" } else { "enabled" };
+            rows.push(vec![row[0].clone(), row[1].clone(), preset.to_owned()]);
+        }
+    }
+    let count = rows.len();
+    let legend = !given.has(&["--no-legend"]);
+    if legend {
+        rows.insert(0, ["UNIT FILE", "STATE", "PRESET"].map(String::from).to_vec());
+    }
+    let mut text = table(&rows, "");
+    if legend {
+        let _ = writeln!(text, "\n{count} unit files listed.");
+    }
+    out(&text);
+    Ok(u8::from(count == 0 && !patterns.is_empty()))
+}
+
+/// `systemctl list-dependencies`.
+pub(super) fn list_dependencies(words: &[String], given: &Options) -> Result<u8, String> {
+    let names = if words.is_empty() { vec!["default.target".to_owned()] } else { mangle_all(words)? };
+    let keys: &[&str] = if given.has(&["--reverse"]) {
+        &["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy", "ConsistsOf", "UpheldBy"]
+    } else if given.has(&["--after"]) {
+        &["After"]
+    } else if given.has(&["--before"]) {
+        &["Before"]
+    } else {
+        &["Requires", "Requisite", "Wants", "BindsTo", "Upholds"]
+    };
+    let plain = given.has(&["--plain"]);
+    for name in &names {
+        out(&format!("{name}\n"));
+        let mut line = vec![name.clone()];
+        branch(name, keys, plain, given.has(&["--all", "-a"]), "", &mut line)?;
+    }
+    Ok(0)
+}
+
+fn branch(
+    name: &str,
+    keys: &[&str],
+    plain: bool,
+    all: bool,
+    indent: &str,
+    line: &mut Vec<String>,
+) -> Result<(), String> {
+    let answer = ask_show(&[name.to_owned()], false)?;
+    let unit = &answer["units"][0];
+    let mut children: Vec<&str> = keys.iter().flat_map(|k| property(unit, k).split_whitespace()).collect();
+    children.sort_unstable();
+    children.dedup();
+    for (index, child) in children.iter().enumerate() {
+        let last = index + 1 == children.len();
+        let state = ask_show(&[(*child).to_owned()], false)?;
+        let mark = match property(&state["units"][0], "ActiveState") {
+            "active" | "reloading" => "●",
+            "failed" => "×",
+            _ => "○",
+        };
+        let tree = if last { "└─" } else { "├─" };
+        out(&if plain { format!("  {indent}{child}\n") } else { format!("{mark} {indent}{tree}{child}\n") });
+        if (all || child.ends_with(".target")) && !line.iter().any(|l| l == child) {
+            line.push((*child).to_owned());
+            let deeper = if plain || last { format!("{indent}  ") } else { format!("{indent}│ ") };
+            branch(child, keys, plain, all, &deeper, line)?;
+            line.pop();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `systemd-notify` and `systemd-cat`.
+
+use std::io::{IoSlice, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+
+use unix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, UnixCredentials, sendmsg};
+
+use super::{options, say};
+use crate::process::Cmd;
+
+/// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
+pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
+    let flags = ["--ready", "--reloading", "--stopping", "--booted", "--no-block"];
+    let given = options(program, args, &flags, &["--status", "--uid"], &["--pid"])?;
+    if given.has(&["--booted"]) {
+        return Ok(0);
+    }
+    let mut lines = Vec::new();
+    for (name, value) in &given.given {
+        match name.as_str() {
+            "--ready" => lines.push("READY=1".to_owned()),
+            "--reloading" => lines.push("RELOADING=1".to_owned()),
+            "--stopping" => lines.push("STOPPING=1".to_owned()),
+            "--status" => lines.push(format!("STATUS={value}")),
+            "--pid" if value.is_empty() || value == "auto" || value == "parent" => {
+                lines.push(format!("MAINPID={}", unix::unistd::getppid()));
+            }
+            "--pid" => lines.push(format!("MAINPID={value}")),
+            _ => {}
+        }
+    }
+    lines.extend(given.words);
+    if lines.is_empty() {
+        return Err("systemd-notify: nothing to say (hint: --ready)".to_owned());
+    }
+    let socket = std::env::var("NOTIFY_SOCKET").map_err(|_| {
+        "Failed to notify init system: $NOTIFY_SOCKET is not set (is the service Type=notify?)".to_owned()
+    })?;
+    send(&socket, lines.join("\n").as_bytes()).map_err(|e| format!("Failed to notify init system: {e}"))?;
+    Ok(0)
+}
+
+fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
+    let address = match socket.strip_prefix('@') {
+        Some(name) => UnixAddr::new_abstract(name.as_bytes())?,
+        None => UnixAddr::new(socket)?,
+    };
+    let from = UnixDatagram::unbound()?;
+    // The message is the caller's, not this short-lived program's.
+    let parent = UnixCredentials::from(libc::ucred {
+        pid: unix::unistd::getppid().as_raw(),
+        uid: unix::unistd::geteuid().as_raw(),
+        gid: unix::unistd::getegid().as_raw(),
+    });
+    let parts = [IoSlice::new(text)];
+    let as_parent = [ControlMessage::ScmCredentials(&parent)];
+    let sent = sendmsg(from.as_raw_fd(), &parts, &as_parent, MsgFlags::empty(), Some(&address));
+    if sent.is_err() {
+        sendmsg(from.as_raw_fd(), &parts, &[], MsgFlags::empty(), Some(&address))?;
+    }
+    Ok(())
+}
+
+/// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
+pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
+    // Options of the command that follows are not ours.
+    let own = own_arguments(args);
+    let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];
+    let given = options(program, &args[..own], &[], &valued, &[])?;
+    let priority = given.last(&["-p", "--priority"]).map_or(Ok(6), super::journalctl::priority)?;
+    let identifier = given.last(&["-t", "--identifier"]).unwrap_or("");
+    let command = &args[own..];
+    let name = if identifier.is_empty() {
+        command.first().map_or("cat", |c| c.rsplit('/').next().unwrap_or(c))
+    } else {
+        identifier
+    };
+    let prefix = u8::from(given.last(&["--level-prefix"]).is_none_or(|v| !matches!(v, "no" | "0" | "false" | "off")));
+    let mut stream =
+        UnixStream::connect("/run/systemd/journal/stdout").map_err(|e| format!("Failed to create stream fd: {e}"))?;
+    write!(stream, "{name}\n\n{priority}\n{prefix}\n0\n0\n0\n")
+        .map_err(|e| format!("Failed to create stream fd: {e}"))?;
+    if command.is_empty() {
+        std::io::copy(&mut std::io::stdin().lock(), &mut stream).map_err(|e| e.to_string())?;
+        return Ok(0);
+    }
+    let copy = || stream.try_clone().map(std::os::fd::OwnedFd::from).map_err(|e| e.to_string());
+    let error = Cmd::new(&command[0]).args(&command[1..]).to_std().stdout(copy()?).stderr(copy()?).exec();
+    say(&format!("Failed to execute process: {error}"));
+    Ok(1)
+}
+
+fn own_arguments(args: &[String]) -> usize {
+    let mut at = 0;
+    while let Some(arg) = args.get(at).filter(|a| a.starts_with('-')) {
+        let takes_next = matches!(
+            arg.as_str(),
+            "-t" | "-p" | "--identifier" | "--priority" | "--level-prefix" | "--stderr-priority"
+        );
+        at += 1 + usize::from(takes_next);
+    }
+    at.min(args.len())
+}

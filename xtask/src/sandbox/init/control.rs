@@ -1,0 +1,298 @@
+//! Requests of `systemctl` and its like: one JSON object in, one out.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::manager::types::{Active, JobKind, JobResult, Rt, Who};
+use super::{Machine, Message, Power, enable, procs, props, streams};
+use crate::sandbox::applets::glob;
+
+/// A request that waits for jobs.
+pub(super) struct Waiter {
+    jobs: Vec<(u32, usize)>,
+    results: Vec<Value>,
+    /// Units that must come down too (`--wait`).
+    until_down: Vec<String>,
+    reply: Sender<Value>,
+}
+
+/// Serves the socket of the applets.
+pub(super) fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
+    let listener = streams::listener(path)?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let manager = manager.clone();
+            std::thread::spawn(move || connection(&stream, &manager));
+        }
+    });
+    Ok(())
+}
+
+fn connection(stream: &UnixStream, manager: &Sender<Message>) {
+    let mut writer = stream;
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let (reply, answer) = channel();
+        let request = serde_json::from_str(&line).unwrap_or(Value::Null);
+        if manager.send(Message::Control { request, reply }).is_err() {
+            return;
+        }
+        let Ok(answer) = answer.recv() else { return };
+        if writeln!(writer, "{answer}").is_err() {
+            return;
+        }
+    }
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect()
+}
+
+impl Machine {
+    /// Answers a request, now or when its jobs have ended.
+    pub(super) fn control(&mut self, request: &Value, reply: Sender<Value>) {
+        let answer = match request["op"].as_str() {
+            Some("job") => return self.job_request(request, reply),
+            Some("show") => self.show(request),
+            Some("manager") => json!({ "props": props::manager(&self.manager, self.boot_time) }),
+            Some("list") => self.list(),
+            Some("jobs") => {
+                let row = |j: &super::manager::types::Job| {
+                    json!([j.id, j.unit, j.kind.as_str(), if j.running { "running" } else { "waiting" }])
+                };
+                json!({ "jobs": self.manager.jobs.values().map(row).collect::<Vec<_>>() })
+            }
+            Some("files") => {
+                let row = |name: &String| json!([name, self.file_state(&self.loader.load(name))]);
+                json!({ "files": self.loader.names().iter().map(row).collect::<Vec<_>>() })
+            }
+            Some("kill") => self.kill_request(request),
+            Some("reset-failed") => self.reset_failed(request),
+            Some("reload") => {
+                self.manager.reload_files(self.clock.now());
+                json!({})
+            }
+            Some(verb @ ("enable" | "disable" | "mask" | "unmask")) => self.enable_request(verb, request),
+            Some("power") => {
+                self.power_off(
+                    if request["how"] == "reboot" { Power::Reboot } else { Power::Off },
+                    request["force"] == true,
+                );
+                json!({})
+            }
+            Some("state") => {
+                if request["wait"] == true && self.manager.booted.is_none() {
+                    self.waiting_for_boot.push(reply);
+                    return;
+                }
+                json!({ "state": props::system_state(&self.manager) })
+            }
+            _ => json!({ "error": "unknown request" }),
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// Names from the command line: patterns stand for the units in memory that match.
+    fn expand(&self, request: &Value) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in strings(&request["units"]) {
+            if glob::is_pattern(&name) {
+                names.extend(self.manager.units.keys().filter(|n| glob::matches(&name, n)).cloned());
+            } else {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn job_request(&mut self, request: &Value, reply: Sender<Value>) {
+        let verb = request["verb"].as_str().unwrap_or_default();
+        let mut waiter = Waiter { jobs: Vec::new(), results: Vec::new(), until_down: Vec::new(), reply };
+        for name in self.expand(request) {
+            let rt = self.manager.view(&name);
+            let up = !matches!(rt.active(), Active::Inactive | Active::Failed | Active::Deactivating);
+            let has_reload = rt.unit.service().is_some_and(|s| !s.exec_reload.is_empty());
+            let kind = match verb {
+                "start" => Some(JobKind::Start),
+                "stop" => Some(JobKind::Stop),
+                "reload" => Some(JobKind::Reload),
+                "try-restart" => up.then_some(JobKind::Restart),
+                "reload-or-restart" if has_reload && up => Some(JobKind::Reload),
+                "restart" | "reload-or-restart" => Some(JobKind::Restart),
+                _ if has_reload => up.then_some(JobKind::Reload),
+                _ => up.then_some(JobKind::Restart),
+            };
+            let Some(kind) = kind else {
+                waiter.results.push(json!({ "unit": name, "job": "done" }));
+                continue;
+            };
+            match self.manager.request(self.clock.now(), kind, &name) {
+                Ok(job) => {
+                    waiter.jobs.push((job, waiter.results.len()));
+                    waiter.results.push(json!({ "unit": name, "job": "done" }));
+                    if request["wait"] == true && kind != JobKind::Stop {
+                        waiter.until_down.push(rt.unit.name.clone());
+                    }
+                }
+                Err(refusal) => {
+                    waiter
+                        .results
+                        .push(json!({ "unit": name, "error": refusal.to_string(), "status": refusal.status() }));
+                }
+            }
+        }
+        if request["no_block"] == true {
+            waiter.jobs.clear();
+            waiter.until_down.clear();
+        }
+        self.waiters.push(waiter);
+        self.settle();
+    }
+
+    /// A job has ended: tells those who wait for it.
+    pub(super) fn job_done(&mut self, job: u32, unit: &str, result: JobResult) {
+        let rt = self.manager.view(unit);
+        for waiter in &mut self.waiters {
+            if let Some(at) = waiter.jobs.iter().position(|(id, _)| *id == job) {
+                let (_, index) = waiter.jobs.swap_remove(at);
+                waiter.results[index]["job"] = result.as_str().into();
+                waiter.results[index]["result"] = rt.result.as_str().into();
+            }
+        }
+    }
+
+    /// Answers requests whose jobs have all ended.
+    pub(super) fn answer_waiters(&mut self) {
+        let manager = &self.manager;
+        for waiter in &mut self.waiters {
+            if waiter.jobs.is_empty() {
+                waiter.until_down.retain(|u| !manager.active(u).is_down());
+            }
+        }
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|w| w.jobs.is_empty() && w.until_down.is_empty());
+        self.waiters = waiting;
+        for waiter in done {
+            let _ = waiter.reply.send(json!({ "results": waiter.results }));
+        }
+        if self.manager.booted.is_some() {
+            for reply in std::mem::take(&mut self.waiting_for_boot) {
+                let _ = reply.send(json!({ "state": props::system_state(&self.manager) }));
+            }
+        }
+    }
+
+    fn show(&self, request: &Value) -> Value {
+        let all = if request["process_lists"] == true { procs::all() } else { Vec::new() };
+        let one = |name: &String| {
+            let rt = self.manager.view(name);
+            let mut props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
+            if let Some(job) = rt.job.and_then(|j| self.manager.jobs.get(&j)) {
+                props.push(("_JobType".into(), job.kind.as_str().into()));
+            }
+            let members: Vec<Value> =
+                procs::members(&all, &rt.invocation, &roots(&rt)).into_iter().map(Value::from).collect();
+            json!({ "props": props, "processes": members })
+        };
+        json!({ "units": self.expand(request).iter().map(one).collect::<Vec<_>>() })
+    }
+
+    fn file_state(&self, unit: &super::unit::Unit) -> &'static str {
+        enable::state(&self.loader, unit)
+    }
+
+    /// Whether the unit's files are newer than what is in memory.
+    fn has_changed(&self, rt: &Rt) -> bool {
+        self.manager.is_loaded(&rt.unit.name)
+            && rt.unit.fragment.is_some()
+            && self.loader.load(&rt.unit.name) != *rt.unit
+    }
+
+    fn list(&self) -> Value {
+        let row = |rt: &Rt| {
+            let job = rt.job.and_then(|j| self.manager.jobs.get(&j)).map_or("", |j| j.kind.as_str());
+            let mut row = props::row(rt).to_vec();
+            row.push(job.to_owned());
+            row
+        };
+        json!({ "units": self.manager.units.values().map(row).collect::<Vec<_>>() })
+    }
+
+    fn kill_request(&mut self, request: &Value) -> Value {
+        let signal = i32::try_from(request["signal"].as_i64().unwrap_or(15)).unwrap_or(15);
+        let who = match request["who"].as_str() {
+            Some("main") => Who::Main,
+            Some("control") => Who::Control,
+            _ => Who::All,
+        };
+        let mut results = Vec::new();
+        for name in self.expand(request) {
+            let unit = self.manager.canonical(&name);
+            let Some(rt) = self.manager.units.get(&unit).cloned() else {
+                results.push(json!({ "unit": name, "error": format!("Unit {name} not loaded."), "status": 1 }));
+                continue;
+            };
+            let missing = match who {
+                Who::Main if rt.main.is_none() => Some("No main process to kill"),
+                Who::Control if rt.control.is_none() => Some("No control process to kill"),
+                _ => None,
+            };
+            if let Some(error) = missing {
+                results.push(json!({ "unit": name, "error": error, "status": 1 }));
+            } else {
+                self.signal(&unit, who, signal);
+                results.push(json!({ "unit": name, "job": "done" }));
+            }
+        }
+        json!({ "results": results })
+    }
+
+    fn reset_failed(&mut self, request: &Value) -> Value {
+        let now = self.clock.now();
+        let mut results = Vec::new();
+        if strings(&request["units"]).is_empty() {
+            self.manager.reset_failed(now, None);
+        }
+        for name in self.expand(request) {
+            if self.manager.is_loaded(&name) {
+                self.manager.reset_failed(now, Some(&name));
+                results.push(json!({ "unit": name, "job": "done" }));
+            } else {
+                results.push(json!({ "unit": name, "error": format!("Unit {name} not loaded."), "status": 1 }));
+            }
+        }
+        self.settle();
+        json!({ "results": results })
+    }
+
+    fn enable_request(&mut self, verb: &str, request: &Value) -> Value {
+        let mut said = Vec::new();
+        let mut no_install = false;
+        for name in strings(&request["units"]) {
+            let result = match verb {
+                "enable" => {
+                    let unit = self.loader.load(&name);
+                    no_install |= unit.fragment.is_some() && unit.install.is_empty();
+                    enable::enable(&self.loader, &name)
+                }
+                "disable" => enable::disable(&self.loader, &name),
+                verb => enable::mask(&self.loader, &name, verb == "mask"),
+            };
+            match result {
+                Ok(lines) => said.extend(lines),
+                Err(error) => return json!({ "said": said, "error": error }),
+            }
+        }
+        self.manager.reload_files(self.clock.now());
+        json!({ "said": said, "no_install": no_install })
+    }
+}
+
+/// The processes that the manager itself started for a unit.
+pub(super) fn roots(rt: &Rt) -> Vec<i32> {
+    [rt.main, rt.control].into_iter().flatten().collect()
+}

@@ -1,0 +1,432 @@
+//! Starting the processes of a service.
+
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+
+use super::journal::Journal;
+use super::manager::types::{Phase, Rt};
+use super::paths::Paths;
+use super::streams::{self, Source};
+use super::unit::service::{DirKind, Exec, Service, Stream};
+use super::unit::words::{Env, expand, is_name, split};
+use crate::sandbox::start;
+
+/// Folders of programs on the machine.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The step that failed: exit status as systemd's, its name, the program or path, the reason.
+#[derive(Debug)]
+pub(super) struct Failed {
+    status: i32,
+    step: &'static str,
+    reason: anyhow::Error,
+}
+
+fn failed(status: i32, step: &'static str, reason: impl Into<anyhow::Error>) -> Failed {
+    Failed { status, step, reason: reason.into() }
+}
+
+/// Finds a program: a path as it is, a name in the folders of PATH.
+pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
+    if name.contains('/') {
+        return name.into();
+    }
+    let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    path.split(':')
+        .map(|dir| Path::new(dir).join(name))
+        .find(|p| runs(p))
+        .unwrap_or_else(|| Path::new("/usr/bin").join(name))
+}
+
+/// Starts a command of a service. Returns the process, and whether its program is being executed.
+pub(super) fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
+    let unit = &rt.unit.name;
+    let say = |text: String| journal.manager(unit, &rt.invocation, 3, &text);
+    let Some(service) = rt.unit.service() else { return (None, false) };
+    let refuse = |failed: &Failed| {
+        say(format!("{unit}: Failed at step {} spawning {}: {:#}", failed.step, exec.program, failed.reason));
+        // A process that ends with the status of the step, as systemd's would.
+        exit_with(failed.status)
+    };
+    let prepared = match prepare(rt, service, phase, exec, journal, paths) {
+        Ok(prepared) => prepared,
+        Err(failed) => return (refuse(&failed), false),
+    };
+    let [stdin, stdout, stderr] = &prepared.stdio;
+    let program = start::Program { stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]), ..prepared.program };
+    match start::start(&program) {
+        Ok(started) => {
+            if let Some((status, errno)) = started.failed {
+                let error = std::io::Error::from_raw_os_error(errno);
+                let text = error.to_string();
+                let text = text.split(" (os error").next().unwrap_or_default();
+                let step = super::unit::values::status_name(status);
+                if status == 203 {
+                    say(format!("{unit}: Failed to locate executable {}: {text}", exec.program));
+                }
+                say(format!("{unit}: Failed at step {step} spawning {}: {text}", exec.program));
+            }
+            (Some(started.pid), started.failed.is_none())
+        }
+        Err(error) => {
+            say(format!("{unit}: Failed to fork: {error}"));
+            (None, false)
+        }
+    }
+}
+
+/// A process that does nothing but exit with a status.
+fn exit_with(status: i32) -> Option<i32> {
+    let argv = ["sh", "-c", &format!("exit {status}")].map(start::c_text).to_vec();
+    let program = start::Program { path: c"/bin/sh".into(), argv, ..Default::default() };
+    start::start(&program).ok().map(|s| s.pid)
+}
+
+struct Prepared<'a> {
+    program: start::Program<'a>,
+    stdio: [OwnedFd; 3],
+}
+
+fn prepare<'a>(
+    rt: &Rt,
+    service: &Service,
+    phase: Phase,
+    exec: &Exec,
+    journal: &Journal,
+    paths: &Paths,
+) -> Result<Prepared<'a>, Failed> {
+    let user = if exec.privileged { None } else { user(rt, service, journal)? };
+    let (mut env, notify) = (environment(rt, service, phase, paths)?, notify_access(service) != "none");
+    if let Some((name, home, shell)) = user.as_ref().and_then(|u| u.login.as_ref()) {
+        let defaults = [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)];
+        for (key, value) in defaults {
+            env.entry(key.to_owned()).or_insert_with(|| value.clone());
+        }
+    }
+    // Root needs no change, and a namespace with one user allows none.
+    let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
+    make_directories(service, ids.as_ref(), &mut env, paths)?;
+    if notify {
+        env.insert("NOTIFY_SOCKET".into(), paths.notify().display().to_string());
+    }
+    let stdio = streams_of(rt, service, exec, journal, &mut env)?;
+    for name in &service.unset_environment {
+        env.remove(name);
+    }
+    let path = env.get("PATH").cloned().unwrap_or_else(|| PATH.to_owned());
+    let argv = if exec.no_env {
+        exec.argv.clone()
+    } else {
+        // The name of the program is taken as it is.
+        let (first, rest) = exec.argv.split_at(1.min(exec.argv.len()));
+        [first.to_vec(), expand(rest, &env)].concat()
+    };
+    let cwd = match service.working_directory.as_deref() {
+        Some("~") => env.get("HOME").cloned().unwrap_or_else(|| "/root".into()),
+        Some(path) => path.to_owned(),
+        None => "/".to_owned(),
+    };
+    let program = start::Program {
+        path: start::c_text(find_program(&exec.program, &path).as_os_str().as_encoded_bytes()),
+        argv: argv.iter().map(start::c_text).collect(),
+        env: env.iter().map(|(k, v)| start::c_text(format!("{k}={v}"))).collect(),
+        exec_pid: true,
+        cwd: Some(start::c_text(cwd)),
+        cwd_optional: service.working_directory_optional,
+        stdio: None,
+        user: ids,
+        umask: Some(service.umask),
+        nice: service.nice,
+        limits: service.limits.iter().filter_map(|(name, soft, hard)| Some((resource(name)?, *soft, *hard))).collect(),
+        oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
+        ignore_sigpipe: service.ignore_sigpipe,
+    };
+    Ok(Prepared { program, stdio })
+}
+
+fn resource(name: &str) -> Option<u32> {
+    Some(match name {
+        "AS" => libc::RLIMIT_AS,
+        "CORE" => libc::RLIMIT_CORE,
+        "CPU" => libc::RLIMIT_CPU,
+        "DATA" => libc::RLIMIT_DATA,
+        "FSIZE" => libc::RLIMIT_FSIZE,
+        "MEMLOCK" => libc::RLIMIT_MEMLOCK,
+        "NOFILE" => libc::RLIMIT_NOFILE,
+        "NPROC" => libc::RLIMIT_NPROC,
+        "STACK" => libc::RLIMIT_STACK,
+        "RTPRIO" => libc::RLIMIT_RTPRIO,
+        _ => return None,
+    })
+}
+
+/// Who may say that a service is ready.
+pub(super) fn notify_access(service: &Service) -> &'static str {
+    match service.notify_access {
+        "" if service.kind() == super::unit::service::Type::Notify => "main",
+        "" => "none",
+        other => other,
+    }
+}
+
+struct User {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    login: Option<(String, String, String)>,
+}
+
+fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, Failed> {
+    let mut user = match &service.user {
+        Some(name) => match start::user(name) {
+            Some((uid, gid, home, shell)) => {
+                User { uid, gid, groups: vec![gid], login: Some((name.clone(), home, shell)) }
+            }
+            None if service.dynamic_user => dynamic(rt, name, journal),
+            None => return Err(failed(217, "USER", anyhow!("there is no user `{name}` on the machine"))),
+        },
+        None if service.dynamic_user => {
+            let stem = rt.unit.name.split(['.', '@']).next().unwrap_or_default();
+            dynamic(rt, stem, journal)
+        }
+        None if service.group.is_none() => return Ok(None),
+        None => User { uid: 0, gid: 0, groups: vec![0], login: None },
+    };
+    let group = |name: &String| {
+        use unix::unistd::Group;
+        let by_name = Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
+        by_name
+            .or_else(|| name.parse().ok())
+            .ok_or_else(|| failed(216, "GROUP", anyhow!("there is no group `{name}` on the machine")))
+    };
+    if let Some(name) = service.group.as_ref().filter(|_| !service.dynamic_user) {
+        user.gid = group(name)?;
+        user.groups = vec![user.gid];
+    }
+    for name in &service.supplementary_groups {
+        user.groups.push(group(name)?);
+    }
+    for (file, id, status, step) in [("uid_map", user.uid, 217, "USER"), ("gid_map", user.gid, 216, "GROUP")] {
+        let map = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+        if !is_mapped(&map, id) {
+            let text = format!(
+                "id {id} is not available in the sandbox: only one user is (hint: give yourself ids in /etc/subuid and /etc/subgid and install newuidmap, or run the check in a VM)"
+            );
+            return Err(failed(status, step, anyhow!(text)));
+        }
+    }
+    Ok(Some(user))
+}
+
+/// The user of `DynamicUser=`: 61184 where that is mapped, else root, with a word about it.
+fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let free = (61184..=65519).find(|uid| is_mapped(&map, *uid)).filter(|uid| {
+        let gids = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+        is_mapped(&gids, *uid)
+    });
+    if free.is_none() {
+        let text = format!("{}: DynamicUser=yes: runs as root, because the sandbox has no other user", rt.unit.name);
+        journal.manager(&rt.unit.name, &rt.invocation, 5, &text);
+    }
+    let id = free.unwrap_or(0);
+    User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), "/".into(), "/bin/sh".into())) }
+}
+
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|w| w.parse::<u64>().ok());
+        let (Some(first), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else {
+            return false;
+        };
+        (first..first + count).contains(&u64::from(id))
+    })
+}
+
+fn environment(rt: &Rt, service: &Service, phase: Phase, _paths: &Paths) -> Result<Env, Failed> {
+    let mut env = Env::new();
+    let mut put = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
+    put("PATH", PATH);
+    put("LANG", "C.UTF-8");
+    put("INVOCATION_ID", &rt.invocation);
+    if let Some(pid) = rt.main.filter(|_| phase != Phase::Start) {
+        put("MAINPID", &pid.to_string());
+    }
+    if let Some(path) = &service.pid_file {
+        put("PIDFILE", &path.display().to_string());
+    }
+    if matches!(phase, Phase::Stop | Phase::StopPost) {
+        put("SERVICE_RESULT", rt.result.as_str());
+        if let Some(exit) = rt.exec_main.exit {
+            use super::manager::types::Exit;
+            let (code, status) = match exit {
+                Exit::Code(n) => ("exited", n.to_string()),
+                Exit::Signal(n) => ("killed", super::unit::values::signal_name(n)),
+                Exit::Core(n) => ("dumped", super::unit::values::signal_name(n)),
+            };
+            put("EXIT_CODE", code);
+            put("EXIT_STATUS", &status);
+        }
+    }
+    for name in &service.pass_environment {
+        if let Ok(value) = std::env::var(name) {
+            env.insert(name.clone(), value);
+        }
+    }
+    env.extend(service.environment.iter().cloned());
+    for (path, optional) in &service.environment_files {
+        match fs::read_to_string(path) {
+            Ok(text) => env.extend(environment_file(&text)),
+            Err(_) if *optional => {}
+            Err(e) => {
+                return Err(failed(1, "EXEC", anyhow!("Failed to load environment files: {}: {e}", path.display())));
+            }
+        }
+    }
+    Ok(env)
+}
+
+/// Assignments of an environment file: shell-like, without any expansion.
+fn environment_file(text: &str) -> Vec<(String, String)> {
+    let joined = text.replace("\\\n", "");
+    let lines = joined.lines().map(str::trim).filter(|l| !l.starts_with(['#', ';']));
+    lines
+        .filter_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            let value = value.trim();
+            let quoted = value.starts_with(['"', '\'']);
+            let value = if quoted { split(value).ok()?.first().cloned().unwrap_or_default() } else { value.to_owned() };
+            is_name(key.trim()).then(|| (key.trim().to_owned(), value))
+        })
+        .collect()
+}
+
+fn make_directories(
+    service: &Service,
+    user: Option<&(u32, u32, Vec<u32>)>,
+    env: &mut Env,
+    paths: &Paths,
+) -> Result<(), Failed> {
+    for kind in DirKind::ALL {
+        let (root, variable, status) = kind.facts();
+        let mut all = Vec::new();
+        for (_, name) in service.directories.iter().filter(|(k, _)| *k == kind) {
+            // `a:b` makes a link b to a.
+            let (name, link) = name.split_once(':').map_or((name.as_str(), None), |(n, l)| (n, Some(l)));
+            let shown = format!("{root}/{name}");
+            let path = paths.path(&shown);
+            let made = fs::create_dir_all(&path)
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(service.directory_mode(kind))))
+                .and_then(|()| match user.filter(|_| kind != DirKind::Configuration) {
+                    Some((uid, gid, _)) => std::os::unix::fs::chown(&path, Some(*uid), Some(*gid)),
+                    None => Ok(()),
+                });
+            made.map_err(|e| failed(status, super::unit::values::status_name(status), anyhow!("{shown}: {e}")))?;
+            if let Some(link) = link {
+                let _ = std::os::unix::fs::symlink(&path, paths.path(format!("{root}/{link}")));
+            }
+            all.push(shown);
+        }
+        if !all.is_empty() {
+            env.insert(variable.to_owned(), all.join(":"));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folders that live only as long as the service runs.
+pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+    let keep = match service.runtime_directory_preserve {
+        "yes" => true,
+        "restart" => restarting,
+        _ => false,
+    };
+    for (_, name) in service.directories.iter().filter(|(k, _)| *k == DirKind::Runtime && !keep) {
+        let name = name.split(':').next().unwrap_or(name);
+        let _ = fs::remove_dir_all(paths.path(format!("/run/{name}")));
+    }
+}
+
+fn streams_of(
+    rt: &Rt,
+    service: &Service,
+    exec: &Exec,
+    journal: &Journal,
+    env: &mut Env,
+) -> Result<[OwnedFd; 3], Failed> {
+    let null = |write: bool| File::options().read(!write).write(write).open("/dev/null").map(OwnedFd::from);
+    let stdin = match &service.stdin {
+        Stream::File(path) => File::open(path).map(OwnedFd::from),
+        Stream::Data(_) => data(&service.stdin_data),
+        _ => null(false),
+    };
+    let stdin = stdin.map_err(|e| failed(208, "STDIN", e))?;
+    let open = |stream: &Stream, status: i32, step: &'static str, env: &mut Env| -> Result<OwnedFd, Failed> {
+        let mut options = File::options();
+        options.create(true).write(true);
+        let file = match stream {
+            Stream::File(path) => options.open(path).map(OwnedFd::from),
+            Stream::Append(path) => options.append(true).open(path).map(OwnedFd::from),
+            Stream::Truncate(path) => options.truncate(true).open(path).map(OwnedFd::from),
+            Stream::Null | Stream::Data(_) => null(true),
+            Stream::Journal | Stream::Inherit => {
+                let source = Source {
+                    unit: rt.unit.name.clone(),
+                    identifier: service.identifier(exec),
+                    invocation: rt.invocation.clone(),
+                    priority: service.syslog_level.into(),
+                    level_prefix: service.syslog_level_prefix,
+                };
+                let fd = streams::output(journal, source).map_err(|e| failed(status, step, e))?;
+                if let Ok(meta) = File::from(fd.try_clone().map_err(|e| failed(status, step, e))?).metadata() {
+                    env.insert("JOURNAL_STREAM".into(), format!("{}:{}", meta.dev(), meta.ino()));
+                }
+                return Ok(fd);
+            }
+        };
+        file.map_err(|e| failed(status, step, e))
+    };
+    // `inherit` on stdout means stdin, which is never a terminal here.
+    let stdout = match &service.stdout {
+        Stream::Inherit => null(true).map_err(|e| failed(209, "STDOUT", e))?,
+        stream => open(stream, 209, "STDOUT", env)?,
+    };
+    let stderr = match &service.stderr {
+        Stream::Inherit => stdout.try_clone().map_err(|e| failed(222, "STDERR", e))?,
+        stream if *stream == service.stdout => stdout.try_clone().map_err(|e| failed(222, "STDERR", e))?,
+        stream => open(stream, 222, "STDERR", env)?,
+    };
+    Ok([stdin, stdout, stderr])
+}
+
+/// A file in memory with these bytes, to be read from its start.
+pub(super) fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    use unix::sys::memfd::{MFdFlags, memfd_create};
+    let mut file = File::from(memfd_create(c"data", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_ids() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        assert!(is_mapped(map, 0) && is_mapped(map, 1000) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+    }
+
+    #[test]
+    fn environment_files() {
+        let got = environment_file("# note\nA=1\n B = \"two words\" \nC='x'\nbad line\n1X=2\nD=a\\\nb\n");
+        let want = [("A", "1"), ("B", "two words"), ("C", "x"), ("D", "ab")];
+        assert_eq!(got, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+}

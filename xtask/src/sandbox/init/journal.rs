@@ -1,0 +1,196 @@
+//! The journal: one JSON object per line, with the fields of `journalctl -o json`.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+use super::clock::Clock;
+use super::console::Console;
+
+/// Longest message that stays whole, bytes; journald's `LineMax=`.
+pub(super) const LINE_MAX: usize = 48 * 1024;
+
+/// Appends entries. Copies share the file.
+#[derive(Clone)]
+pub(super) struct Journal {
+    file: Arc<Mutex<File>>,
+    console: Console,
+    clock: Clock,
+    common: Arc<Vec<(&'static str, String)>>,
+    streams: Arc<()>,
+}
+
+impl Journal {
+    /// Opens the journal for adding to it.
+    pub(super) fn open(
+        path: &Path,
+        console: Console,
+        clock: Clock,
+        host: &str,
+        boot_id: &str,
+        machine_id: &str,
+    ) -> Result<Self> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot open the journal {}", path.display()))?;
+        let common = vec![
+            ("_BOOT_ID", boot_id.to_owned()),
+            ("_MACHINE_ID", machine_id.to_owned()),
+            ("_HOSTNAME", host.to_owned()),
+            ("_RUNTIME_SCOPE", "system".to_owned()),
+        ];
+        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common), streams: Arc::new(()) })
+    }
+
+    /// A token for a stream of a service that is being read.
+    pub(super) fn reading(&self) -> Arc<()> {
+        self.streams.clone()
+    }
+
+    /// Whether any such stream is left.
+    pub(super) fn is_reading(&self) -> bool {
+        // Each copy of the journal holds the token too; a stream's thread holds it twice.
+        Arc::strong_count(&self.streams) > Arc::strong_count(&self.common)
+    }
+
+    /// Adds an entry and shows it on the console.
+    pub(super) fn append(&self, message: &[u8], fields: &[(&str, String)]) {
+        let now = self.clock.now();
+        let get = |key: &str| fields.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.as_str());
+        let mut entry = Map::new();
+        let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
+        put("__REALTIME_TIMESTAMP", now.real.to_string().into());
+        put("__MONOTONIC_TIMESTAMP", now.mono.to_string().into());
+        for (key, value) in self.common.iter().map(|(k, v)| (*k, v)).chain(fields.iter().map(|(k, v)| (*k, v))) {
+            put(key, value.clone().into());
+        }
+        put("MESSAGE", text(message));
+        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk costs an entry, not the machine.
+        let _ = file.write_all(&line);
+        let identifier = if get("SYSLOG_IDENTIFIER").is_empty() { "unknown" } else { get("SYSLOG_IDENTIFIER") };
+        let pid = if get("_PID").is_empty() { String::new() } else { format!("[{}]", get("_PID")) };
+        for part in message.split(|b| *b == b'\n') {
+            let head = format!("[{:5}.{:06}] {identifier}{pid}: ", now.mono / 1_000_000, now.mono % 1_000_000);
+            self.console.line(&[head.as_bytes(), part].concat());
+        }
+    }
+
+    /// Adds a message of the manager, on behalf of a unit where one is named.
+    pub(super) fn manager(&self, unit: &str, invocation: &str, priority: u8, message: &str) {
+        let mut fields = vec![
+            ("PRIORITY", priority.to_string()),
+            ("SYSLOG_FACILITY", "3".to_owned()),
+            ("SYSLOG_IDENTIFIER", "systemd".to_owned()),
+            ("_TRANSPORT", "journal".to_owned()),
+            ("_PID", "1".to_owned()),
+            ("_UID", "0".to_owned()),
+            ("_GID", "0".to_owned()),
+            ("_COMM", "systemd".to_owned()),
+            ("_SYSTEMD_UNIT", "init.scope".to_owned()),
+            ("_SYSTEMD_CGROUP", "/init.scope".to_owned()),
+        ];
+        if !unit.is_empty() {
+            fields.push(("UNIT", unit.to_owned()));
+        }
+        if !invocation.is_empty() {
+            fields.push(("INVOCATION_ID", invocation.to_owned()));
+        }
+        self.append(message.as_bytes(), &fields);
+    }
+}
+
+/// A value of an entry: a string, or its bytes where it is not text.
+fn text(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.iter().map(|b| Value::from(*b)).collect::<Vec<_>>().into(),
+    }
+}
+
+/// What is known of the sender of an entry.
+pub(super) fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("_PID", pid.to_string()), ("_UID", uid.to_string()), ("_GID", gid.to_string())];
+    if let Ok(comm) = fs::read_to_string(format!("/proc/{pid}/comm")) {
+        fields.push(("_COMM", comm.trim_end().to_owned()));
+    }
+    fields
+}
+
+/// Takes `<N>` from the head of a message.
+pub(super) fn take_priority(message: &[u8]) -> (Option<u32>, &[u8]) {
+    let number = message.strip_prefix(b"<").and_then(|rest| {
+        let end = rest.iter().take(5).position(|b| *b == b'>')?;
+        let number = std::str::from_utf8(&rest[..end]).ok()?.parse::<u32>().ok()?;
+        Some((number, &rest[end + 1..]))
+    });
+    number.map_or((None, message), |(number, rest)| (Some(number), rest))
+}
+
+/// Cuts a stream of bytes into messages: at newlines, and where one grows too long.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Adds bytes and returns the messages that are complete.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut done = Vec::new();
+        for piece in bytes.split_inclusive(|b| *b == b'\n' || *b == 0) {
+            let (piece, ends) = match piece {
+                [head @ .., b'\n' | 0] => (head, true),
+                _ => (piece, false),
+            };
+            self.rest.extend_from_slice(piece);
+            while self.rest.len() > LINE_MAX {
+                let tail = self.rest.split_off(LINE_MAX);
+                done.push(std::mem::replace(&mut self.rest, tail));
+            }
+            if ends {
+                done.push(std::mem::take(&mut self.rest));
+            }
+        }
+        done
+    }
+
+    /// What came after the last newline.
+    pub(super) fn finish(self) -> Option<Vec<u8>> {
+        (!self.rest.is_empty()).then_some(self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn priorities() {
+        assert_eq!(take_priority(b"<3>bad"), (Some(3), &b"bad"[..]));
+        assert_eq!(take_priority(b"<x>bad"), (None, &b"<x>bad"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_stream_is_cut_the_lines_are_the_same(text in "[ab\n]{0,40}", cut in 0_usize..40) {
+            let bytes = text.as_bytes();
+            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
+            let mut lines = Lines::default();
+            let mut got = lines.push(head);
+            got.extend(lines.push(tail));
+            got.extend(lines.finish());
+            let want: Vec<Vec<u8>> = text.lines().map(|l| l.as_bytes().to_vec()).collect();
+            prop_assert_eq!(got, want);
+        }
+    }
+}

@@ -1,0 +1,626 @@
+//! The life of a service, state by state, as systemd's manager leads it.
+
+use super::super::unit::service::{Exec, KillMode, Restart, Type};
+use super::super::unit::values::{INFINITY, signal_name, status_name};
+use super::super::unit::{Kind, Service};
+use super::Manager;
+use super::types::{Action, Active, Exit, Outcome, Phase, Pid, State, Who};
+
+/// Syslog priorities.
+pub(super) const NOTICE: u8 = 5;
+pub(super) const WARNING: u8 = 4;
+pub(super) const INFO: u8 = 6;
+
+impl Service {
+    /// The commands of a phase.
+    pub fn commands(&self, phase: Phase) -> &[Exec] {
+        match phase {
+            Phase::Condition => &self.exec_condition,
+            Phase::StartPre => &self.exec_start_pre,
+            Phase::Start => &self.exec_start,
+            Phase::StartPost => &self.exec_start_post,
+            Phase::Reload => &self.exec_reload,
+            Phase::Stop => &self.exec_stop,
+            Phase::StopPost => &self.exec_stop_post,
+        }
+    }
+}
+
+impl Manager {
+    fn service(&self, name: &str) -> Service {
+        self.units.get(name).and_then(|rt| rt.unit.service().cloned()).unwrap_or_default()
+    }
+
+    /// Begins a start that the conditions allow.
+    pub(super) fn service_start(&mut self, name: &str, invocation: String) {
+        self.with(name, |rt| {
+            rt.invocation = invocation;
+            rt.result = Outcome::Success;
+            rt.reload_result = Outcome::Success;
+            rt.main = None;
+            rt.control = None;
+            rt.main_index = 0;
+            rt.status_text.clear();
+            rt.forbid_restart = false;
+            rt.exec_main = super::types::ExecMain::default();
+            if std::mem::take(&mut rt.flush_restarts) {
+                rt.n_restarts = 0;
+            }
+        });
+        self.run_list(name, Phase::Condition, 0);
+    }
+
+    /// Stops a service from whatever state it is in.
+    pub(super) fn service_stop(&mut self, name: &str) {
+        let Some(rt) = self.units.get_mut(name) else { return };
+        rt.forbid_restart = true;
+        match rt.state {
+            State::Condition | State::StartPre | State::Start | State::StartPost | State::Reload => {
+                self.enter_signal(name, State::StopSigterm, Outcome::Success);
+            }
+            State::AutoRestart => self.set_state(name, State::Dead),
+            State::Running | State::Exited => self.enter_stop(name, Outcome::Success),
+            _ => {}
+        }
+    }
+
+    /// Runs `ExecReload=`.
+    pub(super) fn service_reload(&mut self, name: &str) {
+        self.with(name, |rt| rt.reload_result = Outcome::Success);
+        self.run_list(name, Phase::Reload, 0);
+    }
+
+    /// Runs command `index` of a phase, or goes on behind the phase.
+    fn run_list(&mut self, name: &str, phase: Phase, index: usize) {
+        let service = self.service(name);
+        let Some(exec) = service.commands(phase).get(index).cloned() else {
+            match phase {
+                Phase::Condition => self.run_list(name, Phase::StartPre, 0),
+                Phase::StartPre => self.enter_start(name),
+                Phase::Start | Phase::StartPost | Phase::Reload => self.enter_running(name, Outcome::Success),
+                Phase::Stop => self.enter_signal(name, State::StopSigterm, Outcome::Success),
+                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, Outcome::Success),
+            }
+            return;
+        };
+        let (state, timeout) = match phase {
+            Phase::Condition => (State::Condition, service.timeout_start()),
+            Phase::StartPre => (State::StartPre, service.timeout_start()),
+            Phase::Start => (State::Start, service.timeout_start()),
+            Phase::StartPost => (State::StartPost, service.timeout_start()),
+            Phase::Reload => (State::Reload, service.timeout_start()),
+            Phase::Stop => (State::Stop, service.timeout_stop_us),
+            Phase::StopPost => (State::StopPost, service.timeout_stop_us),
+        };
+        self.with(name, |rt| rt.command = (phase, index));
+        if phase == Phase::Start {
+            self.with(name, |rt| rt.main_index = index);
+        }
+        self.set_state(name, state);
+        self.arm(name, timeout);
+        self.out.push_back(Action::Spawn { unit: name.to_owned(), phase, exec });
+    }
+
+    fn enter_start(&mut self, name: &str) {
+        if self.service(name).exec_start.is_empty() {
+            self.set_state(name, State::Start);
+            self.run_list(name, Phase::StartPost, 0);
+        } else {
+            self.run_list(name, Phase::Start, 0);
+        }
+    }
+
+    /// A process was started, or could not be.
+    pub(super) fn spawned(&mut self, name: &str, phase: Phase, pid: Option<Pid>, executed: bool) {
+        let service = self.service(name);
+        let now = self.now;
+        let Some(pid) = pid else {
+            match phase {
+                Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
+                    self.enter_signal(name, State::StopSigterm, Outcome::Resources);
+                }
+                Phase::Reload => {
+                    self.with(name, |rt| rt.reload_result = Outcome::Resources);
+                    self.enter_running(name, Outcome::Success);
+                }
+                Phase::Stop => self.enter_signal(name, State::StopSigterm, Outcome::Resources),
+                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, Outcome::Resources),
+            }
+            return;
+        };
+        if phase != Phase::Start || service.kind() == Type::Forking {
+            self.with(name, |rt| rt.control = Some(pid));
+            return;
+        }
+        self.with(name, |rt| {
+            rt.main = Some(pid);
+            rt.exec_main = super::types::ExecMain { pid, exit: None, start: now, end: super::types::Time::default() };
+        });
+        let started = match service.kind() {
+            Type::Simple | Type::Idle => true,
+            Type::Exec => executed,
+            Type::Oneshot | Type::Notify | Type::Forking => false,
+        };
+        if started {
+            self.run_list(name, Phase::StartPost, 0);
+        }
+    }
+
+    pub(super) fn enter_running(&mut self, name: &str, f: Outcome) {
+        self.add_result(name, f);
+        let service = self.service(name);
+        let Some(rt) = self.units.get(name) else { return };
+        let unknown_main = service.kind() == Type::Forking && rt.exec_main.pid == 0;
+        if rt.result != Outcome::Success {
+            self.enter_signal(name, State::StopSigterm, f);
+        } else if rt.main.is_some() || unknown_main {
+            self.set_state(name, State::Running);
+            self.arm(name, service.runtime_max_us);
+            if unknown_main {
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
+            }
+        } else if service.remain_after_exit {
+            self.set_state(name, State::Exited);
+        } else {
+            self.enter_stop(name, Outcome::Success);
+        }
+    }
+
+    fn enter_stop(&mut self, name: &str, f: Outcome) {
+        self.add_result(name, f);
+        self.run_list(name, Phase::Stop, 0);
+    }
+
+    fn enter_stop_post(&mut self, name: &str, f: Outcome) {
+        self.add_result(name, f);
+        self.run_list(name, Phase::StopPost, 0);
+    }
+
+    /// Sends the signals that belong to a state, and waits for the processes to end.
+    fn enter_signal(&mut self, name: &str, state: State, f: Outcome) {
+        self.add_result(name, f);
+        let service = self.service(name);
+        let kill = matches!(state, State::StopSigkill | State::FinalSigkill);
+        let restarting = self.units.get(name).is_some_and(|rt| {
+            rt.job.and_then(|j| self.jobs.get(&j)).is_some_and(|j| j.kind == super::types::JobKind::Restart)
+        });
+        let term = service.restart_kill_signal.filter(|_| restarting).unwrap_or(service.kill_signal);
+        let signal = if kill { service.final_kill_signal } else { term };
+        let group = match service.kill_mode {
+            KillMode::ControlGroup => true,
+            KillMode::Mixed => kill,
+            KillMode::Process | KillMode::None => false,
+        };
+        let Some(rt) = self.units.get(name) else { return };
+        let alive = (rt.main.is_some() || rt.control.is_some()) && service.kill_mode != KillMode::None;
+        if !group && !alive {
+            return match state {
+                State::StopSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
+                    self.enter_signal(name, State::StopSigkill, Outcome::Success);
+                }
+                State::StopSigterm | State::StopSigkill => self.enter_stop_post(name, Outcome::Success),
+                State::FinalSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
+                    self.enter_signal(name, State::FinalSigkill, Outcome::Success);
+                }
+                _ => self.enter_dead(name, Outcome::Success, true),
+            };
+        }
+        if kill && alive {
+            for pid in [rt.main, rt.control].into_iter().flatten() {
+                let text = format!("{name}: Killing process {pid} with signal SIG{}.", signal_name(signal));
+                self.log(name, NOTICE, text);
+            }
+        }
+        self.set_state(name, state);
+        self.arm(name, service.timeout_stop_us);
+        let unit = || name.to_owned();
+        if group {
+            self.out.push_back(Action::Signal { unit: unit(), who: Who::All, signal });
+        } else {
+            self.out.push_back(Action::Signal { unit: unit(), who: Who::Main, signal });
+            self.out.push_back(Action::Signal { unit: unit(), who: Who::Control, signal });
+        }
+        if !kill && service.send_sighup {
+            self.out.push_back(Action::Signal {
+                unit: unit(),
+                who: if group { Who::All } else { Who::Main },
+                signal: 1,
+            });
+        }
+        if !alive {
+            self.out.push_back(Action::CheckEmpty { unit: unit() });
+        }
+    }
+
+    /// No process of the unit is left.
+    pub(super) fn emptied(&mut self, name: &str) {
+        let Some(rt) = self.units.get(name) else { return };
+        if rt.main.is_some() || rt.control.is_some() {
+            return;
+        }
+        match rt.state {
+            State::Running if rt.exec_main.pid == 0 => self.enter_stop(name, Outcome::Success),
+            State::StopSigterm | State::StopSigkill => self.enter_stop_post(name, Outcome::Success),
+            State::FinalSigterm | State::FinalSigkill => self.enter_dead(name, Outcome::Success, true),
+            _ => {}
+        }
+    }
+
+    /// The service is down: restart it by itself, or rest.
+    pub(super) fn enter_dead(&mut self, name: &str, f: Outcome, allow_restart: bool) {
+        self.add_result(name, f);
+        let Some(rt) = self.units.get_mut(name) else { return };
+        rt.main = None;
+        rt.control = None;
+        rt.status_text.clear();
+        let result = rt.result;
+        let restart =
+            allow_restart && !rt.forbid_restart && should_restart(rt.unit.service(), result, rt.exec_main.exit);
+        rt.forbid_restart = false;
+        if !restart {
+            // The counter can still be read until the next start.
+            rt.flush_restarts = true;
+        }
+        let delay = rt.unit.service().map_or(0, |s| s.restart_us);
+        match result {
+            Outcome::Success => self.log(name, INFO, format!("{name}: Deactivated successfully.")),
+            Outcome::ExecCondition => self.log(name, INFO, format!("{name}: Skipped due to 'exec-condition'.")),
+            _ => self.log(name, WARNING, format!("{name}: Failed with result '{}'.", result.as_str())),
+        }
+        let end = if matches!(result, Outcome::Success | Outcome::ExecCondition) { State::Dead } else { State::Failed };
+        self.out.push_back(Action::Cleanup { unit: name.to_owned() });
+        if restart {
+            self.finish_start_job_before_restart(name, end);
+            self.set_state(name, State::AutoRestart);
+            self.arm(name, delay);
+        } else {
+            self.set_state(name, end);
+        }
+    }
+
+    /// A process has ended.
+    pub(super) fn exited(&mut self, pid: Pid, exit: Exit) {
+        let find = |main: bool| {
+            self.units
+                .iter()
+                .find(|(_, rt)| if main { rt.main } else { rt.control } == Some(pid))
+                .map(|(n, _)| n.clone())
+        };
+        if let Some(name) = find(true) {
+            self.main_exited(&name, exit);
+        } else if let Some(name) = find(false) {
+            self.control_exited(&name, exit);
+        }
+    }
+
+    fn main_exited(&mut self, name: &str, exit: Exit) {
+        let now = self.now;
+        let service = self.service(name);
+        let Some(rt) = self.units.get_mut(name) else { return };
+        rt.main = None;
+        rt.exec_main.exit = Some(exit);
+        rt.exec_main.end = now;
+        let (state, has_control, index) = (rt.state, rt.control.is_some(), rt.main_index);
+        let mut f = outcome(&service, exit, service.kind() != Type::Oneshot);
+        if service.exec_start.get(index).is_some_and(|e| e.ignore_failure) {
+            f = Outcome::Success;
+        }
+        self.log_exit(name, "Main process", exit, f);
+        self.add_result(name, f);
+        if service.kind() == Type::Oneshot && state == State::Start && f == Outcome::Success {
+            if index + 1 < service.exec_start.len() {
+                self.run_list(name, Phase::Start, index + 1);
+            } else {
+                self.run_list(name, Phase::StartPost, 0);
+            }
+            return;
+        }
+        match state {
+            State::Start => match f {
+                Outcome::Success if service.kind() == Type::Notify => {
+                    self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
+                }
+                _ => self.enter_signal(name, State::StopSigterm, f),
+            },
+            State::StartPost | State::Reload if has_control => {}
+            State::StartPost | State::Reload | State::Running => self.enter_running(name, f),
+            State::StopSigterm | State::StopSigkill if !has_control => self.enter_stop_post(name, f),
+            State::FinalSigterm | State::FinalSigkill => {
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
+            }
+            _ => {}
+        }
+    }
+
+    fn control_exited(&mut self, name: &str, exit: Exit) {
+        let service = self.service(name);
+        let Some(rt) = self.units.get_mut(name) else { return };
+        rt.control = None;
+        let (state, has_main, (phase, index)) = (rt.state, rt.main.is_some(), rt.command);
+        let mut f = outcome(&service, exit, false);
+        if service.commands(phase).get(index).is_some_and(|e| e.ignore_failure) {
+            f = Outcome::Success;
+        }
+        if phase == Phase::Condition && matches!(exit, Exit::Code(1..=254)) {
+            f = Outcome::ExecCondition;
+        } else {
+            self.log_exit(name, "Control process", exit, f);
+        }
+        if state != State::Reload {
+            self.add_result(name, f);
+        }
+        let in_list = matches!(
+            state,
+            State::Condition | State::StartPre | State::StartPost | State::Reload | State::Stop | State::StopPost
+        );
+        if in_list && f == Outcome::Success {
+            return self.run_list(name, phase, index + 1);
+        }
+        match state {
+            State::Start if f == Outcome::Success => self.out.push_back(Action::FindMain { unit: name.to_owned() }),
+            State::Condition | State::StartPre | State::Start | State::StartPost | State::Stop => {
+                self.enter_signal(name, State::StopSigterm, f);
+            }
+            State::Reload => {
+                self.with(name, |rt| rt.reload_result = f);
+                self.enter_running(name, Outcome::Success);
+            }
+            State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
+            State::StopSigterm | State::StopSigkill if !has_main => self.enter_stop_post(name, f),
+            State::FinalSigterm | State::FinalSigkill => {
+                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
+            }
+            _ => {}
+        }
+    }
+
+    /// The main process of a forking service was looked for.
+    pub(super) fn main_found(&mut self, name: &str, pid: Option<Pid>) {
+        let now = self.now;
+        let service = self.service(name);
+        if self.units.get(name).is_none_or(|rt| rt.state != State::Start) {
+            return;
+        }
+        if let Some(pid) = pid {
+            self.with(name, |rt| {
+                rt.main = Some(pid);
+                rt.exec_main = super::types::ExecMain { pid, start: now, ..Default::default() };
+            });
+        } else if service.pid_file.is_some() {
+            self.log(name, WARNING, format!("{name}: Can't open PID file; the service did not write it."));
+            return self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
+        }
+        self.run_list(name, Phase::StartPost, 0);
+    }
+
+    /// The time limit of the present state has passed.
+    pub(super) fn timed_out(&mut self, name: &str) {
+        let service = self.service(name);
+        let Some(rt) = self.units.get(name) else { return };
+        let state = rt.state;
+        let next = match state {
+            State::Condition | State::StartPre | State::Start | State::StartPost => {
+                let what = if state == State::Start { "start" } else { state.as_str() };
+                self.log(name, WARNING, format!("{name}: {what} operation timed out. Terminating."));
+                State::StopSigterm
+            }
+            State::Running => {
+                self.log(name, WARNING, format!("{name}: Service reached runtime time limit. Stopping."));
+                return self.enter_stop(name, Outcome::Timeout);
+            }
+            State::Reload => {
+                self.log(name, WARNING, format!("{name}: Reload operation timed out. Killing reload process."));
+                self.out.push_back(Action::Signal { unit: name.to_owned(), who: Who::Control, signal: 9 });
+                self.with(name, |rt| {
+                    rt.control = None;
+                    rt.reload_result = Outcome::Timeout;
+                });
+                return self.enter_running(name, Outcome::Success);
+            }
+            State::Stop => {
+                self.log(name, WARNING, format!("{name}: Stopping timed out. Terminating."));
+                State::StopSigterm
+            }
+            State::StopPost => {
+                self.log(name, WARNING, format!("{name}: State 'stop-post' timed out. Terminating."));
+                State::FinalSigterm
+            }
+            State::StopSigterm | State::FinalSigterm if service.send_sigkill => {
+                self.log(name, WARNING, format!("{name}: State '{}' timed out. Killing.", state.as_str()));
+                if state == State::StopSigterm { State::StopSigkill } else { State::FinalSigkill }
+            }
+            State::StopSigterm | State::StopSigkill => {
+                self.log(name, WARNING, format!("{name}: Processes still around after signals. Ignoring."));
+                return self.enter_stop_post(name, Outcome::Timeout);
+            }
+            State::FinalSigterm | State::FinalSigkill => {
+                self.log(
+                    name,
+                    WARNING,
+                    format!("{name}: Processes still around after final signals. Entering failed mode."),
+                );
+                return self.enter_dead(name, Outcome::Timeout, true);
+            }
+            State::AutoRestart => return self.auto_restart(name),
+            State::Dead | State::Exited | State::Failed | State::Active => return,
+        };
+        self.enter_signal(name, next, Outcome::Timeout);
+    }
+
+    /// A message of `sd_notify(3)`.
+    pub(super) fn notified(&mut self, name: &str, pid: Pid, fields: &[(String, String)]) {
+        let service = self.service(name);
+        let Some(rt) = self.units.get(name) else { return };
+        let access = match service.notify_access {
+            "" if service.kind() == Type::Notify => "main",
+            "" => "none",
+            other => other,
+        };
+        let allowed = match access {
+            "all" => true,
+            "main" => rt.main == Some(pid),
+            "exec" => rt.main == Some(pid) || rt.control == Some(pid),
+            _ => false,
+        };
+        if !allowed {
+            let text = match rt.main {
+                _ if access == "none" => "reception is disabled".to_owned(),
+                Some(main) => format!("reception only permitted for main PID {main}"),
+                None => "reception only permitted for main PID which is currently not known".to_owned(),
+            };
+            return self.log(name, WARNING, format!("{name}: Got notification message from PID {pid}, but {text}"));
+        }
+        for (key, value) in fields {
+            match (key.as_str(), value.as_str()) {
+                ("STATUS", text) => self.with(name, |rt| text.clone_into(&mut rt.status_text)),
+                ("MAINPID", text) => {
+                    if let Ok(pid) = text.parse() {
+                        self.with(name, |rt| {
+                            rt.main = Some(pid);
+                            rt.exec_main.pid = pid;
+                        });
+                    }
+                }
+                ("EXTEND_TIMEOUT_USEC", text) => {
+                    if let (Ok(us), true) =
+                        (text.parse::<u64>(), self.units.get(name).is_some_and(|rt| rt.deadline.is_some()))
+                    {
+                        self.arm(name, us);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let says = |what: &str| fields.iter().any(|(k, v)| k == what && v == "1");
+        let state = self.units.get(name).map(|rt| rt.state);
+        if says("READY") && state == Some(State::Start) && service.kind() == Type::Notify {
+            self.run_list(name, Phase::StartPost, 0);
+        } else if says("READY") && state == Some(State::Reload) {
+            self.enter_running(name, Outcome::Success);
+        } else if says("RELOADING") && state == Some(State::Running) {
+            self.set_state(name, State::Reload);
+        } else if says("STOPPING") && state == Some(State::Running) {
+            self.set_state(name, State::StopSigterm);
+            self.arm(name, service.timeout_stop_us);
+        }
+    }
+
+    fn auto_restart(&mut self, name: &str) {
+        let count = self.units.get(name).map_or(0, |rt| rt.n_restarts) + 1;
+        self.with(name, |rt| {
+            rt.n_restarts = count;
+            rt.flush_restarts = false;
+            rt.deadline = None;
+        });
+        self.log(name, INFO, format!("{name}: Scheduled restart job, restart counter is at {count}."));
+        let title = self.title(name);
+        self.log(name, INFO, format!("Stopped {title}."));
+        self.restart_by_itself(name);
+    }
+
+    fn add_result(&mut self, name: &str, f: Outcome) {
+        self.with(name, |rt| {
+            if rt.result == Outcome::Success {
+                rt.result = f;
+            }
+        });
+    }
+
+    fn arm(&mut self, name: &str, us: u64) {
+        let at = (us != INFINITY).then(|| self.now.mono.saturating_add(us));
+        self.with(name, |rt| rt.deadline = at);
+    }
+
+    fn log_exit(&mut self, name: &str, who: &str, exit: Exit, f: Outcome) {
+        if f == Outcome::Success {
+            return;
+        }
+        let how = match exit {
+            Exit::Code(n) => format!("code=exited, status={n}/{}", status_name(n)),
+            Exit::Signal(n) => format!("code=killed, status={n}/{}", signal_name(n)),
+            Exit::Core(n) => format!("code=dumped, status={n}/{}", signal_name(n)),
+        };
+        self.log(name, NOTICE, format!("{name}: {who} exited, {how}"));
+    }
+
+    /// Moves a unit to another state; all that follows from it follows.
+    pub(super) fn set_state(&mut self, name: &str, state: State) {
+        let now = self.now;
+        let Some(rt) = self.units.get_mut(name) else { return };
+        let (old, new) = (rt.active(), state.active());
+        let was = std::mem::replace(&mut rt.state, state);
+        rt.deadline = None;
+        if was != state {
+            rt.times.state_change = now;
+        }
+        if old.is_down() && !new.is_down() {
+            rt.times.inactive_exit = now;
+        }
+        if !old.is_down() && new.is_down() {
+            rt.times.inactive_enter = now;
+        }
+        if !old.is_up() && new.is_up() {
+            rt.times.active_enter = now;
+        }
+        if old.is_up() && !new.is_up() {
+            rt.times.active_exit = now;
+        }
+        if was != state {
+            self.state_changed(name, old, new);
+        }
+    }
+}
+
+/// What the end of a process means for its service.
+fn outcome(service: &Service, exit: Exit, daemon: bool) -> Outcome {
+    match exit {
+        Exit::Code(0) => Outcome::Success,
+        Exit::Code(n) if service.success.codes.contains(&n) => Outcome::Success,
+        Exit::Code(_) => Outcome::ExitCode,
+        // Signals that end a daemon in an orderly way: HUP, INT, PIPE, TERM.
+        Exit::Signal(1 | 2 | 13 | 15) if daemon => Outcome::Success,
+        Exit::Signal(n) if service.success.signals.contains(&n) => Outcome::Success,
+        Exit::Signal(_) => Outcome::Signal,
+        Exit::Core(_) => Outcome::CoreDump,
+    }
+}
+
+fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
+    let Some(service) = service else { return false };
+    let listed = |set: &super::super::unit::values::StatusSet| match exit {
+        Some(Exit::Code(n)) => set.codes.contains(&n),
+        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
+        None => false,
+    };
+    if listed(&service.restart_prevent) {
+        return false;
+    }
+    if listed(&service.restart_force) {
+        return true;
+    }
+    match service.restart {
+        Restart::No | Restart::OnWatchdog => false,
+        Restart::Always => result != Outcome::ExecCondition,
+        Restart::OnSuccess => result == Outcome::Success,
+        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
+        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
+        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
+    }
+}
+
+impl Manager {
+    /// Whether a unit can be reloaded.
+    pub fn can_reload(&self, name: &str) -> bool {
+        self.units.get(name).and_then(|rt| rt.unit.service()).is_some_and(|s| !s.exec_reload.is_empty())
+    }
+
+    /// A target or a unit that is always there.
+    pub(super) fn is_service(&self, name: &str) -> bool {
+        self.units.get(name).is_some_and(|rt| matches!(rt.unit.kind, Kind::Service(_)))
+    }
+
+    /// `ActiveState` of a unit; one that is not in memory is inactive.
+    pub fn active(&self, name: &str) -> Active {
+        self.units.get(name).map_or(Active::Inactive, super::types::Rt::active)
+    }
+}

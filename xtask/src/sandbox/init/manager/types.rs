@@ -1,0 +1,454 @@
+//! What the manager is told, what it asks for, and what it remembers.
+
+use std::rc::Rc;
+
+use super::super::unit::service::Exec;
+use super::super::unit::{Kind, Unit};
+
+/// A process id.
+pub type Pid = i32;
+
+/// A moment: µs since the machine started, µs since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "said above")]
+pub struct Time {
+    pub mono: u64,
+    pub real: u64,
+}
+
+/// `SubState` of services, and the few of other units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as systemd does")]
+pub enum State {
+    Dead,
+    Condition,
+    StartPre,
+    Start,
+    StartPost,
+    Running,
+    Exited,
+    Reload,
+    Stop,
+    StopSigterm,
+    StopSigkill,
+    StopPost,
+    FinalSigterm,
+    FinalSigkill,
+    Failed,
+    AutoRestart,
+    /// A target that is reached, a unit that is always there.
+    Active,
+}
+
+/// `ActiveState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as systemd does")]
+pub enum Active {
+    Active,
+    Reloading,
+    Inactive,
+    Failed,
+    Activating,
+    Deactivating,
+}
+
+impl State {
+    /// `SubState` as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Condition => "condition",
+            Self::StartPre => "start-pre",
+            Self::Start => "start",
+            Self::StartPost => "start-post",
+            Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::StopSigterm => "stop-sigterm",
+            Self::StopSigkill => "stop-sigkill",
+            Self::StopPost => "stop-post",
+            Self::FinalSigterm => "final-sigterm",
+            Self::FinalSigkill => "final-sigkill",
+            Self::Failed => "failed",
+            Self::AutoRestart => "auto-restart",
+            Self::Active => "active",
+        }
+    }
+
+    /// The `ActiveState` that it belongs to.
+    pub fn active(self) -> Active {
+        match self {
+            Self::Dead => Active::Inactive,
+            Self::Condition | Self::StartPre | Self::Start | Self::StartPost | Self::AutoRestart => Active::Activating,
+            Self::Running | Self::Exited | Self::Active => Active::Active,
+            Self::Reload => Active::Reloading,
+            Self::Failed => Active::Failed,
+            _ => Active::Deactivating,
+        }
+    }
+}
+
+impl Active {
+    /// `ActiveState` as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Reloading => "reloading",
+            Self::Inactive => "inactive",
+            Self::Failed => "failed",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+        }
+    }
+
+    /// Active or reloading.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Active | Self::Reloading)
+    }
+
+    /// Inactive or failed.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Inactive | Self::Failed)
+    }
+}
+
+/// `Result` of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "named as systemd does")]
+pub enum Outcome {
+    #[default]
+    Success,
+    Resources,
+    Protocol,
+    Timeout,
+    ExitCode,
+    Signal,
+    CoreDump,
+    StartLimitHit,
+    ExecCondition,
+}
+
+impl Outcome {
+    /// The value of `Result`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Resources => "resources",
+            Self::Protocol => "protocol",
+            Self::Timeout => "timeout",
+            Self::ExitCode => "exit-code",
+            Self::Signal => "signal",
+            Self::CoreDump => "core-dump",
+            Self::StartLimitHit => "start-limit-hit",
+            Self::ExecCondition => "exec-condition",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this status.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// A signal ended it, with a core dump.
+    Core(i32),
+}
+
+impl Exit {
+    /// `ExecMainCode`: the number of `CLD_EXITED` and the like.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(_) => 1,
+            Self::Signal(_) => 2,
+            Self::Core(_) => 3,
+        }
+    }
+
+    /// `ExecMainStatus`: exit status or signal.
+    pub fn status(self) -> i32 {
+        match self {
+            Self::Code(n) | Self::Signal(n) | Self::Core(n) => n,
+        }
+    }
+}
+
+/// Which list of commands of a service is being run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the directives")]
+pub enum Phase {
+    Condition,
+    StartPre,
+    Start,
+    StartPost,
+    Reload,
+    Stop,
+    StopPost,
+}
+
+impl Phase {
+    /// The directive.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Condition => "ExecCondition",
+            Self::StartPre => "ExecStartPre",
+            Self::Start => "ExecStart",
+            Self::StartPost => "ExecStartPost",
+            Self::Reload => "ExecReload",
+            Self::Stop => "ExecStop",
+            Self::StopPost => "ExecStopPost",
+        }
+    }
+}
+
+/// Which processes of a unit get a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// The main process.
+    Main,
+    /// The running command of `ExecStartPre=` and the like.
+    Control,
+    /// All of them.
+    All,
+}
+
+/// What happens to the manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as what they are")]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// Answer to [`Action::Prepare`]: a name for this run of the unit, or why it does not start.
+    Prepared { unit: String, invocation: String, unmet: Option<Unmet> },
+    /// Answer to [`Action::Spawn`]: the process, and whether its program could be executed.
+    Spawned { unit: String, phase: Phase, pid: Option<Pid>, executed: bool },
+    /// Answer to [`Action::FindMain`].
+    MainFound { unit: String, pid: Option<Pid> },
+    /// A process has ended.
+    Exited { pid: Pid, exit: Exit },
+    /// No process of the unit is left: answer to [`Action::CheckEmpty`], now or later.
+    Empty { unit: String },
+    /// A message of `sd_notify(3)` from a process of the unit.
+    Notify { unit: String, pid: Pid, fields: Vec<(String, String)> },
+}
+
+/// Why a unit does not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// A condition does not hold.
+    Condition(String),
+    /// An assertion does not hold.
+    Assert(String),
+}
+
+/// What the manager asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as what they are")]
+pub enum Action {
+    /// Look at the conditions of a unit that is to start.
+    Prepare { unit: String },
+    /// Start a process.
+    Spawn { unit: String, phase: Phase, exec: Exec },
+    /// Send a signal.
+    Signal { unit: String, who: Who, signal: i32 },
+    /// Say whether any process of the unit is left.
+    CheckEmpty { unit: String },
+    /// Find the main process of a forking service.
+    FindMain { unit: String },
+    /// Write to the journal, on behalf of a unit.
+    Log { unit: String, priority: u8, text: String },
+    /// The unit is down: remove what it had at run time.
+    Cleanup { unit: String },
+    /// A job has ended.
+    JobDone { job: u32, unit: String, result: JobResult },
+}
+
+/// What a job does to its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as systemd does")]
+pub enum JobKind {
+    Start,
+    Stop,
+    Restart,
+    Reload,
+}
+
+impl JobKind {
+    /// As `systemctl list-jobs` prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as systemd does")]
+pub enum JobResult {
+    Done,
+    Canceled,
+    Timeout,
+    Failed,
+    Dependency,
+    Skipped,
+    Invalid,
+    Assert,
+}
+
+impl JobResult {
+    /// As systemd names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Canceled => "canceled",
+            Self::Timeout => "timeout",
+            Self::Failed => "failed",
+            Self::Dependency => "dependency",
+            Self::Skipped => "skipped",
+            Self::Invalid => "invalid",
+            Self::Assert => "assert",
+        }
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Number.
+    pub id: u32,
+    /// Unit.
+    pub unit: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// Whether it has begun.
+    pub running: bool,
+    /// When it is given up, µs.
+    pub deadline: u64,
+}
+
+/// The last process of `ExecStart=`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the properties of systemd")]
+pub struct ExecMain {
+    pub pid: Pid,
+    pub exit: Option<Exit>,
+    pub start: Time,
+    pub end: Time,
+}
+
+/// Moments of a unit's life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the properties of systemd")]
+pub struct Times {
+    pub state_change: Time,
+    pub inactive_exit: Time,
+    pub active_enter: Time,
+    pub active_exit: Time,
+    pub inactive_enter: Time,
+    pub condition: Time,
+    pub assert: Time,
+}
+
+/// A unit in memory.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Rt {
+    /// What its file says.
+    pub unit: Rc<Unit>,
+    /// Where it stands.
+    pub state: State,
+    /// How its last run ended.
+    pub result: Outcome,
+    /// How its last reload ended.
+    pub reload_result: Outcome,
+    /// Main process.
+    pub main: Option<Pid>,
+    /// Process of `ExecStartPre=` and the like.
+    pub control: Option<Pid>,
+    /// The command being run: list and index.
+    pub command: (Phase, usize),
+    /// Index of the main command (a oneshot may have several).
+    pub main_index: usize,
+    /// The last main process.
+    pub exec_main: ExecMain,
+    /// Automatic restarts since the last manual start.
+    pub n_restarts: u32,
+    /// The counter starts anew with the next start.
+    pub flush_restarts: bool,
+    /// A stop was asked for: no automatic restart.
+    pub forbid_restart: bool,
+    /// When the present state times out, µs.
+    pub deadline: Option<u64>,
+    /// Name of this run of the unit.
+    pub invocation: String,
+    /// Moments.
+    pub times: Times,
+    /// Whether the conditions held at the last start.
+    pub condition_result: bool,
+    /// Whether the assertions held at the last start.
+    pub assert_result: bool,
+    /// `STATUS=` of the service.
+    pub status_text: String,
+    /// Moments of recent starts, µs, for the start limit.
+    pub starts: Vec<u64>,
+    /// The unit's job.
+    pub job: Option<u32>,
+    /// The run has reached `active`, so that `Started` was said.
+    pub main_known: bool,
+}
+
+impl Rt {
+    /// A unit as it is when it was just loaded.
+    pub fn new(unit: Unit) -> Self {
+        let state = if matches!(unit.kind, Kind::Fixed { .. }) { State::Active } else { State::Dead };
+        Self {
+            unit: Rc::new(unit),
+            state,
+            result: Outcome::Success,
+            reload_result: Outcome::Success,
+            main: None,
+            control: None,
+            command: (Phase::Start, 0),
+            main_index: 0,
+            exec_main: ExecMain::default(),
+            n_restarts: 0,
+            flush_restarts: false,
+            forbid_restart: false,
+            deadline: None,
+            invocation: String::new(),
+            times: Times::default(),
+            condition_result: false,
+            assert_result: false,
+            status_text: String::new(),
+            starts: Vec::new(),
+            job: None,
+            main_known: false,
+        }
+    }
+
+    /// `ActiveState`.
+    pub fn active(&self) -> Active {
+        self.state.active()
+    }
+
+    /// `SubState`.
+    pub fn sub(&self) -> &'static str {
+        match self.unit.kind {
+            Kind::Fixed { sub } => sub,
+            _ => self.state.as_str(),
+        }
+    }
+
+    /// Whether it waits for its last process to end.
+    pub fn waits_for_empty(&self) -> bool {
+        matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill)
+            && self.main.is_none()
+            && self.control.is_none()
+    }
+}

@@ -1,0 +1,193 @@
+//! Properties of units and of the manager, as `systemctl show` prints them.
+
+mod service;
+
+use super::manager::Manager;
+use super::manager::types::{Rt, State, Time};
+use super::unit::values::show_timespan;
+use super::unit::{Dep, Kind, Load, Unit};
+use crate::sandbox::applets::time;
+
+/// Properties in the order printed.
+pub(super) type Props = Vec<(String, String)>;
+
+fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+fn moment(time: Time) -> String {
+    if time.real == 0 { String::new() } else { time::show(time.real) }
+}
+
+/// What a unit's reverse dependencies are called.
+const REVERSE: &[(&str, &[Dep])] = &[
+    ("RequiredBy", &[Dep::Requires]),
+    ("RequisiteOf", &[Dep::Requisite]),
+    ("WantedBy", &[Dep::Wants]),
+    ("BoundBy", &[Dep::BindsTo]),
+    ("UpheldBy", &[Dep::Upholds]),
+    ("ConsistsOf", &[Dep::PartOf]),
+    ("ConflictedBy", &[Dep::Conflicts]),
+    ("OnFailureOf", &[Dep::OnFailure]),
+    ("OnSuccessOf", &[Dep::OnSuccess]),
+    ("ReloadPropagatedFrom", &[Dep::PropagatesReloadTo]),
+    ("StopPropagatedFrom", &[Dep::PropagatesStopTo]),
+];
+
+/// All properties of a unit. `file_state` is `UnitFileState`.
+pub(super) fn unit(manager: &Manager, rt: &Rt, file_state: &str, changed: bool) -> Props {
+    let unit = &*rt.unit;
+    let mut props = Props::new();
+    let mut put = |key: &str, value: String| props.push((key.to_owned(), value));
+    if let Some(service) = unit.service().filter(|_| unit.name.ends_with(".service")) {
+        service::state(rt, service, &mut put);
+        service::exec(rt, service, &mut put);
+    }
+    put("Id", unit.name.clone());
+    put("Names", std::iter::once(&unit.name).chain(&unit.aliases).cloned().collect::<Vec<_>>().join(" "));
+    let forward = [
+        ("Requires", Dep::Requires),
+        ("Requisite", Dep::Requisite),
+        ("Wants", Dep::Wants),
+        ("BindsTo", Dep::BindsTo),
+        ("PartOf", Dep::PartOf),
+        ("Upholds", Dep::Upholds),
+        ("Conflicts", Dep::Conflicts),
+        ("OnFailure", Dep::OnFailure),
+        ("OnSuccess", Dep::OnSuccess),
+        ("PropagatesReloadTo", Dep::PropagatesReloadTo),
+        ("PropagatesStopTo", Dep::PropagatesStopTo),
+    ];
+    for (name, kind) in forward {
+        put(name, unit.dep(kind).join(" "));
+    }
+    for (name, kinds) in REVERSE {
+        put(name, manager.dependents(&unit.name, kinds).join(" "));
+    }
+    let both = |own: Dep, other: Dep| {
+        let mut names = unit.dep(own).to_vec();
+        names.extend(manager.dependents(&unit.name, &[other]));
+        names.dedup();
+        names.join(" ")
+    };
+    put("Before", both(Dep::Before, Dep::After));
+    put("After", both(Dep::After, Dep::Before));
+    put("Documentation", unit.documentation.join(" "));
+    put("Description", unit.description.clone());
+    put("LoadState", unit.load.as_str().to_owned());
+    put("ActiveState", rt.active().as_str().to_owned());
+    put("FreezerState", "running".to_owned());
+    put("SubState", rt.sub().to_owned());
+    put("FragmentPath", unit.fragment.as_ref().map(|p| p.display().to_string()).unwrap_or_default());
+    put("DropInPaths", unit.drop_ins.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" "));
+    put("UnitFileState", file_state.to_owned());
+    put("UnitFilePreset", if file_state.is_empty() { String::new() } else { "enabled".to_owned() });
+    for (name, time) in [
+        ("StateChangeTimestamp", rt.times.state_change),
+        ("InactiveExitTimestamp", rt.times.inactive_exit),
+        ("ActiveEnterTimestamp", rt.times.active_enter),
+        ("ActiveExitTimestamp", rt.times.active_exit),
+        ("InactiveEnterTimestamp", rt.times.inactive_enter),
+        ("ConditionTimestamp", rt.times.condition),
+        ("AssertTimestamp", rt.times.assert),
+    ] {
+        put(name, moment(time));
+        put(&format!("{name}Monotonic"), time.mono.to_string());
+    }
+    let loaded = unit.load == Load::Loaded;
+    put("CanStart", yes(loaded));
+    put("CanStop", yes(loaded));
+    put("CanReload", yes(unit.service().is_some_and(|s| !s.exec_reload.is_empty())));
+    put("CanIsolate", "no".to_owned());
+    put("CanFreeze", "no".to_owned());
+    put("StopWhenUnneeded", yes(unit.stop_when_unneeded));
+    put("RefuseManualStart", yes(unit.refuse_manual_start));
+    put("RefuseManualStop", yes(unit.refuse_manual_stop));
+    put("AllowIsolate", "no".to_owned());
+    put("DefaultDependencies", yes(unit.default_dependencies));
+    put("IgnoreOnIsolate", "no".to_owned());
+    put("NeedDaemonReload", yes(changed));
+    put("OnSuccessJobMode", "fail".to_owned());
+    put("OnFailureJobMode", "replace".to_owned());
+    put("JobTimeoutUSec", show_timespan(unit.job_timeout));
+    put("JobRunningTimeoutUSec", show_timespan(unit.job_timeout));
+    put("JobTimeoutAction", "none".to_owned());
+    put("ConditionResult", yes(rt.condition_result));
+    put("AssertResult", yes(rt.assert_result));
+    put("Transient", "no".to_owned());
+    put("Perpetual", yes(matches!(unit.kind, Kind::Fixed { .. })));
+    put("StartLimitIntervalUSec", show_timespan(unit.start_limit_interval));
+    put("StartLimitBurst", unit.start_limit_burst.to_string());
+    put("StartLimitAction", "none".to_owned());
+    put("FailureAction", "none".to_owned());
+    put("SuccessAction", "none".to_owned());
+    put("CollectMode", "inactive".to_owned());
+    put("InvocationID", rt.invocation.clone());
+    put("Job", rt.job.map(|j| j.to_string()).unwrap_or_default());
+    if let Load::BadSetting(reason) = &unit.load {
+        put("LoadError", format!("org.freedesktop.systemd1.BadUnitSetting \"{reason}\""));
+    }
+    if unit.load == Load::NotFound {
+        put("LoadError", format!("org.freedesktop.systemd1.NoSuchUnit \"Unit {} not found.\"", unit.name));
+    }
+    props
+}
+
+/// `SystemState`: what `systemctl is-system-running` prints.
+pub(super) fn system_state(manager: &Manager) -> &'static str {
+    if manager.stopping {
+        "stopping"
+    } else if manager.booted.is_none() {
+        "starting"
+    } else if manager.units.values().any(|rt| rt.state == State::Failed) {
+        "degraded"
+    } else {
+        "running"
+    }
+}
+
+/// Properties of the manager.
+pub(super) fn manager(manager: &Manager, boot: Time) -> Props {
+    let failed = manager.units.values().filter(|rt| rt.state == State::Failed).count();
+    let mut props = Props::new();
+    let mut put = |key: &str, value: String| props.push((key.to_owned(), value));
+    put("Version", "252 (xtask sandbox)".to_owned());
+    put("Features", String::new());
+    put("Virtualization", "container-other".to_owned());
+    put("Architecture", std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"));
+    put("Tainted", String::new());
+    let finished = manager.booted.unwrap_or_default();
+    for (name, time) in [("KernelTimestamp", boot), ("UserspaceTimestamp", boot), ("FinishTimestamp", finished)] {
+        put(name, moment(time));
+        put(&format!("{name}Monotonic"), time.mono.to_string());
+    }
+    put("LogLevel", "info".to_owned());
+    put("LogTarget", "journal".to_owned());
+    put("NNames", manager.units.values().map(|rt| 1 + rt.unit.aliases.len()).sum::<usize>().to_string());
+    put("NFailedUnits", failed.to_string());
+    put("NJobs", manager.jobs.len().to_string());
+    put("NInstalledJobs", manager.jobs.len().to_string());
+    put("NFailedJobs", "0".to_owned());
+    put("Progress", if manager.booted.is_some() { "1" } else { "0" }.to_owned());
+    put("Environment", format!("LANG=C.UTF-8 PATH={}", super::exec::PATH));
+    put("ConfirmSpawn", "no".to_owned());
+    put("ShowStatus", "no".to_owned());
+    put("UnitPath", "/etc/systemd/system /run/systemd/system".to_owned());
+    put("DefaultStandardOutput", "journal".to_owned());
+    put("DefaultStandardError", "inherit".to_owned());
+    put("DefaultTimeoutStartUSec", "1min 30s".to_owned());
+    put("DefaultTimeoutStopUSec", "1min 30s".to_owned());
+    put("DefaultRestartUSec", "100ms".to_owned());
+    put("DefaultStartLimitIntervalUSec", "10s".to_owned());
+    put("DefaultStartLimitBurst", "5".to_owned());
+    put("SystemState", system_state(manager).to_owned());
+    put("ExitCode", "0".to_owned());
+    props
+}
+
+/// A row of `systemctl list-units`.
+pub(super) fn row(rt: &Rt) -> [String; 5] {
+    let unit: &Unit = &rt.unit;
+    let text = |t: &str| t.to_owned();
+    [unit.name.clone(), text(unit.load.as_str()), text(rt.active().as_str()), text(rt.sub()), unit.description.clone()]
+}

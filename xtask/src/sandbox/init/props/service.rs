@@ -1,0 +1,261 @@
+//! Properties of services.
+
+use super::super::exec::notify_access;
+use super::super::manager::types::{Exit, Rt};
+use super::super::unit::service::{DirKind, Exec, KillMode, Restart, Service, Stream, Type};
+use super::super::unit::values::{show_timespan, signal_name};
+use super::{moment, yes};
+
+fn exec_text(exec: &Exec, rt: &Rt, main: bool) -> String {
+    let last = rt.exec_main;
+    let (pid, start, end) =
+        if main { (last.pid, moment(last.start), moment(last.end)) } else { (0, String::new(), String::new()) };
+    let or_na = |text: String| if text.is_empty() { "n/a".to_owned() } else { text };
+    let (code, status) = match last.exit.filter(|_| main) {
+        Some(exit) => (
+            ["", "exited", "killed", "dumped"][usize::try_from(exit.code()).unwrap_or(0).min(3)],
+            format!("{}/0", exit.status()),
+        ),
+        None => ("(null)", "0/0".to_owned()),
+    };
+    format!(
+        "{{ path={} ; argv[]={} ; ignore_errors={} ; start_time=[{}] ; stop_time=[{}] ; pid={pid} ; code={code} ; status={status} }}",
+        exec.program,
+        exec.argv.join(" "),
+        yes(exec.ignore_failure),
+        or_na(start),
+        or_na(end),
+    )
+}
+
+fn stream(stream: &Stream) -> String {
+    match stream {
+        Stream::Null => "null".to_owned(),
+        Stream::Journal => "journal".to_owned(),
+        Stream::Inherit => "inherit".to_owned(),
+        Stream::File(path) => format!("file:{}", path.display()),
+        Stream::Append(path) => format!("append:{}", path.display()),
+        Stream::Truncate(path) => format!("truncate:{}", path.display()),
+        Stream::Data(_) => "data".to_owned(),
+    }
+}
+
+/// `Type=` as text.
+fn type_name(kind: Type) -> &'static str {
+    match kind {
+        Type::Simple => "simple",
+        Type::Exec => "exec",
+        Type::Oneshot => "oneshot",
+        Type::Notify => "notify",
+        Type::Forking => "forking",
+        Type::Idle => "idle",
+    }
+}
+
+/// What is special to services.
+pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String)) {
+    let main = rt.exec_main;
+    put("Type", type_name(service.kind()).to_owned());
+    put("ExitType", "main".to_owned());
+    let restart = match service.restart {
+        Restart::No => "no",
+        Restart::Always => "always",
+        Restart::OnSuccess => "on-success",
+        Restart::OnFailure => "on-failure",
+        Restart::OnAbnormal => "on-abnormal",
+        Restart::OnAbort => "on-abort",
+        Restart::OnWatchdog => "on-watchdog",
+    };
+    put("Restart", restart.to_owned());
+    put("PIDFile", service.pid_file.as_ref().map(|p| p.display().to_string()).unwrap_or_default());
+    put("NotifyAccess", notify_access(service).to_owned());
+    put("RestartUSec", show_timespan(service.restart_us));
+    put("TimeoutStartUSec", show_timespan(service.timeout_start()));
+    put("TimeoutStopUSec", show_timespan(service.timeout_stop_us));
+    put("TimeoutAbortUSec", show_timespan(service.timeout_abort_us.unwrap_or(service.timeout_stop_us)));
+    put("TimeoutStartFailureMode", "terminate".to_owned());
+    put("TimeoutStopFailureMode", "terminate".to_owned());
+    put("RuntimeMaxUSec", show_timespan(service.runtime_max_us));
+    put("RuntimeRandomizedExtraUSec", "0".to_owned());
+    put("WatchdogUSec", "0".to_owned());
+    put("WatchdogTimestampMonotonic", "0".to_owned());
+    put("RootDirectoryStartOnly", "no".to_owned());
+    put("RemainAfterExit", yes(service.remain_after_exit));
+    put("GuessMainPID", yes(service.guess_main_pid));
+    put("MainPID", rt.main.unwrap_or(0).to_string());
+    put("ControlPID", rt.control.unwrap_or(0).to_string());
+    put("FileDescriptorStoreMax", "0".to_owned());
+    put("NFileDescriptorStore", "0".to_owned());
+    put("StatusText", rt.status_text.clone());
+    put("StatusErrno", "0".to_owned());
+    put("Result", rt.result.as_str().to_owned());
+    put("ReloadResult", rt.reload_result.as_str().to_owned());
+    put("CleanResult", "success".to_owned());
+    let user = service.user.clone().unwrap_or_default();
+    put("UID", if rt.main.is_some() && user.is_empty() { "0".to_owned() } else { "[not set]".to_owned() });
+    put("GID", if rt.main.is_some() && user.is_empty() { "0".to_owned() } else { "[not set]".to_owned() });
+    put("NRestarts", rt.n_restarts.to_string());
+    put("OOMPolicy", "stop".to_owned());
+    put("ExecMainStartTimestamp", moment(main.start));
+    put("ExecMainStartTimestampMonotonic", main.start.mono.to_string());
+    put("ExecMainExitTimestamp", moment(main.end));
+    put("ExecMainExitTimestampMonotonic", main.end.mono.to_string());
+    put("ExecMainPID", main.pid.to_string());
+    put("ExecMainCode", main.exit.map_or(0, Exit::code).to_string());
+    put("ExecMainStatus", main.exit.map_or(0, Exit::status).to_string());
+    for (name, list) in [
+        ("ExecCondition", &service.exec_condition),
+        ("ExecStartPre", &service.exec_start_pre),
+        ("ExecStart", &service.exec_start),
+        ("ExecStartPost", &service.exec_start_post),
+        ("ExecReload", &service.exec_reload),
+        ("ExecStop", &service.exec_stop),
+        ("ExecStopPost", &service.exec_stop_post),
+    ] {
+        let text = |(i, e)| exec_text(e, rt, name == "ExecStart" && i == rt.main_index);
+        // Several commands are several lines with the same name.
+        for line in list.iter().enumerate().map(text) {
+            put(name, line);
+        }
+    }
+}
+
+/// How its processes are run.
+pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String)) {
+    put("Slice", "system.slice".to_owned());
+    let running = !rt.active().is_down();
+    put("ControlGroup", if running { format!("/system.slice/{}", rt.unit.name) } else { String::new() });
+    put("ControlGroupId", "0".to_owned());
+    for name in [
+        "MemoryCurrent",
+        "CPUUsageNSec",
+        "TasksCurrent",
+        "IPIngressBytes",
+        "IPEgressBytes",
+        "IOReadBytes",
+        "IOWriteBytes",
+    ] {
+        put(name, "[not set]".to_owned());
+    }
+    for name in ["MemoryMax", "MemoryHigh", "MemorySwapMax", "TasksMax", "CPUQuotaPerSecUSec"] {
+        put(name, "infinity".to_owned());
+    }
+    for name in ["CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting", "IPAccounting", "Delegate"] {
+        put(name, "no".to_owned());
+    }
+    put(
+        "Environment",
+        service.environment.iter().map(|(k, v)| quoted(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "),
+    );
+    let file = |(path, optional): &(std::path::PathBuf, bool)| {
+        format!("{} (ignore_errors={})", path.display(), yes(*optional))
+    };
+    put("EnvironmentFiles", service.environment_files.iter().map(file).collect::<Vec<_>>().join(" "));
+    put("PassEnvironment", service.pass_environment.join(" "));
+    put("UnsetEnvironment", service.unset_environment.join(" "));
+    put("UMask", format!("{:04o}", service.umask));
+    for name in ["AS", "CORE", "CPU", "DATA", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "RTPRIO", "STACK"] {
+        let limit = service.limits.iter().find(|(n, ..)| *n == name);
+        let text = |n: u64| if n == u64::MAX { "infinity".to_owned() } else { n.to_string() };
+        put(&format!("Limit{name}"), limit.map_or("infinity".to_owned(), |(_, _, hard)| text(*hard)));
+        put(&format!("Limit{name}Soft"), limit.map_or("infinity".to_owned(), |(_, soft, _)| text(*soft)));
+    }
+    put(
+        "WorkingDirectory",
+        match &service.working_directory {
+            Some(path) if service.working_directory_optional => format!("!{path}"),
+            path => path.clone().unwrap_or_default(),
+        },
+    );
+    put("RootDirectory", String::new());
+    put("OOMScoreAdjust", service.oom_score_adjust.unwrap_or(0).to_string());
+    put("Nice", service.nice.unwrap_or(0).to_string());
+    put("StandardInput", stream(&service.stdin));
+    put("StandardOutput", stream(&service.stdout));
+    put("StandardError", stream(&service.stderr));
+    put("SyslogIdentifier", service.syslog_identifier.clone().unwrap_or_default());
+    put("SyslogPriority", (24 + u32::from(service.syslog_level)).to_string());
+    put("SyslogLevel", service.syslog_level.to_string());
+    put("SyslogFacility", "3".to_owned());
+    put("SyslogLevelPrefix", yes(service.syslog_level_prefix));
+    put("LogLevelMax", "-1".to_owned());
+    put("User", service.user.clone().unwrap_or_default());
+    put("Group", service.group.clone().unwrap_or_default());
+    put("SupplementaryGroups", service.supplementary_groups.join(" "));
+    put("DynamicUser", yes(service.dynamic_user));
+    for name in [
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateNetwork",
+        "PrivateUsers",
+        "PrivateMounts",
+        "PrivateIPC",
+        "ProtectSystem",
+        "ProtectHome",
+        "ProtectClock",
+        "ProtectHostname",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "NoNewPrivileges",
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "RestrictNamespaces",
+        "RemoveIPC",
+    ] {
+        put(name, "no".to_owned());
+    }
+    directories_and_signals(service, put);
+}
+
+fn directories_and_signals(service: &Service, put: &mut impl FnMut(&str, String)) {
+    put("IgnoreSIGPIPE", yes(service.ignore_sigpipe));
+    for kind in DirKind::ALL {
+        let name = match kind {
+            DirKind::Runtime => "RuntimeDirectory",
+            DirKind::State => "StateDirectory",
+            DirKind::Cache => "CacheDirectory",
+            DirKind::Logs => "LogsDirectory",
+            DirKind::Configuration => "ConfigurationDirectory",
+        };
+        let all: Vec<&str> = service.directories.iter().filter(|(k, _)| *k == kind).map(|(_, n)| n.as_str()).collect();
+        put(name, all.join(" "));
+        put(&format!("{name}Mode"), format!("{:04o}", service.directory_mode(kind)));
+    }
+    put("RuntimeDirectoryPreserve", service.runtime_directory_preserve.to_owned());
+    let kill = match service.kill_mode {
+        KillMode::ControlGroup => "control-group",
+        KillMode::Mixed => "mixed",
+        KillMode::Process => "process",
+        KillMode::None => "none",
+    };
+    put("KillMode", kill.to_owned());
+    put("KillSignal", service.kill_signal.to_string());
+    put("RestartKillSignal", service.restart_kill_signal.unwrap_or(service.kill_signal).to_string());
+    put("FinalKillSignal", service.final_kill_signal.to_string());
+    put("SendSIGKILL", yes(service.send_sigkill));
+    put("SendSIGHUP", yes(service.send_sighup));
+    put("WatchdogSignal", "6".to_owned());
+    for (name, set) in [
+        ("SuccessExitStatus", &service.success),
+        ("RestartPreventExitStatus", &service.restart_prevent),
+        ("RestartForceExitStatus", &service.restart_force),
+    ] {
+        let codes = set.codes.iter().map(ToString::to_string);
+        put(
+            name,
+            codes.chain(set.signals.iter().map(|s| format!("SIG{}", signal_name(*s)))).collect::<Vec<_>>().join(" "),
+        );
+    }
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([' ', '"', '\\', '\'', '\t', '\n']) {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,325 @@
+//! Sockets that lead into the journal: output of services, `/dev/log`, journald's own two.
+
+use std::fs;
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use unix::cmsg_space;
+use unix::sys::socket::sockopt::PassCred;
+use unix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, recvmsg, setsockopt,
+    shutdown, socketpair,
+};
+
+use super::journal::{Journal, Lines, sender_fields, take_priority};
+use super::procs;
+
+/// Whose output a stream is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Source {
+    /// The unit.
+    pub(super) unit: String,
+    /// `SyslogIdentifier=`, else the name of the program.
+    pub(super) identifier: String,
+    /// This run of the unit.
+    pub(super) invocation: String,
+    /// Priority of lines that name none.
+    pub(super) priority: u32,
+    /// Lines may begin with `<N>`.
+    pub(super) level_prefix: bool,
+}
+
+/// A socket for the output of a service: what is written to it becomes entries.
+pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+        .context("cannot make a socket")?;
+    setsockopt(&ours, PassCred, &true)?;
+    shutdown(ours.as_raw_fd(), Shutdown::Write)?;
+    let journal = journal.clone();
+    let reading = journal.reading();
+    std::thread::spawn(move || {
+        copy(&ours, &journal, &source, (Vec::new(), None));
+        drop(reading);
+    });
+    Ok(theirs)
+}
+
+/// Bytes received and who sent them.
+pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
+    let mut space = cmsg_space!(UnixCredentials);
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        match recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Ok(message) => {
+                let from = message.cmsgs().ok().and_then(|mut all| {
+                    all.find_map(|c| if let ControlMessageOwned::ScmCredentials(from) = c { Some(from) } else { None })
+                });
+                return Some((message.bytes, from));
+            }
+            Err(unix::errno::Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Turns what comes on a stream into entries. `first` has come already.
+fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, first: (Vec<u8>, Option<UnixCredentials>)) {
+    let mut lines = Lines::default();
+    let mut known: (i32, Vec<(&str, String)>) = (0, Vec::new());
+    let log = |line: &[u8], known: &[(&str, String)]| {
+        let (priority, message) = if source.level_prefix { take_priority(line) } else { (None, line) };
+        if message.is_empty() {
+            return;
+        }
+        let mut fields = vec![
+            ("PRIORITY", priority.map_or(source.priority, |p| p & 7).to_string()),
+            ("SYSLOG_FACILITY", "3".to_owned()),
+            ("SYSLOG_IDENTIFIER", source.identifier.clone()),
+            ("_TRANSPORT", "stdout".to_owned()),
+        ];
+        fields.extend_from_slice(known);
+        if !source.unit.is_empty() {
+            fields.push(("_SYSTEMD_UNIT", source.unit.clone()));
+            fields.push(("_SYSTEMD_CGROUP", format!("/system.slice/{}", source.unit)));
+            fields.push(("_SYSTEMD_SLICE", "system.slice".to_owned()));
+            fields.push(("_SYSTEMD_INVOCATION_ID", source.invocation.clone()));
+        }
+        journal.append(message, &fields);
+    };
+    let mut buffer = vec![0; 65536];
+    let (mut bytes, mut from) = first;
+    loop {
+        if let Some(from) = from.filter(|f| f.pid() != known.0 && f.pid() != 0) {
+            let fields =
+                if source.unit.is_empty() { who(&from) } else { sender_fields(from.pid(), from.uid(), from.gid()) };
+            known = (from.pid(), fields);
+        }
+        for line in lines.push(&bytes) {
+            log(&line, &known.1);
+        }
+        let Some((count, next)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) else { break };
+        bytes.clear();
+        bytes.extend_from_slice(&buffer[..count]);
+        from = next;
+    }
+    if let Some(line) = lines.finish() {
+        log(&line, &known.1);
+    }
+}
+
+/// Binds a datagram socket that tells who sends.
+pub(super) fn datagram(path: &Path) -> Result<OwnedFd> {
+    let _ = fs::remove_file(path);
+    let socket = UnixDatagram::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
+    setsockopt(&socket, PassCred, &true)?;
+    allow_all(path)?;
+    Ok(socket.into())
+}
+
+/// Binds a stream socket.
+pub(super) fn listener(path: &Path) -> Result<UnixListener> {
+    let _ = fs::remove_file(path);
+    let socket = UnixListener::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
+    allow_all(path)?;
+    Ok(socket)
+}
+
+fn allow_all(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).with_context(|| path.display().to_string())
+}
+
+/// Serves `/dev/log`: `logger` and `syslog(3)`.
+pub(super) fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
+    let socket = datagram(path)?;
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 262_144];
+        while let Some((count, from)) = receive(&socket, &mut buffer) {
+            let entry = syslog(&buffer[..count]);
+            let mut fields = vec![
+                ("PRIORITY", (entry.priority & 7).to_string()),
+                ("SYSLOG_FACILITY", (entry.priority >> 3).to_string()),
+                ("_TRANSPORT", "syslog".to_owned()),
+            ];
+            fields.extend(entry.identifier.map(|i| ("SYSLOG_IDENTIFIER", i)));
+            fields.extend(entry.pid.map(|p| ("SYSLOG_PID", p)));
+            fields.extend(from.map(|f| who(&f)).unwrap_or_default());
+            journal.append(entry.message, &fields);
+        }
+    });
+    Ok(())
+}
+
+/// Fields of a sender, with its unit where it has one.
+fn who(from: &UnixCredentials) -> Vec<(&'static str, String)> {
+    let mut fields = sender_fields(from.pid(), from.uid(), from.gid());
+    if let Some((unit, invocation)) = procs::unit_of(from.pid()) {
+        fields.push(("_SYSTEMD_UNIT", unit));
+        fields.push(("_SYSTEMD_INVOCATION_ID", invocation));
+    }
+    fields
+}
+
+struct Syslog<'a> {
+    priority: u32,
+    identifier: Option<String>,
+    pid: Option<String>,
+    message: &'a [u8],
+}
+
+/// `<13>Nov 23 12:00:00 tag[12]: text`, and the form of RFC 5424.
+fn syslog(datagram: &[u8]) -> Syslog<'_> {
+    let datagram = datagram.strip_suffix(b"\n").or_else(|| datagram.strip_suffix(b"\0")).unwrap_or(datagram);
+    let (priority, rest) = take_priority(datagram);
+    let priority = priority.unwrap_or(13);
+    if let Some(rest) = rest.strip_prefix(b"1 ") {
+        let mut words = rest.splitn(6, |b| *b == b' ').map(|w| String::from_utf8_lossy(w).into_owned());
+        let (_, _, tag, pid) = (words.next(), words.next(), words.next(), words.next());
+        let known = |word: Option<String>| word.filter(|w| w != "-");
+        let body = rest.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default();
+        return Syslog { priority, identifier: known(tag), pid: known(pid), message: structured_data(body) };
+    }
+    let head =
+        rest.get(..16).is_some_and(|h| h[3] == b' ' && h[6] == b' ' && h[9] == b':' && h[12] == b':' && h[15] == b' ');
+    let rest = if head { &rest[16..] } else { rest };
+    let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
+    let Some(tag) = rest[..end].strip_suffix(b":").filter(|t| !t.is_empty()) else {
+        return Syslog { priority, identifier: None, pid: None, message: rest };
+    };
+    let tag = String::from_utf8_lossy(tag);
+    let (identifier, pid) = match tag.split_once('[') {
+        Some((name, pid)) => (name.to_owned(), Some(pid.trim_end_matches(']').to_owned())),
+        None => (tag.into_owned(), None),
+    };
+    Syslog { priority, identifier: Some(identifier), pid, message: rest.get(end + 1..).unwrap_or_default() }
+}
+
+/// Drops the structured data in front of a message: `-` or `[…]`.
+fn structured_data(body: &[u8]) -> &[u8] {
+    let end = match body.first() {
+        Some(b'[') => body.windows(2).position(|w| w == b"] ").map_or(body.len(), |at| at + 2),
+        Some(b'-') => 2,
+        _ => 0,
+    };
+    body.get(end..).unwrap_or_default()
+}
+
+/// Serves journald's socket for entries with fields: `logger --journald`, libraries of systemd.
+pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
+    let socket = datagram(path)?;
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 262_144];
+        while let Some((count, from)) = receive(&socket, &mut buffer) {
+            let sent = native(&buffer[..count]);
+            let mut fields = vec![("_TRANSPORT", "journal".to_owned())];
+            fields.extend(from.map(|f| who(&f)).unwrap_or_default());
+            let mut message = Vec::new();
+            for (key, value) in &sent {
+                // A sender cannot set the fields that journald vouches for.
+                if key == "MESSAGE" {
+                    message.clone_from(value);
+                } else if !key.starts_with('_') {
+                    fields.push((key, String::from_utf8_lossy(value).into_owned()));
+                }
+            }
+            journal.append(&message, &fields);
+        }
+    });
+    Ok(())
+}
+
+/// `KEY=value` lines, or `KEY`, newline, length in 8 bytes, value, newline.
+fn native(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        if let Some(at) = line.iter().position(|b| *b == b'=') {
+            fields.push((String::from_utf8_lossy(&line[..at]).into_owned(), line[at + 1..].to_vec()));
+            continue;
+        }
+        let Some((length, tail)) = rest.split_first_chunk::<8>() else { break };
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let Some(value) = tail.get(..length) else { break };
+        fields.push((String::from_utf8_lossy(line).into_owned(), value.to_vec()));
+        rest = tail.get(length + 1..).unwrap_or_default();
+    }
+    fields
+}
+
+/// Serves journald's socket for streams: `systemd-cat`.
+pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
+    let socket = listener(path)?;
+    std::thread::spawn(move || {
+        for stream in socket.incoming().flatten() {
+            let journal = journal.clone();
+            std::thread::spawn(move || serve_stream(stream, &journal));
+        }
+    });
+    Ok(())
+}
+
+/// Seven lines say what the stream is: identifier, unit, priority, level prefix, three switches.
+fn serve_stream(stream: UnixStream, journal: &Journal) {
+    if setsockopt(&stream, PassCred, &true).is_err() {
+        return;
+    }
+    let fd = OwnedFd::from(stream);
+    let mut head = Vec::new();
+    let mut sender = None;
+    let mut buffer = vec![0; 4096];
+    while head.split(|b| *b == b'\n').count() < 8 {
+        let Some((count, from)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else {
+            return;
+        };
+        head.extend_from_slice(&buffer[..count]);
+        sender = from.or(sender);
+    }
+    let mut parts = head.splitn(8, |b| *b == b'\n');
+    let mut next = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let (identifier, unit, priority, prefix) = (next(), next(), next(), next());
+    let priority = priority.parse().unwrap_or(6);
+    let source = Source { unit, identifier, invocation: String::new(), priority, level_prefix: prefix == "1" };
+    let body = parts.nth(3).unwrap_or_default().to_vec();
+    copy(&fd, journal, &source, (body, sender));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn syslog_of_logger() {
+        let entry = syslog(b"<13>Nov 23 12:00:00 cftag[12]: hello there");
+        assert_eq!(
+            (entry.priority, entry.identifier.as_deref(), entry.message),
+            (13, Some("cftag"), &b"hello there"[..])
+        );
+        let entry = syslog(b"<14>1 2026-11-23T12:00:00+00:00 host tag 12 - [a b=\"c\"] hello");
+        assert_eq!(
+            (entry.identifier.as_deref(), entry.pid.as_deref(), entry.message),
+            (Some("tag"), Some("12"), &b"hello"[..])
+        );
+        assert_eq!(syslog(b"plain text").message, b"plain text");
+    }
+
+    #[test]
+    fn native_entries() {
+        let datagram = b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n";
+        assert_eq!(native(datagram), [("MESSAGE".into(), b"a\nb".to_vec()), ("PRIORITY".into(), b"3".to_vec())]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = syslog(&bytes).message;
+            let _ = native(&bytes);
+        }
+    }
+}
