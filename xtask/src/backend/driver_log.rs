@@ -180,7 +180,7 @@ mod tests {
         (events, reader)
     }
 
-    const PASSED: &str = r#"Machine state will be reset. To keep it, pass --keep-machine-state
+    const PASSED: &str = r"Machine state will be reset. To keep it, pass --keep-machine-state
 start all VLans
 (finished: start all VLans, in 0.01 seconds)
 Test will time out and terminate in 900 seconds
@@ -199,7 +199,7 @@ subtest: inner, in parts
 test script finished in 10.02s
 cleanup
 kill QemuMachine (pid 12)
-(finished: cleanup, in 0.03 seconds)"#;
+(finished: cleanup, in 0.03 seconds)";
 
     #[test]
     fn subtests_of_a_pass() {

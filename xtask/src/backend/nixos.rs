@@ -159,10 +159,12 @@ fn settle(
     for trouble in &built.troubles {
         match trouble {
             Trouble::BuildFailed { drv, code } if own(drv) => {
-                return Some(match run.reader.timed_out {
-                    true => (Verdict::TimedOut(run.reader.limit().unwrap_or(0)), failure),
-                    false => (Verdict::Failed(code.unwrap_or(1)), failure),
-                });
+                let verdict = if run.reader.timed_out {
+                    Verdict::TimedOut(run.reader.limit().unwrap_or(0))
+                } else {
+                    Verdict::Failed(code.unwrap_or(1))
+                };
+                return Some((verdict, failure));
             }
             Trouble::TimedOut { drv, seconds } if own(drv) => return Some((Verdict::TimedOut(*seconds), failure)),
             Trouble::NotDeterministic { drv } if own(drv) => return Some((Verdict::Passed, None)),
