@@ -147,6 +147,18 @@ fn all_checks_are_run_though_some_fail() {
 }
 
 #[test]
+fn warnings_of_nix_do_not_disturb() {
+    let Some(fixture) = Fixture::new() else { return };
+    let mut command = fixture.command(&["test", "good", "odd", "--backend", "nixos"]);
+    command.env("NIX_CONFIG", "no-such-setting = 1\nbuild-users-group =\nsandbox = false\nsubstituters =\n");
+    let run = Run::of(&command.output().unwrap());
+    let run = run.expect(1, &["warning: unknown setting 'no-such-setting'", "PASS good", "FAIL odd"]);
+    assert_eq!(run.stderr.matches("no-such-setting").count(), 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("dirty"), "{}", run.stderr);
+    assert_eq!(fixture.result("good/log"), "begin\n");
+}
+
+#[test]
 fn a_rebuild_that_fails_is_a_failure() {
     let Some(fixture) = Fixture::new() else { return };
     let flag = fixture.dir.path().join("flag");

@@ -270,6 +270,9 @@ impl CheckRun {
         if self.reader.emulated {
             ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", self.check.name));
         }
+        if self.begun && self.seconds == 0.0 {
+            self.seconds = self.start.elapsed().as_secs_f64();
+        }
         self.outcome = Some(Outcome {
             check: self.check.clone(),
             verdict,
