@@ -48,6 +48,7 @@ def variable(machines):
 
 def run(driver):
     """Reads and runs lines until the end of input."""
+    take_terminal()
     names = driver.test_symbols()
     names["exit"] = names["quit"] = Leaver()
     history = os.environ.get("XTASK_HISTORY") or os.path.join(os.getcwd(), ".nixos-test-history")
@@ -64,6 +65,25 @@ def run(driver):
                 readline.write_history_file(history)
             except OSError as error:
                 print(f"warning: cannot save the history: {error}", file=sys.stderr)
+
+
+def take_terminal():
+    """Makes this process the terminal's foreground, by itself: what is typed is for the prompt only.
+
+    A root shell takes the terminal over and, in another PID namespace, cannot name whom to give it back to.
+    """
+    import signal
+    if not sys.stdin.isatty():
+        return
+    # Ctrl-Z would stop this process only, and nobody could wake it.
+    for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        if os.getpgrp() != os.getpid():
+            os.setpgid(0, 0)
+        os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+    except OSError as error:
+        print(f"warning: cannot take over the terminal: {error}", file=sys.stderr)
 
 
 def use_readline(history, names):

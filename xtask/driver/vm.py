@@ -324,6 +324,8 @@ class QemuMachine(BaseMachine):
                 done.wait()
             except KeyboardInterrupt:
                 pass  # Ctrl-C is for the shell
+        from .prompt import take_terminal
+        take_terminal()
         if problem:
             raise problem[0]
 

@@ -86,11 +86,11 @@ pub fn host(message: impl Into<String>) -> Failure {
     Failure::new(Status::HostNotReady, message)
 }
 
-/// The text of an error: its context chain, then a blank line and the hints.
+/// The text of an error: its context chain, then a blank line and the hint.
 pub fn render(error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     let mut text = format!("error: {}", chain.join(": "));
-    for hint in error.chain().filter_map(|e| e.downcast_ref::<Failure>()?.hint.as_deref()) {
+    if let Some(hint) = error.downcast_ref::<Failure>().and_then(|f| f.hint.as_deref()) {
         text.push_str("\n\nhint: ");
         text.push_str(hint);
     }
@@ -99,7 +99,7 @@ pub fn render(error: &anyhow::Error) -> String {
 
 /// The exit status that an error stands for.
 pub fn status(error: &anyhow::Error) -> Status {
-    error.chain().find_map(|e| e.downcast_ref::<Failure>()).map_or(Status::HostNotReady, |f| f.status)
+    error.downcast_ref::<Failure>().map_or(Status::HostNotReady, |f| f.status)
 }
 
 /// Prints an error to stderr and returns its exit status.
@@ -120,6 +120,15 @@ mod tests {
             .context("ioc.toml, line 4")
             .unwrap_err();
         assert_eq!(render(&error), "error: ioc.toml, line 4: unknown key `aap`\n\nhint: did you mean `app`?");
+        assert_eq!(status(&error), Status::Config);
+    }
+
+    #[test]
+    fn a_failure_may_be_the_context_of_another_error() {
+        let error = Err::<(), _>(std::io::Error::other("disk full"))
+            .context(config("cannot keep the log").hint("free some room"))
+            .unwrap_err();
+        assert_eq!(render(&error), "error: cannot keep the log: disk full\n\nhint: free some room");
         assert_eq!(status(&error), Status::Config);
     }
 

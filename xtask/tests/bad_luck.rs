@@ -138,7 +138,7 @@ fn a_broken_protocol_fails_the_check_at_its_line() {
         &[
             "✗ check voltage",
             "FAIL simple",
-            "in subtest \"check voltage\", at checks/simple.py:28",
+            "in subtest \"check voltage\", at checks/simple.py:25",
             "retry(voltage_is_42, 10)",
             "action timed out",
             "No reply within 500 ms to \":vlt 42.000000<0a>\"",

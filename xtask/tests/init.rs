@@ -103,7 +103,7 @@ impl Machine {
                 let _ = writeln!(lines.lock().unwrap(), "{}", String::from_utf8_lossy(&line));
             }
         });
-        channel.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        channel.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Some(Self { channel, console, process, last: 0, _root: root })
     }
 

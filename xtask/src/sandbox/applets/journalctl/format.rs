@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(text("short"), format!("{at} machine ioc[7]: one\n                                two\n"));
         assert_eq!(text("cat"), "one\ntwo\n");
         assert!(text("short-precise").starts_with(&format!("{at}.123456 machine ")));
-        assert!(text("short-iso").contains("T") && text("short-iso").contains(" machine ioc[7]: "));
+        assert!(text("short-iso").contains('T') && text("short-iso").contains(" machine ioc[7]: "));
         assert!(text("short-monotonic").starts_with("[    1.500000] machine "));
         let json: Value = serde_json::from_str(&text("json")).unwrap();
         assert_eq!(json["MESSAGE"], "one\ntwo");
