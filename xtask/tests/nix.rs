@@ -422,6 +422,20 @@ fn an_input_out_of_reach_is_named() {
 }
 
 #[test]
+fn an_input_that_nix_never_uses_may_be_out_of_reach() {
+    let Some(fixture) = Fixture::new() else { return };
+    let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
+    let input = "  inputs.gone = { url = \"http://127.0.0.1:1/gone.tar.gz\"; flake = false; };\n  outputs =";
+    fixture.write("flake.nix", &flake.replace("{ self }:", "{ self, gone }:").replace("  outputs =", input));
+    fixture.write("flake.lock", LOCK);
+    fixture.git(&["add", "."]);
+    let auto = || fixture.xtask(&["test", "other", "--accel", "tcg"]);
+    auto().expect(2, &["the flake's input gone is not in the store"]);
+    fixture.nixos(&["other"]).expect(0, &["PASS other"]);
+    auto().expect(0, &["nixos (Nix is here", "PASS other"]);
+}
+
+#[test]
 fn a_lock_file_out_of_date_is_left_alone() {
     let Some(fixture) = Fixture::new() else { return };
     fs::create_dir(fixture.root.join("nix/sub")).unwrap();

@@ -85,7 +85,7 @@ pub fn read(project: &Project, nix: Option<&Nix>) -> Facts {
         // No need to ask the network; the reason is KVM's.
         facts.inputs = Inputs::InStore;
     } else {
-        facts.inputs = inputs::look(&project.root);
+        facts.inputs = inputs::look(project);
     }
     facts
 }

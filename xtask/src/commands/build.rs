@@ -24,7 +24,7 @@ pub fn run(args: &Build) -> Result<Status> {
         BackendChoice::Sandbox => Some("the sandbox was asked for".to_owned()),
         BackendChoice::Nixos | BackendChoice::Driver => None,
         BackendChoice::Auto if process::which("nix").is_none() => Some("Nix is not here".to_owned()),
-        BackendChoice::Auto => match inputs::look(&project.root) {
+        BackendChoice::Auto => match inputs::look(&project) {
             Inputs::InStore | Inputs::Reachable => None,
             Inputs::Missing(input, host) => Some(format!("{host} does not answer, and Nix needs {input} from there")),
             Inputs::Unknown(why) => Some(format!("Nix cannot be used: {why}")),

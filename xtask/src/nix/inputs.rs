@@ -1,4 +1,7 @@
 //! Whether the flake's inputs can be had: from the store, or over the network. Quick, and without evaluating the flake.
+//!
+//! Nix fetches only the inputs that it comes to use, and the lock file does not tell which these are. So an evaluation
+//! that worked leaves a note of those that it could do without.
 
 use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,13 +10,18 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::process::Cmd;
+use crate::project::Project;
 
 /// How long a server may take to answer, name service included.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// File of the note in the target folder.
+const NOTE: &str = "nix-inputs.json";
+/// A hash of nothing that exists.
 const NOBODYS: &str = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// Where the inputs can be had.
@@ -40,17 +48,24 @@ pub struct Locked {
     pub host: Option<String>,
 }
 
-/// Looks where the inputs of the project in `root` can be had. Takes a small part of a second.
-pub fn look(root: &Path) -> Inputs {
+/// What an evaluation that worked leaves behind.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    /// Text of flake.lock.
+    lock: String,
+    /// Inputs that were not in the store even so.
+    unused: Vec<String>,
+}
+
+/// Looks where the inputs of a project can be had. Takes a small part of a second.
+pub fn look(project: &Project) -> Inputs {
     let look = || -> Result<Inputs> {
-        let text = match std::fs::read_to_string(root.join("flake.lock")) {
-            Ok(text) => text,
-            // Without inputs there is no lock file.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => r#"{"nodes":{}}"#.to_owned(),
-            Err(e) => return Err(e).context("flake.lock"),
-        };
+        let text = lock_file(&project.root)?;
         let inputs = locked(&text)?;
-        let missing = missing(&inputs)?;
+        let mut missing = missing(&inputs)?;
+        if let Some(note) = note(&project.target).filter(|note| note.lock == text) {
+            missing.retain(|input| !note.unused.contains(&input.name));
+        }
         let hosts: BTreeSet<&str> = missing.iter().filter_map(|input| input.host.as_deref()).collect();
         let dead = unreachable(&hosts);
         let lost = missing.iter().find(|i| i.host.as_ref().is_none_or(|host| dead.contains(host)));
@@ -63,6 +78,28 @@ pub fn look(root: &Path) -> Inputs {
         })
     };
     look().unwrap_or_else(|e| Inputs::Unknown(format!("{e:#}")))
+}
+
+/// Notes which inputs an evaluation that has just worked could do without; once for each lock file.
+pub fn remember(root: &Path, target: &Path) -> Result<()> {
+    let lock = lock_file(root)?;
+    if note(target).is_some_and(|note| note.lock == lock) {
+        return Ok(());
+    }
+    let unused = missing(&locked(&lock)?)?.into_iter().map(|input| input.name.clone()).collect();
+    std::fs::write(target.join(NOTE), serde_json::to_vec(&Note { lock, unused })?).context(NOTE)
+}
+
+fn note(target: &Path) -> Option<Note> {
+    serde_json::from_slice(&std::fs::read(target.join(NOTE)).ok()?).ok()
+}
+
+fn lock_file(root: &Path) -> Result<String> {
+    match std::fs::read_to_string(root.join("flake.lock")) {
+        // Without inputs there is no lock file.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(r#"{"nodes":{}}"#.to_owned()),
+        text => text.context("flake.lock"),
+    }
 }
 
 /// Reads flake.lock.

@@ -22,6 +22,7 @@ pub use version::Version;
 #[derive(Debug, Clone)]
 pub struct Nix {
     root: PathBuf,
+    target: PathBuf,
     options: NixOptions,
     version: Version,
 }
@@ -35,7 +36,7 @@ impl Nix {
                 .into());
         }
         let version = Version::parse(&Cmd::new("nix").arg("--version").read()?);
-        Ok(Self { root: project.root.clone(), options: options.clone(), version })
+        Ok(Self { root: project.root.clone(), target: project.target.clone(), options: options.clone(), version })
     }
 
     /// Nix's version.
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     fn nix(version: &str, options: NixOptions) -> Nix {
-        Nix { root: "/p".into(), options, version: Version::parse(version) }
+        Nix { root: "/p".into(), target: "/p/target".into(), options, version: Version::parse(version) }
     }
 
     fn check(name: &str) -> Check {

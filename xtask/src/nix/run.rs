@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::classify::{self, Trouble};
 use super::log::{self, Said};
-use super::{Build, Nix, store_name};
+use super::{Build, Nix, inputs, store_name};
 use crate::fail::{self, Failure, Status};
 use crate::guard::{End, Followed};
 use crate::process::Cmd;
@@ -98,6 +98,9 @@ impl<'a> Session<'a> {
         }
         let list = derivations(&json).with_context(|| format!("`{cmd}` printed no list of derivations"))?;
         anyhow::ensure!(list.len() == attributes.len(), "`{cmd}` named {} derivations", list.len());
+        if let Err(error) = inputs::remember(&self.nix.root, &self.nix.target) {
+            self.write(&format!("cannot note which inputs are enough: {error:#}"));
+        }
         Ok(list)
     }
 
