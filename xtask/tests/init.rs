@@ -2,7 +2,7 @@
 //!
 //! `unshare` and a short shell script stand in for what `sandbox-host` does before a machine starts.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails that way")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -131,7 +131,9 @@ impl Machine {
 
     fn bytes(&mut self, command: &str, timeout: Option<f64>) -> (i64, Vec<u8>) {
         let id = self.send(json!({ "op": "execute", "timeout": timeout }), command.as_bytes());
-        let (header, body) = self.receive().expect("the machine is up");
+        let Some((header, body)) = self.receive() else {
+            panic!("{command}: the machine is gone\n{}", self.console.lock().unwrap())
+        };
         assert_eq!(header["id"], id);
         (header["status"].as_i64().unwrap_or_else(|| panic!("{header}")), body)
     }
@@ -176,12 +178,18 @@ impl Machine {
 
 const IOC: &str = "[Unit]
 Description=IOC stand-in
+StartLimitIntervalSec=0
 [Service]
 ExecStart=/bin/sh -c 'echo up as $NAME; echo oops >&2; exec sleep infinity'
 Environment=NAME=ioc
 Restart=always
 RestartSec=10ms
 StateDirectory=ioc
+RuntimeDirectory=ioc
+DynamicUser=yes
+LimitNOFILE=infinity
+OOMScoreAdjust=-500
+ProtectSystem=strict
 [Install]
 WantedBy=multi-user.target
 ";
@@ -200,15 +208,26 @@ fn services_and_systemctl() {
     m.until("journalctl -u ioc -o cat | sort", "Started ioc.service - IOC stand-in.\noops\nup as ioc\n");
 
     let before = m.show("ioc", &["MainPID"]);
+    let environ = m.succeed(&format!("tr '\\0' '\\n' < /proc/{}/environ | grep DIRECTORY= | sort", before[0]));
+    assert_eq!(environ, "RUNTIME_DIRECTORY=/run/ioc\nSTATE_DIRECTORY=/var/lib/ioc\n");
+    m.succeed("test -d /run/ioc -a -d /var/lib/ioc");
     m.succeed("systemctl kill -s KILL ioc");
     m.until("systemctl show -P NRestarts ioc", "1\n");
     m.until("systemctl is-active ioc || :", "active\n");
     assert_ne!(m.show("ioc", &["MainPID"]), before);
     m.succeed("systemctl restart ioc");
     assert_eq!(m.show("ioc", &["ActiveState", "NRestarts"]), ["active", "0"]);
-    m.succeed("systemctl stop ioc");
+    m.succeed("systemctl stop ioc; test ! -e /run/ioc -a -d /var/lib/ioc");
     assert_eq!(m.execute("systemctl is-active ioc"), (3, "inactive\n".into()));
     assert_eq!(m.execute("pgrep sleep || echo none").1, "none\n");
+
+    // A file that has changed counts after a reload.
+    m.succeed("systemctl start ioc; sed -i s/NAME=ioc/NAME=new/ /etc/systemd/system/ioc.service");
+    assert!(m.succeed("systemctl restart ioc 2>&1").starts_with("Warning: The unit file, "));
+    assert_eq!(m.show("ioc", &["NeedDaemonReload", "Environment"]), ["yes", "NAME=ioc"]);
+    m.succeed("systemctl daemon-reload; systemctl restart ioc");
+    assert_eq!(m.show("ioc", &["NeedDaemonReload", "Environment"]), ["no", "NAME=new"]);
+    m.succeed("systemctl stop ioc");
 
     // What is not known is refused by name.
     let (status, text) = m.execute("systemctl start bad.service 2>&1");

@@ -110,9 +110,9 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
         }
         if let Some(text) = &program.oom_score_adjust {
             let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-            if fd < 0 || libc::write(fd, text.as_ptr().cast(), text.count_bytes()) < 0 {
-                return 206;
-            }
+            // As systemd in a container: a score that we may not set is left as it is.
+            libc::write(fd, text.as_ptr().cast(), text.count_bytes());
+            libc::close(fd);
         }
         if let Some(nice) = program.nice
             && libc::setpriority(libc::PRIO_PROCESS, 0, nice) < 0
@@ -120,9 +120,16 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
             return 201;
         }
         for (resource, soft, hard) in &program.limits {
-            let limit = libc::rlimit { rlim_cur: *soft, rlim_max: *hard };
+            let mut limit = libc::rlimit { rlim_cur: *soft, rlim_max: *hard };
             if libc::setrlimit(*resource, &raw const limit) < 0 {
-                return 205;
+                // As systemd in a container: as much as we may have.
+                let mut own: libc::rlimit = std::mem::zeroed();
+                libc::getrlimit(*resource, &raw mut own);
+                limit.rlim_max = limit.rlim_max.min(own.rlim_max);
+                limit.rlim_cur = limit.rlim_cur.min(limit.rlim_max);
+                if libc::setrlimit(*resource, &raw const limit) < 0 {
+                    return 205;
+                }
             }
         }
         if let Some((uid, gid, groups)) = &program.user {

@@ -2,6 +2,7 @@
 
 pub mod glob;
 mod journalctl;
+mod nc;
 mod systemctl;
 mod talk;
 pub mod time;
@@ -22,6 +23,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "poweroff" | "reboot" | "halt" | "shutdown" => systemctl::power,
         "systemd-notify" => talk::notify,
         "systemd-cat" => talk::cat,
+        "nc" => nc::run,
         _ => return Ok(None),
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();

@@ -81,7 +81,11 @@ fn ask(request: &Value) -> Result<Value, String> {
     if count == 0 {
         return Err("Warning! D-Bus connection terminated.".to_owned());
     }
-    serde_json::from_str(&line).map_err(|e| format!("Failed to read the answer: {e}"))
+    let answer: Value = serde_json::from_str(&line).map_err(|e| format!("Failed to read the answer: {e}"))?;
+    match answer["refused"].as_str() {
+        Some(refusal) => Err(format!("Access denied: {refusal}")),
+        None => Ok(answer),
+    }
 }
 
 /// Runs `systemctl`.
@@ -243,6 +247,11 @@ fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
             }
             status = status.max(u8::try_from(result["status"].as_u64().unwrap_or(1)).unwrap_or(1));
             continue;
+        }
+        if result["changed"] == true && !quiet {
+            say(&format!(
+                "Warning: The unit file, source configuration file or drop-ins of {unit} changed on disk. Run 'systemctl daemon-reload' to reload units."
+            ));
         }
         let job = result["job"].as_str().unwrap_or("done");
         if matches!(job, "done" | "skipped") {

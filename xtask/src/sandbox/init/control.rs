@@ -7,6 +7,8 @@ use std::sync::mpsc::{Sender, channel};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use unix::sys::socket::getsockopt;
+use unix::sys::socket::sockopt::PeerCredentials;
 
 use super::manager::types::{Active, JobKind, JobResult, Rt, Who};
 use super::{Machine, Message, Power, enable, procs, props, streams};
@@ -33,11 +35,22 @@ pub(super) fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
     Ok(())
 }
 
+/// What users other than root may ask.
+const FOR_ALL: [&str; 6] = ["show", "manager", "list", "jobs", "files", "state"];
+
 fn connection(stream: &UnixStream, manager: &Sender<Message>) {
     let mut writer = stream;
+    let root = getsockopt(stream, PeerCredentials).is_ok_and(|from| from.uid() == 0);
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let (reply, answer) = channel();
-        let request = serde_json::from_str(&line).unwrap_or(Value::Null);
+        let request: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+        if !root && !FOR_ALL.iter().any(|op| request["op"] == *op) {
+            let refusal = json!({ "refused": "Interactive authentication required." });
+            if writeln!(writer, "{refusal}").is_err() {
+                return;
+            }
+            continue;
+        }
         if manager.send(Message::Control { request, reply }).is_err() {
             return;
         }
@@ -133,7 +146,8 @@ impl Machine {
             match self.manager.request(self.clock.now(), kind, &name) {
                 Ok(job) => {
                     waiter.jobs.push((job, waiter.results.len()));
-                    waiter.results.push(json!({ "unit": name, "job": "done" }));
+                    let changed = self.has_changed(&rt);
+                    waiter.results.push(json!({ "unit": name, "job": "done", "changed": changed }));
                     if request["wait"] == true && kind != JobKind::Stop {
                         waiter.until_down.push(rt.unit.name.clone());
                     }

@@ -232,7 +232,8 @@ fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
     });
     if free.is_none() {
         let text = format!("{}: DynamicUser=yes: runs as root, because the sandbox has no other user", rt.unit.name);
-        journal.manager(&rt.unit.name, &rt.invocation, 5, &text);
+        // For the console, not for the service's own journal: scripts compare that.
+        journal.manager("", "", 5, &text);
     }
     let id = free.unwrap_or(0);
     User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), "/".into(), "/bin/sh".into())) }

@@ -254,6 +254,8 @@ fn native(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
 /// Serves journald's socket for streams: `systemd-cat`.
 pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
     let socket = listener(path)?;
+    // Streams inherit it, so that what is sent before they are accepted has a sender too.
+    setsockopt(&socket, PassCred, &true)?;
     std::thread::spawn(move || {
         for stream in socket.incoming().flatten() {
             let journal = journal.clone();
@@ -265,9 +267,6 @@ pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
 
 /// Seven lines say what the stream is: identifier, unit, priority, level prefix, three switches.
 fn serve_stream(stream: UnixStream, journal: &Journal) {
-    if setsockopt(&stream, PassCred, &true).is_err() {
-        return;
-    }
     let fd = OwnedFd::from(stream);
     let mut head = Vec::new();
     let mut sender = None;

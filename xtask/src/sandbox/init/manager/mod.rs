@@ -2,6 +2,7 @@
 //!
 //! States, their order and the messages are those of systemd 252.
 
+mod events;
 mod jobs;
 mod service;
 #[cfg(test)]

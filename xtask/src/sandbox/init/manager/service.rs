@@ -1,10 +1,11 @@
 //! The life of a service, state by state, as systemd's manager leads it.
 
-use super::super::unit::service::{Exec, KillMode, Restart, Type};
-use super::super::unit::values::{INFINITY, signal_name, status_name};
+use super::super::unit::service::{Exec, KillMode, Type};
+use super::super::unit::values::{INFINITY, signal_name};
 use super::super::unit::{Kind, Service};
 use super::Manager;
-use super::types::{Action, Active, Exit, Outcome, Phase, Pid, State, Who};
+use super::events::should_restart;
+use super::types::{Action, Active, Outcome, Phase, Pid, State, Who};
 
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
@@ -27,7 +28,7 @@ impl Service {
 }
 
 impl Manager {
-    fn service(&self, name: &str) -> Service {
+    pub(super) fn service(&self, name: &str) -> Service {
         self.units.get(name).and_then(|rt| rt.unit.service().cloned()).unwrap_or_default()
     }
 
@@ -71,7 +72,7 @@ impl Manager {
     }
 
     /// Runs command `index` of a phase, or goes on behind the phase.
-    fn run_list(&mut self, name: &str, phase: Phase, index: usize) {
+    pub(super) fn run_list(&mut self, name: &str, phase: Phase, index: usize) {
         let service = self.service(name);
         let Some(exec) = service.commands(phase).get(index).cloned() else {
             match phase {
@@ -166,18 +167,18 @@ impl Manager {
         }
     }
 
-    fn enter_stop(&mut self, name: &str, f: Outcome) {
+    pub(super) fn enter_stop(&mut self, name: &str, f: Outcome) {
         self.add_result(name, f);
         self.run_list(name, Phase::Stop, 0);
     }
 
-    fn enter_stop_post(&mut self, name: &str, f: Outcome) {
+    pub(super) fn enter_stop_post(&mut self, name: &str, f: Outcome) {
         self.add_result(name, f);
         self.run_list(name, Phase::StopPost, 0);
     }
 
     /// Sends the signals that belong to a state, and waits for the processes to end.
-    fn enter_signal(&mut self, name: &str, state: State, f: Outcome) {
+    pub(super) fn enter_signal(&mut self, name: &str, state: State, f: Outcome) {
         self.add_result(name, f);
         let service = self.service(name);
         let kill = matches!(state, State::StopSigkill | State::FinalSigkill);
@@ -278,234 +279,7 @@ impl Manager {
         }
     }
 
-    /// A process has ended.
-    pub(super) fn exited(&mut self, pid: Pid, exit: Exit) {
-        let find = |main: bool| {
-            self.units
-                .iter()
-                .find(|(_, rt)| if main { rt.main } else { rt.control } == Some(pid))
-                .map(|(n, _)| n.clone())
-        };
-        if let Some(name) = find(true) {
-            self.main_exited(&name, exit);
-        } else if let Some(name) = find(false) {
-            self.control_exited(&name, exit);
-        }
-    }
-
-    fn main_exited(&mut self, name: &str, exit: Exit) {
-        let now = self.now;
-        let service = self.service(name);
-        let Some(rt) = self.units.get_mut(name) else { return };
-        rt.main = None;
-        rt.exec_main.exit = Some(exit);
-        rt.exec_main.end = now;
-        let (state, has_control, index) = (rt.state, rt.control.is_some(), rt.main_index);
-        let mut f = outcome(&service, exit, service.kind() != Type::Oneshot);
-        if service.exec_start.get(index).is_some_and(|e| e.ignore_failure) {
-            f = Outcome::Success;
-        }
-        self.log_exit(name, "Main process", exit, f);
-        self.add_result(name, f);
-        if service.kind() == Type::Oneshot && state == State::Start && f == Outcome::Success {
-            if index + 1 < service.exec_start.len() {
-                self.run_list(name, Phase::Start, index + 1);
-            } else {
-                self.run_list(name, Phase::StartPost, 0);
-            }
-            return;
-        }
-        match state {
-            State::Start => match f {
-                Outcome::Success if service.kind() == Type::Notify => {
-                    self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
-                }
-                _ => self.enter_signal(name, State::StopSigterm, f),
-            },
-            State::StartPost | State::Reload if has_control => {}
-            State::StartPost | State::Reload | State::Running => self.enter_running(name, f),
-            State::StopSigterm | State::StopSigkill if !has_control => self.enter_stop_post(name, f),
-            State::FinalSigterm | State::FinalSigkill => {
-                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
-            }
-            _ => {}
-        }
-    }
-
-    fn control_exited(&mut self, name: &str, exit: Exit) {
-        let service = self.service(name);
-        let Some(rt) = self.units.get_mut(name) else { return };
-        rt.control = None;
-        let (state, has_main, (phase, index)) = (rt.state, rt.main.is_some(), rt.command);
-        let mut f = outcome(&service, exit, false);
-        if service.commands(phase).get(index).is_some_and(|e| e.ignore_failure) {
-            f = Outcome::Success;
-        }
-        if phase == Phase::Condition && matches!(exit, Exit::Code(1..=254)) {
-            f = Outcome::ExecCondition;
-        } else {
-            self.log_exit(name, "Control process", exit, f);
-        }
-        if state != State::Reload {
-            self.add_result(name, f);
-        }
-        let in_list = matches!(
-            state,
-            State::Condition | State::StartPre | State::StartPost | State::Reload | State::Stop | State::StopPost
-        );
-        if in_list && f == Outcome::Success {
-            return self.run_list(name, phase, index + 1);
-        }
-        match state {
-            State::Start if f == Outcome::Success => self.out.push_back(Action::FindMain { unit: name.to_owned() }),
-            State::Condition | State::StartPre | State::Start | State::StartPost | State::Stop => {
-                self.enter_signal(name, State::StopSigterm, f);
-            }
-            State::Reload => {
-                self.with(name, |rt| rt.reload_result = f);
-                self.enter_running(name, Outcome::Success);
-            }
-            State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
-            State::StopSigterm | State::StopSigkill if !has_main => self.enter_stop_post(name, f),
-            State::FinalSigterm | State::FinalSigkill => {
-                self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
-            }
-            _ => {}
-        }
-    }
-
-    /// The main process of a forking service was looked for.
-    pub(super) fn main_found(&mut self, name: &str, pid: Option<Pid>) {
-        let now = self.now;
-        let service = self.service(name);
-        if self.units.get(name).is_none_or(|rt| rt.state != State::Start) {
-            return;
-        }
-        if let Some(pid) = pid {
-            self.with(name, |rt| {
-                rt.main = Some(pid);
-                rt.exec_main = super::types::ExecMain { pid, start: now, ..Default::default() };
-            });
-        } else if service.pid_file.is_some() {
-            self.log(name, WARNING, format!("{name}: Can't open PID file; the service did not write it."));
-            return self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
-        }
-        self.run_list(name, Phase::StartPost, 0);
-    }
-
-    /// The time limit of the present state has passed.
-    pub(super) fn timed_out(&mut self, name: &str) {
-        let service = self.service(name);
-        let Some(rt) = self.units.get(name) else { return };
-        let state = rt.state;
-        let next = match state {
-            State::Condition | State::StartPre | State::Start | State::StartPost => {
-                let what = if state == State::Start { "start" } else { state.as_str() };
-                self.log(name, WARNING, format!("{name}: {what} operation timed out. Terminating."));
-                State::StopSigterm
-            }
-            State::Running => {
-                self.log(name, WARNING, format!("{name}: Service reached runtime time limit. Stopping."));
-                return self.enter_stop(name, Outcome::Timeout);
-            }
-            State::Reload => {
-                self.log(name, WARNING, format!("{name}: Reload operation timed out. Killing reload process."));
-                self.out.push_back(Action::Signal { unit: name.to_owned(), who: Who::Control, signal: 9 });
-                self.with(name, |rt| {
-                    rt.control = None;
-                    rt.reload_result = Outcome::Timeout;
-                });
-                return self.enter_running(name, Outcome::Success);
-            }
-            State::Stop => {
-                self.log(name, WARNING, format!("{name}: Stopping timed out. Terminating."));
-                State::StopSigterm
-            }
-            State::StopPost => {
-                self.log(name, WARNING, format!("{name}: State 'stop-post' timed out. Terminating."));
-                State::FinalSigterm
-            }
-            State::StopSigterm | State::FinalSigterm if service.send_sigkill => {
-                self.log(name, WARNING, format!("{name}: State '{}' timed out. Killing.", state.as_str()));
-                if state == State::StopSigterm { State::StopSigkill } else { State::FinalSigkill }
-            }
-            State::StopSigterm | State::StopSigkill => {
-                self.log(name, WARNING, format!("{name}: Processes still around after signals. Ignoring."));
-                return self.enter_stop_post(name, Outcome::Timeout);
-            }
-            State::FinalSigterm | State::FinalSigkill => {
-                self.log(
-                    name,
-                    WARNING,
-                    format!("{name}: Processes still around after final signals. Entering failed mode."),
-                );
-                return self.enter_dead(name, Outcome::Timeout, true);
-            }
-            State::AutoRestart => return self.auto_restart(name),
-            State::Dead | State::Exited | State::Failed | State::Active => return,
-        };
-        self.enter_signal(name, next, Outcome::Timeout);
-    }
-
-    /// A message of `sd_notify(3)`.
-    pub(super) fn notified(&mut self, name: &str, pid: Pid, fields: &[(String, String)]) {
-        let service = self.service(name);
-        let Some(rt) = self.units.get(name) else { return };
-        let access = match service.notify_access {
-            "" if service.kind() == Type::Notify => "main",
-            "" => "none",
-            other => other,
-        };
-        let allowed = match access {
-            "all" => true,
-            "main" => rt.main == Some(pid),
-            "exec" => rt.main == Some(pid) || rt.control == Some(pid),
-            _ => false,
-        };
-        if !allowed {
-            let text = match rt.main {
-                _ if access == "none" => "reception is disabled".to_owned(),
-                Some(main) => format!("reception only permitted for main PID {main}"),
-                None => "reception only permitted for main PID which is currently not known".to_owned(),
-            };
-            return self.log(name, WARNING, format!("{name}: Got notification message from PID {pid}, but {text}"));
-        }
-        for (key, value) in fields {
-            match (key.as_str(), value.as_str()) {
-                ("STATUS", text) => self.with(name, |rt| text.clone_into(&mut rt.status_text)),
-                ("MAINPID", text) => {
-                    if let Ok(pid) = text.parse() {
-                        self.with(name, |rt| {
-                            rt.main = Some(pid);
-                            rt.exec_main.pid = pid;
-                        });
-                    }
-                }
-                ("EXTEND_TIMEOUT_USEC", text) => {
-                    if let (Ok(us), true) =
-                        (text.parse::<u64>(), self.units.get(name).is_some_and(|rt| rt.deadline.is_some()))
-                    {
-                        self.arm(name, us);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let says = |what: &str| fields.iter().any(|(k, v)| k == what && v == "1");
-        let state = self.units.get(name).map(|rt| rt.state);
-        if says("READY") && state == Some(State::Start) && service.kind() == Type::Notify {
-            self.run_list(name, Phase::StartPost, 0);
-        } else if says("READY") && state == Some(State::Reload) {
-            self.enter_running(name, Outcome::Success);
-        } else if says("RELOADING") && state == Some(State::Running) {
-            self.set_state(name, State::Reload);
-        } else if says("STOPPING") && state == Some(State::Running) {
-            self.set_state(name, State::StopSigterm);
-            self.arm(name, service.timeout_stop_us);
-        }
-    }
-
-    fn auto_restart(&mut self, name: &str) {
+    pub(super) fn auto_restart(&mut self, name: &str) {
         let count = self.units.get(name).map_or(0, |rt| rt.n_restarts) + 1;
         self.with(name, |rt| {
             rt.n_restarts = count;
@@ -518,7 +292,7 @@ impl Manager {
         self.restart_by_itself(name);
     }
 
-    fn add_result(&mut self, name: &str, f: Outcome) {
+    pub(super) fn add_result(&mut self, name: &str, f: Outcome) {
         self.with(name, |rt| {
             if rt.result == Outcome::Success {
                 rt.result = f;
@@ -526,21 +300,9 @@ impl Manager {
         });
     }
 
-    fn arm(&mut self, name: &str, us: u64) {
+    pub(super) fn arm(&mut self, name: &str, us: u64) {
         let at = (us != INFINITY).then(|| self.now.mono.saturating_add(us));
         self.with(name, |rt| rt.deadline = at);
-    }
-
-    fn log_exit(&mut self, name: &str, who: &str, exit: Exit, f: Outcome) {
-        if f == Outcome::Success {
-            return;
-        }
-        let how = match exit {
-            Exit::Code(n) => format!("code=exited, status={n}/{}", status_name(n)),
-            Exit::Signal(n) => format!("code=killed, status={n}/{}", signal_name(n)),
-            Exit::Core(n) => format!("code=dumped, status={n}/{}", signal_name(n)),
-        };
-        self.log(name, NOTICE, format!("{name}: {who} exited, {how}"));
     }
 
     /// Moves a unit to another state; all that follows from it follows.
@@ -568,43 +330,6 @@ impl Manager {
         if was != state {
             self.state_changed(name, old, new);
         }
-    }
-}
-
-/// What the end of a process means for its service.
-fn outcome(service: &Service, exit: Exit, daemon: bool) -> Outcome {
-    match exit {
-        Exit::Code(0) => Outcome::Success,
-        Exit::Code(n) if service.success.codes.contains(&n) => Outcome::Success,
-        Exit::Code(_) => Outcome::ExitCode,
-        // Signals that end a daemon in an orderly way: HUP, INT, PIPE, TERM.
-        Exit::Signal(1 | 2 | 13 | 15) if daemon => Outcome::Success,
-        Exit::Signal(n) if service.success.signals.contains(&n) => Outcome::Success,
-        Exit::Signal(_) => Outcome::Signal,
-        Exit::Core(_) => Outcome::CoreDump,
-    }
-}
-
-fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
-    let Some(service) = service else { return false };
-    let listed = |set: &super::super::unit::values::StatusSet| match exit {
-        Some(Exit::Code(n)) => set.codes.contains(&n),
-        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
-        None => false,
-    };
-    if listed(&service.restart_prevent) {
-        return false;
-    }
-    if listed(&service.restart_force) {
-        return true;
-    }
-    match service.restart {
-        Restart::No | Restart::OnWatchdog => false,
-        Restart::Always => result != Outcome::ExecCondition,
-        Restart::OnSuccess => result == Outcome::Success,
-        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
-        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
-        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
     }
 }
 

@@ -216,6 +216,16 @@ impl Loader {
     }
 }
 
+/// Looks at the text of a unit file before any machine has it. The error names file, line and directive.
+pub fn check_text(name: &str, text: &str) -> Result<(), String> {
+    if !matches!(name.rsplit_once('.'), Some((_, "service" | "target"))) || !is_valid_name(name) {
+        return Err(format!("{name}: is no name of a unit that the sandbox offers (.service and .target are)"));
+    }
+    let spec = Specifiers { unit: name.to_owned(), ..Specifiers::default() };
+    let entries = syntax::parse(text).map_err(|e| format!("{name}, {e}"))?;
+    directives::build(Unit::new(name, Load::NotFound), &spec, &[(name.to_owned(), entries)]).map(|_| ())
+}
+
 fn list(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .into_iter()
@@ -287,6 +297,14 @@ mod tests {
         assert_eq!((unit.name.as_str(), &unit.aliases[..]), ("multi-user.target", &["default.target".to_owned()][..]));
         assert_eq!(loader.load("off.service").load, Load::Masked);
         assert_eq!(loader.load("none.service").load, Load::NotFound);
+    }
+
+    #[test]
+    fn a_text_can_be_checked_beforehand() {
+        assert_eq!(check_text("a.service", "[Service]\nExecStart=/x\n"), Ok(()));
+        let error = check_text("a.service", "[Service]\nExecStrat=/x\n").unwrap_err();
+        assert!(error.contains("a.service:2:") && error.contains("did you mean `ExecStart`?"), "{error}");
+        assert!(check_text("a.timer", "").is_err());
     }
 
     #[test]
