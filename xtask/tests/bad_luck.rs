@@ -322,7 +322,7 @@ fn forbidden_user_namespaces_are_explained() {
         5,
         &[
             "this host does not allow the sandbox's namespaces",
-            "hint: allow user namespaces: sudo sysctl -w user.max_user_namespaces=",
+            "\nsudo sysctl -w user.max_user_namespaces=",
         ],
     );
 }
