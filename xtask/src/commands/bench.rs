@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::Bench;
+use crate::conformance;
 use crate::embedded;
 use crate::fail::{self, Status};
 use crate::process::Cmd;
@@ -59,6 +60,15 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         let source = project.root.join("embedded");
         let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
         figure("embedded, cold build", 1, "100 s", &build)?;
+    }
+    if let Some(cases) = &args.conformance {
+        ui::say(&ui::paint(ui::DIM, "running the conformance cases"));
+        let score = conformance::run(cases, &xtask, scratch)?;
+        let of = |(name, verdict): (String, conformance::Verdict)| (!verdict.equal).then_some(name);
+        let differ: Vec<String> = score.cases.into_iter().filter_map(of).collect();
+        ui::say(&format!("cases that differ (docs/checks.md tells why): {}", differ.join(" ")));
+        let median = format!("{} of {}", score.agree, score.total);
+        rows.push(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" });
     }
     rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
     Ok(rows)

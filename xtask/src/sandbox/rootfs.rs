@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{accounts, network};
 use super::spec::{Machine, Spec};
+use super::{accounts, network};
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
 const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
@@ -84,14 +84,19 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
     let own = [
         ("hosts", hosts(spec, name)),
         ("hostname", format!("{name}\n")),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned()),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned(),
+        ),
         ("resolv.conf", String::new()),
         ("fstab", String::new()),
         ("profile", format!("export PATH={PATH}\n")),
-        ("machine-id", format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b)))),
+        (
+            "machine-id",
+            format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b))),
+        ),
     ];
-    let mut written =
-        BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
+    let mut written = BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
     for (file, text) in accounts::files().into_iter().chain(own) {
         fs::write(etc.join(file), text)?;
         written.insert(file.to_owned());
