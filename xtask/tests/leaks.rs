@@ -33,7 +33,7 @@ fn with_few_namespaces(scratch: &Scratch, command: &str) -> Run {
 #[test]
 fn machines_leave_nothing_in_their_run() {
     let scratch = Scratch::new();
-    let cycles = cycles(100);
+    let cycles = cycles(300);
     scratch.write("cycles.py", &format!("CYCLES = {cycles}\n{}", include_str!("scripts/cycles.py")));
     with_few_namespaces(&scratch, "exec \"$XTASK\" driver -o . cycles.py").expect(0, &["test script finished"]);
 }
