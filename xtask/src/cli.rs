@@ -32,13 +32,18 @@ pub enum Command {
     Bench(Bench),
     /// First stage of a sandbox run
     #[command(hide = true)]
-    SandboxCage(SandboxCage),
+    SandboxCage(SandboxStage),
     /// PID 1 of a sandbox run
     #[command(hide = true)]
-    SandboxHost(SandboxHost),
+    SandboxHost(SandboxStage),
     /// PID 1 of a sandbox machine (started by `sandbox-host`)
     #[command(hide = true)]
     SandboxInit(SandboxInit),
+    /// Build the IOC: with Nix, with make, or the soft IOC
+    Build(Build),
+    /// Runs a program so that nothing of it outlives xtask
+    #[command(hide = true)]
+    Guard(Guard),
 
     /// Tell whether VMs are accelerated here, for whom, and if not, why
     CheckKvm(CheckKvm),
@@ -72,6 +77,9 @@ pub struct Test {
     /// Go on after a check has failed
     #[arg(long)]
     pub no_fail_fast: bool,
+    /// Run checks again that passed earlier (Nix)
+    #[arg(long)]
+    pub rebuild: bool,
 }
 
 /// Arguments of `interactive`.
@@ -94,6 +102,45 @@ pub struct MachineOptions {
     /// Which build of the IOC to run in the sandbox
     #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
     pub ioc: IocChoice,
+    /// What to tell Nix
+    #[command(flatten)]
+    pub nix: NixOptions,
+}
+
+/// What to tell Nix; the sandbox has no use for it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Nix")]
+pub struct NixOptions {
+    /// Let Git track new files below ioc/, checks/ and nix/ first: Nix sees no others
+    #[arg(long)]
+    pub track: bool,
+    /// Processor of the VM: KVM where it can be used, or emulated, which is slow but works everywhere
+    #[arg(long, value_enum)]
+    pub accel: Option<Accel>,
+    /// System to build for, such as aarch64-linux
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Machines that build, as in nix.conf
+    #[arg(long, value_name = "MACHINES")]
+    pub builders: Option<String>,
+    /// Store to build in, such as ssh-ng://farm1
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Use no network
+    #[arg(long)]
+    pub offline: bool,
+    /// Anything else for Nix
+    #[arg(last = true, value_name = "NIXARGS")]
+    pub args: Vec<String>,
+}
+
+/// A processor for VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// The host's own
+    Kvm,
+    /// Emulated by QEMU
+    Tcg,
 }
 
 /// A way to run checks.
@@ -103,6 +150,10 @@ pub enum BackendChoice {
     Auto,
     /// Linux namespaces: needs neither Nix nor KVM
     Sandbox,
+    /// NixOS virtual machine, built by Nix: hermetic, and what passed is not run again
+    Nixos,
+    /// NixOS virtual machine, run as you: needs no feature of Nix's builders and keeps files on failure
+    Driver,
 }
 
 /// A build of the IOC.
@@ -169,23 +220,9 @@ pub struct Bench {
     pub conformance: Option<PathBuf>,
 }
 
-/// Arguments of the first stage of a sandbox run.
+/// Arguments of the stages of a sandbox run.
 #[derive(Debug, Args)]
-pub struct SandboxCage {
-    /// File that describes the run
-    #[arg(long)]
-    pub spec: PathBuf,
-    /// Inherited descriptor to xtask
-    #[arg(long)]
-    pub sync_fd: i32,
-    /// Inherited descriptor for the driver's events
-    #[arg(long)]
-    pub events_fd: Option<i32>,
-}
-
-/// Arguments of PID 1 of a sandbox run.
-#[derive(Debug, Args)]
-pub struct SandboxHost {
+pub struct SandboxStage {
     /// File that describes the run
     #[arg(long)]
     pub spec: PathBuf,
@@ -209,6 +246,31 @@ pub struct SandboxInit {
     /// Inherited descriptor of the console
     #[arg(long)]
     pub console_fd: i32,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// How to build: `nixos` and `driver` mean Nix, `sandbox` means make, or else the soft IOC
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// What to tell Nix
+    #[command(flatten)]
+    pub nix: NixOptions,
+}
+
+/// Arguments of the stage that guards a program.
+#[derive(Debug, Args)]
+pub struct Guard {
+    /// Inherited descriptor to xtask
+    #[arg(long)]
+    pub sync_fd: i32,
+    /// Folder that goes away with the program
+    #[arg(long, value_name = "DIR")]
+    pub remove: Option<PathBuf>,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 /// Arguments of `check-kvm`.

@@ -8,7 +8,9 @@ mod commands;
 pub mod conformance;
 pub mod embedded;
 pub mod fail;
+pub mod guard;
 pub mod iocs;
+pub mod nix;
 pub mod process;
 pub mod project;
 pub mod report;
@@ -47,6 +49,8 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),
+        Command::Build(args) => commands::build::run(&args),
+        Command::Guard(args) => guard::run(&args),
         Command::CheckKvm(args) => commands::check_kvm::run(&args),
         Command::KvmProbe(args) => commands::check_kvm::probe(&args),
         Command::ConfigureNix(args) => commands::configure_nix::run(&args),

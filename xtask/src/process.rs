@@ -58,6 +58,16 @@ impl Cmd {
         self
     }
 
+    /// Has this program start another one: its command line comes last, with its environment and working directory.
+    #[must_use]
+    pub fn then(mut self, other: &Self) -> Self {
+        self.args.push(other.program.clone());
+        self.args.extend(other.args.iter().cloned());
+        self.envs.extend(other.envs.iter().cloned());
+        self.cwd = other.cwd.clone().or(self.cwd);
+        self
+    }
+
     /// The standard library's form, for callers that need pipes or descriptors of their own.
     #[expect(clippy::disallowed_methods, reason = "the door itself")]
     pub fn to_std(&self) -> Command {

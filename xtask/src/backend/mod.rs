@@ -1,24 +1,35 @@
 //! How checks are run: chooses a backend; each has a file of its own.
 
+pub mod auto;
+pub mod driver;
+pub mod driver_log;
+pub mod nixos;
 pub mod sandbox;
 
 use anyhow::Result;
 
-use crate::cli::{BackendChoice, MachineOptions};
-use crate::fail;
-use crate::project::{Project, nearest};
+use self::auto::Choice;
+use crate::cli::{BackendChoice, IocChoice, MachineOptions, NixOptions, Test};
+use crate::fail::{self, Failure, Status};
+use crate::nix::{self, Nix};
+use crate::project::{Check, Project, nearest};
 use crate::runner::Backend;
 
 /// Names of the backends, as `ioc.toml` and `--backend` spell them.
-const NAMES: [(&str, BackendChoice); 2] = [("auto", BackendChoice::Auto), ("sandbox", BackendChoice::Sandbox)];
+const NAMES: [(&str, BackendChoice); 4] = [
+    ("auto", BackendChoice::Auto),
+    ("sandbox", BackendChoice::Sandbox),
+    ("nixos", BackendChoice::Nixos),
+    ("driver", BackendChoice::Driver),
+];
 
 /// Settles the backend: command line or variable, then `ioc.toml`, then what the host can do.
-pub fn choose(project: &Project, options: &MachineOptions) -> Result<BackendChoice> {
+pub fn choose(project: &Project, asked: Option<BackendChoice>) -> Result<BackendChoice> {
     let Some(name) = &project.config.backend else {
-        return Ok(options.backend.unwrap_or(BackendChoice::Auto));
+        return Ok(asked.unwrap_or(BackendChoice::Auto));
     };
     let known = NAMES.map(|(name, _)| name);
-    match (options.backend, NAMES.iter().find(|(known, _)| known == name)) {
+    match (asked, NAMES.iter().find(|(known, _)| known == name)) {
         (Some(choice), Some(_)) | (None, Some(&(_, choice))) => Ok(choice),
         (_, None) => {
             let failure = fail::config(format!("ioc.toml: unknown backend `{name}`"));
@@ -27,11 +38,104 @@ pub fn choose(project: &Project, options: &MachineOptions) -> Result<BackendChoi
     }
 }
 
-/// Makes the backend of a `test` command ready, and says on one line what will run.
-pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>) -> Result<Box<dyn Backend>> {
-    match choose(project, options)? {
-        BackendChoice::Auto | BackendChoice::Sandbox => {
-            Ok(Box::new(sandbox::Sandbox::prepare(project, options, timeout)?))
+/// A backend that is settled, why, and Nix where it is needed.
+pub enum Settled {
+    /// One of the NixOS machines.
+    Nix(Choice, Box<Nix>, String),
+    /// The sandbox.
+    Sandbox(String),
+}
+
+/// Settles the backend for good, and refuses options that it cannot honour.
+pub fn settle(project: &Project, options: &MachineOptions) -> Result<Settled> {
+    let asked = || "asked for".to_owned();
+    let settled = match choose(project, options.backend)? {
+        BackendChoice::Sandbox => Settled::Sandbox(asked()),
+        BackendChoice::Nixos => Settled::Nix(Choice::Nixos, Box::new(Nix::find(project, &options.nix)?), asked()),
+        BackendChoice::Driver => Settled::Nix(Choice::Driver, Box::new(Nix::find(project, &options.nix)?), asked()),
+        BackendChoice::Auto => {
+            let nix = auto::nix(project, &options.nix);
+            let facts = auto::read(project, nix.as_ref());
+            match (auto::decide(&facts), nix) {
+                ((Choice::Sandbox, why), _) | ((_, why), None) => Settled::Sandbox(why),
+                ((choice, why), Some(nix)) => Settled::Nix(choice, Box::new(nix), why),
+            }
         }
+    };
+    let wrong = |flag: &str, what: String| Failure::new(Status::Usage, format!("`{flag}` cannot be honoured: {what}"));
+    match &settled {
+        Settled::Sandbox(why) => match only_for_nix(&options.nix) {
+            Some(flag) => Err(wrong(flag, format!("this run is in the sandbox ({why}), which has no use for it"))
+                .hint("--backend nixos, or --backend driver")
+                .into()),
+            None => Ok(settled),
+        },
+        Settled::Nix(..) if options.ioc != IocChoice::Auto => {
+            Err(wrong("--ioc", "this run is on a NixOS machine, which has the IOC that Nix builds".to_owned())
+                .hint("--backend sandbox")
+                .into())
+        }
+        Settled::Nix(..) => Ok(settled),
+    }
+}
+
+/// An option that was given and that only Nix can honour.
+fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
+    let NixOptions { track: _, offline: _, accel, system, builders, store, args } = options;
+    [
+        (accel.is_some(), "--accel"),
+        (system.is_some(), "--system"),
+        (builders.is_some(), "--builders"),
+        (store.is_some(), "--store"),
+        (!args.is_empty(), "--"),
+    ]
+    .iter()
+    .find(|(given, _)| *given)
+    .map(|(_, flag)| *flag)
+}
+
+/// Makes the backend of a `test` command ready, and says on one line what will run.
+pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
+    Ok(match settle(project, &args.machine)? {
+        Settled::Sandbox(why) => Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?),
+        Settled::Nix(choice, nix, why) => {
+            ready_for_nix(project, &nix, checks, choice, &why)?;
+            match choice {
+                Choice::Driver => Box::new(driver::Driver::new(*nix, args.timeout)),
+                _ => Box::new(nixos::Nixos::new(*nix, args.rebuild, args.timeout)),
+            }
+        }
+    })
+}
+
+/// Looks at the files that Nix needs, and says on one line what will run.
+pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Choice, why: &str) -> Result<()> {
+    nix::require_nix_files(checks)?;
+    nix::git::see_to(&project.root, checks, nix.options().track)?;
+    crate::ui::say(&crate::ui::paint(crate::ui::DIM, &announcement(choice, nix, why)));
+    Ok(())
+}
+
+/// What runs, why, and what that leaves untested.
+fn announcement(choice: Choice, nix: &Nix, why: &str) -> String {
+    let version = nix.version();
+    match choice {
+        Choice::Driver => format!(
+            "driver ({why}) with {version}: a NixOS machine, run as you; untested: the build sandbox, as this run has a network"
+        ),
+        _ => format!("nixos ({why}) with {version}: a NixOS machine; untested: nothing but the real device"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_nix_can_honour_is_named() {
+        let none = NixOptions { track: true, offline: true, ..NixOptions::default() };
+        assert_eq!(only_for_nix(&none), None);
+        assert_eq!(only_for_nix(&NixOptions { store: Some("x".into()), ..none.clone() }), Some("--store"));
+        assert_eq!(only_for_nix(&NixOptions { args: vec!["--impure".into()], ..none }), Some("--"));
     }
 }

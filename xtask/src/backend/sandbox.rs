@@ -44,12 +44,12 @@ struct InMachine {
 }
 
 impl Sandbox {
-    /// Builds what a sandbox run needs and says on one line what will run.
-    pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>) -> Result<Self> {
+    /// Builds what a sandbox run needs and says on one line what will run, and why.
+    pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>, why: &str) -> Result<Self> {
         let ioc = iocs::choose(options.ioc, iocs::find(project))?;
         let python = python()?;
         let programs = embedded::programs(project)?;
-        ui::say(&ui::paint(ui::DIM, &announcement(&ioc)));
+        ui::say(&ui::paint(ui::DIM, &announcement(&ioc, why)));
         if ioc == IocBuild::Embedded {
             for gap in embedded::gaps(project, &programs)? {
                 ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
@@ -123,12 +123,12 @@ pub fn python() -> Result<PathBuf> {
 }
 
 /// What runs, why, and what that leaves untested.
-fn announcement(ioc: &IocBuild) -> String {
+fn announcement(ioc: &IocBuild, why: &str) -> String {
     let untested = match ioc {
         IocBuild::Embedded => "the NixOS machine and code of your own in *App/src",
         IocBuild::Make(_) | IocBuild::Nix(..) => "the NixOS machine",
     };
-    format!("sandbox (needs neither Nix nor KVM) with {ioc}; untested: {untested}")
+    format!("sandbox ({why}) with {ioc}; untested: {untested}")
 }
 
 fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn the_announcement_names_what_is_untested() {
         assert_eq!(
-            announcement(&IocBuild::Embedded),
-            "sandbox (needs neither Nix nor KVM) with the embedded soft IOC; \
+            announcement(&IocBuild::Embedded, "Nix is not here"),
+            "sandbox (Nix is not here) with the embedded soft IOC; \
              untested: the NixOS machine and code of your own in *App/src"
         );
     }

@@ -3,21 +3,58 @@
 use anyhow::Result;
 
 use crate::backend::sandbox::Sandbox;
+use crate::backend::{self, Settled, driver};
 use crate::cli::Interactive;
 use crate::fail::Status;
-use crate::project::{self, Project};
-use crate::runner;
+use crate::guard::Guarded;
+use crate::nix::Nix;
+use crate::project::{self, Check, Project};
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::sys;
+use crate::{runner, ui};
+
+/// What one forgets; the driver itself says nothing of it.
+const REMINDER: &str = "\
+start_all()                 boots the machines: nothing starts by itself
+test_script()               runs the check's script
+machine.shell_interact()    gives a shell; in a machine's window log in as root, without password
+loadkeys de                 in that window: another keyboard, here a German one
+Ctrl-d, then y              leaves the prompt and stops the machines";
 
 /// Runs the command.
 pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
     let checks = project::select(&project.checks()?, std::slice::from_ref(&args.name))?;
-    let sandbox = Sandbox::prepare(&project, &args.machine, None)?;
-    let dir = runner::new_run_dir(&project)?.join(&checks[0].name);
+    match backend::settle(&project, &args.machine)? {
+        Settled::Sandbox(why) => in_sandbox(&project, args, &checks[0], &why),
+        Settled::Nix(choice, nix, why) => {
+            backend::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
+            on_nixos(&project, &nix, &checks[0])
+        }
+    }
+}
+
+fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
+    ui::say(REMINDER);
+    let dir = runner::new_run_dir(project)?.join(&check.name);
     std::fs::create_dir_all(&dir)?;
-    let mut spec = sandbox.spec(&checks[0], &dir)?;
+    let runtime = driver::runtime_dir(&dir)?;
+    let mut cmd = nix.run(&format!("{}.driverInteractive", nix.check(check))).env("XDG_RUNTIME_DIR", &runtime);
+    if let (Some(old), Some(display)) = (std::env::var_os("XDG_RUNTIME_DIR"), std::env::var_os("WAYLAND_DISPLAY")) {
+        // Its socket stays where it was.
+        cmd = cmd.env("WAYLAND_DISPLAY", std::path::Path::new(&old).join(display));
+    }
+    // Ctrl-C belongs to the prompt.
+    sys::block_interrupts()?;
+    let code = Guarded::on_terminal(&cmd, Some(&runtime))?.wait()?;
+    Ok(Status::Other(code))
+}
+
+fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -> Result<Status> {
+    let sandbox = Sandbox::prepare(project, &args.machine, None, why)?;
+    let dir = runner::new_run_dir(project)?.join(&check.name);
+    std::fs::create_dir_all(&dir)?;
+    let mut spec = sandbox.spec(check, &dir)?;
     spec.interactive = true;
     spec.junit = None;
     // Ctrl-C belongs to the prompt.

@@ -1,6 +1,7 @@
 //! One file per command: arguments → domain calls → report.
 
 pub mod bench;
+pub mod build;
 pub(crate) mod check_kvm;
 pub mod ci;
 pub(crate) mod configure_nix;

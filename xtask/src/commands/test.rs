@@ -16,7 +16,7 @@ use crate::sandbox::sys;
 pub fn run(args: &Test) -> Result<Status> {
     let project = Project::load()?;
     let checks = project::select(&project.checks()?, &args.names)?;
-    let backend = backend::prepare(&project, &args.machine, args.timeout)?;
+    let backend = backend::prepare(&project, args, &checks)?;
     let interrupts = interrupts()?;
     let mut sink = anstream::stderr();
     let mut terminal = Terminal::new(&mut sink, &project.root);
@@ -36,7 +36,7 @@ pub fn run(args: &Test) -> Result<Status> {
 }
 
 /// Says when Ctrl-C was pressed, instead of ending the program. To be called before any thread is started.
-fn interrupts() -> Result<Receiver<()>> {
+pub fn interrupts() -> Result<Receiver<()>> {
     sys::block_interrupts()?;
     let (sender, receiver) = channel();
     std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && sender.send(()).is_ok() {});

@@ -21,10 +21,16 @@ pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
     unsafe { interruptible(command).pre_exec(close_on_exec_off) }
 }
 
-/// Lets the child be interrupted by SIGINT, which its parent has blocked: masks are inherited (signal(7)).
+/// Lets the child be interrupted by SIGINT: it would inherit that its parent blocks it (signal(7)), or ignores it as
+/// what a script starts in the background does.
 pub fn interruptible(command: &mut Command) -> &mut Command {
-    let unblock = || interrupts().thread_unblock().map_err(io::Error::from);
-    // SAFETY: the closure only calls pthread_sigmask, which is async-signal-safe.
+    use unix::sys::signal::{SigHandler, Signal, signal};
+    let unblock = || {
+        // SAFETY: no handler is installed.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
+        interrupts().thread_unblock().map_err(io::Error::from)
+    };
+    // SAFETY: the closure only calls signal and pthread_sigmask, which are async-signal-safe.
     unsafe { command.pre_exec(unblock) }
 }
 

@@ -1,0 +1,144 @@
+//! Backend `driver`: builds a check's test driver and runs it as the user, outside Nix's build sandbox.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::driver_log::Reader;
+use crate::guard::Followed;
+use crate::nix::run::{Session, Step};
+use crate::nix::{Build, Nix, classify, log};
+use crate::process::Cmd;
+use crate::project::Check;
+use crate::runner::{self, Backend, Event, Failure, Job, Outcome, Verdict};
+use crate::ui;
+
+/// Longest path of a folder for the driver's sockets: the kernel takes 107 bytes with their names.
+const LONGEST: usize = 60;
+
+/// Runs test drivers.
+#[derive(Debug)]
+pub struct Driver {
+    nix: Nix,
+    timeout: Option<u64>,
+}
+
+impl Driver {
+    /// `timeout` limits each check, in seconds.
+    pub fn new(nix: Nix, timeout: Option<u64>) -> Self {
+        Self { nix, timeout }
+    }
+
+    /// The command that runs a check's script. `runtime` is for its sockets and disks.
+    fn command(&self, driver: &str, dir: &Path, runtime: &Path) -> Cmd {
+        let cmd = Cmd::new(Path::new(driver).join("bin/nixos-test-driver"))
+            .arg("--no-interactive")
+            .arg("-o")
+            .arg(dir.join("out"))
+            .args(["--junit-xml", "../junit.xml"])
+            .env("XDG_RUNTIME_DIR", runtime);
+        self.nix.accelerated(cmd)
+    }
+
+    fn follow(&self, driver: &str, check: &Check, dir: &Path, job: &mut Job) -> Result<Outcome> {
+        let start = Instant::now();
+        let out = dir.join("out");
+        fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+        let file = dir.join("log");
+        let mut log_file = File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
+        let runtime = runtime_dir(dir)?;
+        let cmd = self.command(driver, dir, &runtime);
+        let limit = self.timeout.map(Duration::from_secs);
+        let mut reader = Reader::default();
+        let Job { report, interrupts, show_output, .. } = job;
+        let program = Followed { cmd: &cmd, merged: true, limit, remove: Some(&runtime) };
+        let (end, _) = program.run(interrupts, |line| {
+            let line = log::strip(line);
+            let _ = writeln!(log_file, "{line}");
+            if *show_output {
+                ui::say(&line);
+            }
+            if let Some(event) = reader.line(&line, start.elapsed().as_secs_f64()) {
+                report(&Event::Driver(check, event));
+            }
+        })?;
+        if reader.emulated && self.nix.options().accel.is_none() {
+            ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", check.name));
+        }
+        let verdict = match end.code {
+            _ if end.interrupted => Verdict::Interrupted,
+            _ if end.hung => Verdict::TimedOut(self.timeout.unwrap_or(0)),
+            0 => Verdict::Passed,
+            _ if reader.timed_out => Verdict::TimedOut(reader.limit().unwrap_or(0)),
+            code => Verdict::Failed(code),
+        };
+        let script = check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        let failure = if verdict == Verdict::Passed { None } else { reader.failure(script.as_deref()) };
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Outcome { check: check.clone(), verdict, cached: false, failure, seconds, dir: dir.to_owned() })
+    }
+}
+
+impl Backend for Driver {
+    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
+        let attributes: Vec<String> = checks.iter().map(|check| format!("{}.driver", self.nix.check(check))).collect();
+        let file = job.run_dir.join("nix.log");
+        let mut session = Session::new(&self.nix, &job.interrupts, &file, job.show_output)?;
+        session.write(&format!("# {}", self.nix.by_hand(&attributes)));
+        let drivers = session.evaluate(&attributes)?;
+        let outs: Vec<&str> = drivers.iter().map(|d| d.out.as_str()).collect();
+        let mut missing = session.missing(&outs)?;
+        let mut errors = Vec::new();
+        if !missing.is_empty() {
+            let list: Vec<_> = drivers.iter().filter(|d| missing.contains(&d.out)).collect();
+            let built = session.build(&list, Build::default(), |session, step| match step {
+                Step::Line(at, line) => session.write(&format!("{}> {line}", list[at].drv)),
+                Step::Started(_) | Step::Stopped(_) => {}
+            })?;
+            if let Some(failure) = built.unknown() {
+                return Err(failure.into());
+            }
+            missing = session.missing(&outs)?;
+            if built.end.code != 0 && built.troubles.iter().any(classify::Trouble::is_host) {
+                return Err(classify::explain(&built.errors).1.into());
+            }
+            errors = built.errors;
+        }
+        drop(session);
+        let mut drivers = drivers.iter();
+        runner::one_by_one(checks, job, |check, dir, job| {
+            let driver = drivers.next().context("there is a driver for each check")?;
+            if !missing.contains(&driver.out) {
+                return self.follow(&driver.out, check, dir, job);
+            }
+            // The driver's build looks at the script: a wrong name or type fails there.
+            fs::copy(&file, dir.join("log")).ok();
+            let message = format!("its test driver could not be built\n{}", errors.join("\n"));
+            let failure =
+                Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
+            Ok(Outcome {
+                check: check.clone(),
+                verdict: Verdict::Failed(1),
+                cached: false,
+                failure: Some(failure),
+                seconds: 0.0,
+                dir: dir.to_owned(),
+            })
+        })
+    }
+}
+
+/// A folder of this run's own for sockets and disks: two drivers of one user would disturb each other otherwise.
+pub fn runtime_dir(dir: &Path) -> Result<PathBuf> {
+    let mut runtime = dir.join("run");
+    if runtime.as_os_str().len() > LONGEST {
+        let name = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().chars().take(12).collect());
+        runtime = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+    }
+    DirBuilder::new().mode(0o700).create(&runtime).with_context(|| format!("cannot create {}", runtime.display()))?;
+    Ok(runtime)
+}

@@ -1,0 +1,232 @@
+//! Runs a program so that nothing of it outlives us, not even after `kill -9`.
+//!
+//! A stage of our own stands between: it adopts whatever the program leaves behind, and kills it when the program has
+//! ended or when our end of a socket closes. It needs no namespaces, so it works where the sandbox does not.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use unix::errno::Errno;
+use unix::sys::signal::{Signal, kill};
+use unix::sys::wait::waitpid;
+use unix::unistd::Pid;
+
+use crate::cli::Guard;
+use crate::fail::Status;
+use crate::process::Cmd;
+use crate::sandbox::sys;
+
+/// Time between SIGTERM and SIGKILL for a program whose xtask is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a Ctrl-C may go unseen.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A program under guard. Dropping it kills the program and all that it has started.
+#[derive(Debug)]
+pub struct Guarded {
+    child: Child,
+    sync: UnixStream,
+    ended: bool,
+}
+
+impl Guarded {
+    /// Starts a program on our terminal; `remove` is a folder that goes away with it.
+    pub fn on_terminal(cmd: &Cmd, remove: Option<&Path>) -> Result<Self> {
+        Self::start(cmd, remove, |_| {})
+    }
+
+    fn start(cmd: &Cmd, remove: Option<&Path>, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
+        let (sync, inside) = UnixStream::pair()?;
+        let mut stage =
+            Cmd::new(std::env::current_exe()?).arg("guard").args(["--sync-fd", &inside.as_raw_fd().to_string()]);
+        if let Some(dir) = remove {
+            stage = stage.arg("--remove").arg(dir);
+        }
+        let stage = stage.arg("--").then(cmd);
+        let mut command = stage.to_std();
+        prepare(&mut command);
+        let child = sys::inherit(&mut command, vec![inside.into()]).spawn().map_err(|e| stage.not_started(&e))?;
+        Ok(Self { child, sync, ended: false })
+    }
+
+    /// Passes Ctrl-C on to the program.
+    pub fn interrupt(&mut self) -> std::io::Result<()> {
+        self.sync.write_all(b"i")
+    }
+
+    /// Kills the program and all that it has started, at once.
+    pub fn kill(&mut self) {
+        if !self.ended {
+            let _ = self.sync.write_all(b"k");
+            let _ = self.child.wait();
+            self.ended = true;
+        }
+    }
+
+    /// Waits for the end; the program's exit status, 128 + N for signal N.
+    pub fn wait(&mut self) -> Result<u8> {
+        let status = self.child.wait().context("cannot wait for a program")?;
+        self.ended = true;
+        Ok(code(status))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How a program that was followed has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its exit status, 128 + N for signal N.
+    pub code: u8,
+    /// Ctrl-C was pressed.
+    pub interrupted: bool,
+    /// It ran into the limit and was killed.
+    pub hung: bool,
+}
+
+/// A program that is run apart from the terminal, stdin closed, and followed line by line.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed<'a> {
+    /// Its command line.
+    pub cmd: &'a Cmd,
+    /// Its stdout is talk like its stderr, not data.
+    pub merged: bool,
+    /// When it is killed.
+    pub limit: Option<Duration>,
+    /// A folder that goes away with it.
+    pub remove: Option<&'a Path>,
+}
+
+impl Followed<'_> {
+    /// Runs it, and hands on each line of its stderr until it ends. Returns its stdout, too.
+    ///
+    /// Ctrl-C once is passed on, twice kills.
+    pub fn run(&self, interrupts: &Receiver<()>, mut on_line: impl FnMut(&str)) -> Result<(End, String)> {
+        let (errors, errors_inside) = std::io::pipe()?;
+        let (output, output_inside) = std::io::pipe()?;
+        let start = Instant::now();
+        let out = if self.merged { errors_inside.try_clone()? } else { output_inside.try_clone()? };
+        drop(output_inside);
+        let mut run = Guarded::start(self.cmd, self.remove, |command| {
+            // Out of the terminal's foreground: Ctrl-C reaches the program once, through us.
+            command.stdin(Stdio::null()).stdout(out).stderr(errors_inside).process_group(0);
+        })?;
+        let (sender, lines) = channel();
+        let talk = std::thread::spawn(move || send_lines(errors, &sender));
+        let data = std::thread::spawn(move || std::io::read_to_string(output));
+        let mut interruptions = 0;
+        let mut hung = false;
+        loop {
+            if interrupts.try_recv().is_ok() {
+                interruptions += 1;
+                if interruptions == 1 { run.interrupt()? } else { run.kill() }
+            }
+            if !hung && self.limit.is_some_and(|limit| start.elapsed() >= limit) {
+                hung = true;
+                run.kill();
+            }
+            match lines.recv_timeout(STEP) {
+                Ok(line) => on_line(&line),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let code = if hung || interruptions > 1 { 137 } else { run.wait()? };
+        talk.join().ok();
+        let data = data.join().ok().and_then(Result::ok).unwrap_or_default();
+        Ok((End { code, interrupted: interruptions > 0, hung }, data))
+    }
+}
+
+fn send_lines(from: impl Read, sender: &Sender<String>) {
+    let mut lines = BufReader::new(from);
+    let mut line = Vec::new();
+    while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+        let text = String::from_utf8_lossy(&line);
+        if sender.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+/// The stage itself.
+pub fn run(args: &Guard) -> Result<Status> {
+    let mut sync = UnixStream::from(sys::inherited(args.sync_fd)?);
+    // Ctrl-C is the program's business; this stage ends with it.
+    sys::block_interrupts()?;
+    unix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
+    let (program, words) = args.command.split_first().context("no program to guard")?;
+    let cmd = Cmd::new(program).args(words);
+    let mut child = sys::interruptible(&mut cmd.to_std()).spawn().map_err(|e| cmd.not_started(&e))?;
+    let pid = Pid::from_raw(child.id().cast_signed());
+    std::thread::spawn(move || obey(&mut sync, pid));
+    let status = child.wait().context("cannot wait for the program")?;
+    sweep();
+    if let Some(dir) = &args.remove {
+        let _ = fs::remove_dir_all(dir);
+    }
+    Ok(Status::Other(code(status)))
+}
+
+fn code(status: std::process::ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Does what the other end says, and ends the program when there is no other end any more.
+fn obey(sync: &mut UnixStream, program: Pid) {
+    let mut byte = [0];
+    loop {
+        match sync.read(&mut byte) {
+            Ok(1) if byte == *b"i" => {
+                let _ = kill(program, Signal::SIGINT);
+            }
+            Ok(1) => {
+                let _ = kill(program, Signal::SIGKILL);
+                return;
+            }
+            _ => break,
+        }
+    }
+    // Nix stops its builders on SIGTERM.
+    let _ = kill(program, Signal::SIGTERM);
+    std::thread::sleep(PATIENCE);
+    let _ = kill(program, Signal::SIGKILL);
+}
+
+/// Kills all that the program has left behind: it is ours now.
+fn sweep() {
+    loop {
+        let orphans = children();
+        for orphan in &orphans {
+            let _ = kill(*orphan, Signal::SIGKILL);
+        }
+        // Their own children come to us with each that ends.
+        if orphans.is_empty() || waitpid(None, None) == Err(Errno::ECHILD) {
+            return;
+        }
+    }
+}
+
+/// Our children, whichever thread has them.
+fn children() -> Vec<Pid> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .map(Pid::from_raw)
+        .collect()
+}

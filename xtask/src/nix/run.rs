@@ -1,0 +1,228 @@
+//! Runs Nix and sorts what it says: builds that were asked for, other builds, errors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::classify::{self, Trouble};
+use super::log::{self, Said};
+use super::{Build, Nix, inputs, store_name};
+use crate::fail::{self, Failure, Status};
+use crate::guard::{End, Followed};
+use crate::process::Cmd;
+use crate::ui;
+
+/// A derivation that an attribute stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derivation {
+    /// Its .drv file.
+    pub drv: String,
+    /// Its output: the one called `out`, or the first.
+    pub out: String,
+}
+
+/// What happens to one of the derivations that are built; `usize` is its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Its build begins.
+    Started(usize),
+    /// Its build says something.
+    Line(usize, &'a str),
+    /// Its build has ended, one way or the other.
+    Stopped(usize),
+}
+
+/// How a build has ended.
+#[derive(Debug)]
+pub struct Built {
+    /// How Nix itself has ended.
+    pub end: End,
+    /// What its errors mean.
+    pub troubles: Vec<Trouble>,
+    /// Its errors, without colour.
+    pub errors: Vec<String>,
+}
+
+impl Built {
+    /// The error for a Nix that failed and blames no build.
+    pub fn unknown(&self) -> Option<Failure> {
+        if self.end.code == 0 || self.end.interrupted || self.troubles.iter().any(|t| *t != Trouble::Other) {
+            return None;
+        }
+        let text = if self.errors.is_empty() { "it said nothing".to_owned() } else { self.errors.join("\n") };
+        Some(fail::host(format!("Nix ended with status {}\n\n{}", self.end.code, text.trim())))
+    }
+}
+
+/// One or more runs of Nix, with one log.
+pub struct Session<'a> {
+    nix: &'a Nix,
+    interrupts: &'a Receiver<()>,
+    log: File,
+    show: bool,
+    said: BTreeSet<String>,
+}
+
+impl<'a> Session<'a> {
+    /// A session whose log is `file`; `show` passes logs of builds on to the terminal, too.
+    pub fn new(nix: &'a Nix, interrupts: &'a Receiver<()>, file: &Path, show: bool) -> Result<Self> {
+        let log = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+        Ok(Self { nix, interrupts, log, show, said: BTreeSet::new() })
+    }
+
+    /// Evaluates attributes. An error carries all that Nix said about it.
+    pub fn evaluate(&mut self, attributes: &[String]) -> Result<Vec<Derivation>> {
+        let cmd = self.nix.evaluate(attributes);
+        let mut errors = Vec::new();
+        let (end, json) = follow(&cmd).run(self.interrupts, |line| match log::read(line) {
+            Said::Message { level: 0, text } => errors.push(text),
+            Said::Message { level: 1, text } => self.warn(&text),
+            Said::Message { text, .. } => self.write(&text),
+            _ => {}
+        })?;
+        // `builtins.trace` and the list of what will be built have an error's level.
+        let (talk, errors): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|text| text.starts_with("trace: ") || text.contains(" will be "));
+        talk.iter().chain(&errors).for_each(|text| self.write(text));
+        talk.iter().filter(|text| text.starts_with("trace: ")).for_each(|text| self.note(text));
+        if end.interrupted {
+            return Err(Failure::new(Status::Interrupted, "interrupted while Nix evaluated").into());
+        }
+        if end.code != 0 {
+            return Err(classify::explain(&errors).1.into());
+        }
+        let list = derivations(&json).with_context(|| format!("`{cmd}` printed no list of derivations"))?;
+        anyhow::ensure!(list.len() == attributes.len(), "`{cmd}` named {} derivations", list.len());
+        if let Err(error) = inputs::remember(&self.nix.root, &self.nix.target) {
+            self.write(&format!("cannot note which inputs are enough: {error:#}"));
+        }
+        Ok(list)
+    }
+
+    /// Which of some store paths are not there.
+    pub fn missing(&mut self, paths: &[&str]) -> Result<BTreeSet<String>> {
+        if paths.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let cmd = self.nix.missing(paths);
+        let output = cmd.output()?;
+        if !output.status.success() {
+            let text = log::strip(&String::from_utf8_lossy(&output.stderr));
+            return Err(classify::explain(&[text]).1.into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    /// Builds derivations, all of them even if some fail.
+    pub fn build(
+        &mut self,
+        list: &[&Derivation],
+        how: Build,
+        mut on_step: impl FnMut(&mut Self, Step),
+    ) -> Result<Built> {
+        let cmd = self.nix.build(&list.iter().map(|d| d.drv.as_str()).collect::<Vec<_>>(), how);
+        let mut errors = Vec::new();
+        // Builds under way, by Nix's number: the place in the list, or the name of another derivation.
+        let mut running: BTreeMap<u64, std::result::Result<usize, String>> = BTreeMap::new();
+        let (end, _) = follow(&cmd).run(self.interrupts, |line| match log::read(line) {
+            Said::Started { id, drv } => {
+                let place = list.iter().position(|d| d.drv == drv);
+                match place {
+                    Some(place) => on_step(self, Step::Started(place)),
+                    None => self.note(&format!("building {}", store_name(&drv))),
+                }
+                running.insert(id, place.ok_or_else(|| store_name(&drv).to_owned()));
+            }
+            Said::Line { id, text } => match running.get(&id) {
+                Some(Ok(place)) => on_step(self, Step::Line(*place, &text)),
+                Some(Err(name)) => {
+                    let line = format!("{name}> {text}");
+                    self.write(&line);
+                    if self.show {
+                        ui::say(&line);
+                    }
+                }
+                None => self.write(&text),
+            },
+            Said::Stopped { id } => {
+                if let Some(Ok(place)) = running.remove(&id) {
+                    on_step(self, Step::Stopped(place));
+                }
+            }
+            Said::Fetching(path) => self.note(&format!("fetching {}", store_name(&path))),
+            Said::Message { level: 0, text } => {
+                self.write(&text);
+                errors.push(text);
+            }
+            Said::Message { level: 1, text } => self.warn(&text),
+            Said::Message { text, .. } => self.write(&text),
+            Said::Other => {}
+        })?;
+        let troubles = errors.iter().map(|e| classify::classify(e)).collect();
+        Ok(Built { end, troubles, errors })
+    }
+
+    /// A line of the log.
+    pub fn write(&mut self, text: &str) {
+        let _ = writeln!(self.log, "{text}");
+    }
+
+    /// A line of the log that people should see, too: once.
+    fn note(&mut self, text: &str) {
+        self.write(text);
+        if self.said.insert(text.to_owned()) {
+            ui::say(&ui::paint(ui::DIM, &format!("nix: {text}")));
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.write(text);
+        // A dirty tree is how one works, and Nix says so four times.
+        if !text.contains(" is dirty") && self.said.insert(text.to_owned()) {
+            ui::warn(text.strip_prefix("warning: ").unwrap_or(text));
+        }
+    }
+}
+
+fn follow(cmd: &Cmd) -> Followed<'_> {
+    Followed { cmd, merged: false, limit: None, remove: None }
+}
+
+/// Reads what `nix build --json` prints.
+fn derivations(json: &str) -> Result<Vec<Derivation>> {
+    #[derive(Deserialize)]
+    struct Row {
+        #[serde(rename = "drvPath")]
+        drv: String,
+        outputs: BTreeMap<String, Option<String>>,
+    }
+    let rows: Vec<Row> = serde_json::from_str(json)?;
+    rows.into_iter()
+        .map(|Row { drv, outputs }| {
+            let out = outputs.get("out").or_else(|| outputs.values().next()).cloned().flatten();
+            let out =
+                out.ok_or_else(|| fail::config(format!("{} has no output whose path is known", store_name(&drv))))?;
+            Ok(Derivation { drv, out })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_derivations() {
+        let json = r#"[{"drvPath":"/s/a.drv","outputs":{"doc":"/s/d","out":"/s/o"}},{"drvPath":"/s/b.drv","outputs":{"lib":"/s/l"}}]"#;
+        let list = derivations(json).unwrap();
+        assert_eq!(list[0], Derivation { drv: "/s/a.drv".into(), out: "/s/o".into() });
+        assert_eq!(list[1].out, "/s/l");
+        assert!(derivations(r#"[{"drvPath":"/s/a.drv","outputs":{"out":null}}]"#).is_err());
+        assert!(derivations("").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! A project with a flake of plain derivations, and a Nix store of its own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use unix::unistd::Pid;
+
+use crate::common::{Run, copy};
+
+/// A project whose flake is the fixture, in a Git repository, and a Nix store of its own. All of it in one folder.
+pub struct Fixture {
+    pub dir: TempDir,
+    pub root: PathBuf,
+}
+
+impl Fixture {
+    /// `None`, and a loud word, where there is no Nix.
+    pub fn new() -> Option<Self> {
+        Self::named("project")
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        if Command::new("nix").arg("--version").output().is_err() {
+            eprintln!("SKIPPED: no `nix` here; apt-get install nix-bin");
+            return None;
+        }
+        // Not below /tmp's own name: Nix wants a store path without symlinks.
+        let dir =
+            tempfile::Builder::new().prefix("x").tempdir_in(std::env::temp_dir().canonicalize().unwrap()).unwrap();
+        let root = dir.path().join(name);
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nix"), &root);
+        for folder in ["store", "state", "log", "conf", "home"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let fixture = Self { dir, root };
+        fixture.git(&["init", "-q"]);
+        fixture.git(&["add", "."]);
+        Some(fixture)
+    }
+
+    pub fn git(&self, args: &[&str]) {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&self.root).args(args);
+        assert!(git.env("GIT_CONFIG_GLOBAL", "/dev/null").status().unwrap().success());
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        fs::write(self.root.join(path), text).unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let place = |name: &str| self.dir.path().join(name);
+        command
+            .args(args)
+            .current_dir(&self.root)
+            .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
+            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("NO_COLOR", "1")
+            .env_remove("XTASK_BACKEND")
+            .env("HOME", place("home"))
+            .env("XDG_CACHE_HOME", place("home"))
+            .env("NIX_STORE_DIR", place("store"))
+            .env("NIX_STATE_DIR", place("state"))
+            .env("NIX_LOG_DIR", place("log"))
+            .env("NIX_CONF_DIR", place("conf"))
+            .env("NIX_REMOTE", "local")
+            .env("NIX_CONFIG", "build-users-group =\nsandbox = false\nsubstituters =\nsystem-features = nixos-test\n");
+        command
+    }
+
+    pub fn xtask(&self, args: &[&str]) -> Run {
+        Run::of(&self.command(args).output().unwrap())
+    }
+
+    pub fn nixos(&self, checks: &[&str]) -> Run {
+        self.xtask(&[&["test", "--backend", "nixos"], checks].concat())
+    }
+
+    pub fn driver(&self, checks: &[&str]) -> Run {
+        self.xtask(&[&["test", "--backend", "driver"], checks].concat())
+    }
+
+    pub fn result(&self, path: &str) -> String {
+        fs::read_to_string(self.root.join("target/checks/latest").join(path)).unwrap_or_default()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // Nix takes the right to write from what it stores.
+        let entries = walkdir::WalkDir::new(self.dir.path().join("store")).into_iter();
+        for entry in entries.flatten().filter(|e| e.file_type().is_dir()) {
+            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755));
+        }
+    }
+}
+
+/// Processes that a running check has named in its log, once it is there.
+pub fn named_processes(fixture: &Fixture) -> Vec<Pid> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let log = fixture.result("slow/log");
+        let pids: Vec<Pid> = log
+            .lines()
+            .filter_map(|l| l.strip_prefix("pid ").or(l.strip_prefix("child "))?.parse().ok())
+            .map(Pid::from_raw)
+            .collect();
+        if pids.len() == 2 {
+            return pids;
+        }
+        assert!(Instant::now() < deadline, "the check does not begin: {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until none of some processes runs any more.
+pub fn gone(pids: &[Pid]) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let runs = |pid: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    while pids.iter().any(runs) {
+        assert!(Instant::now() < deadline, "left over: {pids:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

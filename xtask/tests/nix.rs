@@ -1,0 +1,389 @@
+//! Backends `nixos` and `driver`, `build` and `auto` on a real Nix, with a flake of plain derivations. No network.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+
+mod common;
+#[path = "common/nix.rs"]
+mod fixture;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::Run;
+use fixture::{Fixture, gone, named_processes};
+use unix::sys::signal::{Signal, kill};
+use unix::unistd::Pid;
+
+#[test]
+fn a_pass_is_run_once_and_again_only_when_asked() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.nixos(&["good"]).expect(0, &["nixos (asked for)", "PASS good", "1 passed in"]);
+    assert!(!run.stderr.contains("not run again"), "{}", run.stderr);
+    assert_eq!(fixture.result("good/log"), "begin\n");
+    assert!(!fixture.result("good/out").is_empty(), "what the build left is at hand");
+    assert!(fixture.result("nix.log").contains("a trace of good"), "{}", fixture.result("nix.log"));
+
+    fixture.nixos(&["good"]).expect(0, &["PASS good  passed earlier, not run again"]);
+
+    // Its output differs each time, which is nothing that a check is about.
+    let run = fixture.nixos(&["good", "--rebuild"]).expect(0, &["PASS good", "1 passed"]);
+    assert!(!run.stderr.contains("not run again"), "{}", run.stderr);
+    assert_eq!(fixture.result("good/log"), "begin\n");
+}
+
+#[test]
+fn all_checks_are_run_though_some_fail() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.nixos(&["bad", "good", "odd", "other"]).expect(
+        1,
+        &[
+            "PASS good",
+            "PASS other",
+            "✗ voltage",
+            "FAIL bad",
+            "bad failed, in subtest \"voltage\", at checks/bad.py:2",
+            "    false\n",
+            "command `false` failed (exit code 1)",
+            "FAIL odd",
+            "giving up",
+            "2 passed, 2 failed in",
+        ],
+    );
+    assert_eq!(run.stderr.matches("command `false` failed").count(), 1, "{}", run.stderr);
+    // A failed rebuild of what had passed is a failure, too.
+    let again = fixture.nixos(&["bad", "good", "odd", "--rebuild"]);
+    again.expect(1, &["PASS good", "FAIL bad", "FAIL odd", "1 passed, 2 failed"]);
+}
+
+#[test]
+fn warnings_of_nix_do_not_disturb() {
+    let Some(fixture) = Fixture::new() else { return };
+    let mut command = fixture.command(&["test", "good", "odd", "--backend", "nixos"]);
+    command.env("NIX_CONFIG", "no-such-setting = 1\nbuild-users-group =\nsandbox = false\nsubstituters =\n");
+    let run = Run::of(&command.output().unwrap());
+    let run = run.expect(1, &["warning: unknown setting 'no-such-setting'", "PASS good", "FAIL odd"]);
+    assert_eq!(run.stderr.matches("no-such-setting").count(), 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("dirty"), "{}", run.stderr);
+    assert_eq!(fixture.result("good/log"), "begin\n");
+}
+
+#[test]
+fn a_rebuild_that_fails_is_a_failure() {
+    let Some(fixture) = Fixture::new() else { return };
+    let flag = fixture.dir.path().join("flag");
+    let check = |name: &str, end: &str| {
+        let flag = flag.display();
+        let text = format!("{{ nixosTest, ... }}: nixosTest {{ }} \"mkdir $out; test ! -e {flag} || {end}\"");
+        fixture.write(&format!("checks/{name}.nix"), &text);
+    };
+    check("bad", "exit 4");
+    check("odd", "exit 5");
+    fixture.nixos(&["bad", "odd", "other"]).expect(0, &["3 passed"]);
+    fs::write(&flag, "").unwrap();
+    fixture.nixos(&["bad", "odd", "other"]).expect(0, &["3 passed"]);
+    let run = fixture.nixos(&["bad", "odd", "other", "--rebuild"]);
+    run.expect(1, &["ended with status 4", "ended with status 5", "PASS other", "1 passed, 2 failed"]);
+}
+
+#[test]
+fn what_a_check_needs_and_cannot_be_built_is_named_once() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.nixos(&["needy", "other"]).expect(
+        1,
+        &["PASS other", "FAIL needy", "it did not run: Nix could not build some-library", "failed with exit code 2"],
+    );
+    assert_eq!(run.stderr.matches("failed with exit code 2").count(), 1, "{}", run.stderr);
+    assert!(fixture.result("needy/log").contains("some-library> no compiler"), "{}", fixture.result("needy/log"));
+}
+
+#[test]
+fn a_missing_feature_is_the_hosts_trouble() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.nixos(&["kvm"]).expect(
+        5,
+        &[
+            "no builder of Nix has the feature `kvm`",
+            "check-kvm",
+            "configure-nix",
+            "--backend driver",
+            "--backend sandbox",
+        ],
+    );
+    // Neither the driver nor the variant for emulation asks for it.
+    fixture.driver(&["kvm"]).expect(0, &["PASS kvm"]);
+}
+
+#[test]
+fn a_system_without_a_builder_is_the_hosts_trouble() {
+    let Some(fixture) = Fixture::new() else { return };
+    let other = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
+    fixture
+        .nixos(&["other", "--system", other])
+        .expect(5, &[&format!("no builder of Nix is of the system `{other}`"), "--builders"]);
+}
+
+#[test]
+fn options_reach_nix() {
+    let Some(fixture) = Fixture::new() else { return };
+    // Only a Nix that got them refuses them.
+    fixture.nixos(&["other", "--", "--no-such-flag"]).expect(3, &["--no-such-flag"]);
+    fixture.nixos(&["other", "--store", "nonsense://x"]).expect(3, &["nonsense"]);
+    fixture.nixos(&["other", "--offline", "--builders", "", "--", "--max-jobs", "1"]).expect(0, &["PASS other"]);
+    fixture.nixos(&["kvm", "--accel", "tcg"]).expect(5, &["feature `kvm`"]);
+    fixture.nixos(&["other", "--accel", "tcg"]).expect(0, &["PASS other"]);
+    assert!(fixture.result("nix.log").contains("tcg.other"), "{}", fixture.result("nix.log"));
+}
+
+#[test]
+fn an_error_in_a_nix_file_is_shown_whole_and_once() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.write("checks/bad.nix", "{ nixosTest, ... }:\nnixosTset { } \"\"\n");
+    let run = fixture.nixos(&["bad", "other"]).expect(3, &["undefined variable 'nixosTset'", "checks/bad.nix:2:1"]);
+    assert_eq!(run.stderr.matches("undefined variable").count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn files_that_git_does_not_track_are_named_or_tracked() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.write("checks/new.nix", "{ nixosTest, ... }: nixosTest { } \"mkdir $out\"");
+    fixture.write("checks/new.py", "");
+    let hint = "hint: git add -N -- checks/new.nix checks/new.py, or give --track";
+    fixture.nixos(&["new"]).expect(3, &["checks/new.nix is not tracked by Git", hint]);
+    fixture.nixos(&["other"]).expect(0, &["warning: not tracked by Git", hint, "PASS other"]);
+    fixture.nixos(&["new", "--track"]).expect(0, &["git tracks now: checks/new.nix checks/new.py", "PASS new"]);
+    fixture.write("checks/lone.py", "");
+    fixture.nixos(&["lone"]).expect(3, &["checks/lone.py but no checks/lone.nix"]);
+    fixture.write("checks/my check.nix", "");
+    fixture.write("checks/my check.py", "");
+    fixture.nixos(&["my check"]).expect(3, &["`my check` cannot be the name of a check"]);
+}
+
+#[test]
+fn a_time_limit_is_told_from_a_failure() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.nixos(&["slow", "--timeout", "1"]).expect(1, &["TIME slow", "slow ran into its time limit of 1 s"]);
+    fixture.driver(&["slow", "--timeout", "1"]).expect(1, &["TIME slow", "slow ran into its time limit of 1 s"]);
+}
+
+#[test]
+fn ctrl_c_ends_a_build_and_a_driver() {
+    let Some(fixture) = Fixture::new() else { return };
+    for backend in ["nixos", "driver"] {
+        let child = fixture
+            .command(&["test", "slow", "--backend", backend])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pids = named_processes(&fixture);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        Run::of(&output).expect(130, &["STOP slow", "1 interrupted"]);
+        gone(&pids);
+        fs::remove_dir_all(fixture.root.join("target")).unwrap();
+    }
+}
+
+#[test]
+fn nothing_outlives_a_killed_xtask() {
+    let Some(fixture) = Fixture::new() else { return };
+    for backend in ["nixos", "driver"] {
+        let mut child = fixture.command(&["test", "slow", "--backend", backend]).stderr(Stdio::null()).spawn().unwrap();
+        let pids = named_processes(&fixture);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gone(&pids);
+        fs::remove_dir_all(fixture.root.join("target")).unwrap();
+    }
+}
+
+#[test]
+fn the_driver_runs_as_the_user_with_folders_of_its_own() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.driver(&["good"]).expect(0, &["driver (asked for)", "✓ all lines, one by one", "PASS good"]);
+    assert_eq!(run.stdout, "");
+    assert_eq!(fixture.result("good/out/file"), "kept\n");
+    assert_eq!(fixture.result("good/junit.xml"), "<testsuites/>\n");
+    let log = fixture.result("good/log");
+    assert!(log.contains("\nsubtest: all lines, one by one\n"), "no colour: {log}");
+    assert!(log.starts_with("QEMU_OPTS=\n"), "{log}");
+    let runtime = log.lines().find_map(|line| line.strip_prefix("in ")).unwrap();
+    assert!(!runtime.is_empty() && !Path::new(runtime).exists(), "{runtime}");
+
+    fixture.driver(&["other", "--accel", "tcg"]).expect(0, &["PASS other"]);
+    assert!(fixture.result("other/log").starts_with("QEMU_OPTS=-machine accel=tcg\n"));
+}
+
+#[test]
+fn a_driver_that_fails_says_where() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.driver(&["bad"]).expect(
+        1,
+        &[
+            "✗ all lines, one by one",
+            "bad failed, in subtest \"all lines, one by one\", at checks/bad.py:2",
+            "    false\n",
+            "0 passed, 1 failed in",
+        ],
+    );
+    // What it leaves behind goes, too: else this call would not return.
+    fixture.driver(&["odd"]).expect(1, &["the driver ended with status 3"]);
+}
+
+#[test]
+fn a_driver_that_cannot_be_built_fails_its_check_alone() {
+    let Some(fixture) = Fixture::new() else { return };
+    let text = "{ nixosTest, sh, ... }: nixosTest { } \"\" // { driver = sh \"nixos-test-driver-bad\" { } \"echo wrong type; exit 1\"; }";
+    fixture.write("checks/bad.nix", text);
+    fixture
+        .driver(&["bad", "other", "--no-fail-fast"])
+        .expect(1, &["FAIL bad", "its test driver could not be built", "failed with exit code 1", "PASS other"]);
+    assert!(fixture.result("bad/log").contains("wrong type"));
+}
+
+#[test]
+fn interactive_hands_the_terminal_over() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.xtask(&["interactive", "other", "--backend", "driver"]);
+    run.expect(0, &["start_all()", "root, without password", "loadkeys", "Ctrl-d, then y", "test script finished"]);
+    fixture.xtask(&["interactive", "bad", "--backend", "nixos"]).expect(1, &["RequestedAssertionFailed"]);
+}
+
+#[test]
+fn build_says_by_what_and_where() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = fixture.xtask(&["build"]).expect(0, &["Building .#packages.", "compiling"]);
+    let result = fixture.root.join("result");
+    assert_eq!(run.stdout.trim(), result.to_str().unwrap());
+    assert!(result.join("bin/linux-x86_64/example").is_file());
+    let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
+    fixture.write("flake.nix", &flake.replace("echo compiling;", "echo compiling; exit 1;"));
+    fixture.xtask(&["build"]).expect(1, &["Nix could not build it", "failed with exit code 1"]);
+}
+
+/// An input that is nowhere.
+const LOCK: &str = r#"{"nodes":{"gone":{"locked":{"narHash":"sha256-GMOk1v0PCdsNq6gHn9ReySiT6IatiezKOT5flX3qcJQ=",
+"type":"tarball","url":"http://127.0.0.1:1/gone.tar.gz"},"original":{"type":"tarball","url":"http://127.0.0.1:1/gone.tar.gz"}},
+"root":{"inputs":{"gone":"gone"}}},"root":"root","version":7}"#;
+
+fn with_input(fixture: &Fixture, lock: Option<&str>) {
+    let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
+    let flake = flake.replace("{ self }:", "{ self, gone }: builtins.seq gone.outPath (").replace(
+        "  outputs =",
+        "  inputs.gone = { url = \"http://127.0.0.1:1/gone.tar.gz\"; flake = false; };\n  outputs =",
+    );
+    let end = flake.rfind('}').unwrap();
+    let last = flake[..end].rfind(';').unwrap();
+    fixture.write("flake.nix", &format!("{}){}", &flake[..last], &flake[last..]));
+    if let Some(lock) = lock {
+        fixture.write("flake.lock", lock);
+    }
+    fixture.git(&["add", "."]);
+}
+
+#[test]
+fn an_input_out_of_reach_is_named() {
+    let Some(fixture) = Fixture::new() else { return };
+    with_input(&fixture, Some(LOCK));
+    fixture
+        .nixos(&["other", "--offline"])
+        .expect(5, &["Nix could not fetch http://127.0.0.1:1/gone.tar.gz", "--backend sandbox"]);
+    // So `auto` does not choose Nix; its reason comes with an option that the sandbox cannot honour.
+    fixture.xtask(&["test", "other", "--accel", "tcg"]).expect(
+        2,
+        &[
+            "`--accel` cannot be honoured",
+            "the flake's input gone is not in the store, and 127.0.0.1:1 does not answer",
+        ],
+    );
+}
+
+#[test]
+fn an_input_that_nix_never_uses_may_be_out_of_reach() {
+    let Some(fixture) = Fixture::new() else { return };
+    let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
+    let input = "  inputs.gone = { url = \"http://127.0.0.1:1/gone.tar.gz\"; flake = false; };\n  outputs =";
+    fixture.write("flake.nix", &flake.replace("{ self }:", "{ self, gone }:").replace("  outputs =", input));
+    fixture.write("flake.lock", LOCK);
+    fixture.git(&["add", "."]);
+    let auto = || fixture.xtask(&["test", "other", "--accel", "tcg"]);
+    auto().expect(2, &["the flake's input gone is not in the store"]);
+    fixture.nixos(&["other"]).expect(0, &["PASS other"]);
+    auto().expect(0, &["nixos (Nix is here", "PASS other"]);
+}
+
+#[test]
+fn a_lock_file_out_of_date_is_left_alone() {
+    let Some(fixture) = Fixture::new() else { return };
+    fs::create_dir(fixture.root.join("nix/sub")).unwrap();
+    fixture.write("nix/sub/file", "");
+    let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
+    let flake = flake.replace("{ self }:", "{ self, sub }:");
+    let input = format!(
+        "  inputs.sub = {{ url = \"path:{}\"; flake = false; }};\n  outputs =",
+        fixture.root.join("nix/sub").display()
+    );
+    fixture.write("flake.nix", &flake.replace("  outputs =", &input));
+    fixture.nixos(&["other"]).expect(5, &["flake.lock does not fit flake.nix", "flake lock"]);
+    assert!(!fixture.root.join("flake.lock").exists());
+}
+
+#[test]
+fn auto_takes_nix_where_all_is_there_and_says_why() {
+    let Some(fixture) = Fixture::new() else { return };
+    // Emulation was asked for, so that KVM does not matter.
+    fixture.xtask(&["test", "other", "--accel", "tcg"]).expect(0, &["nixos (Nix is here", "PASS other"]);
+    let mut command = fixture.command(&["test", "other", "--accel", "tcg"]);
+    command.env("PATH", "/nonexistent");
+    Run::of(&command.output().unwrap()).expect(2, &["this run is in the sandbox (Nix is not here)"]);
+}
+
+#[test]
+fn a_daemon_that_does_not_run_is_the_hosts_trouble() {
+    let Some(fixture) = Fixture::new() else { return };
+    let run = |args: &[&str]| Run::of(&fixture.command(args).env("NIX_REMOTE", "daemon").output().unwrap());
+    run(&["test", "other", "--backend", "nixos"]).expect(5, &["the daemon of Nix does not answer at", "nix-daemon"]);
+    run(&["test", "other", "--accel", "tcg"]).expect(2, &["in the sandbox (Nix cannot be used"]);
+}
+
+#[test]
+fn a_folder_with_a_blank_works_or_is_named() {
+    let Some(fixture) = Fixture::named("my project") else { return };
+    let run = fixture.nixos(&["other"]);
+    if run.code == Some(0) {
+        run.expect(0, &["PASS other"]);
+    } else {
+        run.expect(5, &["this old Nix cannot read a flake in a folder with a space in its path"]);
+    }
+}
+
+#[test]
+fn nix_and_rust_read_the_same_from_the_project() {
+    if Command::new("nix-instantiate").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = Command::new("sh").arg(root.join("nix/test.sh")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let nix: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    let config = xtask::project::parse(&fs::read_to_string(root.join("ioc.toml")).unwrap()).unwrap();
+    assert_eq!(nix["app"], config.ioc.app);
+    assert_eq!(nix["ioc"], config.ioc.ioc);
+    assert_eq!(nix["support"], serde_json::json!(config.ioc.support));
+    let simulators: serde_json::Map<_, _> = config
+        .simulators
+        .iter()
+        .map(|(name, s)| {
+            (name.clone(), serde_json::json!({"package": s.package, "command": s.command, "port": s.port}))
+        })
+        .collect();
+    assert_eq!(nix["simulators"], serde_json::Value::Object(simulators));
+    let list = Command::new(env!("CARGO_BIN_EXE_xtask")).args(["list", "--json"]).output().unwrap();
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&list.stdout).unwrap();
+    let with_nix: Vec<_> = list.iter().filter(|c| c["nix"] == true).map(|c| c["name"].clone()).collect();
+    assert_eq!(nix["checks"], serde_json::Value::Array(with_nix));
+}
