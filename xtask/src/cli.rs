@@ -215,6 +215,9 @@ pub struct Bench {
     /// Measure the cold builds too: minutes
     #[arg(long)]
     pub cold: bool,
+    /// Folder of the driver's conformance cases: how many of them agree in the sandbox, a minute and a half
+    #[arg(long, value_name = "DIR")]
+    pub conformance: Option<PathBuf>,
 }
 
 /// Arguments of the stages of a sandbox run.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::Bench;
+use crate::conformance;
 use crate::embedded;
 use crate::fail::{self, Status};
 use crate::process::{Cmd, which};
@@ -63,6 +64,9 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
     if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
         rows.push(row);
     }
+    if let Some(cases) = &args.conformance {
+        rows.push(agreement(cases, &xtask, scratch)?);
+    }
     rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
     Ok(rows)
 }
@@ -107,6 +111,17 @@ fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Resul
     // Nix makes its store read-only.
     Cmd::new("chmod").arg("-R").arg("u+w").arg(&dir).read()?;
     Ok(Some(Row { what: "test of a cached NixOS check, over plain nix build", median, goal: "10 % + 0.10 s" }))
+}
+
+/// How many conformance cases agree. The others are named on the way.
+fn agreement(cases: &Path, xtask: &Path, scratch: &Path) -> Result<Row> {
+    ui::say(&ui::paint(ui::DIM, "running the conformance cases"));
+    let score = conformance::run(cases, xtask, scratch)?;
+    let differ = score.cases.into_iter().filter_map(|(name, verdict)| (!verdict.equal).then_some(name));
+    let differ: Vec<String> = differ.collect();
+    ui::say(&format!("cases that differ (docs/checks.md tells why): {}", differ.join(" ")));
+    let median = format!("{} of {}", score.agree, score.total);
+    Ok(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" })
 }
 
 /// Median of the wall time of a command in seconds, after one run that does not count if there are several.
