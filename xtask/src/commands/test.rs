@@ -20,8 +20,9 @@ pub fn run(args: &Test) -> Result<Status> {
     let interrupts = interrupts()?;
     let mut sink = anstream::stderr();
     let mut terminal = Terminal::new(&mut sink, &project.root);
+    let run_dir = runner::new_run_dir(&project)?;
     let mut job = Job {
-        run_dir: runner::new_run_dir(&project)?,
+        run_dir: run_dir.path.clone(),
         keep_going: args.no_fail_fast,
         show_output: args.show_output,
         interrupts,
