@@ -317,10 +317,17 @@ fn prune(checks: &Path) -> Result<()> {
         .collect();
     runs.sort();
     let superfluous = runs.len().saturating_sub(KEPT_RUNS);
-    for run in &runs[..superfluous] {
+    // A run that is still under way writes to its folder, however old it is.
+    for run in runs[..superfluous].iter().filter(|run| !under_way(run)) {
         let _ = fs::remove_dir_all(run);
     }
     Ok(())
+}
+
+/// Whether the process that a folder of results is named after is there.
+fn under_way(run: &Path) -> bool {
+    let name = run.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.rsplit_once('-').is_some_and(|(_, pid)| Path::new("/proc").join(pid).exists())
 }
 
 /// `20261123T213305Z`: sorts by time.
@@ -369,10 +376,12 @@ mod tests {
             fs::create_dir(dir.path().join(format!("2026{i:04}"))).unwrap();
         }
         symlink("20260000", dir.path().join("latest")).unwrap();
+        let under_way = format!("20250000-{}", std::process::id());
+        fs::create_dir(dir.path().join(&under_way)).unwrap();
         prune(dir.path()).unwrap();
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left.len(), KEPT_RUNS + 1);
-        assert_eq!(left[0], "20260003");
+        assert_eq!(left.len(), KEPT_RUNS + 2);
+        assert_eq!(left[..2], [under_way.as_str(), "20260003"]);
     }
 }

@@ -1,5 +1,4 @@
 //! The conformance cases of the test driver, where they lie beside the project: see docs/checks.md.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
