@@ -104,7 +104,12 @@ impl<'a> Terminal<'a> {
             let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
             tails.retain(|((_, unit), _)| unit.ends_with(".service"));
             tails.sort_by_key(|((_, unit), _)| blamed.is_none_or(|name| name != unit));
-            for ((machine, unit), lines) in tails {
+            for ((machine, unit), tail) in tails {
+                let mut lines = tail.trouble;
+                if !lines.is_empty() {
+                    lines.push("…".to_owned());
+                }
+                lines.extend(tail.last);
                 self.tail(&format!("{unit} on {machine}"), &lines)?;
             }
         }
