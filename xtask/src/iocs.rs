@@ -57,25 +57,21 @@ fn executable(top: &Path, app: &str) -> Option<PathBuf> {
     entries.into_iter().flatten().find(|e| e.file_name() == app && e.path().is_file()).map(walkdir::DirEntry::into_path)
 }
 
-/// Folders of EPICS base and support modules that `configure/RELEASE*` and the environment name.
-pub fn release_paths(top: &Path) -> Vec<PathBuf> {
-    let files = ["RELEASE", "RELEASE.local"].map(|name| top.join("configure").join(name));
-    let outside = [top.join("../RELEASE.local"), top.join("../../RELEASE.local")];
-    let texts = files.iter().chain(&outside).filter_map(|path| std::fs::read_to_string(path).ok());
-    let mut paths: Vec<PathBuf> = texts.flat_map(|text| absolute_values(&text)).collect();
-    paths.extend(std::env::var_os("EPICS_BASE").map(PathBuf::from));
+/// Folders of EPICS base and support modules that an IOC was made with: `make` writes them to `envPaths`.
+pub fn release_paths(boot: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(boot.join("envPaths")).unwrap_or_default();
+    let mut paths = absolute_values(&text);
     paths.retain(|path| path.is_dir());
     paths.sort();
     paths.dedup();
     paths
 }
 
-/// Values of `NAME = /absolute/path` in a makefile.
+/// Values of `epicsEnvSet("NAME","/absolute/path")`.
 fn absolute_values(text: &str) -> Vec<PathBuf> {
     let value = |line: &str| {
-        let (_, value) = line.split('#').next()?.split_once('=')?;
-        let path = Path::new(value.trim());
-        path.is_absolute().then(|| path.to_owned())
+        let path = PathBuf::from(line.trim().strip_prefix("epicsEnvSet(")?.split('"').nth(3)?);
+        path.is_absolute().then_some(path)
     };
     text.lines().filter_map(value).collect()
 }
@@ -110,10 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_a_release_file() {
-        let text =
-            "# EPICS_BASE=/old\nEPICS_BASE = /opt/epics/base\nASYN=$(SUPPORT)/asyn\nCALC=/opt/calc # new\n-include x\n";
-        assert_eq!(absolute_values(text), [PathBuf::from("/opt/epics/base"), PathBuf::from("/opt/calc")]);
+    fn paths_that_make_wrote_down() {
+        let text = "epicsEnvSet(\"IOC\",\"iocExample\")\nepicsEnvSet(\"TOP\",\"/p/ioc\")\nepicsEnvSet(\"ASYN\",\"/opt/asyn\")\n";
+        assert_eq!(absolute_values(text), [PathBuf::from("/p/ioc"), PathBuf::from("/opt/asyn")]);
     }
 
     #[test]

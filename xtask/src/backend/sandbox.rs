@@ -143,7 +143,11 @@ fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
         // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
         IocBuild::Make(exe) => InMachine {
             program: process::quote(exe.as_os_str()),
-            binds: iocs::release_paths(&dir).iter().chain([&dir]).map(here).collect(),
+            binds: iocs::release_paths(&dir.join("iocBoot").join(&project.config.ioc.ioc))
+                .iter()
+                .chain([&dir])
+                .map(here)
+                .collect(),
             top: dir,
         },
         // It is in the Nix store, which every machine sees.

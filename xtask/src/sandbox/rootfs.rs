@@ -45,17 +45,17 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     devices(&root.join("dev"))?;
     tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
-    for bind in &machine.binds {
-        let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
-        fs::create_dir_all(&target)?;
-        bind_readonly(&bind.source, &target)?;
-    }
     if !disk.is_dir() {
         format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
     }
     for name in ["etc", "home", "root", "tmp", "var"] {
         fs::create_dir_all(root.join(name))?;
         bind(&disk.join(name), &root.join(name))?;
+    }
+    for bind in &machine.binds {
+        let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
+        fs::create_dir_all(&target)?;
+        bind_readonly(&bind.source, &target)?;
     }
     let journal = spec.journal_dir.join(&machine.name);
     fs::create_dir_all(&journal)?;
