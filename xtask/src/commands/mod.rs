@@ -5,6 +5,7 @@ pub mod build;
 pub(crate) mod check_kvm;
 pub mod ci;
 pub mod ci_matrix;
+mod ci_workflows;
 pub(crate) mod configure_nix;
 pub(crate) mod doctor;
 pub mod driver;
