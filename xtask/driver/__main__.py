@@ -2,6 +2,10 @@
 import os
 import sys
 
+if sys.version_info < (3, 9):
+    sys.stderr.write("error: Python %d.%d is too old for the test driver\n\nhint: install Python 3.9 or newer\n"
+                     % sys.version_info[:2])
+    sys.exit(5)
 folder = os.path.dirname(os.path.abspath(__file__))
 # Python put this folder first on the path; a script that imports `json` or `machine` must not find our files there.
 sys.path[0] = os.path.dirname(folder)

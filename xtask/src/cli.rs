@@ -34,10 +34,10 @@ pub enum Command {
     Bench(Bench),
     /// First stage of a sandbox run
     #[command(hide = true)]
-    SandboxCage(SandboxCage),
+    SandboxCage(SandboxStage),
     /// PID 1 of a sandbox run
     #[command(hide = true)]
-    SandboxHost(SandboxHost),
+    SandboxHost(SandboxStage),
     /// PID 1 of a sandbox machine (started by `sandbox-host`)
     #[command(hide = true)]
     SandboxInit(SandboxInit),
@@ -242,25 +242,14 @@ pub struct Bench {
     /// Measure the cold builds too: minutes
     #[arg(long)]
     pub cold: bool,
+    /// Folder of the driver's conformance cases: how many of them agree in the sandbox, a minute and a half
+    #[arg(long, value_name = "DIR")]
+    pub conformance: Option<PathBuf>,
 }
 
-/// Arguments of the first stage of a sandbox run.
+/// Arguments of the stages of a sandbox run.
 #[derive(Debug, Args)]
-pub struct SandboxCage {
-    /// File that describes the run
-    #[arg(long)]
-    pub spec: PathBuf,
-    /// Inherited descriptor to xtask
-    #[arg(long)]
-    pub sync_fd: i32,
-    /// Inherited descriptor for the driver's events
-    #[arg(long)]
-    pub events_fd: Option<i32>,
-}
-
-/// Arguments of PID 1 of a sandbox run.
-#[derive(Debug, Args)]
-pub struct SandboxHost {
+pub struct SandboxStage {
     /// File that describes the run
     #[arg(long)]
     pub spec: PathBuf,

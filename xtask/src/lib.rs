@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod cli;
 mod commands;
+pub mod conformance;
 pub mod embedded;
 pub mod fail;
 pub mod guard;

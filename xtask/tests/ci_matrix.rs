@@ -1,5 +1,4 @@
 //! `cargo xtask ci-matrix`, by GitHub's and GitLab's rules.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -19,6 +19,7 @@ use xtask::process::Cmd;
 /// Makes a root file system from the host's folders and enters it. stdin is the shell channel, stdout the console.
 const SETUP: &str = r#"
 set -e
+PATH=$PATH:/usr/sbin:/sbin # pivot_root; not every user has them
 root=$1 disk=$2 xtask=$3
 exec 3<&0 4>&1 </dev/null >&2
 mount -t tmpfs tmpfs "$root"

@@ -7,9 +7,10 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::Bench;
+use crate::conformance;
 use crate::embedded;
 use crate::fail::{self, Status};
-use crate::process::Cmd;
+use crate::process::{Cmd, which};
 use crate::project::Project;
 use crate::report::terminal::duration;
 use crate::ui;
@@ -60,8 +61,67 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
         figure("embedded, cold build", 1, "100 s", &build)?;
     }
+    if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
+        rows.push(row);
+    }
+    if let Some(cases) = &args.conformance {
+        rows.push(agreement(cases, &xtask, scratch)?);
+    }
     rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
     Ok(rows)
+}
+
+/// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of
+/// its own. `None` where there is no Nix.
+fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Result<Option<Row>> {
+    const SETTINGS: &str = "build-users-group =\nsandbox = false\nsubstituters =\nsystem-features = nixos-test\n";
+    if which("nix").is_none() || which("git").is_none() {
+        return Ok(None);
+    }
+    let root = dir.join("project");
+    std::fs::create_dir_all(dir)?;
+    let dir = dir.canonicalize()?;
+    Cmd::new("cp").arg("-R").arg(project.root.join("xtask/tests/fixtures/nix")).arg(&root).read()?;
+    Cmd::new("git").args(["init", "--quiet"]).cwd(&root).read()?;
+    Cmd::new("git").args(["add", "."]).cwd(&root).read()?;
+    let mut environment = vec![
+        ("CARGO_MANIFEST_DIR", root.join("xtask").into_os_string()),
+        ("CARGO_TARGET_DIR", root.join("target").into_os_string()),
+        ("NIX_REMOTE", "local".into()),
+        ("NIX_CONFIG", SETTINGS.into()),
+    ];
+    for (key, folder) in [
+        ("NIX_STORE_DIR", "store"),
+        ("NIX_STATE_DIR", "state"),
+        ("NIX_LOG_DIR", "log"),
+        ("NIX_CONF_DIR", "conf"),
+        ("HOME", "home"),
+        ("XDG_CACHE_HOME", "home"),
+    ] {
+        environment.push((key, dir.join(folder).into_os_string()));
+    }
+    let here = |cmd: Cmd| environment.iter().fold(cmd.cwd(&root), |cmd, (key, value)| cmd.env(key, value));
+    let check = format!(".#checks.{}-linux.good", std::env::consts::ARCH);
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    let plain = here(Cmd::new("nix").args(["build", "-L", "--no-link"]).args(features).arg(check));
+    let ours = here(Cmd::new(xtask).args(["test", "good", "--backend", "nixos"]));
+    let (plain, ours) = (median(runs.max(2), &plain)?, median(runs.max(2), &ours)?);
+    let median = format!("+{:.2} s", ours - plain);
+    ui::say(&ui::paint(ui::DIM, &format!("nix build {}, cargo xtask test {}", duration(plain), duration(ours))));
+    // Nix makes its store read-only.
+    Cmd::new("chmod").arg("-R").arg("u+w").arg(&dir).read()?;
+    Ok(Some(Row { what: "test of a cached NixOS check, over plain nix build", median, goal: "10 % + 0.10 s" }))
+}
+
+/// How many conformance cases agree. The others are named on the way.
+fn agreement(cases: &Path, xtask: &Path, scratch: &Path) -> Result<Row> {
+    ui::say(&ui::paint(ui::DIM, "running the conformance cases"));
+    let score = conformance::run(cases, xtask, scratch)?;
+    let differ = score.cases.into_iter().filter_map(|(name, verdict)| (!verdict.equal).then_some(name));
+    let differ: Vec<String> = differ.collect();
+    ui::say(&format!("cases that differ (docs/checks.md tells why): {}", differ.join(" ")));
+    let median = format!("{} of {}", score.agree, score.total);
+    Ok(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" })
 }
 
 /// Median of the wall time of a command in seconds, after one run that does not count if there are several.

@@ -1,6 +1,6 @@
 //! Journals of a run's machines, as `sandbox-init` keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -19,9 +19,40 @@ struct Entry {
     message: Option<String>,
 }
 
-/// The last lines of each unit on each machine: `(machine, unit)` → lines. What cannot be read is left out.
-pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Vec<String>> {
-    let mut tails: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+/// What a failure shows of a unit's journal.
+#[derive(Debug, Default, PartialEq)]
+pub struct Tail {
+    /// Earlier lines that speak of trouble, the first ones.
+    pub trouble: Vec<String>,
+    /// The last lines.
+    pub last: VecDeque<String>,
+}
+
+/// Lines of trouble that are kept.
+const TROUBLE: usize = 5;
+
+impl Tail {
+    fn push(&mut self, line: String, lines: usize) {
+        self.last.push_back(line);
+        if self.last.len() > lines
+            && let Some(line) = self.last.pop_front()
+            && self.trouble.len() < TROUBLE
+            && speaks_of_trouble(&line)
+        {
+            self.trouble.push(line);
+        }
+    }
+}
+
+/// Words that EPICS, StreamDevice and most programs use when something is wrong.
+fn speaks_of_trouble(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ["error", "fail", "can't", "cannot", "not found", "no such", "invalid", "refused"].iter().any(|w| line.contains(w))
+}
+
+/// The last lines of each unit on each machine, by machine and unit. What cannot be read is left out.
+pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> {
+    let mut tails: BTreeMap<(String, String), Tail> = BTreeMap::new();
     for machine in fs::read_dir(journals).into_iter().flatten().flatten() {
         let name = machine.file_name().to_string_lossy().into_owned();
         let Ok(file) = fs::File::open(machine.path().join("journal.jsonl")) else { continue };
@@ -32,11 +63,7 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Vec<St
             if unit == "init.scope" {
                 continue;
             }
-            let tail = tails.entry((name.clone(), unit)).or_default();
-            tail.push(message);
-            if tail.len() > lines {
-                tail.remove(0);
-            }
+            tails.entry((name.clone(), unit)).or_default().push(message, lines);
         }
     }
     tails
@@ -54,11 +81,20 @@ mod tests {
         let text: String = (0..5).map(|n| line("ioc.service", n) + &line("b.service", n)).collect();
         fs::write(dir.path().join("machine/journal.jsonl"), text + "not json\n{\"MESSAGE\":\"kernel\"}\n").unwrap();
         let tails = tails(dir.path(), 2);
-        let of = |unit: &str| tails[&("machine".to_owned(), unit.to_owned())].clone();
-        assert_eq!(of("ioc.service"), ["3", "4"]);
+        assert_eq!(tails[&("machine".to_owned(), "ioc.service".to_owned())].last, ["3", "4"]);
         assert_eq!(tails.len(), 2);
         let manager = "{\"_SYSTEMD_UNIT\":\"init.scope\",\"UNIT\":\"b.service\",\"MESSAGE\":\"Started\"}\n";
         fs::write(dir.path().join("machine/journal.jsonl"), manager).unwrap();
-        assert_eq!(super::tails(dir.path(), 2)[&("machine".to_owned(), "b.service".to_owned())], ["Started"]);
+        assert_eq!(super::tails(dir.path(), 2)[&("machine".to_owned(), "b.service".to_owned())].last, ["Started"]);
+    }
+
+    #[test]
+    fn early_trouble_is_not_lost() {
+        let mut tail = Tail::default();
+        for line in ["start", "ERROR in example.db line 3", "iocInit", "all done"] {
+            tail.push(line.to_owned(), 2);
+        }
+        assert_eq!(tail.trouble, ["ERROR in example.db line 3"]);
+        assert_eq!(tail.last, ["iocInit", "all done"]);
     }
 }

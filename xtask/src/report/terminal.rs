@@ -143,7 +143,14 @@ pub(super) fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
     tails.retain(|((_, unit), _)| unit.ends_with(".service"));
     tails.sort_by_key(|((_, unit), _)| blamed.is_none_or(|name| name != unit));
-    found.extend(tails.into_iter().map(|((machine, unit), lines)| (format!("{unit} on {machine}"), lines)));
+    for ((machine, unit), tail) in tails {
+        let mut lines = tail.trouble;
+        if !lines.is_empty() {
+            lines.push("…".to_owned());
+        }
+        lines.extend(tail.last);
+        found.push((format!("{unit} on {machine}"), lines));
+    }
     found
 }
 

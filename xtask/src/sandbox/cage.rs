@@ -12,12 +12,12 @@ use unix::mount::{MsFlags, mount};
 use unix::sched::{CloneFlags, unshare};
 
 use super::sys;
-use crate::cli::SandboxCage;
+use crate::cli::SandboxStage;
 use crate::fail::{self, Status};
 use crate::process::Cmd;
 
 /// Runs the stage. Trouble goes to xtask over the sync channel, not to the terminal.
-pub fn run(args: &SandboxCage) -> Result<Status> {
+pub fn run(args: &SandboxStage) -> Result<Status> {
     let mut sync = UnixStream::from(sys::inherited(args.sync_fd)?);
     if let Err(error) = enter(&mut sync) {
         let text = fail::render(&error).replace('\n', " ");

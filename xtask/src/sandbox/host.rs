@@ -21,7 +21,7 @@ use super::machine::{self, Booted, Lines};
 use super::network::Switches;
 use super::spec::Spec;
 use super::{rootfs, sys};
-use crate::cli::SandboxHost;
+use crate::cli::SandboxStage;
 use crate::fail::Status;
 use crate::process::Cmd;
 
@@ -57,7 +57,7 @@ struct Host {
 }
 
 /// Runs until the driver has ended; its exit status is ours.
-pub fn run(args: &SandboxHost) -> Result<Status> {
+pub fn run(args: &SandboxStage) -> Result<Status> {
     sys::die_with_parent()?;
     sys::block_interrupts()?;
     let text = std::fs::read(&args.spec).with_context(|| format!("cannot read {}", args.spec.display()))?;

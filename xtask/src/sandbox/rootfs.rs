@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::network;
 use super::spec::{Machine, Spec};
+use super::{accounts, network};
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
 const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
@@ -82,22 +82,26 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
     let etc = disk.join("etc");
     let name = &machine.name;
     let own = [
-        ("passwd", "root:x:0:0:System administrator:/root:/bin/bash\nnobody:x:65534:65534:Unprivileged account:/var/empty:/bin/false\n".to_owned()),
-        ("group", "root:x:0:\nnogroup:x:65534:\n".to_owned()),
         ("hosts", hosts(spec, name)),
         ("hostname", format!("{name}\n")),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned()),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n".to_owned(),
+        ),
         ("resolv.conf", String::new()),
         ("fstab", String::new()),
         ("profile", format!("export PATH={PATH}\n")),
-        ("machine-id", format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b)))),
+        (
+            "machine-id",
+            format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b))),
+        ),
     ];
-    let mut written =
-        BTreeSet::from(["systemd".to_owned(), "mtab".to_owned(), "shadow".to_owned(), "gshadow".to_owned()]);
-    for (file, text) in own {
+    let mut written = BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
+    for (file, text) in accounts::files().into_iter().chain(own) {
         fs::write(etc.join(file), text)?;
         written.insert(file.to_owned());
     }
+    accounts::set_up(disk)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
     for unit in &machine.units {
         fs::write(etc.join("systemd/system").join(&unit.name), &unit.text)?;
@@ -129,6 +133,9 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     let bin = root.join("machine/bin");
     for name in APPLETS {
         symlink("/machine/xtask", bin.join(name))?;
+    }
+    if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join("nc").exists()) {
+        symlink("/machine/xtask", bin.join("nc"))?;
     }
     for program in &machine.programs {
         bind_file(&program.path, &bin.join(&program.name))?;

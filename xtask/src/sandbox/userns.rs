@@ -1,17 +1,32 @@
 //! User namespaces: who is who in them, and what to do where they are forbidden.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
+use crate::doctor;
 use crate::fail;
+use crate::host::Host;
+use crate::process::{Cmd, which};
 
-/// Makes the caller root in the user namespace of a process. Root brings all users along.
+/// Users and groups that are of use on a machine: more than `DynamicUser=` and `nobody` need, all in 16 bits.
+const WANTED: u64 = 65_535;
+
+/// Fills the user namespace of a process: the caller is root in it. Root brings all users along, an ordinary user
+/// those that /etc/subuid and /etc/subgid grant; where there are none, root is the only user.
 pub fn map(pid: u32) -> Result<()> {
     let (uid, gid) = (unix::unistd::geteuid(), unix::unistd::getegid());
-    let all = "0 0 4294967295\n";
-    if uid.is_root() && fs::write(format!("/proc/{pid}/uid_map"), all).is_ok() {
-        return fs::write(format!("/proc/{pid}/gid_map"), all).context("cannot write gid_map");
+    if uid.is_root() {
+        let all = |file: &str| -> std::io::Result<()> {
+            let own = fs::read_to_string(format!("/proc/self/{file}"))?;
+            fs::write(format!("/proc/{pid}/{file}"), identity(&own))
+        };
+        if all("uid_map").is_ok() {
+            return all("gid_map").context("cannot write gid_map");
+        }
+    } else if granted(pid, uid.as_raw(), gid.as_raw()).is_ok() {
+        return Ok(());
     }
     // Without privileges a group map may only be written once setgroups(2) is off (user_namespaces(7)).
     fs::write(format!("/proc/{pid}/setgroups"), "deny").context("cannot write setgroups")?;
@@ -19,45 +34,54 @@ pub fn map(pid: u32) -> Result<()> {
     fs::write(format!("/proc/{pid}/gid_map"), format!("0 {gid} 1\n")).context("cannot write gid_map")
 }
 
+/// The map that gives each number of a namespace with the map `own` the same number in a namespace inside it.
+fn identity(own: &str) -> String {
+    let mut lines = String::new();
+    for line in own.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(first), Some(_), Some(count)) = (words.next(), words.next(), words.next()) {
+            lines += &format!("{first} {first} {count}\n");
+        }
+    }
+    lines
+}
+
+/// Maps by newgidmap and newuidmap, which are privileged and ask /etc/subuid and /etc/subgid (newuidmap(1)).
+fn granted(pid: u32, uid: u32, gid: u32) -> Result<()> {
+    let name = unix::unistd::User::from_uid(uid.into())?.map(|user| user.name).unwrap_or_default();
+    let mut commands = Vec::new();
+    // Groups first: where that is refused, nothing is mapped yet.
+    for (program, id, file) in [("newgidmap", gid, "/etc/subgid"), ("newuidmap", uid, "/etc/subuid")] {
+        let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+        let (first, count) = range(&text, &name, uid).ok_or_else(|| anyhow!("{file} has no range for {name}"))?;
+        let program = which(program).ok_or_else(|| anyhow!("no {program}"))?;
+        let numbers = [u64::from(pid), 0, id.into(), 1, 1, first, count.min(WANTED)];
+        commands.push(Cmd::new(program).args(numbers.map(|n| n.to_string())));
+    }
+    commands.iter().try_for_each(|command| command.read().map(drop))
+}
+
+/// First number and count of the largest range that subuid(5) grants to a user.
+fn range(text: &str, name: &str, uid: u32) -> Option<(u64, u64)> {
+    let ranges = text.lines().filter_map(|line| {
+        let mut fields = line.trim().split(':');
+        let who = fields.next()?;
+        let ours = who == name || who.parse() == Ok(uid);
+        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (ours && count > 0).then_some((first, count))
+    });
+    ranges.max_by_key(|(_, count)| *count)
+}
+
 /// The error for a host that forbids user namespaces, with the fix for this host.
 pub fn forbidden(cause: &str) -> anyhow::Error {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|s| s.trim().to_owned());
-    let switches = Switches {
-        apparmor: read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-        clone: read("/proc/sys/kernel/unprivileged_userns_clone"),
-        max: read("/proc/sys/user/max_user_namespaces"),
-        container: ["/.dockerenv", "/run/.containerenv"].iter().any(|p| fs::exists(p).unwrap_or(false)),
+    let message = format!("this host does not allow the sandbox's namespaces: {cause}");
+    let finding = doctor::diagnose_userns(&doctor::userns::facts(&Host::new(Path::new("/"))));
+    let hint = match &finding {
+        Some(finding) => format!("{}\n(docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id),
+        None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
     };
-    fail::host(format!("this host does not allow the sandbox's namespaces: {cause}")).hint(advise(&switches)).into()
-}
-
-/// Kernel settings that decide about user namespaces; `None` where the kernel does not have the setting.
-#[derive(Debug, Default)]
-struct Switches {
-    apparmor: Option<String>,
-    clone: Option<String>,
-    max: Option<String>,
-    container: bool,
-}
-
-fn advise(switches: &Switches) -> String {
-    if switches.max.as_deref() == Some("0") {
-        return "allow user namespaces: sudo sysctl -w user.max_user_namespaces=10000".to_owned();
-    }
-    if switches.clone.as_deref() == Some("0") {
-        return "allow them to ordinary users: sudo sysctl -w kernel.unprivileged_userns_clone=1".to_owned();
-    }
-    if switches.apparmor.as_deref() == Some("1") {
-        return "Ubuntu restricts them by AppArmor; switch that off: \
-                sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-            .to_owned();
-    }
-    if switches.container {
-        return "this is a container whose seccomp profile forbids them; start it with \
-                `--security-opt seccomp=unconfined` (docker, podman), or run on the host itself"
-            .to_owned();
-    }
-    "see which setting of this host forbids user namespaces: unshare --user --map-root-user --mount true".to_owned()
+    fail::host(message).hint(hint).into()
 }
 
 #[cfg(test)]
@@ -65,17 +89,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_has_its_own_fix() {
-        let one = || Some("1".to_owned());
-        let zero = || Some("0".to_owned());
-        let ubuntu = Switches { apparmor: one(), clone: one(), max: Some("95000".to_owned()), container: false };
-        assert!(advise(&ubuntu).contains("kernel.apparmor_restrict_unprivileged_userns=0"));
-        let debian = Switches { clone: zero(), ..Switches::default() };
-        assert!(advise(&debian).contains("kernel.unprivileged_userns_clone=1"));
-        let none = Switches { max: zero(), ..Switches::default() };
-        assert!(advise(&none).contains("user.max_user_namespaces"));
-        let docker = Switches { container: true, max: one(), ..Switches::default() };
-        assert!(advise(&docker).contains("seccomp"));
-        assert!(advise(&Switches::default()).contains("unshare"));
+    fn root_keeps_the_numbers_that_it_has() {
+        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(identity("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
+    }
+
+    #[test]
+    fn the_largest_range_is_taken() {
+        let text = "other:1:9\nann:100000:10\n1000:200000:65536\nann:x:9\nann\n";
+        assert_eq!(range(text, "ann", 1000), Some((200_000, 65_536)));
+        assert_eq!(range(text, "ann", 1001), Some((100_000, 10)));
+        assert_eq!(range(text, "bob", 1001), None);
     }
 }

@@ -1,0 +1,15 @@
+start_all()
+alpha.wait_for_unit("ioc.service")
+t.assertEqual(alpha.succeed("hostname"), "alpha\n")
+for host in ["alpha", "192.168.1.1"]:
+    beta.wait_for_open_port(5064, addr=host, timeout=10)
+# Found by broadcast.
+beta.wait_until_succeeds("caget VOLT-RB", timeout=20)
+beta.succeed("caput -c VOLT 7")
+retry(lambda _: alpha.succeed("caget -t VOLT-RB").strip() == "7", 10)
+beta.fail("test -e /etc/systemd/system/ioc.service")
+alpha.block()
+beta.fail("caget -w 0.5 VOLT-RB")
+alpha.succeed("caget VOLT-RB")
+alpha.unblock()
+beta.wait_until_succeeds("caget VOLT-RB", timeout=20)

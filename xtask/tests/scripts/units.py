@@ -1,0 +1,61 @@
+import textwrap
+
+def unit(name, text):
+    machine.succeed(f"cat > /etc/systemd/system/{name} <<'END'\n{textwrap.dedent(text)}\nEND")
+
+def raises(call, *parts):
+    with t.assertRaises(Exception) as caught:
+        call()
+    for part in parts:
+        t.assertIn(part, str(caught.exception))
+
+def state(name):
+    info = machine.get_unit_info(name)
+    return [info["ActiveState"], info["SubState"], info["Result"]]
+
+def status(command):
+    return machine.execute(command)[0]
+
+unit("good.service", "[Service]\nExecStart=/bin/sleep 1000")
+unit("oneshot.service", "[Service]\nType=oneshot\nExecStart=/bin/true")
+unit("bad.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'")
+unit("needy.service", "[Unit]\nRequires=bad.service\nAfter=bad.service\n[Service]\nExecStart=/bin/sleep 1000")
+unit("crasher.service", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=50ms\n[Unit]\nStartLimitIntervalSec=0")
+unit("limited.service", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=10ms\n[Unit]\nStartLimitBurst=3")
+unit("ready.service", "[Service]\nType=notify\nExecStart=/bin/sh -c 'sleep 0.2; systemd-notify --ready --status=here; exec sleep 1000'\nNotifyAccess=all")
+unit("odd.service", "[Service]\nExecStart=/bin/true\nColour=blue")
+machine.systemctl("daemon-reload")
+
+machine.succeed("systemctl start good ready oneshot")
+machine.wait_for_unit("good")
+machine.wait_for_unit("ready.service")
+t.assertEqual(state("good"), ["active", "running", "success"])
+t.assertEqual(machine.get_unit_property("ready", "StatusText"), "here")
+raises(lambda: machine.wait_for_unit("oneshot.service"), 'unit "oneshot.service" is inactive and there are no pending jobs')
+raises(lambda: machine.wait_for_unit("nowhere.service"), 'unit "nowhere.service" is inactive and there are no pending jobs')
+t.assertEqual(status("systemctl start nowhere"), 5)
+t.assertEqual(status("systemctl start bad"), 1)
+t.assertEqual(status("systemctl start needy"), 1)
+raises(lambda: machine.wait_for_unit("bad"), 'unit "bad" reached state "failed"')
+t.assertEqual(state("bad"), ["failed", "failed", "exit-code"])
+t.assertEqual(status("systemctl is-active good bad"), 0)
+t.assertEqual(status("systemctl is-failed bad"), 0)
+t.assertEqual(status("systemctl status bad"), 3)
+t.assertEqual(status("systemctl status nowhere"), 4)
+machine.succeed("systemctl reset-failed bad")
+t.assertEqual(state("bad")[0], "inactive")
+
+machine.succeed("systemctl kill -s KILL good")
+machine.wait_until_succeeds("systemctl is-failed good", timeout=5)
+t.assertEqual(state("good"), ["failed", "failed", "signal"])
+machine.succeed("systemctl start good", "systemctl stop good")
+t.assertEqual(state("good"), ["inactive", "dead", "success"])
+
+machine.systemctl("start --no-block crasher limited")
+machine.wait_until_succeeds("test $(systemctl show -P NRestarts crasher) -ge 4", timeout=10)
+t.assertIn(state("crasher")[0], ["activating", "active"])
+machine.succeed("systemctl stop crasher")
+machine.wait_until_succeeds("systemctl is-failed limited", timeout=5)
+# A directive that the sandbox does not know is refused by its name.
+t.assertNotEqual(status("systemctl start odd"), 0)
+t.assertIn("Colour", machine.execute("systemctl status odd 2>&1; systemctl start odd 2>&1")[1] + machine.execute("journalctl --no-pager 2>&1")[1])

@@ -1,0 +1,125 @@
+//! What a test script sees of the sandbox, function by function: as with nixpkgs' driver and a NixOS machine.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Run, Scratch};
+
+/// Runs a script on a machine; all judgement is in the script.
+#[track_caller]
+fn passes(script: &str) {
+    passes_on("", script);
+}
+
+/// Runs a script on the machines that `checks/it.toml` describes.
+#[track_caller]
+fn passes_on(settings: &str, script: &str) {
+    let scratch = Scratch::new();
+    scratch.check("it", script);
+    scratch.write("checks/it.toml", settings);
+    scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it"]);
+}
+
+#[test]
+fn commands() {
+    passes(include_str!("scripts/commands.py"));
+}
+
+#[test]
+fn states_of_units() {
+    passes(include_str!("scripts/units.py"));
+}
+
+#[test]
+fn the_life_of_a_machine() {
+    passes(include_str!("scripts/life.py"));
+}
+
+#[test]
+fn a_service_finds_what_it_saved_before_the_power_went() {
+    passes(include_str!("scripts/saved.py"));
+}
+
+#[test]
+fn the_console() {
+    passes(include_str!("scripts/console.py"));
+}
+
+#[test]
+fn copies() {
+    passes(include_str!("scripts/copies.py"));
+}
+
+#[test]
+fn ports_and_files() {
+    passes(include_str!("scripts/ports.py"));
+}
+
+#[test]
+fn two_machines_on_a_cable() {
+    passes_on("[nodes.alpha]\n[nodes.beta]\nioc = false\n", include_str!("scripts/network.py"));
+}
+
+/// A unit that runs as an ordinary user, and what root says of it.
+const OTHER_USERS: &str = include_str!("scripts/users.py");
+
+#[test]
+fn other_users_where_they_are_there() {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let alone = map.split_whitespace().nth(2) == Some("1") && map.lines().count() == 1;
+    if !unix_is_root() || alone {
+        eprintln!("SKIPPED: only root is sure to have more than one user");
+        return;
+    }
+    passes(&format!(
+        "{OTHER_USERS}
+machine.succeed('systemctl start mine')
+t.assertEqual(machine.succeed('stat -c %U /var/lib/mine/made'), 'operator1\\n')
+t.assertEqual(machine.succeed('su operator1 -c \"id -un; echo $HOME\"'), 'operator1\\n/root\\n')
+t.assertEqual(machine.succeed('runuser -u operator1 -- id -u'), '1000\\n')
+t.assertNotEqual(machine.succeed('journalctl -u dynamic -o cat --no-pager | grep -x \"[0-9]*\"'), '0\\n')
+machine.fail('runuser -u operator1 -- touch /etc/x')
+"
+    ));
+}
+
+fn unix_is_root() -> bool {
+    String::from_utf8_lossy(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
+}
+
+#[test]
+fn where_there_is_one_user_only_the_unit_says_so() {
+    let scratch = Scratch::new();
+    scratch.check(
+        "it",
+        &format!(
+            "{OTHER_USERS}
+machine.fail('systemctl start mine')
+t.assertIn('only one user', machine.succeed('journalctl -u mine -o cat --no-pager'))
+t.assertEqual(machine.get_unit_property('mine', 'ExecMainStatus'), '217')
+machine.succeed('journalctl --no-pager | grep \"dynamic.service: .* runs as root\"')
+"
+        ),
+    );
+    // Root of a user namespace that has one user has no others to give.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_xtask"), "test", "it", "--backend", "sandbox"]);
+    scratch.environment(&mut command);
+    Run::of(&command.output().unwrap()).expect(0, &["PASS it"]);
+}
+
+#[test]
+fn what_only_a_vm_has_is_refused_before_a_machine_starts() {
+    let scratch = Scratch::new();
+    for call in ["screenshot('x')", "send_key('ret')", "wait_for_x()", "forward_port()", "send_monitor_command('info')"]
+    {
+        scratch.check("it", &format!("machine.succeed('true')\nmachine.{call}\n"));
+        let name = call.split('(').next().unwrap();
+        let run = scratch
+            .xtask(&["test", "it", "--backend", "sandbox"])
+            .expect(1, &["checks/it.py:2", name, "--backend nixos"]);
+        assert!(!run.stderr.contains("must succeed"), "{}", run.stderr);
+    }
+}
