@@ -1,6 +1,6 @@
 //! Runs checks by a [`Backend`] and says what happens by [`Event`]s. It prints nothing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -291,22 +291,32 @@ fn read_events(events: impl std::io::Read, sender: &Sender<Message>) {
     let _ = sender.send(Message::Ended);
 }
 
+/// The folder of a run. Other runs do not prune it as long as this value lives.
+#[derive(Debug)]
+pub struct RunDir {
+    /// Where it is.
+    pub path: PathBuf,
+    _lock: File,
+}
+
 /// Makes the folder of a new run, points `latest` to it, and drops the oldest ones.
-pub fn new_run_dir(project: &Project) -> Result<PathBuf> {
+pub fn new_run_dir(project: &Project) -> Result<RunDir> {
     let checks = project.target.join("checks");
-    let dir = checks.join(format!("{}-{}", timestamp(SystemTime::now()), std::process::id()));
-    fs::create_dir_all(&dir)
-        .with_context(|| format!("cannot create {}; in a read-only checkout set CARGO_TARGET_DIR", dir.display()))?;
+    let path = checks.join(format!("{}-{}", timestamp(SystemTime::now()), std::process::id()));
+    fs::create_dir_all(&path)
+        .with_context(|| format!("cannot create {}; in a read-only checkout set CARGO_TARGET_DIR", path.display()))?;
+    let lock = File::open(&path)?;
+    lock.lock_shared().with_context(|| format!("cannot lock {}", path.display()))?;
     let link = checks.join("latest");
     let new_link = checks.join(format!(".latest-{}", std::process::id()));
-    if let Some(name) = dir.file_name() {
+    if let Some(name) = path.file_name() {
         // Renamed over the old one: there is always a `latest`.
         let _ = fs::remove_file(&new_link);
         symlink(name, &new_link)?;
         fs::rename(&new_link, &link)?;
     }
     prune(&checks)?;
-    Ok(dir)
+    Ok(RunDir { path, _lock: lock })
 }
 
 fn prune(checks: &Path) -> Result<()> {
@@ -318,7 +328,10 @@ fn prune(checks: &Path) -> Result<()> {
     runs.sort();
     let superfluous = runs.len().saturating_sub(KEPT_RUNS);
     for run in &runs[..superfluous] {
-        let _ = fs::remove_dir_all(run);
+        // A run that is under way holds the lock.
+        if File::open(run).is_ok_and(|dir| dir.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(run);
+        }
     }
     Ok(())
 }
@@ -369,10 +382,12 @@ mod tests {
             fs::create_dir(dir.path().join(format!("2026{i:04}"))).unwrap();
         }
         symlink("20260000", dir.path().join("latest")).unwrap();
+        let under_way = File::open(dir.path().join("20260001")).unwrap();
+        under_way.lock_shared().unwrap();
         prune(dir.path()).unwrap();
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left.len(), KEPT_RUNS + 1);
-        assert_eq!(left[0], "20260003");
+        assert_eq!(left.len(), KEPT_RUNS + 2);
+        assert_eq!(left[..2], ["20260001", "20260003"]);
     }
 }

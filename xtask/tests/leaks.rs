@@ -11,7 +11,7 @@ use std::process::Command;
 use common::{Run, Scratch};
 
 /// Namespaces of each kind that may be there at a time. The kernel frees those of networks some time after their end.
-const NAMESPACES: u32 = 60;
+const NAMESPACES: u32 = 40;
 
 fn cycles(default: u32) -> u32 {
     std::env::var("XTASK_CYCLES").map_or(default, |text| text.parse().unwrap())
@@ -41,7 +41,7 @@ fn machines_leave_nothing_in_their_run() {
 #[test]
 fn runs_leave_nothing_on_the_host() {
     let scratch = Scratch::new();
-    let cycles = cycles(70);
+    let cycles = cycles(50);
     scratch.write("one.py", "machine.succeed('sleep 1000 >/dev/null 2>&1 &')\n");
     let run = format!("i=0\nwhile [ $i -lt {cycles} ]; do \"$XTASK\" driver -o . one.py; i=$((i + 1)); done");
     fs::create_dir(scratch.root.join("tmp")).unwrap();

@@ -17,7 +17,8 @@ use crate::sandbox::sys;
 /// Runs the command; the driver's exit status is ours.
 pub fn run(args: &Driver) -> Result<Status> {
     let project = Project::load()?;
-    let dir = runner::new_run_dir(&project)?.join("driver");
+    let run_dir = runner::new_run_dir(&project)?;
+    let dir = run_dir.path.join("driver");
     fs::create_dir_all(&dir)?;
     let machine = Machine {
         name: "machine".to_owned(),

@@ -36,7 +36,8 @@ pub fn run(args: &Interactive) -> Result<Status> {
 
 fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
     ui::say(REMINDER);
-    let dir = runner::new_run_dir(project)?.join(&check.name);
+    let run_dir = runner::new_run_dir(project)?;
+    let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;
     let runtime = driver::runtime_dir(&dir)?;
     let mut cmd = nix.run(&format!("{}.driverInteractive", nix.check(check))).env("XDG_RUNTIME_DIR", &runtime);
@@ -52,7 +53,8 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
 
 fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -> Result<Status> {
     let sandbox = Sandbox::prepare(project, &args.machine, None, why)?;
-    let dir = runner::new_run_dir(project)?.join(&check.name);
+    let run_dir = runner::new_run_dir(project)?;
+    let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;
     let mut spec = sandbox.spec(check, &dir)?;
     spec.interactive = true;

@@ -35,8 +35,9 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let interrupts = interrupts()?;
     let mut sink = anstream::stderr();
     let mut terminal = Terminal::new(&mut sink, &project.root);
+    let run_dir = runner::new_run_dir(project)?;
     let mut job = Job {
-        run_dir: runner::new_run_dir(project)?,
+        run_dir: run_dir.path.clone(),
         keep_going: args.no_fail_fast,
         show_output: args.show_output,
         interrupts,

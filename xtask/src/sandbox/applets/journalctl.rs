@@ -114,9 +114,19 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         return Err("journalctl: journals of users are not offered by the sandbox".to_owned());
     }
     let given = options(program, args, FLAGS, VALUED, OPTIONAL)?;
-    for unsupported in
-        ["-D", "--directory", "-c", "--cursor", "--after-cursor", "--show-cursor", "--header", "--facility"]
-    {
+    for unsupported in [
+        "-D",
+        "--directory",
+        "-c",
+        "--cursor",
+        "--after-cursor",
+        "--disk-usage",
+        "-N",
+        "--fields",
+        "--show-cursor",
+        "--header",
+        "--facility",
+    ] {
         if given.has(&[unsupported]) {
             return Err(format!("journalctl: option '{unsupported}' is not offered by the sandbox"));
         }

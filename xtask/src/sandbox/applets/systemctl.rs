@@ -74,7 +74,7 @@ fn ask(request: &Value) -> Result<Value, String> {
         let text = e.to_string();
         format!("Failed to connect to bus: {}", text.split(" (os error").next().unwrap_or_default())
     };
-    let mut stream = UnixStream::connect("/run/systemd/private").map_err(no_bus)?;
+    let mut stream = UnixStream::connect("/run/systemd/xtask").map_err(no_bus)?;
     writeln!(stream, "{request}").map_err(no_bus)?;
     let mut line = String::new();
     let count = BufReader::new(stream).read_line(&mut line).map_err(no_bus)?;

@@ -44,9 +44,10 @@ impl Paths {
         self.at("run/systemd/notify")
     }
 
-    /// Where `systemctl` speaks to the manager.
+    /// Where `systemctl` speaks to the manager. Not at systemd's own place: its tools, such as the host's
+    /// `systemd-run`, would wait there for 90 s instead of failing at once.
     pub(super) fn control(&self) -> PathBuf {
-        self.at("run/systemd/private")
+        self.at("run/systemd/xtask")
     }
 
     /// Streams of lines for the journal.
