@@ -28,6 +28,8 @@ pub enum Command {
     List(List),
     /// Everything that must hold before a change lands: format, lints, tests, checks
     Ci(Ci),
+    /// Print the checks as jobs of a CI service
+    CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
     /// First stage of a sandbox run
@@ -205,6 +207,31 @@ pub struct List {
 /// Arguments of `ci`.
 #[derive(Debug, Args)]
 pub struct Ci {}
+
+/// Arguments of `ci-matrix`.
+#[derive(Debug, Args)]
+pub struct CiMatrix {
+    /// Checks to print, by name or glob; by default all that have a NAME.nix
+    #[arg(value_name = "NAME|GLOB")]
+    pub names: Vec<String>,
+    /// For whom
+    #[arg(long, value_enum, default_value_t = MatrixFormat::Json)]
+    pub format: MatrixFormat,
+    /// System to check for; may be repeated
+    #[arg(long, default_value = "x86_64-linux")]
+    pub system: Vec<String>,
+}
+
+/// A form of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatrixFormat {
+    /// One JSON document (docs/ci-matrix.schema.json describes it)
+    Json,
+    /// Lines for `$GITHUB_OUTPUT`: `matrix=` and `any=`
+    Github,
+    /// A child pipeline
+    Gitlab,
+}
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]

@@ -45,6 +45,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
+        Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
+use super::ci_workflows;
 use crate::cli::Ci;
 use crate::embedded;
 use crate::fail::{Failure, Status};
@@ -21,19 +22,20 @@ pub fn run(_args: &Ci) -> Result<Status> {
     let xtask = std::env::current_exe()?;
     let python = crate::backend::sandbox::python()?;
     let programs = project.target.join("embedded");
-    let steps: [(&str, xshell::Cmd); 6] = [
+    let mut steps = vec![
         ("format", cmd!(sh, "{cargo} fmt --all --check")),
         ("lints", cmd!(sh, "{cargo} clippy --workspace --all-targets --locked -- -D warnings")),
         ("tests of the driver", cmd!(sh, "{python} -B -m unittest discover -s xtask/driver/tests -t xtask")),
         // The checks come before the tests: they build what the tests need.
         ("checks", cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast")),
-        ("tests", cmd!(sh, "{cargo} test --workspace --locked")),
+        ("tests", cmd!(sh, "{cargo} test --workspace --locked").env_remove("GITHUB_ACTIONS")),
         (
             "tests of the embedded programs",
             cmd!(sh, "{cargo} test --locked --workspace --manifest-path embedded/Cargo.toml --target-dir {programs}")
                 .envs(embedded::compiler_env(embedded::rustc_version()?)),
         ),
     ];
+    steps.splice(2..2, ci_workflows::steps(&sh, &project));
     let start = Instant::now();
     for (name, step) in steps {
         let begin = Instant::now();

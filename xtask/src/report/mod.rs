@@ -1,4 +1,5 @@
 //! Reporters: what people and programs read about a run. They consume the runner's events.
 
+pub mod github;
 pub mod journal;
 pub mod terminal;

@@ -8,7 +8,11 @@ use crate::runner::{DriverEvent, Event, Outcome, Summary, Verdict};
 use crate::ui::{BAD, DIM, GOOD, STRONG, WARN, paint};
 
 /// Lines of each journal and of the log that a failure shows.
-const TAIL: usize = 10;
+pub(super) const TAIL: usize = 10;
+/// Characters of a line of somebody else's text.
+const LINE: usize = 200;
+/// Characters of a line of a failure's message, which may name a long command.
+const MESSAGE_LINE: usize = 2000;
 
 /// Writes a run as text. Colour is always written; the sink drops it where it is not wanted.
 pub struct Terminal<'a> {
@@ -82,10 +86,10 @@ impl<'a> Terminal<'a> {
                 let subtest = failure.subtest.as_ref().map_or(String::new(), |s| format!(", in subtest \"{s}\""));
                 writeln!(self.sink, "{}{subtest}, at {}", paint(BAD, &what), paint(STRONG, &place))?;
                 if let Some(source) = &failure.source {
-                    writeln!(self.sink, "\n    {}\n", source.trim())?;
+                    writeln!(self.sink, "\n    {}\n", clean(source.trim(), MESSAGE_LINE))?;
                 }
                 for line in failure.message.lines().take(TAIL) {
-                    writeln!(self.sink, "  {line}")?;
+                    writeln!(self.sink, "  {}", clean(line, MESSAGE_LINE))?;
                 }
             }
             None => {
@@ -96,21 +100,8 @@ impl<'a> Terminal<'a> {
             }
         }
         if outcome.verdict != Verdict::Interrupted {
-            if outcome.failure.is_none() {
-                self.tail("log", &log_tail(&outcome.dir.join("log")))?;
-            }
-            let mut tails: Vec<_> = journal::tails(&outcome.dir.join("journal"), TAIL).into_iter().collect();
-            // The unit that is to blame comes first, units that only exist do not come at all.
-            let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
-            tails.retain(|((_, unit), _)| unit.ends_with(".service"));
-            tails.sort_by_key(|((_, unit), _)| blamed.is_none_or(|name| name != unit));
-            for ((machine, unit), tail) in tails {
-                let mut lines = tail.trouble;
-                if !lines.is_empty() {
-                    lines.push("…".to_owned());
-                }
-                lines.extend(tail.last);
-                self.tail(&format!("{unit} on {machine}"), &lines)?;
+            for (title, lines) in evidence(outcome) {
+                self.tail(&title, &lines)?;
             }
         }
         let log = self.relative(&outcome.dir.join("log"));
@@ -125,14 +116,42 @@ impl<'a> Terminal<'a> {
         }
         writeln!(self.sink, "\n  {}", paint(DIM, &format!("last lines of {title}:")))?;
         for line in lines {
-            writeln!(self.sink, "    {}", clean(line))?;
+            writeln!(self.sink, "    {}", clean(line, LINE))?;
         }
         Ok(())
     }
 
     fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(self.root).unwrap_or(path).display().to_string()
+        relative(self.root, path)
     }
+}
+
+/// `path` as seen from `root`.
+pub(super) fn relative(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// The last lines of what may tell why a check failed, each under a title: the log where the driver gave no reason, and the
+/// journals of the services.
+pub(super) fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    if outcome.failure.is_none() {
+        found.push(("log".to_owned(), log_tail(&outcome.dir.join("log"))));
+    }
+    let mut tails: Vec<_> = journal::tails(&outcome.dir.join("journal"), TAIL).into_iter().collect();
+    // The unit that is to blame comes first, units that only exist do not come at all.
+    let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
+    tails.retain(|((_, unit), _)| unit.ends_with(".service"));
+    tails.sort_by_key(|((_, unit), _)| blamed.is_none_or(|name| name != unit));
+    for ((machine, unit), tail) in tails {
+        let mut lines = tail.trouble;
+        if !lines.is_empty() {
+            lines.push("…".to_owned());
+        }
+        lines.extend(tail.last);
+        found.push((format!("{unit} on {machine}"), lines));
+    }
+    found
 }
 
 fn label(verdict: &Verdict) -> (anstyle::Style, &'static str) {
@@ -153,11 +172,12 @@ fn log_tail(path: &Path) -> Vec<String> {
 }
 
 /// A line of somebody else's text: no control characters, not endless.
-fn clean(line: &str) -> String {
-    const LIMIT: usize = 200;
-    let text = anstream::adapter::strip_str(line).to_string();
+pub(super) fn clean(line: &str, limit: usize) -> String {
+    // A line may have megabytes; what is beyond is never shown, even if the rest is all colour.
+    let beyond = line.char_indices().nth(16 * limit).map_or(line.len(), |(at, _)| at);
+    let text = anstream::adapter::strip_str(&line[..beyond]).to_string();
     let mut text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-    if let Some((at, _)) = text.char_indices().nth(LIMIT) {
+    if let Some((at, _)) = text.char_indices().nth(limit) {
         text.truncate(at);
         text.push('…');
     }
@@ -249,7 +269,7 @@ mod tests {
         assert_eq!(duration(0.4219), "0.42 s");
         assert_eq!(duration(12.34), "12.3 s");
         assert_eq!(duration(125.2), "2 min 05 s");
-        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\u{7}\tx"), "red x");
-        assert_eq!(clean(&"y".repeat(300)).chars().count(), 201);
+        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\u{7}\tx", LINE), "red x");
+        assert_eq!(clean(&"y".repeat(300), LINE).chars().count(), 201);
     }
 }

@@ -62,6 +62,7 @@ impl Scratch {
             .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             .env("NO_COLOR", "1")
+            .env_remove("GITHUB_ACTIONS")
             .env_remove("XTASK_BACKEND");
     }
 

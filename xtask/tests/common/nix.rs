@@ -61,6 +61,7 @@ impl Fixture {
             .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             .env("NO_COLOR", "1")
+            .env_remove("GITHUB_ACTIONS")
             .env_remove("XTASK_BACKEND")
             .env("HOME", place("home"))
             .env("XDG_CACHE_HOME", place("home"))

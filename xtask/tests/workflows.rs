@@ -1,0 +1,169 @@
+//! Runs every `run:` step of the GitHub workflows as a runner would, on a copy of the project or on the fixture for Nix.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+
+mod common;
+#[path = "common/nix.rs"]
+#[allow(dead_code, reason = "tests/nix.rs uses the rest")]
+mod fixture;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Run, Scratch};
+use fixture::Fixture;
+
+/// Steps that would change this machine, and why they are not run here.
+const NOT_HERE: [(&str, &str); 4] = [
+    ("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0", "changes the kernel"),
+    (
+        "rustup toolchain install \"$RUSTUP_TOOLCHAIN\" --profile minimal --component clippy,rustfmt",
+        "changes the installed Rust",
+    ),
+    ("sudo target/debug/xtask configure-nix --apply", "changes nix.conf; tests/configure_nix.rs does it elsewhere"),
+    ("sudo systemctl restart nix-daemon", "stops other people's builds"),
+];
+
+/// The `run:` steps of all workflows, each once.
+fn steps() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github/workflows");
+    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    files.flat_map(|text| steps_of(&text)).collect()
+}
+
+fn steps_of(text: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut steps = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let key = line.trim_start().trim_start_matches("- ");
+        let Some(step) = key.strip_prefix("run:").map(str::trim) else { continue };
+        if step == "|" {
+            let inside =
+                lines[i + 1..].iter().take_while(|l| l.trim().is_empty() || indent(l) > line.len() - key.len());
+            steps.push(inside.map(|l| l.trim()).collect::<Vec<_>>().join("\n").trim().to_owned());
+        } else {
+            steps.push(step.to_owned());
+        }
+    }
+    steps
+}
+
+/// A step's shell, with a `cargo` that runs the xtask of this test instead of building it again.
+fn shell(step: &str, like: &Command, place: &Path) -> Command {
+    let bin = place.join("runner-bin");
+    fs::create_dir_all(&bin).unwrap();
+    let cargo = bin.join("cargo");
+    let script =
+        "#!/bin/sh\n[ \"$1\" = xtask ] || { echo \"not xtask: $*\" >&2; exit 99; }\nshift\nexec \"$XTASK\" \"$@\"\n";
+    fs::write(&cargo, script).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut path = bin.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let mut command = Command::new("bash");
+    // As GitHub calls it.
+    command
+        .args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step])
+        .current_dir(like.get_current_dir().unwrap());
+    for (name, value) in like.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+        .env("PATH", path)
+        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .env("CI", "true")
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_OUTPUT", place.join("output"))
+        .env("GITHUB_STEP_SUMMARY", place.join("summary"));
+    command
+}
+
+fn on(step: &str, like: &Command, place: &Path, variables: &[(&str, &str)]) -> Run {
+    let mut command = shell(step, like, place);
+    command.envs(variables.iter().copied());
+    Run::of(&command.output().unwrap())
+}
+
+fn on_project(step: &str, scratch: &Scratch, variables: &[(&str, &str)]) -> Run {
+    on(step, &scratch.command(&[]), scratch.scratch_dir(), variables)
+}
+
+/// The fixture with the checks `good` and `simple`, which pass.
+fn nix_project() -> Option<Fixture> {
+    let fixture = Fixture::new()?;
+    let checks = fixture.root.join("checks");
+    let files: Vec<PathBuf> = fs::read_dir(&checks).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for file in files.iter().filter(|file| file.file_stem().unwrap() != "good") {
+        fs::remove_file(file).unwrap();
+    }
+    for kind in ["nix", "py"] {
+        fs::copy(checks.join("good").with_extension(kind), checks.join("simple").with_extension(kind)).unwrap();
+    }
+    fixture.git(&["add", "-A"]);
+    Some(fixture)
+}
+
+#[test]
+fn every_step_runs() {
+    let scratch = Scratch::new();
+    scratch.write("checks/simple.nix", "");
+    let fixture = nix_project();
+    let mut left: BTreeSet<&str> = NOT_HERE.iter().map(|(step, _)| *step).collect();
+    for step in steps() {
+        eprintln!("step: {step}");
+        if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| *known == step) {
+            eprintln!("  SKIPPED: {why}");
+            left.remove(known);
+        } else if step == "cargo xtask ci" {
+            // It runs this test: only that the command line is one.
+            on_project("cargo xtask ci --help", &scratch, &[]).expect(0, &[]);
+        } else if step.contains("$RESULTS") {
+            on_project(&step, &scratch, &[("RESULTS", "success skipped success")]).expect(0, &[]);
+            on_project(&step, &scratch, &[("RESULTS", "success failure")]).expect(1, &[]);
+            on_project(&step, &scratch, &[("RESULTS", "cancelled skipped")]).expect(1, &[]);
+        } else if step.contains("ci-matrix") {
+            on_project(&step, &scratch, &[]).expect(0, &[]);
+            let output = fs::read_to_string(scratch.scratch_dir().join("output")).unwrap();
+            assert!(output.contains("matrix={\"include\":[{") && output.contains("\nany=true\n"), "{output}");
+        } else if step.contains("--backend sandbox") {
+            on_project(&step, &scratch, &[]).expect(0, &[]);
+        } else if let Some(fixture) = &fixture {
+            let system = format!("{}-linux", std::env::consts::ARCH);
+            let variables = [("CHECKS", "good simple"), ("SYSTEM", system.as_str()), ("XTASK_BACKEND", "nixos")];
+            let run = on(&step, &fixture.command(&[]), fixture.dir.path(), &variables);
+            if step.contains("check-kvm") {
+                // Either is an answer.
+                assert!(matches!(run.code, Some(0 | 5)), "{:?}: {}", run.code, run.stderr);
+            } else {
+                run.expect(0, &[]);
+            }
+        } else {
+            eprintln!("  SKIPPED: no Nix here");
+        }
+    }
+    assert!(left.is_empty(), "no such step any more: {left:?}");
+    let summary = fs::read_to_string(scratch.scratch_dir().join("summary")).unwrap();
+    assert!(summary.contains("| simple | passed |"), "{summary}");
+}
+
+#[test]
+fn steps_are_found_in_every_form() {
+    let text =
+        "    steps:\n      - run: a b\n      - name: x\n        run: |\n          c\n          d\n      - uses: e\n";
+    assert_eq!(steps_of(text), ["a b", "c\nd"]);
+}
+
+#[test]
+fn only_env_brings_values_into_steps() {
+    for step in steps() {
+        assert!(!step.contains("${{"), "{step}");
+        let own = step.starts_with("cargo xtask ") || step.contains("$RESULTS");
+        assert!(own || NOT_HERE.iter().any(|(known, _)| *known == step), "not `cargo xtask …`: {step}");
+    }
+}
