@@ -3,6 +3,7 @@
 pub mod auto;
 pub mod driver;
 pub mod driver_log;
+mod follow;
 pub mod nixos;
 pub mod sandbox;
 
@@ -101,8 +102,8 @@ pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<d
         Settled::Nix(choice, nix, why) => {
             ready_for_nix(project, &nix, checks, choice, &why)?;
             match choice {
-                Choice::Driver => Box::new(driver::Driver::new(*nix, args.timeout)),
-                _ => Box::new(nixos::Nixos::new(*nix, args.rebuild, args.timeout)),
+                Choice::Driver => Box::new(driver::Driver::new(*nix, args.timeout, args.show_output)),
+                _ => Box::new(nixos::Nixos::new(*nix, nixos::How::of(args))),
             }
         }
     })

@@ -1,15 +1,17 @@
 //! Backend `sandbox`: checks on machines made of Linux namespaces.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 
+use super::follow::follow;
 use crate::cli::MachineOptions;
 use crate::fail;
 use crate::iocs::{self, IocBuild};
 use crate::process;
 use crate::project::{Check, Config, Project};
-use crate::runner::{self, Backend, Job, Outcome};
+use crate::runner::{self, Backend, Job};
 use crate::sandbox::spec::{Bind, Machine, Program, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
@@ -108,8 +110,12 @@ impl Sandbox {
 }
 
 impl Backend for Sandbox {
-    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
-        runner::one_by_one(checks, job, |check, dir, job| runner::follow(&self.spec(check, dir)?, check, dir, job))
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
+        runner::side_by_side(job, interrupts, |exec, watch| follow(&self.spec(&exec.check, &exec.dir)?, exec, watch))
     }
 }
 

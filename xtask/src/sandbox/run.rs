@@ -1,7 +1,7 @@
 //! Starts a sandbox run and waits for it, from outside.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -141,21 +141,5 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Copies a stream to a file and, if wanted, to the terminal. Returns when the stream ends.
-pub fn tee(mut from: impl Read, file: &Path, show: bool) -> Result<()> {
-    let mut log = fs::File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
-    let mut buffer = [0; 8192];
-    loop {
-        let size = from.read(&mut buffer)?;
-        if size == 0 {
-            return Ok(());
-        }
-        log.write_all(&buffer[..size])?;
-        if show {
-            crate::ui::raw(&buffer[..size]);
-        }
     }
 }
