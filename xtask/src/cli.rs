@@ -63,6 +63,7 @@ pub enum Command {
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
     /// Checks to run, by name or glob; all of them by default
     #[arg(value_name = "NAME|GLOB")]

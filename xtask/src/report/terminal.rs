@@ -51,11 +51,10 @@ impl<'a> Terminal<'a> {
                 }
                 writeln!(self.sink, "{line}")
             }
-            Event::Driver(..) | Event::Line(..) | Event::Tick => Ok(()),
-            Event::Interrupted(1) => {
+            Event::Driver(..) | Event::Line(..) | Event::Tick | Event::Interrupted(2..) => Ok(()),
+            Event::Interrupted(0..=1) => {
                 writeln!(self.sink, "{}", paint(WARN, "stopping: the checks clean up; Ctrl-C again kills them"))
             }
-            Event::Interrupted(_) => Ok(()),
             Event::Ended(outcome) => {
                 let (style, word) = label(outcome);
                 let time = if outcome.cached { "passed earlier, not run again" } else { &duration(outcome.seconds) };
