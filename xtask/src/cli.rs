@@ -77,7 +77,7 @@ pub struct Test {
     /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub global_timeout: Option<u64>,
-    /// Checks at once [default: twice the processors in the sandbox, as many as Nix allows, else one per processor]
+    /// Checks at once [default: four per processor in the sandbox, as many as Nix allows, else one per processor]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub jobs: Option<usize>,
     /// Run a check again up to N times if it fails; a pass then counts as flaky [default: as checks/NAME.toml says]

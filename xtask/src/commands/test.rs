@@ -34,7 +34,7 @@ pub fn run(args: &Test) -> Result<Status> {
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
     let checks = project::select(&project.checks()?, &args.names)?;
     let backend = backend::prepare(project, args, &checks)?;
-    let slots = Slots::of(args, backend.name(), &slots::machine());
+    let slots = Slots::of(args.jobs, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupts()?;
     let mut sink = anstream::stderr();
