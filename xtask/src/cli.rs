@@ -20,6 +20,10 @@ pub struct Cli {
 pub enum Command {
     /// Run checks of this IOC
     Test(Test),
+    /// Run the IOC beside its simulators, with its prompt
+    Run(Run),
+    /// Run a command, or a shell, on the machine where the IOC runs
+    Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
     /// Run any script on a sandbox machine (plumbing)
@@ -102,6 +106,31 @@ pub struct Test {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Run on this host: any Channel Access client here finds the IOC, and it sees your environment variables
+    #[arg(long)]
+    pub host: bool,
+    /// Start no simulator: the IOC talks to the real device, or to none
+    #[arg(long)]
+    pub no_simulator: bool,
+    /// Which build of the IOC to run
+    #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
+    pub ioc: IocChoice,
+}
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Machine to run it on, where a check has several
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// The command; a shell by default
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 /// Arguments of `interactive`.

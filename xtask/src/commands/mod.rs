@@ -9,6 +9,8 @@ mod ci_workflows;
 pub(crate) mod configure_nix;
 pub(crate) mod doctor;
 pub mod driver;
+pub mod exec;
 pub mod interactive;
 pub mod list;
+pub mod run;
 pub mod test;
