@@ -12,7 +12,7 @@ use crate::kvm::For;
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// What to do.
@@ -26,16 +26,35 @@ pub enum Command {
     Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
-    /// Run any script on a sandbox machine (plumbing)
-    Driver(Driver),
     /// List the checks
     List(List),
+    /// Build the IOC: with Nix, with make, or the soft IOC
+    Build(Build),
+
     /// Everything that must hold before a change lands: format, lints, tests, checks
     Ci(Ci),
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
+
+    /// Tell everything that keeps checks from running here, worst first, with its fix
+    Doctor(Doctor),
+    /// Tell whether VMs are accelerated here, for whom, and if not, why
+    CheckKvm(CheckKvm),
+    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
+    ConfigureNix(ConfigureNix),
+
+    /// Run any script on a sandbox machine (plumbing)
+    Driver(Driver),
+    /// Print the script that lets a shell complete `cargo xtask`
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+
+    /// What can come next on a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// First stage of a sandbox run
     #[command(hide = true)]
     SandboxCage(SandboxStage),
@@ -45,21 +64,12 @@ pub enum Command {
     /// PID 1 of a sandbox machine (started by `sandbox-host`)
     #[command(hide = true)]
     SandboxInit(SandboxInit),
-    /// Build the IOC: with Nix, with make, or the soft IOC
-    Build(Build),
     /// Runs a program so that nothing of it outlives xtask
     #[command(hide = true)]
     Guard(Guard),
-
-    /// Tell whether VMs are accelerated here, for whom, and if not, why
-    CheckKvm(CheckKvm),
     /// Uses KVM in a process that may be killed
     #[command(hide = true)]
     KvmProbe(KvmProbe),
-    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
-    ConfigureNix(ConfigureNix),
-    /// Tell everything that keeps checks from running here, worst first, with its fix
-    Doctor(Doctor),
     /// Makes namespaces in a process of its own
     #[command(hide = true)]
     UsernsProbe(UsernsProbe),
@@ -67,6 +77,11 @@ pub enum Command {
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test
+  cargo xtask test simple
+  cargo xtask test 're*' --backend sandbox")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
     /// Checks to run, by name or glob; all of them by default
@@ -110,6 +125,12 @@ fn positive(text: &str) -> Result<usize, String> {
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask run
+  cargo xtask run --host
+  PSU_ADDRESS=psu1.example.org:9999 cargo xtask run --host --no-simulator
+  echo dbl | cargo xtask run")]
 pub struct Run {
     /// Run on this host: any Channel Access client here finds the IOC, and it sees your environment variables
     #[arg(long)]
@@ -124,6 +145,11 @@ pub struct Run {
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask exec
+  cargo xtask exec caget VOLT
+  cargo xtask exec journalctl -u simulator")]
 pub struct Exec {
     /// Machine to run it on, where a check has several
     #[arg(long, value_name = "NAME")]
@@ -133,11 +159,41 @@ pub struct Exec {
     pub command: Vec<std::ffi::OsString>,
 }
 
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask completions bash > ~/.cargo-xtask.bash && echo '. ~/.cargo-xtask.bash' >> ~/.bashrc
+  cargo xtask completions zsh > ~/.cargo-xtask.zsh && echo '. ~/.cargo-xtask.zsh' >> ~/.zshrc
+  cargo xtask completions fish > ~/.config/fish/conf.d/cargo-xtask.fish")]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// A shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+/// Arguments of the command that shells ask at each TAB.
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// The words after `cargo xtask`; the last one is being typed
+    #[arg(last = true)]
+    pub words: Vec<String>,
+}
+
 /// Arguments of `interactive`.
 #[derive(Debug, Args)]
 pub struct Interactive {
     /// Check whose machine and script to load
-    #[arg(default_value = "simple")]
+    #[arg(default_value = "simple", value_name = "CHECK")]
     pub name: String,
     /// How to run it
     #[command(flatten)]

@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod cli;
 mod commands;
+mod complete;
 pub mod conformance;
 pub mod embedded;
 pub mod fail;
@@ -13,6 +14,7 @@ pub mod iocs;
 pub mod nix;
 pub mod process;
 pub mod project;
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
@@ -40,7 +42,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     if let Some(status) = sandbox::applets::dispatch(&args)? {
         return Ok(status);
     }
-    match Cli::parse_from(args).command {
+    let Some(command) = Cli::parse_from(args).command else {
+        return Ok(commands::overview::run());
+    };
+    match command {
         Command::Test(args) => commands::test::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Exec(args) => commands::exec::run(&args),
@@ -50,6 +55,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Completions(args) => Ok(commands::completions::run(&args)),
+        Command::Man => Ok(commands::man::run()),
+        Command::Complete(args) => commands::completions::complete(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),

@@ -111,7 +111,13 @@ impl Sandbox {
 }
 
 /// A run that gives the caller's terminal to the IOC of a machine with simulators, or with none.
-pub fn console(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulators: bool, dir: &Path) -> Result<Spec> {
+pub fn console(
+    project: &Project,
+    ioc: &IocBuild,
+    programs: Vec<Program>,
+    simulators: bool,
+    dir: &Path,
+) -> Result<Spec> {
     let ioc = in_machine(project, ioc);
     let units: Vec<_> = if simulators { units::simulators(&project.config).collect() } else { Vec::new() };
     // The device comes first: an IOC that does not find it tries again after 20 s only.

@@ -37,7 +37,8 @@ pub fn run(args: &Exec) -> Result<Status> {
     let mut command = enter::command(&args.command);
     let mut child = command.spawn().map_err(|e| {
         let program = command.get_program().to_string_lossy();
-        fail::host(format!("`{program}` could not be started on the machine: {e}")).hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
+        fail::host(format!("`{program}` could not be started on the machine: {e}"))
+            .hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
     })?;
     let status = child.wait().context("cannot wait for the command")?;
     let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);

@@ -33,11 +33,8 @@ pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
     let ioc = iocs::choose(args.ioc, iocs::find(&project))?;
     let simulators = !args.no_simulator && !project.config.simulators.is_empty();
-    let programs = if args.host && !simulators && ioc != IocBuild::Embedded {
-        Vec::new()
-    } else {
-        embedded::programs(&project)?
-    };
+    let programs =
+        if args.host && !simulators && ioc != IocBuild::Embedded { Vec::new() } else { embedded::programs(&project)? };
     if ioc == IocBuild::Embedded {
         for gap in embedded::gaps(&project, &programs)? {
             ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
@@ -65,7 +62,10 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     line("IOC", &format!("{ioc}, on a sandbox machine of its own"));
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
         let port = simulator.port;
-        line("device", &format!("{name}, port {port} of that machine; what it says: cargo xtask exec journalctl -u {name}"));
+        line(
+            "device",
+            &format!("{name}, port {port} of that machine; what it says: cargo xtask exec journalctl -u {name}"),
+        );
     }
     if !simulators {
         line("device", "none: the records will show that they are disconnected");
@@ -94,8 +94,8 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
     let port = ca_port();
     if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_err() {
         ui::warn(&format!(
-            "port {port} of Channel Access is taken: another IOC runs here. This one takes another TCP port by itself; \
-             clients that search by broadcast find both, PVs of the same name twice"
+            "another IOC has port {port} of Channel Access: this one takes another port by itself, and clients find \
+             both. Are PVs of the same name served twice?"
         ));
     }
     say_how_to_end();

@@ -63,9 +63,11 @@ impl Running {
             })
         };
         // All are opened first: /proc is another one in there. The user namespace gives the right to the others.
-        let namespaces = ["user", "pid", "net", "uts", "ipc", "mnt"].map(open).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let namespaces =
+            ["user", "pid", "net", "uts", "ipc", "mnt"].map(open).into_iter().collect::<Result<Vec<_>, _>>()?;
         for namespace in namespaces {
-            setns(namespace, CloneFlags::empty()).with_context(|| format!("cannot enter the machine `{}`", self.name))?;
+            setns(namespace, CloneFlags::empty())
+                .with_context(|| format!("cannot enter the machine `{}`", self.name))?;
         }
         Ok(())
     }
