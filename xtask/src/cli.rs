@@ -87,9 +87,6 @@ pub struct Test {
     /// Checks to run, by name or glob; all of them by default
     #[arg(value_name = "NAME|GLOB")]
     pub names: Vec<String>,
-    /// How to run them
-    #[command(flatten)]
-    pub machine: MachineOptions,
     /// Limit for each check, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
@@ -117,6 +114,9 @@ pub struct Test {
     /// Run checks again that passed earlier (Nix)
     #[arg(long)]
     pub rebuild: bool,
+    /// How to run them; last, as its heading for Nix holds for all that follows
+    #[command(flatten)]
+    pub machine: MachineOptions,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -143,7 +143,7 @@ fn entry(arg: &Arg) -> Entry {
         (value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default())
     };
     Entry {
-        spelling: arg.to_string(),
+        spelling: arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default() + &arg.to_string(),
         help,
         values: values.iter().filter(|value| !value.is_hide_set()).map(value).collect(),
     }

@@ -61,16 +61,14 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     let spec = sandbox::console(project, ioc, programs, simulators, dir)?;
     line("IOC", &format!("{ioc}, on a sandbox machine of its own"));
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
-        let port = simulator.port;
-        line(
-            "device",
-            &format!("{name}, port {port} of that machine; what it says: cargo xtask exec journalctl -u {name}"),
-        );
+        line("device", &format!("{name}, port {} of that machine", simulator.port));
+        line("", &format!("its output: cargo xtask exec journalctl -u {name}"));
     }
     if !simulators {
         line("device", "none: the records will show that they are disconnected");
     }
-    line("clients", "from another terminal: cargo xtask exec caget PV, or cargo xtask exec for a shell");
+    line("clients", "in another terminal: cargo xtask exec caget PV");
+    line("", "a shell there: cargo xtask exec");
     say_how_to_end();
     let (run, _) = run::Run::start(&spec, dir, &run::Output::Terminal)?;
     let code = run.wait()?;
@@ -85,7 +83,8 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
         let log = dir.join(format!("{name}.log"));
         running.push(start_simulator(name, simulator, programs, &log)?);
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
-        line("device", &format!("{name}, port {}; what it says: {log}", simulator.port));
+        line("device", &format!("{name}, port {}", simulator.port));
+        line("", &format!("its output: {log}"));
     }
     if !simulators {
         line("device", "as st.cmd and the environment say");
@@ -158,9 +157,9 @@ fn clients(project: &Project, programs: &[Program]) -> String {
     match (process::which("caget"), ours) {
         (None, Some(caget)) => {
             let caget = caget.strip_prefix(&project.root).unwrap_or(caget);
-            format!("from another terminal: {} PV", process::quote(caget.as_os_str()))
+            format!("in another terminal: {} PV", process::quote(caget.as_os_str()))
         }
-        _ => "from another terminal: caget PV".to_owned(),
+        _ => "in another terminal: caget PV".to_owned(),
     }
 }
 

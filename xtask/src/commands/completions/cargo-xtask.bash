@@ -39,5 +39,5 @@ _cargo_take_over() {
     complete -o bashdefault -o default -F _cargo_with_xtask cargo
 }
 
-_cargo_without_xtask=
+: "${_cargo_without_xtask=}"
 _cargo_take_over
