@@ -134,12 +134,17 @@ fn nix_project() -> Option<Fixture> {
 
 /// Runs a step with `configure-nix` on the nix.conf of the fixture, which Nix itself then reads.
 fn configure(step: &str, fixture: &Fixture) {
-    // As in the container of GitLab's job; elsewhere these lines do no harm.
+    // A Nix that does not advertise KVM, whatever this machine has; the rest is as in the container of GitLab's job.
+    fs::write(fixture.dir.path().join("conf/nix.conf"), "system-features = nixos-test\n").unwrap();
     let config = "build-users-group =\nsandbox = false\nexperimental-features = nix-command flakes";
-    let run = on(step, &fixture.command(&[]), fixture.dir.path(), &[("NIX_CONFIG", config)]).expect(0, &[]);
-    if step.contains("--apply") && !run.stdout.contains("Nothing to do") {
-        assert!(run.stdout.contains("Nix was asked: it has the feature kvm now."), "{}", run.stdout);
-    }
+    // What an ordinary user's Nix reads.
+    let own = fixture.dir.path().join("own");
+    let variables = [("NIX_CONFIG", config), ("XDG_CONFIG_HOME", own.to_str().unwrap())];
+    let run = on(step, &fixture.command(&[]), fixture.dir.path(), &variables).expect(0, &[]);
+    let end =
+        if step.contains("--apply") { "Nix was asked: it has the feature kvm now." } else { "Nothing was written" };
+    assert!(run.stdout.contains(end), "{}", run.stdout);
+    let _ = fs::remove_dir_all(own);
 }
 
 #[test]
