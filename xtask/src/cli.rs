@@ -63,6 +63,7 @@ pub enum Command {
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
     /// Checks to run, by name or glob; all of them by default
     #[arg(value_name = "NAME|GLOB")]
@@ -73,6 +74,24 @@ pub struct Test {
     /// Limit for each check, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
+    /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub global_timeout: Option<u64>,
+    /// Checks at once [default: four per processor in the sandbox, as many as Nix allows, else one per processor]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
+    pub jobs: Option<usize>,
+    /// Run a check again up to N times if it fails; a pass then counts as flaky [default: as checks/NAME.toml says]
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Run each check N times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run the checks again and again until one fails
+    #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
+    pub until_failure: bool,
+    /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
+    #[arg(long, conflicts_with_all = ["jobs", "retries"])]
+    pub debug: bool,
     /// Show the log of the driver while it runs
     #[arg(long)]
     pub show_output: bool,
@@ -82,6 +101,10 @@ pub struct Test {
     /// Run checks again that passed earlier (Nix)
     #[arg(long)]
     pub rebuild: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
 }
 
 /// Arguments of `interactive`.

@@ -17,6 +17,7 @@ pub mod report;
 pub mod runner;
 pub mod sandbox;
 pub mod settings;
+mod slots;
 pub mod ui;
 
 pub mod doctor;

@@ -14,6 +14,10 @@ use crate::project::{self, Check};
 pub struct Settings {
     /// Limit of the script in seconds.
     pub timeout: Option<u64>,
+    /// How often it is run again after a failure, where the command line says nothing.
+    pub retries: u32,
+    /// What it needs while it runs, in MiB.
+    pub memory: Option<u64>,
     /// The machines of the check; one called `machine` where there are none.
     pub nodes: BTreeMap<String, Node>,
 }
@@ -39,8 +43,8 @@ impl Default for Node {
 impl Settings {
     /// Reads the settings of a check.
     pub fn load(check: &Check) -> Result<Self> {
-        let Some(script) = &check.script else { return Ok(Self::default()) };
-        let path = script.with_extension("toml");
+        let Some(path) = check.script.as_ref().or(check.nix.as_ref()) else { return Ok(Self::default()) };
+        let path = path.with_extension("toml");
         let name = format!("checks/{}.toml", check.name);
         match std::fs::read_to_string(&path) {
             Ok(text) => parse(&name, &text),

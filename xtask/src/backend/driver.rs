@@ -1,9 +1,11 @@
 //! Backend `driver`: builds a check's test driver and runs it as the user, outside Nix's build sandbox.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,7 +16,7 @@ use crate::nix::run::{Session, Step};
 use crate::nix::{Build, Nix, classify, log};
 use crate::process::Cmd;
 use crate::project::Check;
-use crate::runner::{self, Backend, Event, Failure, Job, Outcome, Verdict};
+use crate::runner::{self, Backend, Exec, Failure, Job, Outcome, Verdict, Watch};
 use crate::ui;
 
 /// Longest path of a folder for the driver's sockets: the kernel takes 107 bytes with their names.
@@ -25,12 +27,13 @@ const LONGEST: usize = 60;
 pub struct Driver {
     nix: Nix,
     timeout: Option<u64>,
+    show_output: bool,
 }
 
 impl Driver {
-    /// `timeout` limits each check, in seconds.
-    pub fn new(nix: Nix, timeout: Option<u64>) -> Self {
-        Self { nix, timeout }
+    /// `timeout` limits each check, in seconds; `show_output` passes logs of builds on to the terminal.
+    pub fn new(nix: Nix, timeout: Option<u64>, show_output: bool) -> Self {
+        Self { nix, timeout, show_output }
     }
 
     /// The command that runs a check's script. `runtime` is for its sockets and disks.
@@ -44,8 +47,9 @@ impl Driver {
         self.nix.accelerated(cmd)
     }
 
-    fn follow(&self, driver: &str, check: &Check, dir: &Path, job: &mut Job) -> Result<Outcome> {
+    fn follow(&self, driver: &str, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         let start = Instant::now();
+        let Exec { check, dir, .. } = exec;
         let out = dir.join("out");
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         let file = dir.join("log");
@@ -54,17 +58,14 @@ impl Driver {
         let cmd = self.command(driver, dir, &runtime);
         let limit = self.timeout.map(Duration::from_secs);
         let mut reader = Reader::default();
-        let Job { report, interrupts, show_output, .. } = job;
         let program = Followed { cmd: &cmd, merged: true, limit, remove: Some(&runtime) };
-        let (end, _) = program.run(interrupts, |line| {
+        let (end, _) = program.run(&watch.interrupts, |line| {
             let line = log::strip(line);
             let _ = writeln!(log_file, "{line}");
-            if *show_output {
-                ui::say(&line);
-            }
             if let Some(event) = reader.line(&line, start.elapsed().as_secs_f64()) {
-                report(&Event::Driver(check, event));
+                watch.driver(event);
             }
+            watch.line(line);
         })?;
         if reader.emulated && self.nix.options().accel.is_none() {
             ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", check.name));
@@ -78,16 +79,20 @@ impl Driver {
         };
         let script = check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
         let failure = if verdict == Verdict::Passed { None } else { reader.failure(script.as_deref()) };
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(Outcome { check: check.clone(), verdict, cached: false, failure, seconds, dir: dir.to_owned() })
+        Ok(Outcome::new(exec, verdict, failure, start.elapsed().as_secs_f64()))
     }
 }
 
 impl Backend for Driver {
-    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
+    fn name(&self) -> &'static str {
+        "driver"
+    }
+
+    fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
+        let checks: Vec<Check> = job.schedule.checks().cloned().collect();
         let attributes: Vec<String> = checks.iter().map(|check| format!("{}.driver", self.nix.check(check))).collect();
-        let file = job.run_dir.join("nix.log");
-        let mut session = Session::new(&self.nix, &job.interrupts, &file, job.show_output)?;
+        let file = job.dir.join("nix.log");
+        let mut session = Session::new(&self.nix, interrupts, &file, self.show_output)?;
         session.write(&format!("# {}", self.nix.by_hand(&attributes)));
         let drivers = session.evaluate(&attributes)?;
         let outs: Vec<&str> = drivers.iter().map(|d| d.out.as_str()).collect();
@@ -109,25 +114,19 @@ impl Backend for Driver {
             errors = built.errors;
         }
         drop(session);
-        let mut drivers = drivers.iter();
-        runner::one_by_one(checks, job, |check, dir, job| {
-            let driver = drivers.next().context("there is a driver for each check")?;
-            if !missing.contains(&driver.out) {
-                return self.follow(&driver.out, check, dir, job);
+        let drivers: BTreeMap<&str, &str> =
+            checks.iter().map(|check| check.name.as_str()).zip(drivers.iter().map(|d| d.out.as_str())).collect();
+        runner::side_by_side(job, interrupts, |exec, watch| {
+            let driver = drivers.get(exec.check.name.as_str()).context("there is a driver for each check")?;
+            if !missing.contains(*driver) {
+                return self.follow(driver, exec, watch);
             }
             // The driver's build looks at the script: a wrong name or type fails there.
-            fs::copy(&file, dir.join("log")).ok();
+            fs::copy(&file, exec.dir.join("log")).ok();
             let message = format!("its test driver could not be built\n{}", errors.join("\n"));
             let failure =
                 Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
-            Ok(Outcome {
-                check: check.clone(),
-                verdict: Verdict::Failed(1),
-                cached: false,
-                failure: Some(failure),
-                seconds: 0.0,
-                dir: dir.to_owned(),
-            })
+            Ok(Outcome::new(exec, Verdict::Failed(1), Some(failure), 0.0))
         })
     }
 }

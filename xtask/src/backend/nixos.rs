@@ -1,104 +1,129 @@
 //! Backend `nixos`: checks as builds of Nix, all in one run of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use super::driver_log::Reader;
+use crate::cli::Test;
 use crate::fail::{Failure as Error, Status};
 use crate::nix::classify::{self, Trouble};
 use crate::nix::run::{Built, Derivation, Session, Step};
 use crate::nix::{Build, Nix, store_name};
 use crate::project::Check;
-use crate::runner::{Backend, DriverEvent, Event, Failure, Job, Outcome, Verdict};
+use crate::runner::{Backend, Exec, Failure, Job, Outcome, Verdict};
 use crate::ui;
 
 /// Runs checks as builds.
 #[derive(Debug)]
 pub struct Nixos {
     nix: Nix,
-    rebuild: bool,
-    timeout: Option<u64>,
+    how: How,
+}
+
+/// What is asked of the builds.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Run checks again that passed.
+    pub rebuild: bool,
+    /// Limit of each build in seconds.
+    pub timeout: Option<u64>,
+    /// Builds at once, where Nix's own setting does not count.
+    pub jobs: Option<usize>,
+    /// Pass logs of other builds on to the terminal.
+    pub show_output: bool,
+}
+
+impl How {
+    /// What a command line asks for.
+    pub fn of(args: &Test) -> Self {
+        Self { rebuild: args.rebuild, timeout: args.timeout, jobs: args.jobs, show_output: args.show_output }
+    }
 }
 
 impl Nixos {
-    /// `rebuild` runs checks again that passed; `timeout` limits each build, in seconds.
-    pub fn new(nix: Nix, rebuild: bool, timeout: Option<u64>) -> Self {
-        Self { nix, rebuild, timeout }
+    /// A backend that builds by `nix`.
+    pub fn new(nix: Nix, how: How) -> Self {
+        Self { nix, how }
     }
 }
 
 impl Backend for Nixos {
-    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
-        let attributes: Vec<String> = checks.iter().map(|check| self.nix.check(check)).collect();
-        let mut session = Session::new(&self.nix, &job.interrupts, &job.run_dir.join("nix.log"), job.show_output)?;
-        session.write(&format!("# {}", self.nix.by_hand(&attributes)));
-        let derivations = session.evaluate(&attributes)?;
-        let outs: Vec<&str> = derivations.iter().map(|d| d.out.as_str()).collect();
-        let missing = session.missing(&outs)?;
+    fn name(&self) -> &'static str {
+        "nixos"
+    }
 
-        let mut runs = Vec::new();
-        for (check, derivation) in checks.iter().zip(&derivations) {
-            let dir = job.run_dir.join(&check.name);
-            fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-            runs.push(CheckRun::new(check, derivation, dir));
-        }
-        let mut turns = Turns { report: job.report, live: None, waiting: VecDeque::new() };
-        let (new, known): (Vec<usize>, Vec<usize>) = (0..runs.len()).partition(|i| missing.contains(outs[*i]));
-        if !self.rebuild {
-            for i in &known {
-                turns.started(*i, &runs);
-                runs[*i].end(Verdict::Passed, None, true);
-                turns.ended(*i, &runs);
+    fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
+        let checks: Vec<Check> = job.schedule.checks().cloned().collect();
+        let attributes: Vec<String> = checks.iter().map(|check| self.nix.check(check)).collect();
+        let mut session = Session::new(&self.nix, interrupts, &job.dir.join("nix.log"), self.how.show_output)?;
+        session.write(&format!("# {}", self.nix.by_hand(&attributes)));
+        let evaluated = session.evaluate(&attributes)?;
+        let derivations: BTreeMap<&str, &Derivation> =
+            checks.iter().map(|check| check.name.as_str()).zip(&evaluated).collect();
+        loop {
+            let batch = job.schedule.start_batch();
+            if batch.is_empty() || self.run_batch(&mut session, batch, &derivations, job)? {
+                return Ok(());
             }
         }
-        let show = job.show_output.then_some(checks.len() > 1);
+    }
+}
+
+impl Nixos {
+    /// Builds each check once. Returns whether Ctrl-C was pressed.
+    fn run_batch(
+        &self,
+        session: &mut Session,
+        batch: Vec<Exec>,
+        derivations: &BTreeMap<&str, &Derivation>,
+        job: &mut Job,
+    ) -> Result<bool> {
+        let mut runs = Vec::new();
+        for exec in batch {
+            let derivation = derivations.get(exec.check.name.as_str()).context("each check has a derivation")?;
+            runs.push(CheckRun::new(exec, derivation));
+        }
+        let outs: Vec<String> = runs.iter().map(|run| run.derivation.out.clone()).collect();
+        let missing = session.missing(&outs.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let (new, known): (Vec<usize>, Vec<usize>) = (0..runs.len()).partition(|i| missing.contains(&outs[*i]));
+        // What passed may be told from before, but a repetition is meant to run.
+        let (again, cached): (Vec<usize>, Vec<usize>) =
+            known.into_iter().partition(|i| self.how.rebuild || runs[*i].exec.repetition > 1);
+        for i in cached {
+            job.started(&runs[i].exec)?;
+            runs[i].end(Verdict::Passed, None, true, job);
+        }
         // What is not there cannot be built again, and what is there would not be built otherwise.
         let mut turns_of_nix = vec![(new, false)];
-        if self.rebuild {
-            // One by one: old Nix names only the first of several failures, and the old result is no sign of a pass.
-            turns_of_nix.extend(known.iter().map(|i| (vec![*i], true)));
-        }
+        // One by one: old Nix names only the first of several failures, and the old result is no sign of a pass.
+        turns_of_nix.extend(again.into_iter().map(|i| (vec![i], true)));
         for (list, rebuild) in turns_of_nix.iter().filter(|(list, _)| !list.is_empty()) {
-            let how = Build { rebuild: *rebuild, timeout: self.timeout, out_link: None };
-            if build(&mut session, list, how, &mut runs, &mut turns, show)? {
-                break;
+            let how = Build { rebuild: *rebuild, timeout: self.how.timeout, jobs: self.how.jobs, out_link: None };
+            if build(session, list, how, &mut runs, job)? {
+                return Ok(true);
             }
         }
-        Ok(runs.into_iter().filter_map(|run| run.outcome).collect())
+        Ok(false)
     }
 }
 
 /// Builds some of the checks and settles how each has ended. Returns whether Ctrl-C was pressed.
-fn build(
-    session: &mut Session,
-    list: &[usize],
-    how: Build,
-    runs: &mut [CheckRun],
-    turns: &mut Turns,
-    show: Option<bool>,
-) -> Result<bool> {
+fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun], job: &mut Job) -> Result<bool> {
     let derivations: Vec<Derivation> = list.iter().map(|i| runs[*i].derivation.clone()).collect();
+    let mut trouble = None;
     let built = session.build(&derivations.iter().collect::<Vec<_>>(), how, |session, step| match step {
         Step::Started(at) => {
-            runs[list[at]].begin();
-            turns.started(list[at], runs);
-        }
-        Step::Line(at, line) => {
-            let run = &mut runs[list[at]];
-            if let Some(several) = show {
-                let prefix = if several { format!("{}> ", run.check.name) } else { String::new() };
-                ui::say(&format!("{prefix}{line}"));
-            }
-            if let Some(event) = run.line(line) {
-                turns.driver(list[at], event, runs);
+            if let Err(error) = runs[list[at]].begin(job) {
+                trouble.get_or_insert(error);
             }
         }
+        Step::Line(at, line) => runs[list[at]].line(line, job),
         Step::Stopped(at) => {
             let i = list[at];
             runs[i].seconds = runs[i].start.elapsed().as_secs_f64();
@@ -111,10 +136,12 @@ fn build(
                 // Nix says at its end whether it was a limit.
                 _ => return,
             };
-            runs[i].end(verdict, failure, false);
-            turns.ended(i, runs);
+            runs[i].end(verdict, failure, false, job);
         }
     })?;
+    if let Some(error) = trouble {
+        return Err(error);
+    }
     if built.end.interrupted && list.iter().all(|i| !runs[*i].begun) {
         return Err(Error::new(Status::Interrupted, "interrupted before any check had begun").into());
     }
@@ -126,16 +153,15 @@ fn build(
     let mut told = BTreeSet::new();
     for i in list {
         let run = &mut runs[*i];
-        if run.outcome.is_some() {
+        if run.ended {
             continue;
         }
         let Some((verdict, failure)) = settle(run, &built, how, &missing, &mut told) else { continue };
         if !run.begun {
-            turns.started(*i, runs);
-            fs::copy(runs[*i].dir.with_file_name("nix.log"), runs[*i].dir.join("log")).ok();
+            job.started(&run.exec)?;
+            fs::copy(run.exec.dir.with_file_name("nix.log"), run.exec.dir.join("log")).ok();
         }
-        runs[*i].end(verdict, failure, false);
-        turns.ended(*i, runs);
+        run.end(verdict, failure, false, job);
     }
     if !built.end.interrupted && built.troubles.iter().any(Trouble::is_host) {
         return Err(classify::explain(&built.errors).1.into());
@@ -201,7 +227,7 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> F
         .filter(|(name, _)| !name.starts_with("vm-test-run-"))
         .collect();
     // The driver of a check has its name; all else may be shared.
-    let suffix = format!("-{}", run.check.name);
+    let suffix = format!("-{}", run.exec.check.name);
     let own: Vec<_> = failed.iter().filter(|(name, _)| name.ends_with(&suffix)).copied().collect();
     let failed = if own.is_empty() { failed } else { own };
     let names = failed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
@@ -218,121 +244,66 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> F
 
 /// One check while Nix runs.
 struct CheckRun {
-    check: Check,
+    exec: Exec,
     derivation: Derivation,
-    dir: PathBuf,
     begun: bool,
+    ended: bool,
     start: Instant,
     seconds: f64,
     reader: Reader,
     log: Option<File>,
-    outcome: Option<Outcome>,
 }
 
 impl CheckRun {
-    fn new(check: &Check, derivation: &Derivation, dir: PathBuf) -> Self {
+    fn new(exec: Exec, derivation: &Derivation) -> Self {
         Self {
-            check: check.clone(),
+            exec,
             derivation: derivation.clone(),
-            dir,
             begun: false,
+            ended: false,
             start: Instant::now(),
             seconds: 0.0,
             reader: Reader::default(),
             log: None,
-            outcome: None,
         }
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, job: &mut Job) -> Result<()> {
         self.begun = true;
         self.start = Instant::now();
-        self.log = File::create(self.dir.join("log")).ok();
+        job.started(&self.exec)?;
+        let log = self.exec.dir.join("log");
+        self.log = Some(File::create(&log).with_context(|| format!("cannot create {}", log.display()))?);
+        Ok(())
     }
 
-    fn line(&mut self, line: &str) -> Option<DriverEvent> {
+    fn line(&mut self, line: &str, job: &mut Job) {
         if let Some(log) = &mut self.log {
             let _ = writeln!(log, "{line}");
         }
-        self.reader.line(line, self.start.elapsed().as_secs_f64())
+        job.line(&self.exec, line);
+        if let Some(event) = self.reader.line(line, self.start.elapsed().as_secs_f64()) {
+            job.driver(&self.exec, &event);
+        }
     }
 
     fn failure(&mut self) -> Option<Failure> {
-        let script = self.check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        let script = self.exec.check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
         self.reader.failure(script.as_deref())
     }
 
-    fn end(&mut self, verdict: Verdict, failure: Option<Failure>, cached: bool) {
+    fn end(&mut self, verdict: Verdict, failure: Option<Failure>, cached: bool, job: &mut Job) {
+        self.ended = true;
         if verdict == Verdict::Passed {
             // What the script copied out lies there.
-            let _ = symlink(&self.derivation.out, self.dir.join("out"));
+            let _ = symlink(&self.derivation.out, self.exec.dir.join("out"));
         }
         if self.reader.emulated {
-            ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", self.check.name));
+            ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", self.exec.check.name));
         }
         if self.begun && self.seconds == 0.0 {
             self.seconds = self.start.elapsed().as_secs_f64();
         }
-        self.outcome = Some(Outcome {
-            check: self.check.clone(),
-            verdict,
-            cached,
-            failure,
-            seconds: self.seconds,
-            dir: self.dir.clone(),
-        });
-    }
-}
-
-/// Reports checks one after the other, though Nix may run several at once: one is told as it happens, the others wait.
-struct Turns<'a> {
-    report: &'a mut dyn FnMut(&Event),
-    live: Option<usize>,
-    waiting: VecDeque<(usize, Vec<DriverEvent>)>,
-}
-
-impl Turns<'_> {
-    fn started(&mut self, i: usize, runs: &[CheckRun]) {
-        if self.live.is_none() {
-            self.live = Some(i);
-            (self.report)(&Event::Started(&runs[i].check));
-        } else {
-            self.waiting.push_back((i, Vec::new()));
-        }
-    }
-
-    fn driver(&mut self, i: usize, event: DriverEvent, runs: &[CheckRun]) {
-        if self.live == Some(i) {
-            (self.report)(&Event::Driver(&runs[i].check, event));
-        } else if let Some((_, events)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == i) {
-            events.push(event);
-        }
-    }
-
-    fn ended(&mut self, i: usize, runs: &[CheckRun]) {
-        if self.live != Some(i) {
-            // Its outcome is told when its turn comes.
-            return;
-        }
-        self.finish(i, runs);
-        while self.live.is_none()
-            && let Some((next, events)) = self.waiting.pop_front()
-        {
-            self.live = Some(next);
-            (self.report)(&Event::Started(&runs[next].check));
-            for event in events {
-                (self.report)(&Event::Driver(&runs[next].check, event));
-            }
-            if runs[next].outcome.is_some() {
-                self.finish(next, runs);
-            }
-        }
-    }
-
-    fn finish(&mut self, i: usize, runs: &[CheckRun]) {
-        if let Some(outcome) = &runs[i].outcome {
-            (self.report)(&Event::Ended(outcome));
-        }
-        self.live = None;
+        job.ended(Outcome { cached, ..Outcome::new(&self.exec, verdict, failure, self.seconds) });
     }
 }

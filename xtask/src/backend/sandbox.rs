@@ -1,15 +1,17 @@
 //! Backend `sandbox`: checks on machines made of Linux namespaces.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 
+use super::follow::follow;
 use crate::cli::MachineOptions;
 use crate::fail;
 use crate::iocs::{self, IocBuild};
 use crate::process;
 use crate::project::{Check, Config, Project};
-use crate::runner::{self, Backend, Job, Outcome};
+use crate::runner::{self, Backend, Job};
 use crate::sandbox::spec::{Bind, Machine, Program, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
@@ -30,6 +32,7 @@ pub struct Sandbox {
     ioc: InMachine,
     programs: Vec<Program>,
     timeout: Option<u64>,
+    debug: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -63,7 +66,15 @@ impl Sandbox {
             ioc: in_machine(project, &ioc),
             programs,
             timeout,
+            debug: false,
         })
+    }
+
+    /// Stays in a machine after a failure, at a prompt on the terminal.
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
     }
 
     /// The run of one check, whose results go to `dir`.
@@ -74,6 +85,7 @@ impl Sandbox {
             script: check.script()?.to_owned(),
             lint: true,
             interactive: false,
+            debug: self.debug,
             global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
@@ -108,8 +120,12 @@ impl Sandbox {
 }
 
 impl Backend for Sandbox {
-    fn run(&self, checks: &[Check], job: &mut Job) -> Result<Vec<Outcome>> {
-        runner::one_by_one(checks, job, |check, dir, job| runner::follow(&self.spec(check, dir)?, check, dir, job))
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
+        runner::side_by_side(job, interrupts, |exec, watch| follow(&self.spec(&exec.check, &exec.dir)?, exec, watch))
     }
 }
 

@@ -61,6 +61,7 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
         figure("embedded, cold build", 1, "100 s", &build)?;
     }
+    rows.push(side_by_side(args.runs, &simple)?);
     if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
         rows.push(row);
     }
@@ -69,6 +70,14 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
     }
     rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
     Ok(rows)
+}
+
+/// How long twenty runs of a check take side by side, over one alone.
+fn side_by_side(runs: u32, one: &Cmd) -> Result<Row> {
+    let twenty = one.clone().args(["--repeat", "20", "--jobs", "20"]);
+    ui::say(&ui::paint(ui::DIM, &format!("measuring 20 copies side by side: {twenty}")));
+    let ratio = median(runs, &twenty)? / median(runs, one)?;
+    Ok(Row { what: "20 copies of simple side by side, over one alone", median: format!("{ratio:.2} x"), goal: "3 x" })
 }
 
 /// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of

@@ -54,7 +54,7 @@ fn by_nix(project: &Project, args: &Build) -> Result<PathBuf> {
     ui::say(&format!("{} .#{attribute} with {}", verb(), nix.version()));
     let link = project.root.join("result");
     std::fs::create_dir_all(&project.target)?;
-    let interrupts = interrupts()?;
+    let (_, interrupts) = interrupts()?;
     let mut session = Session::new(&nix, &interrupts, &project.target.join("nix-build.log"), true)?;
     let derivations = session.evaluate(std::slice::from_ref(&attribute))?;
     let how = nix::Build { out_link: Some(&link), ..nix::Build::default() };

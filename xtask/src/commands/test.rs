@@ -1,17 +1,20 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::io::IsTerminal;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
 
 use crate::backend;
 use crate::cli::Test;
-use crate::fail::{self, Status};
-use crate::project::{self, Project};
+use crate::fail::{self, Failure, Status};
+use crate::project::{self, Check, Project};
 use crate::report::github::Github;
 use crate::report::terminal::Terminal;
-use crate::runner::{self, Job};
+use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule};
 use crate::sandbox::sys;
+use crate::settings::Settings;
+use crate::slots::{self, Slots};
 use crate::ui;
 
 /// Runs the command.
@@ -31,27 +34,38 @@ pub fn run(args: &Test) -> Result<Status> {
 
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
     let checks = project::select(&project.checks()?, &args.names)?;
+    if args.debug && !std::io::stdin().is_terminal() {
+        let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
+        return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
+    }
     let backend = backend::prepare(project, args, &checks)?;
-    let interrupts = interrupts()?;
+    let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
+    let plan = plan(args, checks, &slots)?;
+    let (interrupt, interrupts) = interrupts()?;
     let mut sink = anstream::stderr();
-    let mut terminal = Terminal::new(&mut sink, &project.root);
+    let mut terminal = Terminal::new(&mut sink, &project.root, args.show_output);
     let run_dir = runner::new_run_dir(project)?;
-    let mut job = Job {
-        run_dir: run_dir.path.clone(),
-        keep_going: args.no_fail_fast,
-        show_output: args.show_output,
-        interrupts,
-        report: &mut |event| {
-            if let Some(github) = &mut github {
-                github.before(event);
-            }
-            terminal.report(event);
-            if let Some(Err(trouble)) = github.as_mut().map(|github| github.after(event)) {
-                ui::warn(&fail::render(&trouble));
-            }
-        },
+    let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
+    let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
+    let begun = Begun {
+        checks: plan.iter().map(|planned| planned.check.name.clone()).collect(),
+        jobs: (backend.name() != "nixos").then_some(slots.jobs).or(args.jobs),
+        repeat: (!args.until_failure).then_some(args.repeat),
+        backend: backend.name(),
+        dir: run_dir.path.clone(),
     };
-    let summary = runner::run(backend.as_ref(), &checks, &mut job)?;
+    let mut report = |event: &Event| {
+        if let Some(github) = &mut github {
+            github.before(event);
+        }
+        terminal.report(event);
+        if let Some(Err(trouble)) = github.as_mut().map(|github| github.after(event)) {
+            ui::warn(&fail::render(&trouble));
+        }
+    };
+    let job = Job::new(run_dir.path.clone(), Schedule::new(plan, limits, run_dir.path.clone()), &mut report)
+        .limited(args.global_timeout, interrupt);
+    let summary = runner::run(backend.as_ref(), &begun, job, &interrupts)?;
     Ok(match () {
         () if summary.interrupted() => Status::Interrupted,
         () if summary.passed() => Status::Done,
@@ -59,10 +73,23 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     })
 }
 
-/// Says when Ctrl-C was pressed, instead of ending the program. To be called before any thread is started.
-pub fn interrupts() -> Result<Receiver<()>> {
+/// What each check needs.
+fn plan(args: &Test, checks: Vec<Check>, slots: &Slots) -> Result<Vec<Planned>> {
+    let planned = |check: Check| {
+        let settings = Settings::load(&check)?;
+        let machines = u64::try_from(settings.machines().len())?;
+        let retries = if args.until_failure { 0 } else { args.retries.unwrap_or(settings.retries) };
+        Ok(Planned { check, retries, memory: settings.memory.unwrap_or(machines * slots.machine) })
+    };
+    checks.into_iter().map(planned).collect()
+}
+
+/// Says when Ctrl-C was pressed, instead of ending the program; the other end of it, for whoever has the same wish. To be
+/// called before any thread is started.
+pub fn interrupts() -> Result<(Sender<()>, Receiver<()>)> {
     sys::block_interrupts()?;
     let (sender, receiver) = channel();
-    std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && sender.send(()).is_ok() {});
-    Ok(receiver)
+    let pressed = sender.clone();
+    std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && pressed.send(()).is_ok() {});
+    Ok((sender, receiver))
 }

@@ -114,6 +114,9 @@ impl Nix {
         if let Some(seconds) = how.timeout {
             cmd = cmd.args(["--timeout", &seconds.to_string()]);
         }
+        if let Some(jobs) = how.jobs {
+            cmd = cmd.args(["--max-jobs", &jobs.to_string()]);
+        }
         cmd.args(&self.options.args).args(derivations.iter().map(|drv| format!("{drv}{suffix}")))
     }
 
@@ -159,6 +162,8 @@ pub struct Build<'a> {
     pub rebuild: bool,
     /// Limit of each build, in seconds.
     pub timeout: Option<u64>,
+    /// Builds at once; where nothing is said, nix.conf decides.
+    pub jobs: Option<usize>,
     /// Link to the result.
     pub out_link: Option<&'a Path>,
 }
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn derivations_are_spelled_as_each_nix_wants_it() {
-        let how = Build { timeout: Some(60), rebuild: true, out_link: None };
+        let how = Build { timeout: Some(60), rebuild: true, ..Build::default() };
         let last = |version| nix(version, NixOptions::default()).build(&["/nix/store/x-a.drv"], how).to_string();
         assert_eq!(
             last("nix (Nix) 2.8.0"),

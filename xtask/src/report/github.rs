@@ -59,8 +59,8 @@ impl<'a> Github<'a> {
 
     /// Before the terminal's report of an event: opens the fold of a check.
     pub fn before(&mut self, event: &Event) {
-        if let Event::Started(check) = event {
-            let _ = self.say(&format!("::group::{}", data(&check.name)));
+        if let Event::Started(exec) = event {
+            let _ = self.say(&format!("::group::{}", data(&exec.label())));
         } else if let Event::Ended(_) = event {
             let _ = self.say("::endgroup::");
         }
@@ -72,12 +72,12 @@ impl<'a> Github<'a> {
     /// If GitHub's files cannot be written.
     pub fn after(&mut self, event: &Event) -> Result<()> {
         let Event::Finished(summary) = event else { return Ok(()) };
-        let failed = || summary.outcomes.iter().filter(|o| is_failure(o));
+        let failed = || summary.results().filter(|o| is_failure(o));
         for outcome in failed().take(MOST_ANNOTATIONS) {
             let _ = self.say(&annotation(outcome, &self.root));
         }
         append(self.summary.as_deref(), &markdown(summary, &self.root))?;
-        let names: Vec<&str> = failed().map(|o| o.check.name.as_str()).collect();
+        let names: Vec<&str> = failed().map(|o| o.exec.check.name.as_str()).collect();
         append(self.output.as_deref(), &format!("failed={}\n", serde_json::to_string(&names)?))
     }
 
@@ -106,7 +106,7 @@ impl<'a> Github<'a> {
 }
 
 fn is_failure(outcome: &Outcome) -> bool {
-    matches!(outcome.verdict, Verdict::Failed(_) | Verdict::TimedOut(_))
+    outcome.verdict.is_failure()
 }
 
 fn append(file: Option<&Path>, text: &str) -> Result<()> {
@@ -139,9 +139,9 @@ fn reason(outcome: &Outcome) -> String {
 }
 
 fn annotation(outcome: &Outcome, root: &Path) -> String {
-    let name = &outcome.check.name;
+    let name = &outcome.exec.check.name;
     let mut place = String::new();
-    if let Some(script) = outcome.check.script.as_deref().or(outcome.check.nix.as_deref()) {
+    if let Some(script) = outcome.exec.check.script.as_deref().or(outcome.exec.check.nix.as_deref()) {
         place = format!("file={},", property(&relative(root, script)));
         if let Some(line) = outcome.failure.as_ref().and_then(|f| f.line) {
             place += &format!("line={line},");
@@ -173,27 +173,28 @@ fn html(text: &str) -> String {
 
 /// The summary of a step: failures first, then what passed.
 fn markdown(summary: &Summary, root: &Path) -> String {
-    let (failed, rest): (Vec<_>, Vec<_>) = summary.outcomes.iter().partition(|o| is_failure(o));
+    let (failed, rest): (Vec<_>, Vec<_>) = summary.results().partition(|o| is_failure(o));
     let mut text = "| check | result | time |\n|---|---|---|\n".to_owned();
     let mut left_out = 0;
     for outcome in failed.iter().chain(&rest) {
         let result = match outcome.verdict {
             Verdict::Passed if outcome.cached => "passed earlier",
+            Verdict::Passed if outcome.is_flaky() => "passed, flaky",
             Verdict::Passed => "passed",
             Verdict::Failed(_) => "**failed**",
             Verdict::TimedOut(_) => "**timed out**",
             Verdict::Interrupted => "interrupted",
         };
-        let row = format!("| {} | {result} | {} |\n", html(&outcome.check.name), duration(outcome.seconds));
+        let row = format!("| {} | {result} | {} |\n", html(&outcome.exec.check.name), duration(outcome.seconds));
         add(&mut text, &row, &mut left_out);
     }
     if summary.not_run > 0 {
         text += &format!("\n{} not run.\n", summary.not_run);
     }
     for outcome in failed {
-        let script = outcome.check.script.as_deref().map_or(String::new(), |s| relative(root, s));
+        let script = outcome.exec.check.script.as_deref().map_or(String::new(), |s| relative(root, s));
         let line = outcome.failure.as_ref().and_then(|f| f.line).map_or(String::new(), |line| format!(":{line}"));
-        let mut part = format!("\n### {}\n\n{}{line}\n\n", html(&outcome.check.name), html(&script));
+        let mut part = format!("\n### {}\n\n{}{line}\n\n", html(&outcome.exec.check.name), html(&script));
         part += &format!("<pre>{}</pre>\n", html(&reason(outcome)));
         for (title, lines) in evidence(outcome) {
             let lines: Vec<String> = lines.iter().map(|line| html(&clean(line, 200))).collect();
@@ -201,7 +202,7 @@ fn markdown(summary: &Summary, root: &Path) -> String {
             part +=
                 &format!("\n<details><summary>{title}</summary>\n\n<pre>{}</pre>\n\n</details>\n", lines.join("\n"));
         }
-        part += &format!("\nRun again: <code>cargo xtask test {}</code>\n", html(&outcome.check.name));
+        part += &format!("\nRun again: <code>cargo xtask test {}</code>\n", html(&outcome.exec.check.name));
         add(&mut text, &part, &mut left_out);
     }
     if left_out > 0 {
@@ -222,24 +223,20 @@ fn add(text: &mut String, part: &str, left_out: &mut usize) {
 mod tests {
     use super::*;
     use crate::project::Check;
-    use crate::runner::Failure;
+    use crate::runner::{Exec, Failure};
 
     fn outcome(name: &str, message: &str) -> Outcome {
-        Outcome {
-            check: Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), nix: None },
-            verdict: Verdict::Failed(1),
-            cached: false,
-            failure: Some(Failure {
-                class: "Exception".into(),
-                message: message.into(),
-                line: Some(17),
-                source: None,
-                subtest: Some("one, two: three".into()),
-                unit: None,
-            }),
-            seconds: 1.5,
-            dir: "/nowhere".into(),
-        }
+        let check = Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), nix: None };
+        let exec = Exec { id: 0, check, repetition: 1, attempt: 1, dir: "/nowhere".into() };
+        let failure = Failure {
+            class: "Exception".into(),
+            message: message.into(),
+            line: Some(17),
+            source: None,
+            subtest: Some("one, two: three".into()),
+            unit: None,
+        };
+        Outcome::new(&exec, Verdict::Failed(1), Some(failure), 1.5)
     }
 
     #[test]
@@ -257,7 +254,7 @@ mod tests {
         let mut good = outcome("good", "");
         good.verdict = Verdict::Passed;
         let bad = outcome("b|d", "</pre><script>`x`\n\n# a [link](x) \u{1b}[1m!");
-        let summary = Summary { outcomes: vec![good, bad], not_run: 1, seconds: 3.0 };
+        let summary = Summary { outcomes: vec![good, bad], not_run: 1, started: 0.0, seconds: 3.0 };
         insta::assert_snapshot!(markdown(&summary, Path::new("/p")));
     }
 
@@ -265,7 +262,7 @@ mod tests {
     fn a_summary_fits_and_says_what_it_left_out() {
         let long: String = "<".repeat(1000) + "\n";
         let outcomes = (0..200).map(|n| outcome(&format!("c{n}"), &long.repeat(20))).collect();
-        let text = markdown(&Summary { outcomes, not_run: 0, seconds: 1.0 }, Path::new("/p"));
+        let text = markdown(&Summary { outcomes, not_run: 0, started: 0.0, seconds: 1.0 }, Path::new("/p"));
         assert!(text.len() < 1024 * 1024, "{}", text.len());
         assert!(text.contains("parts are left out"));
     }

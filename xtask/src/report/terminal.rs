@@ -18,12 +18,15 @@ const MESSAGE_LINE: usize = 2000;
 pub struct Terminal<'a> {
     sink: &'a mut dyn Write,
     root: &'a Path,
+    show_output: bool,
+    /// Lines of log are told apart by their check where several run.
+    several: bool,
 }
 
 impl<'a> Terminal<'a> {
     /// A report to `sink`, with paths relative to `root`.
-    pub fn new(sink: &'a mut dyn Write, root: &'a Path) -> Self {
-        Self { sink, root }
+    pub fn new(sink: &'a mut dyn Write, root: &'a Path, show_output: bool) -> Self {
+        Self { sink, root, show_output, several: false }
     }
 
     /// Writes what there is to say about an event. A terminal that is gone is not an error.
@@ -33,36 +36,53 @@ impl<'a> Terminal<'a> {
 
     fn write(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Started(check) => writeln!(self.sink, "{}", paint(STRONG, &check.name)),
+            Event::Begun(begun) => {
+                self.several = begun.checks.len() > 1 || begun.repeat != Some(1);
+                Ok(())
+            }
+            Event::Started(exec) => writeln!(self.sink, "{}", paint(STRONG, &exec.label())),
             Event::Driver(_, DriverEvent::Leave { kind, name, seconds, ok, .. }) if kind == "subtest" => {
                 let mark = if *ok { paint(GOOD, "✓") } else { paint(BAD, "✗") };
                 writeln!(self.sink, "  {mark} {name}  {}", paint(DIM, &duration(*seconds)))
             }
-            Event::Driver(..) => Ok(()),
+            Event::Line(exec, line) if self.show_output => {
+                if self.several {
+                    write!(self.sink, "{}> ", exec.label())?;
+                }
+                writeln!(self.sink, "{line}")
+            }
+            Event::Driver(..) | Event::Line(..) | Event::Tick | Event::Interrupted(2..) => Ok(()),
+            Event::Interrupted(0..=1) => {
+                writeln!(self.sink, "{}", paint(WARN, "stopping: the checks clean up; Ctrl-C again kills them"))
+            }
             Event::Ended(outcome) => {
-                let (style, word) = label(&outcome.verdict);
+                let (style, word) = label(outcome);
                 let time = if outcome.cached { "passed earlier, not run again" } else { &duration(outcome.seconds) };
                 let time = paint(DIM, time);
-                writeln!(self.sink, "{} {}  {time}", paint(style, word), outcome.check.name)
+                writeln!(self.sink, "{} {}  {time}", paint(style, word), outcome.exec.label())
             }
             Event::Finished(summary) => self.finish(summary),
         }
     }
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
-        for outcome in &summary.outcomes {
+        for outcome in summary.results() {
             if outcome.verdict != Verdict::Passed {
                 self.explain(outcome)?;
             }
         }
-        let count = |f: fn(&Verdict) -> bool| summary.outcomes.iter().filter(|o| f(&o.verdict)).count();
+        let count = |f: fn(&Verdict) -> bool| summary.results().filter(|o| f(&o.verdict)).count();
+        let flaky = summary.results().filter(|o| o.is_flaky()).count();
         let passed = count(|v| *v == Verdict::Passed);
-        let failed = count(|v| matches!(v, Verdict::Failed(_) | Verdict::TimedOut(_)));
+        let failed = count(Verdict::is_failure);
         let interrupted = count(|v| *v == Verdict::Interrupted);
         let mut parts = vec![paint(if passed > 0 { GOOD } else { DIM }, &format!("{passed} passed"))];
-        for (number, style, word) in
-            [(failed, BAD, "failed"), (interrupted, WARN, "interrupted"), (summary.not_run, WARN, "not run")]
-        {
+        for (number, style, word) in [
+            (flaky, WARN, "flaky"),
+            (failed, BAD, "failed"),
+            (interrupted, WARN, "interrupted"),
+            (summary.not_run, WARN, "not run"),
+        ] {
             if number > 0 {
                 parts.push(paint(style, &format!("{number} {word}")));
             }
@@ -72,8 +92,8 @@ impl<'a> Terminal<'a> {
 
     /// Failing subtest, line, message, the last lines of log and journals, and what to do next.
     fn explain(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let name = &outcome.check.name;
-        let script = outcome.check.script.as_deref().map_or(String::new(), |s| self.relative(s));
+        let name = &outcome.exec.check.name;
+        let script = outcome.exec.check.script.as_deref().map_or(String::new(), |s| self.relative(s));
         writeln!(self.sink)?;
         let what = match &outcome.verdict {
             Verdict::TimedOut(limit) => format!("{name} ran into its time limit of {limit} s"),
@@ -104,7 +124,7 @@ impl<'a> Terminal<'a> {
                 self.tail(&title, &lines)?;
             }
         }
-        let log = self.relative(&outcome.dir.join("log"));
+        let log = self.relative(&outcome.exec.dir.join("log"));
         writeln!(self.sink, "\n  log          {log}")?;
         writeln!(self.sink, "  run again    cargo xtask test {name}")?;
         writeln!(self.sink, "  look inside  cargo xtask interactive {name}")
@@ -136,9 +156,9 @@ pub(super) fn relative(root: &Path, path: &Path) -> String {
 pub(super) fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     if outcome.failure.is_none() {
-        found.push(("log".to_owned(), log_tail(&outcome.dir.join("log"))));
+        found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"))));
     }
-    let mut tails: Vec<_> = journal::tails(&outcome.dir.join("journal"), TAIL).into_iter().collect();
+    let mut tails: Vec<_> = journal::tails(&outcome.exec.dir.join("journal"), TAIL).into_iter().collect();
     // The unit that is to blame comes first, units that only exist do not come at all.
     let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
     tails.retain(|((_, unit), _)| unit.ends_with(".service"));
@@ -154,8 +174,10 @@ pub(super) fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     found
 }
 
-fn label(verdict: &Verdict) -> (anstyle::Style, &'static str) {
-    match verdict {
+fn label(outcome: &Outcome) -> (anstyle::Style, &'static str) {
+    match &outcome.verdict {
+        _ if outcome.is_flaky() => (WARN, "FLAKY"),
+        _ if outcome.retried => (WARN, "RETRY"),
         Verdict::Passed => (GOOD, "PASS"),
         Verdict::Failed(_) => (BAD, "FAIL"),
         Verdict::TimedOut(_) => (BAD, "TIME"),
@@ -203,36 +225,34 @@ mod tests {
 
     use super::*;
     use crate::project::Check;
-    use crate::runner::Failure;
+    use crate::runner::{Exec, Failure};
 
-    fn check() -> Check {
-        Check { name: "simple".into(), script: Some("/p/checks/simple.py".into()), nix: None }
+    fn exec() -> Exec {
+        let check = Check { name: "simple".into(), script: Some("/p/checks/simple.py".into()), nix: None };
+        Exec { id: 0, check, repetition: 1, attempt: 1, dir: PathBuf::from("/p/target/checks/1/simple") }
     }
 
     fn outcome(verdict: Verdict, failure: Option<Failure>) -> Outcome {
-        Outcome {
-            check: check(),
-            verdict,
-            cached: false,
-            failure,
-            seconds: 1.584,
-            dir: PathBuf::from("/p/target/checks/1/simple"),
-        }
+        Outcome::new(&exec(), verdict, failure, 1.584)
     }
 
     fn text(outcome: Outcome, not_run: usize) -> String {
         let mut sink = Vec::new();
         let root = PathBuf::from("/p");
-        let mut terminal = Terminal::new(&mut sink, &root);
-        let subtest = |name: &str, ok| {
-            let leave = DriverEvent::Leave { kind: "subtest".into(), name: name.into(), depth: 1, seconds: 0.31, ok };
-            Event::Driver(Box::leak(Box::new(check())), leave)
+        let mut terminal = Terminal::new(&mut sink, &root, false);
+        let exec = exec();
+        let subtest = |name: &str, ok| DriverEvent::Leave {
+            kind: "subtest".into(),
+            name: name.into(),
+            depth: 1,
+            seconds: 0.31,
+            ok,
         };
-        terminal.report(&Event::Started(&check()));
-        terminal.report(&subtest("check services", true));
-        terminal.report(&subtest("check voltage", outcome.verdict == Verdict::Passed));
+        terminal.report(&Event::Started(&exec));
+        terminal.report(&Event::Driver(&exec, &subtest("check services", true)));
+        terminal.report(&Event::Driver(&exec, &subtest("check voltage", outcome.verdict == Verdict::Passed)));
         terminal.report(&Event::Ended(&outcome));
-        let summary = Summary { outcomes: vec![outcome], not_run, seconds: 1.6 };
+        let summary = Summary { outcomes: vec![outcome], not_run, started: 0.0, seconds: 1.6 };
         terminal.report(&Event::Finished(&summary));
         anstream::adapter::strip_str(&String::from_utf8(sink).unwrap()).to_string()
     }

@@ -1,7 +1,7 @@
 //! Starts a sandbox run and waits for it, from outside.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -39,6 +39,8 @@ pub struct Streams {
     pub log: std::io::PipeReader,
     /// The driver's events.
     pub events: std::io::PipeReader,
+    /// The driver's stdin, where it is to wait for the terminal ([`Spec::debug`]).
+    pub input: Option<std::io::PipeWriter>,
 }
 
 /// Ends a run from another thread.
@@ -75,12 +77,18 @@ impl Run {
             let (log, log_inside) = std::io::pipe()?;
             cage = cage.args(["--events-fd", &events_inside.as_raw_fd().to_string()]);
             passed.push(events_inside.into());
-            streams = Some(Streams { log, events });
-            stdio = Some(log_inside);
+            let (input, input_inside) = if spec.debug {
+                let (inside, input) = std::io::pipe()?;
+                (Some(input), Stdio::from(inside))
+            } else {
+                (None, Stdio::null())
+            };
+            streams = Some(Streams { log, events, input });
+            stdio = Some((log_inside, input_inside));
         }
         let mut command = cage.to_std();
-        if let Some(log) = stdio {
-            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if let Some((log, input)) = stdio {
+            command.stdin(input).stdout(log.try_clone()?).stderr(log);
         }
         if !spec.interactive {
             // Out of the terminal's foreground: Ctrl-C reaches the driver once, through us.
@@ -141,21 +149,5 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Copies a stream to a file and, if wanted, to the terminal. Returns when the stream ends.
-pub fn tee(mut from: impl Read, file: &Path, show: bool) -> Result<()> {
-    let mut log = fs::File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
-    let mut buffer = [0; 8192];
-    loop {
-        let size = from.read(&mut buffer)?;
-        if size == 0 {
-            return Ok(());
-        }
-        log.write_all(&buffer[..size])?;
-        if show {
-            crate::ui::raw(&buffer[..size]);
-        }
     }
 }

@@ -1,0 +1,186 @@
+//! Follows one sandbox run to its end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::fail;
+use crate::runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
+use crate::sandbox::run::{Output, Run, Streams};
+use crate::sandbox::spec::Spec;
+use crate::sandbox::sys;
+
+/// Seconds that the driver gets beyond the script's own limit before it is killed.
+const GRACE: u64 = 30;
+/// Status of a driver that cannot run on this host at all (`xtask/driver/__main__.py`).
+const HOST_NOT_READY: u8 = 5;
+/// Bytes of a line of the log that are passed on; the file has all of them.
+const LINE: usize = 4096;
+
+enum Message {
+    Driver(DriverEvent),
+    Interrupt,
+    /// The stream has ended; whether it ever said anything.
+    Ended(bool),
+}
+
+/// Follows one sandbox run to its end.
+pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
+    let start = Instant::now();
+    let (mut run, streams) = Run::start(spec, &exec.dir, &Output::Piped)?;
+    let Streams { log, events, mut input } = streams.context("the sandbox has no output")?;
+    let mut interrupter = run.interrupter()?;
+
+    let log_file = exec.dir.join("log");
+    let lines = watch.lines();
+    let log = std::thread::spawn(move || copy_log(log, &log_file, lines));
+    let (sender, messages) = channel();
+    let reader = std::thread::spawn(move || read_events(events, &sender));
+
+    let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
+    let mut failure = None;
+    let mut interruptions = 0;
+    let mut hung = false;
+    let mut heard = true;
+    loop {
+        let left = limit.saturating_sub(start.elapsed());
+        match next(&messages, &watch.interrupts, left) {
+            Some(Message::Driver(event)) => {
+                if let DriverEvent::Failure(f) = &event {
+                    failure = Some(f.clone());
+                }
+                let debug = if let DriverEvent::Debug { open } = event { Some(open) } else { None };
+                watch.driver(event);
+                match debug {
+                    Some(true) => {
+                        // A person takes the time they want.
+                        limit = Duration::MAX;
+                        watch.settle();
+                        if let Some(mut input) = input.take() {
+                            input.write_all(b"\n")?;
+                        }
+                    }
+                    Some(false) => sys::take_terminal(),
+                    None => {}
+                }
+            }
+            Some(Message::Interrupt) => {
+                interruptions += 1;
+                // Once: clean up. Twice: now.
+                if interruptions == 1 { interrupter.interrupt()? } else { run.kill() }
+            }
+            Some(Message::Ended(any)) => {
+                heard = any;
+                break;
+            }
+            None => {
+                hung = true;
+                run.kill();
+                break;
+            }
+        }
+    }
+    let code = if hung || interruptions > 1 { 137 } else { run.wait()? };
+    reader.join().ok();
+    if let Ok(result) = log.join() {
+        result?;
+    }
+    // The folder was only there to mount the run's memory on.
+    let _ = fs::remove_dir(&spec.state_dir);
+    let verdict = match code {
+        _ if interruptions > 0 => Verdict::Interrupted,
+        _ if hung => Verdict::TimedOut(spec.global_timeout),
+        0 => Verdict::Passed,
+        143 if start.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
+        HOST_NOT_READY if !heard => return Err(not_ready(&exec.dir.join("log"))),
+        code => Verdict::Failed(code),
+    };
+    Ok(Outcome::new(exec, verdict, failure, start.elapsed().as_secs_f64()))
+}
+
+/// The driver's own words on why it cannot run here.
+fn not_ready(log: &Path) -> anyhow::Error {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let (message, hint) = text.split_once("hint: ").unwrap_or((&text, ""));
+    let failure = fail::host(message.trim().trim_start_matches("error: "));
+    if hint.is_empty() { failure.into() } else { failure.hint(hint.trim()).into() }
+}
+
+/// The next thing that happens; `None` when the time is up.
+fn next(messages: &Receiver<Message>, interrupts: &Receiver<()>, left: Duration) -> Option<Message> {
+    const STEP: Duration = Duration::from_millis(50);
+    let start = Instant::now();
+    loop {
+        if interrupts.try_recv().is_ok() {
+            return Some(Message::Interrupt);
+        }
+        match messages.recv_timeout(STEP.min(left.saturating_sub(start.elapsed()))) {
+            Ok(message) => return Some(message),
+            Err(RecvTimeoutError::Disconnected) => return Some(Message::Ended(true)),
+            Err(RecvTimeoutError::Timeout) if start.elapsed() >= left => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn read_events(events: impl Read, sender: &Sender<Message>) {
+    let mut lines = BufReader::new(events);
+    let mut line = Vec::new();
+    let mut heard = false;
+    while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+        heard = true;
+        if let Ok(event) = serde_json::from_slice(&line)
+            && event != DriverEvent::Other
+            && sender.send(Message::Driver(event)).is_err()
+        {
+            return;
+        }
+        line.clear();
+    }
+    let _ = sender.send(Message::Ended(heard));
+}
+
+/// Copies the log to its file and passes on its lines. Returns when the stream ends.
+fn copy_log(mut from: impl Read, file: &Path, mut pass_on: impl FnMut(String)) -> Result<()> {
+    let mut log = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    let mut buffer = [0; 8192];
+    let mut line = Vec::new();
+    loop {
+        let size = from.read(&mut buffer)?;
+        if size == 0 {
+            break;
+        }
+        log.write_all(&buffer[..size])?;
+        for part in buffer[..size].split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(&part[..part.len().min(LINE.saturating_sub(line.len()))]);
+            if part.ends_with(b"\n") {
+                pass_on(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned());
+                line.clear();
+            }
+        }
+    }
+    if !line.is_empty() {
+        pass_on(String::from_utf8_lossy(&line).into_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_kept_whole_and_passed_on_in_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let text = format!("one\r\n\n{}\nlast", "x".repeat(20_000));
+        let mut lines = Vec::new();
+        copy_log(text.as_bytes(), &file, |line| lines.push(line)).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [3, 0, LINE, 4]);
+    }
+}

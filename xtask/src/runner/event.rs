@@ -1,0 +1,256 @@
+//! What is said about a run: by the driver, and by the runner to its reporters.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::project::Check;
+
+/// What happens while checks run. Several may run at once: [`Exec::id`] tells them apart.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run begins.
+    Begun(&'a Begun),
+    /// An execution of a check begins.
+    Started(&'a Exec),
+    /// Its driver says something.
+    Driver(&'a Exec, &'a DriverEvent),
+    /// A line of its log, as it came but for the end of line.
+    Line(&'a Exec, &'a str),
+    /// It has ended. Where [`Outcome::retried`] is set, another attempt follows.
+    Ended(&'a Outcome),
+    /// Ctrl-C, for the first, second … time: once lets the checks clean up, twice kills them.
+    Interrupted(u32),
+    /// Some time has passed; comes ten times a second while checks run side by side.
+    Tick,
+    /// All checks have ended.
+    Finished(&'a Summary),
+}
+
+/// What a run sets out to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Begun {
+    /// Names of the checks, in the order of their start.
+    pub checks: Vec<String>,
+    /// How many run at once, at most; `None` where Nix decides.
+    pub jobs: Option<usize>,
+    /// How often each runs; `None`: until one fails.
+    pub repeat: Option<u32>,
+    /// `sandbox`, `nixos` or `driver`.
+    pub backend: &'static str,
+    /// Folder of the run.
+    pub dir: PathBuf,
+}
+
+/// One execution of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Exec {
+    /// Number within the run, from 0.
+    pub id: usize,
+    /// The check.
+    #[serde(serialize_with = "name_of")]
+    pub check: Check,
+    /// Which repetition (`--repeat`), from 1.
+    pub repetition: u32,
+    /// Which attempt (`--retries`), from 1.
+    pub attempt: u32,
+    /// Folder of its log, journals and copied files.
+    pub dir: PathBuf,
+}
+
+fn name_of<S: serde::Serializer>(check: &Check, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&check.name)
+}
+
+impl Exec {
+    /// `simple`, `simple.2` for the second repetition, `simple.2.retry1` for its second attempt: its folder's name, too.
+    pub fn label(&self) -> String {
+        let mut label = self.check.name.clone();
+        if self.repetition > 1 {
+            label += &format!(".{}", self.repetition);
+        }
+        if self.attempt > 1 {
+            label += &format!(".retry{}", self.attempt - 1);
+        }
+        label
+    }
+}
+
+/// What the driver says, one JSON object per line (`docs/ARCHITECTURE.md`, "Events").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum DriverEvent {
+    /// A block of the log is entered.
+    Enter {
+        /// `subtest` or `nested`.
+        kind: String,
+        /// What the block is about.
+        name: String,
+        /// Blocks around it.
+        depth: u32,
+    },
+    /// A block of the log is left.
+    Leave {
+        /// `subtest` or `nested`.
+        kind: String,
+        /// What the block is about.
+        name: String,
+        /// Blocks around it.
+        depth: u32,
+        /// How long it took.
+        seconds: f64,
+        /// Whether it was left without an exception.
+        ok: bool,
+    },
+    /// The script has failed.
+    Failure(Failure),
+    /// The driver wants the terminal for a prompt, or gives it back.
+    Debug {
+        /// Whether it wants it.
+        open: bool,
+    },
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a script failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Class of the Python exception.
+    pub class: String,
+    /// Its message.
+    pub message: String,
+    /// Line of the script, counted from 1.
+    pub line: Option<u32>,
+    /// Text of that line.
+    pub source: Option<String>,
+    /// Innermost subtest around it.
+    pub subtest: Option<String>,
+    /// Unit that is to blame.
+    pub unit: Option<String>,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The script ran to its end.
+    Passed,
+    /// The script failed, or the driver ended with this status.
+    Failed(u8),
+    /// The script ran into its time limit, or the run into its own, in seconds.
+    TimedOut(u64),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Verdict {
+    /// Whether it tells against the check.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::TimedOut(_))
+    }
+}
+
+/// A subtest of a script (`with subtest("…")`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subtest {
+    /// Its name.
+    pub name: String,
+    /// Subtests and other blocks around it.
+    pub depth: u32,
+    /// When it began, in seconds from the start of the execution.
+    pub start: f64,
+    /// How long it took; `None` where it was never left.
+    pub seconds: Option<f64>,
+    /// Whether it was left without an exception.
+    pub ok: bool,
+}
+
+/// An execution that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The execution.
+    #[serde(flatten)]
+    pub exec: Exec,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Whether it passed earlier and was not run again.
+    pub cached: bool,
+    /// Whether it failed and is run again.
+    pub retried: bool,
+    /// Why it failed, as far as the driver could tell.
+    pub failure: Option<Failure>,
+    /// When it began, in seconds since 1970.
+    pub started: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its subtests, in the order of their begin.
+    pub subtests: Vec<Subtest>,
+}
+
+impl Outcome {
+    /// The end of an execution; the rest is set where it is known.
+    pub fn new(exec: &Exec, verdict: Verdict, failure: Option<Failure>, seconds: f64) -> Self {
+        Self {
+            exec: exec.clone(),
+            verdict,
+            cached: false,
+            retried: false,
+            failure,
+            started: 0.0,
+            seconds,
+            subtests: Vec::new(),
+        }
+    }
+
+    /// Whether it passed only after a failure.
+    pub fn is_flaky(&self) -> bool {
+        self.verdict == Verdict::Passed && self.exec.attempt > 1
+    }
+}
+
+/// All executions of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Those that ran, in the order of their end.
+    pub outcomes: Vec<Outcome>,
+    /// How many were left out after a failure or Ctrl-C.
+    pub not_run: usize,
+    /// When the run began, in seconds since 1970.
+    pub started: f64,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+impl Summary {
+    /// The last attempts: what counts.
+    pub fn results(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(|o| !o.retried)
+    }
+
+    /// Whether Ctrl-C ended the run.
+    pub fn interrupted(&self) -> bool {
+        self.outcomes.iter().any(|o| o.verdict == Verdict::Interrupted)
+    }
+
+    /// Whether every check passed, be it after a retry.
+    pub fn passed(&self) -> bool {
+        self.not_run == 0 && self.results().all(|o| o.verdict == Verdict::Passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_the_driver_are_read() {
+        let event = |text| serde_json::from_str::<DriverEvent>(text).unwrap();
+        assert_eq!(
+            event(r#"{"event":"leave","t":1.0,"kind":"subtest","name":"a","depth":1,"seconds":0.5,"ok":true}"#),
+            DriverEvent::Leave { kind: "subtest".into(), name: "a".into(), depth: 1, seconds: 0.5, ok: true }
+        );
+        assert_eq!(event(r#"{"event":"something new","t":1.0}"#), DriverEvent::Other);
+    }
+}

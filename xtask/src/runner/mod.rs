@@ -1,0 +1,233 @@
+//! Runs checks by a [`Backend`] and says what happens by [`Event`]s. It prints nothing.
+
+mod dirs;
+mod event;
+mod schedule;
+mod side_by_side;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+pub use self::dirs::{RunDir, new_run_dir};
+pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Subtest, Summary, Verdict};
+pub use self::schedule::{Limits, Planned, Repeat, Schedule};
+pub use self::side_by_side::{Watch, side_by_side};
+
+/// Version of `result.json` and `run.json`. New keys do not change it.
+pub const VERSION: u32 = 1;
+/// Time that checks get to clean up after the run's own limit, before they are killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A way to run checks.
+pub trait Backend {
+    /// Its name, as `--backend` spells it.
+    fn name(&self) -> &'static str;
+
+    /// Runs what the schedule gives, and tells the job each execution's start, progress and end.
+    ///
+    /// `interrupts` says when Ctrl-C was pressed: once lets checks clean up, twice kills them.
+    ///
+    /// # Errors
+    /// The host's trouble, which is no check's failure.
+    fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()>;
+}
+
+/// A run as its backend sees it: what is to be done, and whom to tell.
+pub struct Job<'a> {
+    /// Folder of the run.
+    pub dir: PathBuf,
+    /// What is to be done.
+    pub schedule: Schedule,
+    report: &'a mut dyn FnMut(&Event),
+    notes: BTreeMap<usize, Notes>,
+    outcomes: Vec<Outcome>,
+    expired: Arc<AtomicBool>,
+    limit: Option<u64>,
+}
+
+/// What is known of an execution while it runs.
+struct Notes {
+    begin: Instant,
+    started: f64,
+    subtests: Vec<Subtest>,
+    events: Option<File>,
+}
+
+impl<'a> Job<'a> {
+    /// A run whose results go to `dir`.
+    pub fn new(dir: PathBuf, schedule: Schedule, report: &'a mut dyn FnMut(&Event)) -> Self {
+        let (notes, outcomes, expired) = (BTreeMap::new(), Vec::new(), Arc::default());
+        Self { dir, schedule, report, notes, outcomes, expired, limit: None }
+    }
+
+    /// Ends the whole run after so many seconds: as by Ctrl-C, but what it ends has run out of time.
+    #[must_use]
+    pub fn limited(mut self, limit: Option<u64>, interrupt: Sender<()>) -> Self {
+        self.limit = limit;
+        if let Some(seconds) = limit {
+            let expired = Arc::clone(&self.expired);
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(seconds));
+                expired.store(true, Ordering::Relaxed);
+                let _ = interrupt.send(());
+                std::thread::sleep(GRACE);
+                let _ = interrupt.send(());
+            });
+        }
+        self
+    }
+
+    /// An execution begins: makes its folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn started(&mut self, exec: &Exec) -> Result<()> {
+        let cannot = || format!("cannot write to {}", exec.dir.display());
+        fs::create_dir_all(&exec.dir).with_context(cannot)?;
+        let events = Some(File::create(exec.dir.join("events.jsonl")).with_context(cannot)?);
+        let notes = Notes { begin: Instant::now(), started: now(), subtests: Vec::new(), events };
+        self.notes.insert(exec.id, notes);
+        (self.report)(&Event::Started(exec));
+        Ok(())
+    }
+
+    /// Its driver says something.
+    pub fn driver(&mut self, exec: &Exec, event: &DriverEvent) {
+        if let Some(notes) = self.notes.get_mut(&exec.id) {
+            notes.take(event);
+        }
+        (self.report)(&Event::Driver(exec, event));
+    }
+
+    /// A line of its log.
+    pub fn line(&mut self, exec: &Exec, line: &str) {
+        (self.report)(&Event::Line(exec, line));
+    }
+
+    /// An execution has ended.
+    pub fn ended(&mut self, mut outcome: Outcome) {
+        if let Some(notes) = self.notes.remove(&outcome.exec.id) {
+            outcome.started = notes.started;
+            outcome.subtests = notes.subtests;
+        }
+        if let (Verdict::Interrupted, true, Some(limit)) =
+            (&outcome.verdict, self.expired.load(Ordering::Relaxed), self.limit)
+        {
+            outcome.verdict = Verdict::TimedOut(limit);
+            self.schedule.stop();
+        }
+        self.schedule.ended(&mut outcome);
+        (self.report)(&Event::Ended(&outcome));
+        self.outcomes.push(outcome);
+    }
+
+    /// Ctrl-C, for the nth time.
+    pub fn interrupted(&mut self, times: u32) {
+        self.schedule.stop();
+        if !self.expired.load(Ordering::Relaxed) {
+            (self.report)(&Event::Interrupted(times));
+        }
+    }
+
+    /// Some time has passed.
+    pub fn tick(&mut self) {
+        (self.report)(&Event::Tick);
+    }
+}
+
+impl Notes {
+    fn take(&mut self, event: &DriverEvent) {
+        match event {
+            DriverEvent::Enter { kind, name, depth } if kind == "subtest" => {
+                let start = self.begin.elapsed().as_secs_f64();
+                let (name, depth) = (name.clone(), *depth);
+                self.subtests.push(Subtest { name, depth, start, seconds: None, ok: false });
+            }
+            DriverEvent::Leave { kind, name, seconds, ok, .. } if kind == "subtest" => {
+                let open = self.subtests.iter_mut().rev().find(|s| s.seconds.is_none() && s.name == *name);
+                if let Some(subtest) = open {
+                    (subtest.seconds, subtest.ok) = (Some(*seconds), *ok);
+                }
+            }
+            _ => {}
+        }
+        if let (Some(file), Ok(serde_json::Value::Object(mut event))) = (&mut self.events, serde_json::to_value(event))
+        {
+            event.insert("time".to_owned(), json!(now()));
+            let _ = writeln!(file, "{}", serde_json::Value::Object(event));
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// Runs checks, keeps what came of them, and sums up.
+///
+/// # Errors
+/// The host's trouble, which is no check's failure.
+pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Receiver<()>) -> Result<Summary> {
+    let (start, started) = (Instant::now(), now());
+    (job.report)(&Event::Begun(begun));
+    backend.run(&mut job, interrupts)?;
+    let not_run = job.schedule.not_run();
+    let mut outcomes = std::mem::take(&mut job.outcomes);
+    settle_retries(&mut outcomes);
+    for outcome in &outcomes {
+        keep(&outcome.exec.dir.join("result.json"), &json!({"version": VERSION, "result": outcome}))?;
+    }
+    let summary = Summary { outcomes, not_run, started, seconds: start.elapsed().as_secs_f64() };
+    keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}))?;
+    (job.report)(&Event::Finished(&summary));
+    Ok(summary)
+}
+
+/// A retry that was promised may not have come: then the failure counts.
+fn settle_retries(outcomes: &mut [Outcome]) {
+    let key = |exec: &Exec, attempt| (exec.check.name.clone(), exec.repetition, attempt);
+    let ran: Vec<_> = outcomes.iter().map(|o| key(&o.exec, o.exec.attempt)).collect();
+    for outcome in outcomes {
+        outcome.retried = outcome.retried && ran.contains(&key(&outcome.exec, outcome.exec.attempt + 1));
+    }
+}
+
+fn keep(path: &std::path::Path, value: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    // Renamed over: a reader sees all of it or nothing.
+    let part = path.with_extension("json.part");
+    fs::write(&part, text)
+        .and_then(|()| fs::rename(&part, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Check;
+
+    #[test]
+    fn a_retry_that_never_came_leaves_the_failure() {
+        let exec = |attempt| Exec {
+            id: 0,
+            check: Check { name: "a".into(), script: None, nix: None },
+            repetition: 1,
+            attempt,
+            dir: PathBuf::new(),
+        };
+        let failed = |attempt| Outcome { retried: true, ..Outcome::new(&exec(attempt), Verdict::Failed(1), None, 0.0) };
+        let mut outcomes = [failed(1), failed(2)];
+        settle_retries(&mut outcomes);
+        assert_eq!(outcomes.map(|o| o.retried), [true, false]);
+    }
+}
