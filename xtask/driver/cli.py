@@ -26,7 +26,7 @@ VALUES = {"--host-fd": "host_fd", "--events-fd": "events_fd", "--config": "confi
           "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level"}
 FLAGS = {"--interactive": "interactive", "-I": "interactive", "--no-color": "no_color"}
 CONFIG = {"backend": str, "machines": list, "vlans": list, "global_timeout": (int, float), "script": str,
-          "check": str, "lint": bool}
+          "check": str, "lint": bool, "debug": bool}
 NEEDED = ("machines", "global_timeout", "script")
 MACHINE = {"name": str, "shared_dir": str, "state_dir": str}
 
@@ -177,7 +177,13 @@ class Run:
                     return 1
                 with driver:
                     begin = time.monotonic()
-                    driver.run_tests()
+                    try:
+                        driver.run_tests()
+                    except (Exception, SystemExit) as error:
+                        if self.config.get("debug") and not (isinstance(error, SystemExit) and not error.code):
+                            from . import prompt
+                            prompt.stay(driver)
+                        raise
                     logger.info(f"test script finished in {time.monotonic() - begin:.2f}s")
         except KeyboardInterrupt:
             logger.warning("interrupted")

@@ -105,6 +105,9 @@ pub struct Test {
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
+    /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
+    #[arg(long, conflicts_with_all = ["jobs", "retries"])]
+    pub debug: bool,
     /// Show the log of the driver while it runs
     #[arg(long)]
     pub show_output: bool,

@@ -1,5 +1,5 @@
 //! Many checks at once: isolation, totals, exit statuses and files, with real sandboxes.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, reason = "tests run programs")]
 
 mod common;
 

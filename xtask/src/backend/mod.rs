@@ -98,7 +98,15 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
 /// Makes the backend of a `test` command ready, and says on one line what will run.
 pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
     Ok(match settle(project, &args.machine)? {
-        Settled::Sandbox(why) => Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?),
+        Settled::Sandbox(why) => {
+            Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?.debug(args.debug))
+        }
+        Settled::Nix(_, _, why) if args.debug => {
+            let what = format!(
+                "`--debug` cannot be honoured: this run is on a NixOS machine ({why}), which ends with the script"
+            );
+            return Err(Failure::new(Status::Usage, what).hint("--backend sandbox, or cargo xtask interactive").into());
+        }
         Settled::Nix(choice, nix, why) => {
             ready_for_nix(project, &nix, checks, choice, &why)?;
             match choice {

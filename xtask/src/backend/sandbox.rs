@@ -32,6 +32,7 @@ pub struct Sandbox {
     ioc: InMachine,
     programs: Vec<Program>,
     timeout: Option<u64>,
+    debug: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -65,7 +66,15 @@ impl Sandbox {
             ioc: in_machine(project, &ioc),
             programs,
             timeout,
+            debug: false,
         })
+    }
+
+    /// Stays in a machine after a failure, at a prompt on the terminal.
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
     }
 
     /// The run of one check, whose results go to `dir`.
@@ -76,6 +85,7 @@ impl Sandbox {
             script: check.script()?.to_owned(),
             lint: true,
             interactive: false,
+            debug: self.debug,
             global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),

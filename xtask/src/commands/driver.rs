@@ -36,6 +36,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         script: absolute(&args.script)?,
         lint: false,
         interactive: args.interactive,
+        debug: false,
         global_timeout: args.timeout,
         python: sandbox::python()?,
         driver: project.root.join("xtask/driver"),

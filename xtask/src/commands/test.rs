@@ -1,12 +1,13 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
+use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
 
 use crate::backend;
 use crate::cli::Test;
-use crate::fail::{self, Status};
+use crate::fail::{self, Failure, Status};
 use crate::project::{self, Check, Project};
 use crate::report::github::Github;
 use crate::report::terminal::Terminal;
@@ -33,8 +34,12 @@ pub fn run(args: &Test) -> Result<Status> {
 
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
     let checks = project::select(&project.checks()?, &args.names)?;
+    if args.debug && !std::io::stdin().is_terminal() {
+        let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
+        return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
+    }
     let backend = backend::prepare(project, args, &checks)?;
-    let slots = Slots::of(args.jobs, backend.name(), &slots::machine());
+    let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupts()?;
     let mut sink = anstream::stderr();

@@ -104,6 +104,11 @@ pub enum DriverEvent {
     },
     /// The script has failed.
     Failure(Failure),
+    /// The driver wants the terminal for a prompt, or gives it back.
+    Debug {
+        /// Whether it wants it.
+        open: bool,
+    },
     /// Anything else.
     #[serde(other)]
     Other,

@@ -93,6 +93,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     let content = json!({
         "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
         "global_timeout": spec.global_timeout, "script": spec.script, "lint": spec.lint,
+        "debug": spec.debug,
     });
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
     let mut python = Cmd::new(&spec.python)
@@ -115,7 +116,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         python = python.arg("--interactive");
     }
     let mut command = python.to_std();
-    if !spec.interactive {
+    if !spec.interactive && !spec.debug {
         command.stdin(Stdio::null());
     }
     let child = sys::inherit(&mut command, passed).spawn().map_err(|e| python.not_started(&e))?;

@@ -15,6 +15,8 @@ pub struct Spec {
     pub lint: bool,
     /// Whether to give a Python prompt instead of running the script.
     pub interactive: bool,
+    /// Whether to give one on the controlling terminal after a failure.
+    pub debug: bool,
     /// Limit of the whole script in seconds.
     pub global_timeout: u64,
     /// The Python interpreter and the folder of the test driver.

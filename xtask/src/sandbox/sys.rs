@@ -72,6 +72,20 @@ pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
 }
 
+/// Makes our process group the foreground of our terminal again, after a program that had it. Without a terminal nothing
+/// is done.
+pub fn take_terminal() {
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return };
+    let mut ttou = unix::sys::signal::SigSet::empty();
+    ttou.add(unix::sys::signal::Signal::SIGTTOU);
+    // Blocked, it does not stop us (tcsetpgrp(3)).
+    if ttou.thread_block().is_ok() {
+        // SAFETY: tcsetpgrp takes an open descriptor and a number.
+        let _ = unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), libc::getpgrp()) };
+        let _ = ttou.thread_unblock();
+    }
+}
+
 fn interrupts() -> unix::sys::signal::SigSet {
     unix::sys::signal::Signal::SIGINT.into()
 }
