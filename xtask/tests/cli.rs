@@ -18,6 +18,7 @@ fn without_a_command_it_shows_what_one_does_most() {
       cargo xtask run --host            the same on this host, for any client
 
     Find out why
+      cargo xtask test simple --debug   stay there after a failure
       cargo xtask interactive simple    a Python prompt on a check's machine
       cargo xtask exec                  a shell on the machine where the IOC runs
       cargo xtask doctor                what keeps checks from running here

@@ -145,6 +145,7 @@ pub fn console(
         check: "run".to_owned(),
         script: PathBuf::new(),
         lint: false,
+        debug: false,
         interactive: true,
         global_timeout: 0,
         python: PathBuf::new(),

@@ -17,6 +17,7 @@ const TASKS: [(&str, &[(&str, &str)]); 4] = [
     (
         "Find out why",
         &[
+            ("test simple --debug", "stay there after a failure"),
             ("interactive simple", "a Python prompt on a check's machine"),
             ("exec", "a shell on the machine where the IOC runs"),
             ("doctor", "what keeps checks from running here"),
