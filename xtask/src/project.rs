@@ -292,7 +292,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../ioc.toml");
+    const GOOD: &str = include_str!("../tests/fixtures/project/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())
