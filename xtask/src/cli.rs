@@ -32,6 +32,10 @@ pub enum Command {
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
+    /// Make one more check to start from
+    NewCheck(NewCheck),
+    /// Give the application, its boot folder and its records names of your own: shows the change first
+    Rename(Rename),
     /// First stage of a sandbox run
     #[command(hide = true)]
     SandboxCage(SandboxStage),
@@ -225,6 +229,34 @@ pub struct List {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `new-check`.
+#[derive(Debug, Args)]
+pub struct NewCheck {
+    /// Name of the check: its files are checks/NAME.py and checks/NAME.nix
+    pub name: String,
+    /// Check to copy; by default a short script with comments, which passes at once
+    #[arg(long, value_name = "CHECK")]
+    pub from: Option<String>,
+}
+
+/// Arguments of `rename`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true, id = "names", args = ["app", "ioc", "prefix"])]
+pub struct Rename {
+    /// Name of the application: folder ioc/NAMEApp and its executable
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Name of its folder below ioc/iocBoot: ioc and something of yours
+    #[arg(long, value_name = "iocNAME")]
+    pub ioc: Option<String>,
+    /// What the name of every record begins with, such as PSU1:
+    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
+    /// Make the change; without this nothing is written
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// Arguments of `ci`.

@@ -16,6 +16,7 @@ pub mod project;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod scaffold;
 pub mod settings;
 mod slots;
 pub mod ui;
@@ -48,6 +49,8 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Rename(args) => commands::rename::run(&args),
+        Command::NewCheck(args) => commands::new_check::run(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),

@@ -11,4 +11,6 @@ pub(crate) mod doctor;
 pub mod driver;
 pub mod interactive;
 pub mod list;
+pub mod new_check;
+pub mod rename;
 pub mod test;
