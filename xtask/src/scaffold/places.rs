@@ -126,7 +126,7 @@ fn starts(kind: Kind, line: &[u8], at: usize, table: &[u8], names: &Names) -> bo
         return true;
     }
     let file = |suffix: &str| EXTENSIONS.iter().any(|extension| then(&format!("{suffix}.{extension}")));
-    if file("") || SUFFIXES.iter().any(|suffix| then(suffix) || file(suffix)) {e}"))) {
+    if file("") || SUFFIXES.iter().any(|suffix| then(suffix) || file(suffix)) {
         return true;
     }
     let whole = ends(after);
