@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::kvm::For;
 
@@ -243,7 +243,7 @@ pub struct NewCheck {
 
 /// Arguments of `rename`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, id = "names", args = ["app", "ioc", "prefix"])]
+#[command(group(ArgGroup::new("names").required(true).multiple(true).args(["app", "ioc", "prefix"])))]
 pub struct Rename {
     /// Name of the application: folder ioc/NAMEApp and its executable
     #[arg(long, value_name = "NAME")]

@@ -26,6 +26,9 @@ pub fn run(args: &NewCheck) -> Result<Status> {
         let file = other.script.as_ref().or(other.nix.as_ref()).and_then(|path| path.file_name()?.to_str());
         return Err(check::exists(file.unwrap_or(name)).into());
     }
+    if let Some(kind) = check::KINDS.iter().find(|kind| folder.join(format!("{name}.{kind}")).exists()) {
+        return Err(check::exists(&format!("{name}.{kind}")).into());
+    }
     let files = match &args.from {
         Some(from) => copies(&folder, from, name).map_err(|error| {
             let known: Vec<&str> = there.iter().map(|c| c.name.as_str()).collect();

@@ -40,8 +40,8 @@ pub enum Which {
 const EXTENSIONS: [&str; 14] =
     ["c", "cc", "cpp", "db", "dbd", "h", "proto", "protocol", "req", "st", "stt", "substitutions", "template", "vdb"];
 
-/// What EPICS' makeBaseApp puts behind the name of the application.
-const SUFFIXES: [&str; 4] = ["Include", "Main", "Support", "Version"];
+/// What EPICS' makefiles and its makeBaseApp put behind the name of the application.
+const SUFFIXES: [&str; 5] = ["Include", "Main", "Support", "Version", "_registerRecordDeviceDriver"];
 
 /// Variables of make whose values are names of programs and libraries.
 const PRODUCTS: [&str; 4] = ["PROD", "TESTPROD", "LIBRARY", "DBD_INSTALLS"];
@@ -118,7 +118,7 @@ fn starts(kind: Kind, line: &[u8], at: usize, table: &[u8], names: &Names) -> bo
         return false;
     }
     let then = |text: &str| after.strip_prefix(text.as_bytes()).is_some_and(ends);
-    if then("App") || then("_registerRecordDeviceDriver") {
+    if then("App") {
         return true;
     }
     // The Nix package, alone or with its version.
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn what_epics_derives_from_the_name_is_renamed_and_prose_is_not() {
         let makefile = "PROD_IOC = example\nPROD_HOST += other example\nDBD += example.dbd\nexample_DBD += base.dbd\n\
-            example_LIBS += $(example_OWN) example\nexample_SRCS += exampleMain.cpp example_SIM.c my-example.c\n\
+            example_LIBS += $(example_OWN) example\nexample_SRCS += example_registerRecordDeviceDriver.cpp exampleMain.cpp example_SIM.c my-example.c\n\
             # for example, an example.\nDIRS += iocExample\n";
         insta::assert_snapshot!(to_psu(Kind::Make, makefile), @r"
         PROD_IOC = psu
@@ -230,7 +230,7 @@ mod tests {
         DBD += psu.dbd
         psu_DBD += base.dbd
         psu_LIBS += $(psu_OWN) example
-        psu_SRCS += psuMain.cpp example_SIM.c my-example.c
+        psu_SRCS += psu_registerRecordDeviceDriver.cpp psuMain.cpp example_SIM.c my-example.c
         # for example, an example.
         DIRS += iocPsu
         ");
