@@ -49,10 +49,10 @@ const PRODUCTS: [&str; 4] = ["PROD", "TESTPROD", "LIBRARY", "DBD_INSTALLS"];
 /// What kind of text a file holds; `None` for files that name nothing: those of the tools, which read `ioc.toml`, locks,
 /// licences and the history.
 pub fn kind(path: &str) -> Option<Kind> {
-    let tools = ["xtask/", "embedded/", "nix/", "LICENSE", "CHANGELOG"];
+    let tools = ["xtask/", "embedded/", "nix/", "Cargo.lock", "flake.lock", "LICENSE", "CHANGELOG"];
     match path {
         "ioc.toml" => Some(Kind::Toml),
-        _ if tools.iter().any(|t| path.starts_with(t)) || path.ends_with(".lock") => None,
+        _ if tools.iter().any(|t| path.starts_with(t)) => None,
         _ if !path.starts_with("ioc/") => Some(Kind::Other),
         _ if path.rsplit('/').next().is_some_and(|file| file.starts_with("Makefile")) => Some(Kind::Make),
         _ => Some(Kind::Epics),
@@ -164,11 +164,7 @@ fn is_boot(kind: Kind, line: &[u8], at: usize, table: &[u8], ioc: &str) -> bool 
 
 /// Whether a name ends here: `.` ends a sentence, but not a file name.
 fn ends(after: &[u8]) -> bool {
-    match after {
-        [b'.', next, ..] => !wordish(*next),
-        [next, ..] => !wordish(*next),
-        [] => true,
-    }
+    after.strip_prefix(b".").unwrap_or(after).first().is_none_or(|next| !wordish(*next))
 }
 
 fn wordish(byte: u8) -> bool {

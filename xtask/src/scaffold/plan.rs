@@ -256,7 +256,7 @@ fn checks_with_a_prefix_of_their_own(files: &Files) -> BTreeSet<String> {
 
 /// Line of a place, counted from 1.
 fn line_of(text: &[u8], at: usize) -> usize {
-    text[..at].iter().filter(|b| **b == b'\n').count() + 1
+    text[..at].split(|b| *b == b'\n').count()
 }
 
 #[cfg(test)]
