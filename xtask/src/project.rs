@@ -155,7 +155,7 @@ pub fn select(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
         checks.iter().filter(|c| patterns.is_empty() || patterns.iter().any(|p| glob(p, &c.name))).cloned().collect();
     if chosen.is_empty() {
         return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
-            .hint("a check is a test script checks/NAME.py; copy one from the template")
+            .hint("make one: cargo xtask new-check first")
             .into());
     }
     Ok(chosen)
@@ -292,7 +292,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../ioc.toml");
+    const GOOD: &str = include_str!("../tests/fixtures/project/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())

@@ -16,4 +16,6 @@ pub mod list;
 pub mod man;
 pub mod overview;
 pub mod run;
+pub mod new_check;
+pub mod rename;
 pub mod test;
