@@ -26,6 +26,8 @@ pub enum Command {
     Driver(Driver),
     /// List the checks
     List(List),
+    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    Lint(Lint),
     /// Everything that must hold before a change lands: format, lints, tests, checks
     Ci(Ci),
     /// Print the checks as jobs of a CI service
@@ -200,6 +202,20 @@ pub struct Driver {
 #[derive(Debug, Args)]
 pub struct List {
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Judge scripts for this backend; `auto` warns of what only some of them have
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// Let warnings fail too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print one JSON document (docs/lint.md describes it)
     #[arg(long)]
     pub json: bool,
 }

@@ -10,5 +10,6 @@ pub(crate) mod configure_nix;
 pub(crate) mod doctor;
 pub mod driver;
 pub mod interactive;
+pub mod lint;
 pub mod list;
 pub mod test;
