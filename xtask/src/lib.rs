@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod fail;
 pub mod guard;
 pub mod iocs;
+pub mod lint;
 pub mod nix;
 pub mod process;
 pub mod project;
@@ -53,6 +54,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
+        Command::Lint(args) => commands::lint::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
