@@ -65,9 +65,15 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
-    /// Checks to run, by name or glob; all of them by default
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
+    /// Which checks
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Print the names of the checks that would run, and run none
+    #[arg(long)]
+    pub list: bool,
+    /// Write a JUnit report of the whole run to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How to run them
     #[command(flatten)]
     pub machine: MachineOptions,
@@ -105,6 +111,27 @@ pub struct Test {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+/// Which checks. One kind given several times widens it, different kinds narrow each other.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct Selection {
+    /// Checks, by name or glob; all of them by default
+    #[arg(value_name = "NAME|GLOB")]
+    pub names: Vec<String>,
+    /// Only checks with this tag (`tags` in checks/NAME.toml); may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// No checks with this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub skip_tag: Vec<String>,
+    /// Only checks that a change since BASE affects, committed or not [default: since the main branch was left]
+    #[arg(long, value_name = "BASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub changed: Option<String>,
+    /// Only checks that failed or did not run in the last run
+    #[arg(long)]
+    pub rerun_failed: bool,
 }
 
 /// Arguments of `interactive`.
@@ -222,6 +249,9 @@ pub struct Driver {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
+    /// Which checks
+    #[command(flatten)]
+    pub selection: Selection,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -234,9 +264,9 @@ pub struct Ci {}
 /// Arguments of `ci-matrix`.
 #[derive(Debug, Args)]
 pub struct CiMatrix {
-    /// Checks to print, by name or glob; by default all that have a NAME.nix
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
+    /// Which checks, of those that have a NAME.nix
+    #[command(flatten)]
+    pub selection: Selection,
     /// For whom
     #[arg(long, value_enum, default_value_t = MatrixFormat::Json)]
     pub format: MatrixFormat,

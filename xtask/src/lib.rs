@@ -16,6 +16,7 @@ pub mod project;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod select;
 pub mod settings;
 mod slots;
 pub mod ui;

@@ -2,4 +2,5 @@
 
 pub mod github;
 pub mod journal;
+pub mod junit;
 pub mod terminal;
