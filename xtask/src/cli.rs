@@ -74,6 +74,9 @@ pub struct Test {
     /// Write a JUnit report of the whole run to this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
+    pub message_format: MessageFormat,
     /// How to run them
     #[command(flatten)]
     pub machine: MachineOptions,
@@ -111,6 +114,15 @@ pub struct Test {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+/// A form of what is told of a run on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Nothing: people read stderr
+    Human,
+    /// Events as JSON lines (docs/events.md describes them); people still read stderr
+    Json,
 }
 
 /// Which checks. One kind given several times widens it, different kinds narrow each other.

@@ -6,10 +6,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use anyhow::Result;
 
 use crate::backend;
-use crate::cli::Test;
+use crate::cli::{MessageFormat, Test};
 use crate::fail::{self, Failure, Status};
 use crate::project::{Check, Project};
+use crate::report::Reporter;
 use crate::report::github::Github;
+use crate::report::json::Json;
 use crate::report::junit::Junit;
 use crate::report::terminal::Terminal;
 use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule};
@@ -52,7 +54,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
-    let mut junit = args.junit.as_deref().map(Junit::create).transpose()?;
+    let mut reporters = for_programs(args)?;
     let backend = backend::prepare(project, args, settled, &checks)?;
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
@@ -76,8 +78,8 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
             github.before(event);
         }
         terminal.report(event);
-        if let Some(Err(error)) = junit.as_mut().map(|junit| junit.report(event)) {
-            trouble = Some(error);
+        for reporter in &mut reporters {
+            trouble = reporter.report(event).err().or(trouble.take());
         }
         if let Some(Err(trouble)) = github.as_mut().map(|github| github.after(event)) {
             ui::warn(&fail::render(&trouble));
@@ -98,6 +100,18 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         () if summary.passed() => Status::Done,
         () => Status::CheckFailed,
     })
+}
+
+/// The reports that programs read.
+fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if let Some(path) = &args.junit {
+        reporters.push(Box::new(Junit::create(path)?));
+    }
+    if args.message_format == MessageFormat::Json {
+        reporters.push(Box::new(Json::new(Box::new(std::io::stdout()), Box::new(runner::now), args.show_output)));
+    }
+    Ok(reporters)
 }
 
 /// What each check needs.

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use super::Reporter;
 use crate::fail::{self, Failure};
 use crate::runner::{self, Event, Outcome, Summary, Verdict};
 
@@ -39,11 +40,20 @@ impl Junit {
         Ok(junit)
     }
 
-    /// Takes note of an event; at the end of the run, writes the file.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn report(&mut self, event: &Event) -> Result<()> {
+    /// Its name while it is written; other runs have other names.
+    fn part(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+    }
+
+    fn cannot_write(&self) -> Failure {
+        fail::host(format!("cannot write the JUnit report {}", self.path.display()))
+            .hint("give a file in a folder that you may write to: --junit target/junit.xml")
+    }
+}
+
+impl Reporter for Junit {
+    fn report(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Begun(begun) => self.checks.clone_from(&begun.checks),
             Event::Finished(summary) => {
@@ -55,17 +65,6 @@ impl Junit {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Its name while it is written; other runs have other names.
-    fn part(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{name}.{}.part", std::process::id()))
-    }
-
-    fn cannot_write(&self) -> Failure {
-        fail::host(format!("cannot write the JUnit report {}", self.path.display()))
-            .hint("give a file in a folder that you may write to: --junit target/junit.xml")
     }
 }
 
