@@ -42,9 +42,20 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     if let Some(status) = sandbox::applets::dispatch(&args)? {
         return Ok(status);
     }
+    let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let Some(command) = Cli::parse_from(args).command else {
         return Ok(commands::overview::run());
     };
+    // `test` reports to GitHub itself.
+    let annotate = !matches!(command, Command::Test(_));
+    let result = dispatch(command);
+    if let (Err(error), true) = (&result, annotate) {
+        report::github::announce(&name, &fail::render(error));
+    }
+    result
+}
+
+fn dispatch(command: Command) -> Result<Status> {
     match command {
         Command::Test(args) => commands::test::run(&args),
         Command::Run(args) => commands::run::run(&args),
