@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../ioc.toml");
+    const GOOD: &str = include_str!("../tests/fixtures/project/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())

@@ -107,7 +107,7 @@ pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
     }
     if checks.is_empty() {
         return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
-            .hint("a check is a test script checks/NAME.py; copy one from the template")
+            .hint("make one: cargo xtask new-check first")
             .into());
     }
     let wanted = |check: &&Check| patterns.is_empty() || patterns.iter().any(|p| glob(p, &check.name));
