@@ -99,7 +99,7 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
 pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
     Ok(match settle(project, &args.machine)? {
         Settled::Sandbox(why) => {
-            Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?.debug(args.debug))
+            Box::new(sandbox::Sandbox::prepare(project, &args.machine, checks, args.timeout, &why)?.debug(args.debug))
         }
         Settled::Nix(_, _, why) if args.debug => {
             let what = format!(

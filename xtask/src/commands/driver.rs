@@ -10,6 +10,7 @@ use crate::cli::Driver;
 use crate::fail::{self, Status};
 use crate::project::Project;
 use crate::runner;
+use crate::sandbox::accounts::Accounts;
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
 use crate::sandbox::sys;
@@ -27,6 +28,9 @@ pub fn run(args: &Driver) -> Result<Status> {
         units: units(&args.units)?,
         programs: programs(&args.path)?,
         binds: Vec::new(),
+        tools: None,
+        etc: Vec::new(),
+        accounts: Accounts::default(),
     };
     let absolute = |path: &Path| {
         path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))
