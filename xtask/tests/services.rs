@@ -55,6 +55,7 @@ nixosTest { } "mkdir $out" // {
       X-RestartIfChanged=false
       ExecStart=${foo}
       User=bob
+      MemoryMax=1G
     '' [ "multi-user.target" ];
     units."echo@.service" = unit ''
       [Service]
@@ -78,6 +79,7 @@ server.wait_for_unit("foo.service")
 assert "hello from NixOS" == server.succeed("greet").strip()
 server.wait_until_succeeds("journalctl -u foo.service | grep 'hello from NixOS'", timeout=10)
 journal = server.succeed("journalctl -u foo.service -o cat")
+assert "MemoryMax= has no effect" in journal, journal
 assert "unit-script-foo as " in journal and "of a file of Nix" in journal, journal
 server.succeed("test $(stat -c %a /etc/app/secret) = 400")
 server.wait_for_unit("echo@one.service")
@@ -119,9 +121,11 @@ fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
             "services from checks/web.nix, evaluated by Nix",
             "(checks/web.toml says so)",
             "sandbox (asked for) with the services of NixOS; untested: its boot",
+            "warning: checks/web.nix: foo.service: MemoryMax= has no effect in the sandbox",
             "PASS web",
         ],
     );
+    assert_eq!(run.stderr.matches("MemoryMax=").count(), 1, "{}", run.stderr);
     assert!(!run.stderr.contains("soft IOC"), "nothing of embedded/ is needed: {}", run.stderr);
     let spec = fixture.result("web/sandbox.json");
     assert!(spec.contains("\"global_timeout\": 70"), "{spec}");

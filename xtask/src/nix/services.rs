@@ -15,6 +15,7 @@ use crate::cli::NixOptions;
 use crate::fail::{self, Failure, Status};
 use crate::project::{Check, Project, valid_name};
 use crate::sandbox::accounts::{self, Accounts};
+use crate::sandbox::init::unit::directives::limits_without_effect;
 use crate::sandbox::init::unit::{load::check_text, template};
 use crate::sandbox::spec::{Bind, Etc, Machine, UnitFile};
 use crate::settings::{Services, Settings};
@@ -160,14 +161,19 @@ fn convert(check: &str, file: File) -> Result<Evaluated> {
     }
     let mut problems = Vec::new();
     let mut machines = Vec::new();
+    let mut limits = Vec::new();
     for ((name, node), number) in file.machines.into_iter().zip(1..) {
         if let Err(problem) = valid_name(&name) {
             problems.push(format!("machine `{name}`: {problem}"));
         }
         problems.extend(refusals(&node).into_iter().map(|problem| format!("machine `{name}`: {problem}")));
+        limits.extend(node.units.iter().filter_map(|(unit, Unit { text, .. })| limits_without_effect(unit, text)));
         machines.push(machine(name, number, node, &file.store_dir));
     }
     if problems.is_empty() {
+        for text in &limits {
+            ui::warn(&format!("{place}: {text}"));
+        }
         return Ok(Evaluated { script: file.script, timeout: file.timeout, machines });
     }
     let what = format!("{place}: the sandbox cannot do all of it\n{}", problems.join("\n"));
@@ -296,14 +302,14 @@ mod tests {
 
     use super::*;
 
-    fn unit(text: &str, rest: Value) -> Value {
+    fn unit(text: &str, rest: &Value) -> Value {
         let mut unit =
             json!({"text": text, "enable": true, "dropIn": false, "wantedBy": [], "requiredBy": [], "aliases": []});
         unit.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         unit
     }
 
-    fn file(units: Value, unheard: Value) -> File {
+    fn file(units: &Value, unheard: &Value) -> File {
         let node = json!({"vlans": [1], "tools": "/s/path", "units": units, "etc": {"a/b": {"source": "/s/b", "mode": "0440"}},
             "users": {}, "groups": {}, "unheard": unheard});
         let file = json!({"script": "x", "timeout": 900, "storeDir": "/s", "machines": {"machine": node}});
@@ -315,12 +321,12 @@ mod tests {
     #[test]
     fn units_become_files_and_links() {
         let units = json!({
-            "a.service": unit(RUN, json!({"wantedBy": ["multi-user.target"], "aliases": ["b.service"]})),
-            "i@.service": unit(RUN, json!({})),
-            "i@1.service": unit("[Service]\nUser=me\n", json!({"dropIn": true, "requiredBy": ["a.service"]})),
-            "off.service": unit("", json!({"enable": false})),
+            "a.service": unit(RUN, &json!({"wantedBy": ["multi-user.target"], "aliases": ["b.service"]})),
+            "i@.service": unit(RUN, &json!({})),
+            "i@1.service": unit("[Service]\nUser=me\n", &json!({"dropIn": true, "requiredBy": ["a.service"]})),
+            "off.service": unit("", &json!({"enable": false})),
         });
-        let machine = convert("web", file(units, json!([]))).unwrap().machines.remove(0);
+        let machine = convert("web", file(&units, &json!([]))).unwrap().machines.remove(0);
         let names: Vec<&str> = machine.units.iter().map(|u| u.name.as_str()).collect();
         assert_eq!(names, ["a.service", "i@.service", "i@1.service.d/overrides.conf"]);
         let links: Vec<String> =
@@ -341,12 +347,12 @@ mod tests {
     #[test]
     fn what_the_sandbox_cannot_do_is_named_all_at_once() {
         let units = json!({
-            "a.service": unit("[Service]\nExecStart=/s/run\nBindPaths=/x\n", json!({})),
-            "a.timer": unit("[Timer]\n", json!({})),
-            "sshd@1.service": unit("[Service]\nUser=me\n", json!({"dropIn": true})),
+            "a.service": unit("[Service]\nExecStart=/s/run\nBindPaths=/x\n", &json!({})),
+            "a.timer": unit("[Timer]\n", &json!({})),
+            "sshd@1.service": unit("[Service]\nUser=me\n", &json!({"dropIn": true})),
         });
         let unheard = json!([{"option": "systemd.tmpfiles.rules", "names": ["d /x", "d /y"]}]);
-        let error = convert("web", file(units, unheard)).unwrap_err();
+        let error = convert("web", file(&units, &unheard)).unwrap_err();
         insta::assert_snapshot!(fail::render(&error), @r"
         error: checks/web.nix: the sandbox cannot do all of it
         machine `machine`: systemd.tmpfiles.rules: d /x, d /y
