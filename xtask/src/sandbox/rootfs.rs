@@ -20,8 +20,17 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
 /// Names of the programs that xtask itself stands in for.
-const APPLETS: [&str; 8] =
-    ["systemctl", "journalctl", "poweroff", "reboot", "halt", "shutdown", "systemd-notify", "systemd-cat"];
+const APPLETS: [&str; 9] = [
+    "systemctl",
+    "journalctl",
+    "poweroff",
+    "reboot",
+    "halt",
+    "shutdown",
+    "systemd-notify",
+    "systemd-cat",
+    "systemd-run",
+];
 /// PATH of services and commands.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
