@@ -298,7 +298,7 @@ impl Reader<'_> {
                 };
                 if own == kind {
                     let what = format!("record `{name}` is defined twice: {there}, and both become one");
-                    let hint = "rename one of them; to add fields on purpose, write record(*, …)";
+                    let hint = "rename one of them; to add fields on purpose, write record(\"*\", …)";
                     self.report.warning(at, "duplicate-record", what, hint);
                 } else {
                     let what = format!("record `{name}` of type {kind} is of type {own} already: {there}");

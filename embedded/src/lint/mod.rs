@@ -76,18 +76,12 @@ impl Lint {
     ) -> BTreeSet<String> {
         self.start(app, script);
         let mut names = BTreeSet::new();
-        let everywhere: BTreeSet<&String> = environments.iter().flat_map(BTreeMap::keys).collect();
+        // What one check sets, the IOC of another one is not blamed for.
+        let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
         for environment in environments {
             let mut variables = self.variables(script);
-            // What one check sets, the IOC of another one is not blamed for.
-            variables.extend(everywhere.iter().map(|name| ((*name).clone(), UNKNOWN.to_owned())));
-            if environment.is_empty() {
-                for name in &everywhere {
-                    variables.remove(*name);
-                }
-            }
             variables.extend(environment.clone());
-            let startup = startup::follow(script, &self.layout, variables, commands, &mut self.report);
+            let startup = startup::follow(script, &self.layout, (variables, &elsewhere), commands, &mut self.report);
             self.report.open |= startup.open;
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
@@ -125,8 +119,7 @@ impl Lint {
             Some(_) => {}
         }
         if fs::metadata(script).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
-            let name = script.strip_prefix(&self.layout.top).unwrap_or(script).display();
-            let hint = format!("chmod +x {name}");
+            let hint = format!("chmod +x {}", finding::shown(script, &self.layout.top));
             self.report.error(place, "not-executable", "the script cannot be executed", hint);
         }
     }

@@ -99,8 +99,7 @@ pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Finding>> {
     });
     let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     let ioc = ioc?;
-    let mut findings: Vec<Finding> =
-        ioc.findings.iter().map(|f| Finding { file: format!("ioc/{}", f.file), ..f.clone() }).collect();
+    let mut findings = ioc.findings.clone();
     for ((_, script, _), answer) in scripts.iter().zip(&answers) {
         let file = script.strip_prefix(&project.root).unwrap_or(script).to_string_lossy().into_owned();
         findings.extend(of_script(&file, answer, &ioc, backend));
