@@ -404,3 +404,77 @@ pub fn field_names(kind: &str) -> impl Iterator<Item = &'static str> {
 pub fn has_fields(kind: &str) -> bool {
     declared_field_table(kind).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::fields;
+
+    fn found(text: &str) -> Vec<(u32, u32, &'static str)> {
+        let mut report = Report::default();
+        report.file(std::path::Path::new("x.db"));
+        let mut database = Database::new(false);
+        database.read(&Text::of_file(0, text.as_bytes()), &mut report);
+        fields::judge(&database, &mut report);
+        report.lines()
+    }
+
+    #[test]
+    fn what_c_loads_is_silent() {
+        for text in [
+            "record(ai, A)",
+            "record(ai, \"A\") {} grecord(ai, \"A:b[1]<2>;\") { info(x, {a:[1, \"b\"]}) alias(C) }",
+            "path \"a\" addpath \"b\" breaktable(t) { 0 0 1 1 } record(ai, A) { field(LINR, \"t\") }",
+            "record(calc, A) { field(INPA, {const: 3}) field(INPB, -3.5e2) field(CALC, 'A+B') }",
+            "record(ai, A) {} record(\"*\", A) { field(SCAN, \"\") } alias(A, B)",
+            "record(ai, A) {} record(\"#\", A) {} record(bi, A) {}",
+            "record(ai, A) { field(PREC, \"\") field(HOPR, \"1e3\") field(SCAN, \"9\") field(FLNK, \"A.PROC\") }",
+            "record(ai, A) { field(INP, \"far:A.VAL CP MS\") field(SDIS, \"far:B CA\") field(SIOL, \"A.VAL NPP\") }",
+            "record(sub, A) { field(SNAM, \"x\") } # record(nothing",
+        ] {
+            assert_eq!(found(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_c_refuses_is_found() {
+        let cases: [(&str, u32, &str); 18] = [
+            ("record(ai, A) { field(DESC, \"12345678901234567890123456789012345678901\") }", 70, "too-long"),
+            ("record(ai, A) { field(PREC, \"08\") }", 29, "bad-value"),
+            ("record(ai, A) { field(HOPR, \"1 V\") }", 29, "bad-value"),
+            ("record(ai, A) { field(SCAN, \"99\") }", 29, "unknown-choice"),
+            ("record(ai, A) { field(DTYP, \"nix\") }", 29, "unknown-device"),
+            ("record(ai, A) { field(RSET, \"1\") }", 23, "fixed-field"),
+            ("record(ai, A) { field(desc, \"1\") }", 23, "unknown-field"),
+            ("record(ai, A) { field(INP, \"@x y\") }", 28, "bad-link"),
+            ("record(ai, A) { field(INP, {nix:3}) }", 28, "bad-link"),
+            ("record(ai, A) { field(INP, a:b) }", 29, "syntax"),
+            ("record(ai, A) {} record(bi, A) {}", 29, "duplicate-record"),
+            ("record(\"*\", A) {}", 13, "unknown-record"),
+            ("alias(B, C)", 7, "unknown-record"),
+            ("record(ai A) {}", 11, "syntax"),
+            ("record(ai, A) { field(VAL, 1) } }", 33, "syntax"),
+            ("record(ai, A) { filed(VAL, 1) }", 17, "syntax"),
+            ("recrod(ai, A)", 1, "syntax"),
+            ("record(ai, \"A B\") {}", 12, "bad-name"),
+        ];
+        for (text, column, code) in cases {
+            assert_eq!(found(text), [(1, column, code)], "{text}");
+        }
+        let long = "x".repeat(61);
+        assert_eq!(found(&format!("record(ai, {long}) {{}}")), [(1, 12, "bad-name")]);
+        assert_eq!(found(&format!("record(ai, {}) {{}}", &long[1..])), []);
+    }
+
+    #[test]
+    fn any_part_of_a_database_is_read_without_a_panic() {
+        let text = "record(ai, \"$(P)ü\") { field(INP, {calc:{expr:'A', args:[\"x\", 1]}}) info(a, [1]) alias(B) }\n\
+                    breaktable(t) { 1 2 } alias(\"a\", b) %x\ninclude \"y\" # z\n";
+        for from in 0..text.len() {
+            for to in from..text.len() {
+                let bytes = &text.as_bytes()[from..to];
+                found(&String::from_utf8_lossy(bytes));
+            }
+        }
+    }
+}

@@ -88,7 +88,7 @@ impl Lint {
             streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
             names.extend(database.names().filter(|name| !name.contains(UNKNOWN)).map(str::to_owned));
         }
-        self.rest();
+        self.rest(app);
         names
     }
 
@@ -111,7 +111,7 @@ impl Lint {
                 let hint = format!("start it with #!../../bin/linux-x86_64/{app}");
                 self.report.error(place, "not-a-program", "the script does not say which program runs it", hint);
             }
-            Some(program) if program != app && program != "env" => {
+            Some(program) if program != app && !["env", "sh", "bash"].contains(&program) => {
                 let place = Place { column: 3, ..place };
                 let what = format!("the script is run by `{program}`, the application is `{app}`");
                 self.report.warning(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
@@ -286,9 +286,10 @@ impl Lint {
         })
     }
 
-    /// Databases and protocols that the script does not load: what can be said without macros.
-    fn rest(&mut self) {
-        for folder in self.layout.sources.clone() {
+    /// Databases and protocols of the application that the script does not load: what can be said without macros.
+    fn rest(&mut self, app: &str) {
+        let own = self.layout.top.join(format!("{app}App"));
+        for folder in self.layout.sources.clone().into_iter().filter(|folder| folder.starts_with(&own)) {
             for path in sorted(&folder).unwrap_or_default() {
                 match path.extension().and_then(|own| own.to_str()) {
                     Some("db" | "vdb" | "template") if !self.seen.contains(&path) && path.is_file() => {
