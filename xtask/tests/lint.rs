@@ -82,6 +82,7 @@ fn every_mistake_is_found_at_its_place() {
         (ST_CMD, "example_register", "¶exmple_register", "unknown-command", "`example_registerRecordDeviceDriver`"),
         (ST_CMD, "dbLoadRecords(", "¶dbLoadRecord(", "unknown-command", "`dbLoadRecords`"),
         (ST_CMD, "${PREFIX=}", "¶${PREFX}", "undefined-variable", "${PREFX=…}"),
+        (DB, "getIdentification $(PORT)", "getIdentification ¶$(POTR) $(POTR)", "undefined-macro", "st.cmd:17"),
         (ST_CMD, ",PORT=PS1", "", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17"),
         (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
         (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "other-program", "#!"),

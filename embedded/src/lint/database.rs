@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use epics_base_rs::error::CaError;
+use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 use epics_base_rs::server::record::{declared_field_table, declared_fields};
 
 use super::finding::{Place, Report, suggest};
@@ -82,7 +84,7 @@ impl Database {
         loop {
             match reader.item() {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => break,
                 Err(broken) => {
                     let place = text.place(broken.at);
                     reader.report.error(place, "syntax", broken.what, broken.hint);
@@ -91,6 +93,7 @@ impl Database {
                 }
             }
         }
+        second_opinion(text, report);
     }
 
     fn alias(&mut self, target: &str, name: &str, at: Place, report: &mut Report) {
@@ -109,6 +112,18 @@ impl Database {
         } else if !target.contains(UNKNOWN) && !report.open {
             let hint = suggest(target, self.names(), || "define the record above its alias".to_owned());
             report.error(at, "unknown-record", format!("there is no record `{target}` to give an alias"), hint);
+        }
+    }
+}
+
+/// The soft IOC's own parser has the last word: what it does not read cannot be loaded in the sandbox.
+fn second_opinion(text: &Text, report: &mut Report) {
+    if let Err(CaError::DbParseError { line, message, .. }) = parse_db_with_breaktables(&text.lossy(), MacroDefs::new())
+    {
+        let place = text.lines().get(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
+        if !report.has_error(place.file) {
+            let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
+            report.warning(place, "not-in-soft-ioc", what, "EPICS itself may read it; the sandbox would not");
         }
     }
 }
@@ -169,6 +184,7 @@ impl Reader<'_> {
                 self.mark(b',', "alias(\"RECORD\", \"OTHER NAME\")")?;
                 let name = self.name("a name", "alias(\"RECORD\", \"OTHER NAME\")")?;
                 self.mark(b')', "alias(\"RECORD\", \"OTHER NAME\")")?;
+                self.judge_name(&self.word(&name).lossy(), self.place(&name));
                 let (target, at, name) = (self.word(&target).lossy(), self.place(&target), self.word(&name).lossy());
                 self.database.alias(&target, &name, at, self.report);
             }
@@ -240,6 +256,7 @@ impl Reader<'_> {
                     if let Some(record) = record {
                         let target = self.database.records[record].name.clone();
                         let (alias, at) = (self.word(&alias).lossy(), self.place(&alias));
+                        self.judge_name(&alias, at);
                         self.database.alias(&target, &alias, at, self.report);
                     }
                 }
@@ -438,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_c_refuses_is_found() {
-        let cases: [(&str, u32, &str); 18] = [
+        let cases: [(&str, u32, &str); 19] = [
             ("record(ai, A) { field(DESC, \"12345678901234567890123456789012345678901\") }", 70, "too-long"),
             ("record(ai, A) { field(PREC, \"08\") }", 29, "bad-value"),
             ("record(ai, A) { field(HOPR, \"1 V\") }", 29, "bad-value"),
@@ -451,6 +468,7 @@ mod tests {
             ("record(ai, A) { field(INP, a:b) }", 29, "syntax"),
             ("record(ai, A) {} record(bi, A) {}", 29, "duplicate-record"),
             ("record(\"*\", A) {}", 13, "unknown-record"),
+            ("record(ai, A) { alias(\"x.y\") }", 23, "bad-name"),
             ("alias(B, C)", 7, "unknown-record"),
             ("record(ai A) {}", 11, "syntax"),
             ("record(ai, A) { field(VAL, 1) } }", 33, "syntax"),

@@ -57,6 +57,11 @@ impl Report {
         &self.files[file]
     }
 
+    /// Whether a file has an error.
+    pub fn has_error(&self, file: usize) -> bool {
+        self.findings.iter().any(|own| own.place.file == file && own.severity == Severity::Error)
+    }
+
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Severity::Error, place, code, message.into(), hint.into());
     }

@@ -51,7 +51,13 @@ pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<Str
     let top = top_of(&boot).ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
     let layout = Layout::read(&top, app).map_err(|error| error.to_string())?;
     let commands = check::script::known_commands(app).map_err(|error| error.to_string())?;
-    let mut lint = Lint { layout, report: Report::default(), protocols: Protocols::default(), seen: BTreeSet::new() };
+    let mut lint = Lint {
+        layout,
+        report: Report::default(),
+        protocols: Protocols::default(),
+        seen: BTreeSet::new(),
+        without_value: BTreeSet::new(),
+    };
     let names = lint.everything(app, &boot.join(script), environments, &commands);
     let open = lint.report.open;
     Ok(json!({ "findings": lint.report.json(&top), "records": names, "complete": !open }).to_string())
@@ -63,6 +69,8 @@ struct Lint {
     protocols: Protocols,
     /// Files that were read.
     seen: BTreeSet<PathBuf>,
+    /// Macros that were found to have no value: said once for each file and load.
+    without_value: BTreeSet<(usize, Place, String)>,
 }
 
 impl Lint {
@@ -266,13 +274,16 @@ impl Lint {
     }
 
     fn expand(&mut self, text: &Text, table: &mut MacroTable, load: Option<&Load>) -> Text {
-        let Self { report, layout, .. } = self;
+        let Self { report, layout, without_value, .. } = self;
         text.expand(table, |fault| {
             let Some(load) = load else { return false };
             let Some(name) = fault.name else {
                 report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
                 return true;
             };
+            if !without_value.insert((fault.place.file, load.at, name.clone())) {
+                return true;
+            }
             let there = report.name(load.at, &layout.top);
             let given: Vec<String> =
                 load.macros.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
