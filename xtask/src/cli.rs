@@ -26,6 +26,10 @@ pub enum Command {
     Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
+    /// Give the application, its boot folder and its records names of your own: shows the change first
+    Rename(Rename),
+    /// Make one more check to start from
+    NewCheck(NewCheck),
     /// List the checks
     List(List),
     /// Look for mistakes in the IOC's files and the checks, without starting anything
@@ -39,10 +43,6 @@ pub enum Command {
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
-    /// Make one more check to start from
-    NewCheck(NewCheck),
-    /// Give the application, its boot folder and its records names of your own: shows the change first
-    Rename(Rename),
 
     /// Tell everything that keeps checks from running here, worst first, with its fix
     Doctor(Doctor),
@@ -87,12 +87,23 @@ pub enum Command {
 Examples:
   cargo xtask test
   cargo xtask test simple
-  cargo xtask test 're*' --backend sandbox")]
+  cargo xtask test 're*' --backend sandbox
+  cargo xtask test --changed --skip-tag slow
+  cargo xtask test --rerun-failed")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
-    /// Checks to run, by name or glob; all of them by default
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
+    /// Which checks
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Print the names of the checks that would run, and run none
+    #[arg(long)]
+    pub list: bool,
+    /// Write a JUnit report of the whole run to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
+    pub message_format: MessageFormat,
     /// Limit for each check, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
@@ -132,6 +143,36 @@ fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
 }
 
+/// A form of what is told of a run on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Nothing: people read stderr
+    Human,
+    /// Events as JSON lines (docs/events.md describes them); people still read stderr
+    Json,
+}
+
+/// Which checks. One kind given several times widens it, different kinds narrow each other.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Checks, by name or glob; all of them by default
+    #[arg(value_name = "NAME|GLOB")]
+    pub names: Vec<String>,
+    /// Only checks with this tag (`tags` in checks/NAME.toml); may be repeated
+    #[arg(long, value_name = "TAG", help_heading = "Selection")]
+    pub tag: Vec<String>,
+    /// No checks with this tag; may be repeated
+    #[arg(long, value_name = "TAG", help_heading = "Selection")]
+    pub skip_tag: Vec<String>,
+    /// Only checks that a change since BASE affects, committed or not [default: since the main branch was left]
+    #[arg(long, value_name = "BASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(help_heading = "Selection")]
+    pub changed: Option<String>,
+    /// Only checks that failed or did not run in the last run
+    #[arg(long, help_heading = "Selection")]
+    pub rerun_failed: bool,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -157,7 +198,7 @@ pub struct Run {
 #[command(after_help = "\
 Examples:
   cargo xtask exec
-  cargo xtask exec caget VOLT
+  cargo xtask exec caget PV
   cargo xtask exec journalctl -u simulator")]
 pub struct Exec {
     /// Machine to run it on, where a check has several
@@ -313,6 +354,9 @@ pub struct Driver {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
+    /// Which checks
+    #[command(flatten)]
+    pub selection: Selection,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -367,9 +411,9 @@ pub struct Ci {}
 /// Arguments of `ci-matrix`.
 #[derive(Debug, Args)]
 pub struct CiMatrix {
-    /// Checks to print, by name or glob; by default all that have a NAME.nix
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
+    /// Which checks, of those that have a NAME.nix
+    #[command(flatten)]
+    pub selection: Selection,
     /// For whom
     #[arg(long, value_enum, default_value_t = MatrixFormat::Json)]
     pub format: MatrixFormat,

@@ -20,6 +20,7 @@ pub mod report;
 pub mod runner;
 pub mod sandbox;
 pub mod scaffold;
+pub mod select;
 pub mod settings;
 mod slots;
 pub mod ui;
@@ -44,9 +45,20 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     if let Some(status) = sandbox::applets::dispatch(&args)? {
         return Ok(status);
     }
+    let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let Some(command) = Cli::parse_from(args).command else {
         return Ok(commands::overview::run());
     };
+    // `test` reports to GitHub itself.
+    let annotate = !matches!(command, Command::Test(_));
+    let result = dispatch(command);
+    if let (Err(error), true) = (&result, annotate) {
+        report::github::announce(&name, &fail::render(error));
+    }
+    result
+}
+
+fn dispatch(command: Command) -> Result<Status> {
     match command {
         Command::Test(args) => commands::test::run(&args),
         Command::Run(args) => commands::run::run(&args),

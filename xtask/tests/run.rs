@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use common::processes::{tree, wait_until_gone};
@@ -149,6 +150,43 @@ fn on_this_host_any_client_reaches_the_ioc() {
     scratch.xtask(&["run", "--host"]).expect(5, &[&format!("port {port}"), hint, "--no-simulator"]);
     let log = format!("port {port}");
     session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &["simulator.log", &log]);
+}
+
+#[test]
+fn ctrl_c_is_the_iocs_business_and_leaves_nothing() {
+    for host in [false, true] {
+        let scratch = Scratch::new();
+        let mut command = if host { on_host(&scratch).0 } else { scratch.command(&["run"]) };
+        // What a terminal signals at Ctrl-C: its foreground process group.
+        command.process_group(0);
+        let session = Session::start(command);
+        let group = format!("-{}", session.child.id());
+        let interrupt = || assert!(Command::new("kill").args(["-s", "INT", "--", &group]).status().unwrap().success());
+        session.finish(|_| interrupt()).expect(130, &[]);
+    }
+}
+
+#[test]
+fn exec_asks_which_of_several_machines() {
+    let scratch = Scratch::new();
+    scratch.check("pair", "");
+    scratch.write("checks/pair.toml", "[nodes.first]\n[nodes.second]\n");
+    let mut prompt = scratch.command(&["interactive", "pair"]);
+    let mut prompt = prompt.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = prompt.stdin.take().unwrap();
+    stdin.write_all(b"start_all(); print('they', 'run', flush=True)\n").unwrap();
+    let mut said = Vec::new();
+    let mut byte = [0];
+    let mut stdout = prompt.stdout.take().unwrap();
+    while !said.ends_with(b"they run\n") {
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "ended: {}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    exec(&scratch, &["hostname"]).expect(2, &["first, second", "hint: choose one: cargo xtask exec --machine first"]);
+    let second = exec(&scratch, &["--machine", "second", "hostname"]).expect(0, &[]);
+    assert_eq!(second.stdout, "second\n");
+    drop(stdin);
+    prompt.wait().unwrap();
 }
 
 #[test]

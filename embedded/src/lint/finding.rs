@@ -57,6 +57,11 @@ impl Report {
         &self.files[file]
     }
 
+    /// Whether a file has an error.
+    pub fn has_error(&self, file: usize) -> bool {
+        self.findings.iter().any(|own| own.place.file == file && own.severity == Severity::Error)
+    }
+
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Severity::Error, place, code, message.into(), hint.into());
     }
@@ -72,12 +77,12 @@ impl Report {
         }
     }
 
-    /// Where a place is, for a message: `file:line`.
+    /// Where a place is, for a message: `file:line`, the file as seen from the folder that holds the top.
     pub fn name(&self, place: Place, top: &Path) -> String {
         format!("{}:{}", shown(self.path(place.file), top), place.line)
     }
 
-    /// The findings as JSON, files as seen from the top.
+    /// The findings as JSON, files as seen from the folder that holds the top.
     pub fn json(&self, top: &Path) -> Value {
         let one = |finding: &Finding| {
             json!({
@@ -99,14 +104,23 @@ impl Report {
     }
 }
 
-fn shown(path: &Path, top: &Path) -> String {
-    path.strip_prefix(top).unwrap_or(path).to_string_lossy().into_owned()
+/// A path as seen from the folder that holds the top, as in `ioc/iocBoot/iocExample/st.cmd`.
+pub fn shown(path: &Path, top: &Path) -> String {
+    path.strip_prefix(top.parent().unwrap_or(top)).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// The known word that `word` was most likely meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|own| (distance(&word.to_lowercase(), &own.to_lowercase()), own));
-    scored.filter(|(distance, own)| *distance <= 1 + own.len() / 4 && *distance < own.len()).min().map(|(_, own)| own)
+    let lower = word.to_lowercase();
+    // Databases have many names: most of them are too long or too short to be looked at.
+    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= 1 + own.len() / 4);
+    let scored = candidates.map(|own| {
+        let other = own.to_lowercase();
+        // Of two that are as near, the one that starts the same way.
+        (distance(&lower, &other), lower.chars().next() != other.chars().next(), own)
+    });
+    let near = scored.filter(|(distance, _, own)| *distance <= 1 + own.len() / 4 && *distance < own.len());
+    near.min().map(|(_, _, own)| own)
 }
 
 /// The nearest word as a hint, or what else there is.
@@ -141,6 +155,7 @@ mod tests {
     fn words_that_were_meant() {
         assert_eq!(nearest("DECS", ["DESC", "DTYP", "EGU"]), Some("DESC"));
         assert_eq!(nearest("stringinn", ["stringin", "stringout"]), Some("stringin"));
+        assert_eq!(nearest("mbi", ["bi", "mbbi"]), Some("mbbi"));
         assert_eq!(nearest("QQQQ", ["DESC", "DTYP"]), None);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("größe", "grösse"), 2);

@@ -49,7 +49,9 @@ impl Layout {
                 return Some(path);
             }
         }
-        path.is_file().then_some(path)
+        // Folders of objects are made by `make` too.
+        let made = path.parent()?.file_name().is_some_and(|name| name.to_string_lossy().starts_with("O."));
+        (path.is_file() || made).then_some(path)
     }
 
     pub fn is_folder(&self, path: &Path) -> bool {

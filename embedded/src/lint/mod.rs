@@ -51,7 +51,13 @@ pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<Str
     let top = top_of(&boot).ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
     let layout = Layout::read(&top, app).map_err(|error| error.to_string())?;
     let commands = check::script::known_commands(app).map_err(|error| error.to_string())?;
-    let mut lint = Lint { layout, report: Report::default(), protocols: Protocols::default(), seen: BTreeSet::new() };
+    let mut lint = Lint {
+        layout,
+        report: Report::default(),
+        protocols: Protocols::default(),
+        seen: BTreeSet::new(),
+        without_value: BTreeSet::new(),
+    };
     let names = lint.everything(app, &boot.join(script), environments, &commands);
     let open = lint.report.open;
     Ok(json!({ "findings": lint.report.json(&top), "records": names, "complete": !open }).to_string())
@@ -63,6 +69,8 @@ struct Lint {
     protocols: Protocols,
     /// Files that were read.
     seen: BTreeSet<PathBuf>,
+    /// Macros that were found to have no value: said once for each file and load.
+    without_value: BTreeSet<(usize, Place, String)>,
 }
 
 impl Lint {
@@ -76,25 +84,19 @@ impl Lint {
     ) -> BTreeSet<String> {
         self.start(app, script);
         let mut names = BTreeSet::new();
-        let everywhere: BTreeSet<&String> = environments.iter().flat_map(BTreeMap::keys).collect();
+        // What one check sets, the IOC of another one is not blamed for.
+        let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
         for environment in environments {
             let mut variables = self.variables(script);
-            // What one check sets, the IOC of another one is not blamed for.
-            variables.extend(everywhere.iter().map(|name| ((*name).clone(), UNKNOWN.to_owned())));
-            if environment.is_empty() {
-                for name in &everywhere {
-                    variables.remove(*name);
-                }
-            }
             variables.extend(environment.clone());
-            let startup = startup::follow(script, &self.layout, variables, commands, &mut self.report);
+            let startup = startup::follow(script, &self.layout, (variables, &elsewhere), commands, &mut self.report);
             self.report.open |= startup.open;
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
             streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
             names.extend(database.names().filter(|name| !name.contains(UNKNOWN)).map(str::to_owned));
         }
-        self.rest();
+        self.rest(app);
         names
     }
 
@@ -117,7 +119,7 @@ impl Lint {
                 let hint = format!("start it with #!../../bin/linux-x86_64/{app}");
                 self.report.error(place, "not-a-program", "the script does not say which program runs it", hint);
             }
-            Some(program) if program != app && program != "env" => {
+            Some(program) if program != app && !["env", "sh", "bash"].contains(&program) => {
                 let place = Place { column: 3, ..place };
                 let what = format!("the script is run by `{program}`, the application is `{app}`");
                 self.report.warning(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
@@ -125,8 +127,7 @@ impl Lint {
             Some(_) => {}
         }
         if fs::metadata(script).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
-            let name = script.strip_prefix(&self.layout.top).unwrap_or(script).display();
-            let hint = format!("chmod +x {name}");
+            let hint = format!("chmod +x {}", finding::shown(script, &self.layout.top));
             self.report.error(place, "not-executable", "the script cannot be executed", hint);
         }
     }
@@ -273,13 +274,16 @@ impl Lint {
     }
 
     fn expand(&mut self, text: &Text, table: &mut MacroTable, load: Option<&Load>) -> Text {
-        let Self { report, layout, .. } = self;
+        let Self { report, layout, without_value, .. } = self;
         text.expand(table, |fault| {
             let Some(load) = load else { return false };
             let Some(name) = fault.name else {
                 report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
                 return true;
             };
+            if !without_value.insert((fault.place.file, load.at, name.clone())) {
+                return true;
+            }
             let there = report.name(load.at, &layout.top);
             let given: Vec<String> =
                 load.macros.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
@@ -293,9 +297,10 @@ impl Lint {
         })
     }
 
-    /// Databases and protocols that the script does not load: what can be said without macros.
-    fn rest(&mut self) {
-        for folder in self.layout.sources.clone() {
+    /// Databases and protocols of the application that the script does not load: what can be said without macros.
+    fn rest(&mut self, app: &str) {
+        let own = self.layout.top.join(format!("{app}App"));
+        for folder in self.layout.sources.clone().into_iter().filter(|folder| folder.starts_with(&own)) {
             for path in sorted(&folder).unwrap_or_default() {
                 match path.extension().and_then(|own| own.to_str()) {
                     Some("db" | "vdb" | "template") if !self.seen.contains(&path) && path.is_file() => {

@@ -56,9 +56,13 @@ fn judge(path: &Path, text: &str, functions: &BTreeMap<String, usize>, report: &
             compiled = compiled && protocol.check_unused();
         }
         let said = String::from_utf8_lossy(&stream::take_captured()).into_owned();
-        let Some((line, what)) = first_message(&said, &name) else { continue };
+        let start = line_of(text, function);
+        let Some((line, what)) = first_message(&said, &name, start) else { continue };
         let parse_failed = !said.contains("not found in protocol file");
-        if !compiled || parse_failed {
+        // What only the record's arguments decide is not judged: here they are all `1`.
+        let sure =
+            parameters == 0 || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
+        if (!compiled && sure) || (compiled && parse_failed) {
             let place = Place { file, line, column: column(text, line, &what) };
             report.error(place, "protocol", what, "see StreamDevice's manual on protocol files");
         }
@@ -68,16 +72,31 @@ fn judge(path: &Path, text: &str, functions: &BTreeMap<String, usize>, report: &
     }
 }
 
-/// The first message: the following ones tell what it is part of.
-fn first_message(said: &str, name: &str) -> Option<(u32, String)> {
+/// The first message: the following ones tell what it is part of. `start` is the line of the function.
+fn first_message(said: &str, name: &str, start: u32) -> Option<(u32, String)> {
+    let placed = |line: &'_ str| -> Option<(u32, String)> {
+        let (line, what) = line.strip_prefix(name)?.strip_prefix(" line ")?.split_once(": ")?;
+        Some((line.parse().ok()?, what.trim().to_owned()))
+    };
     let first = said.lines().find(|line| !line.trim().is_empty())?;
-    if let Some((line, what)) = first.strip_prefix(name).and_then(|rest| rest.strip_prefix(" line ")?.split_once(": "))
-    {
-        return Some((line.parse().ok()?, what.trim().to_owned()));
-    }
-    let line = first.rsplit_once("' line ").and_then(|(_, line)| line.trim().parse().ok());
-    let what = first.split(" defined in protocol file").next().unwrap_or(first);
-    Some((line.unwrap_or(1), what.trim().to_owned()))
+    // One without a line is followed by the command it is about.
+    let line = said.lines().find_map(placed).map(|(line, _)| line);
+    let line = line.or_else(|| first.rsplit_once("' line ")?.1.trim().parse().ok());
+    let what = placed(first)
+        .map_or_else(|| first.split(" defined in protocol file").next().unwrap_or(first).to_owned(), |(_, what)| what);
+    Some((line.unwrap_or(start), what.trim().to_owned()))
+}
+
+/// The line where a function starts; the first one where it is not found.
+fn line_of(text: &str, function: &str) -> u32 {
+    let starts = |line: &str| {
+        let line = line.trim_start().to_lowercase();
+        line.strip_prefix(function)
+            .is_some_and(|rest| !function.is_empty() && rest.trim_start().starts_with(['{', '#']))
+            || (line.trim_end() == function && !function.is_empty())
+    };
+    let at = text.lines().position(starts).unwrap_or(0);
+    u32::try_from(at + 1).unwrap_or(1)
 }
 
 /// The column of what a message quotes, or of the first word of the line.

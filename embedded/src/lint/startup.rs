@@ -39,16 +39,17 @@ pub struct Startup {
     pub open: bool,
 }
 
-/// Goes through a script; `commands` are those known here.
+/// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
     script: &Path,
     layout: &Layout,
-    variables: BTreeMap<String, String>,
+    (variables, elsewhere): (BTreeMap<String, String>, &BTreeSet<String>),
     commands: &BTreeSet<String>,
     report: &mut Report,
 ) -> Startup {
     let folder = script.parent().unwrap_or(script).to_owned();
-    let mut follower = Follower { layout, commands, report, out: Startup { variables, folder, ..Startup::default() } };
+    let mut follower =
+        Follower { layout, commands, elsewhere, report, out: Startup { variables, folder, ..Startup::default() } };
     follower.script(script, &BTreeMap::new(), DEEPEST);
     follower.out
 }
@@ -56,6 +57,7 @@ pub fn follow(
 struct Follower<'a> {
     layout: &'a Layout,
     commands: &'a BTreeSet<String>,
+    elsewhere: &'a BTreeSet<String>,
     report: &'a mut Report,
     out: Startup,
 }
@@ -85,9 +87,10 @@ impl Follower<'_> {
         }
         let mut table = MacroTable::new(defs, MacroExpandOptions::default());
         let known: Vec<String> = self.out.variables.keys().chain(macros.keys()).cloned().collect();
-        let report = &mut *self.report;
+        let (report, elsewhere) = (&mut *self.report, self.elsewhere);
         line.expand(&mut table, |fault| {
             match fault.name {
+                Some(name) if elsewhere.contains(&name) => {}
                 Some(name) => {
                     let hint = suggest(&name, known.iter().map(String::as_str), || {
                         format!("give it a default, as in ${{{name}=…}}, or set it with epicsEnvSet(\"{name}\", …)")
@@ -213,6 +216,7 @@ impl Follower<'_> {
         if let Some(near) = strange.then(|| nearest(&name, known)).flatten() {
             let what = format!("`{name}` is no command of EPICS base, asyn or StreamDevice");
             self.report.warning(words[0].place(0), "unknown-command", what, format!("did you mean `{near}`?"));
+            self.out.open = true;
         }
         let uses =
             ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];

@@ -58,6 +58,7 @@ fn judge_link(field: &Field, startup: &Startup, layout: &Layout, protocols: &mut
         return;
     };
     let (name, arguments) = call.split_once('(').unwrap_or((call, ""));
+    let name = name.trim_end();
     let functions = protocols.read(&path, report);
     if functions.contains_key(&name.to_lowercase()) || !arguments.is_empty() && functions.is_empty() {
         return;

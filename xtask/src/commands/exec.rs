@@ -26,7 +26,7 @@ pub fn run(args: &Exec) -> Result<Status> {
                 .into());
         }
         (Some(name), all) => all.iter().find(|machine| machine.name == *name).ok_or_else(|| {
-            let near = nearest(name, &names).map_or_else(|| names.join(", "), str::to_owned);
+            let near = nearest(name, &names).unwrap_or(names[0]);
             fail::Failure::new(Status::NothingSelected, format!("no machine `{name}` runs"))
                 .hint(format!("cargo xtask exec --machine {near}"))
         })?,

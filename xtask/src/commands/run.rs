@@ -59,18 +59,19 @@ pub fn run(args: &Run) -> Result<Status> {
 
 fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulators: bool, dir: &Path) -> Result<u8> {
     let spec = sandbox::console(project, ioc, programs, simulators, dir)?;
-    line("IOC", &format!("{ioc}, on a sandbox machine of its own"));
+    line("IOC", &format!("{ioc}, on a sandbox machine of its own"), "");
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
-        line("device", &format!("{name}, port {} of that machine", simulator.port));
-        line("", &format!("its output: cargo xtask exec journalctl -u {name}"));
+        line("device", &format!("{name}, port {} of that machine", simulator.port), "");
+        line("", "its output:", &format!("cargo xtask exec journalctl -u {name}"));
     }
     if !simulators {
-        line("device", "none: the records will show that they are disconnected");
+        line("device", "none: the records will show that they are disconnected", "");
     }
-    line("clients", "in another terminal: cargo xtask exec caget PV");
-    line("", "a shell there: cargo xtask exec");
+    line("clients", "in another terminal:", "cargo xtask exec caget PV");
+    line("", "a shell there:", "cargo xtask exec");
     say_how_to_end();
-    let (run, _) = run::Run::start(&spec, dir, &run::Output::Terminal)?;
+    let (run, _) = run::Run::start(&spec, dir, &run::Output::Terminal)
+        .inspect_err(|_| ui::warn("no machine could be started; on this host itself: cargo xtask run --host"))?;
     let code = run.wait()?;
     let _ = fs::remove_dir(&spec.state_dir);
     Ok(code)
@@ -78,18 +79,18 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
 
 fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: bool, dir: &Path) -> Result<u8> {
     let mut running = Vec::new();
-    line("IOC", &format!("{ioc}, on this host"));
+    line("IOC", &format!("{ioc}, on this host"), "");
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
         let log = dir.join(format!("{name}.log"));
         running.push(start_simulator(project, name, simulator, programs, &log)?);
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
-        line("device", &format!("{name}, port {}", simulator.port));
-        line("", &format!("its output: {log}"));
+        line("device", &format!("{name}, port {}", simulator.port), "");
+        line("", "its output:", &log.to_string());
     }
     if !simulators {
-        line("device", "as st.cmd and the environment say");
+        line("device", "as st.cmd and the environment say", "");
     }
-    line("clients", &clients(project, programs));
+    line("clients", "in another terminal:", &clients(project, programs));
     let port = ca_port();
     if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_err() {
         ui::warn(&format!(
@@ -164,9 +165,9 @@ fn clients(project: &Project, programs: &[Program]) -> String {
     match (process::which("caget"), ours) {
         (None, Some(caget)) => {
             let caget = caget.strip_prefix(&project.root).unwrap_or(caget);
-            format!("in another terminal: {} PV", process::quote(caget.as_os_str()))
+            format!("{} PV", process::quote(caget.as_os_str()))
         }
-        _ => "in another terminal: caget PV".to_owned(),
+        _ => "caget PV".to_owned(),
     }
 }
 
@@ -176,16 +177,18 @@ fn ca_port() -> u16 {
     set("EPICS_CAS_SERVER_PORT").or_else(|| set("EPICS_CA_SERVER_PORT")).unwrap_or(CA_PORT)
 }
 
-/// One fact about the run, before the IOC speaks.
-fn line(what: &str, text: &str) {
-    let indent = 9;
+/// One fact about the run, before the IOC speaks. What can be pasted stays in one piece.
+fn line(what: &str, text: &str, paste: &str) {
+    let (indent, width) = (9, ui::width());
     let label = ui::paint(ui::STRONG, &format!("{what:<indent$}"));
-    ui::say(&format!("{label}{}", ui::wrap(text, indent, ui::width())));
+    let fits = indent + text.len() + 1 + paste.len() <= width;
+    let between = if fits || paste.is_empty() { " ".to_owned() } else { format!("\n{}", " ".repeat(indent)) };
+    ui::say(format!("{label}{}{between}{paste}", ui::wrap(text, indent, width)).trim_end());
 }
 
 fn say_how_to_end() {
     if std::io::stdin().is_terminal() {
-        line("end", "exit, or Ctrl-D");
+        line("end", "exit, or Ctrl-D", "");
     }
     ui::say("");
 }
