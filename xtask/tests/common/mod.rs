@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+pub mod pages;
+
 pub struct Scratch {
     dir: TempDir,
     pub root: PathBuf,
