@@ -1,0 +1,1 @@
+//! Runs as they are told on a terminal and in a log.
