@@ -58,7 +58,7 @@ impl Screen {
         let terminal = io::stderr().is_terminal();
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
         Self::new(Box::new(io::stderr()), colour, terminal && able && !set("CI") && !set("GITHUB_ACTIONS"), move || {
-            terminal.then(|| sys::terminal_size(io::stderr()).unwrap_or((80, 24)))
+            terminal.then(|| sys::terminal_size(&io::stderr()).unwrap_or((80, 24)))
         })
     }
 
@@ -167,7 +167,7 @@ pub fn raw(bytes: &[u8]) {
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.
 pub fn width() -> usize {
     let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    let asked = || sys::terminal_size(io::stdout()).map(|(columns, _)| columns);
+    let asked = || sys::terminal_size(&io::stdout()).map(|(columns, _)| columns);
     set.or_else(asked).filter(|&columns| columns >= 20).unwrap_or(80)
 }
 
@@ -180,8 +180,14 @@ pub fn columns(text: &str) -> usize {
 fn char_columns(c: char) -> usize {
     match u32::from(c) {
         0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 => 2,
-        0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
 }

@@ -184,8 +184,11 @@ impl Teller {
         if self.over || self.state.total.is_none() && self.state.started == 0 {
             return;
         }
-        let live = ui::hold(self.screen).live();
-        let mut text = notices::slow_or_silent(&mut self.state, now, live.is_some());
+        let (live, width) = {
+            let screen = ui::hold(self.screen);
+            (screen.live(), screen.columns())
+        };
+        let mut text = notices::slow_or_silent(&mut self.state, now, live.is_some(), width);
         if live.is_none() && text.is_empty() {
             text = notices::heartbeat(&self.state, now, self.last_word);
         }

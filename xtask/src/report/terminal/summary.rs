@@ -38,12 +38,11 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
         text += &format!("\n{} the whole run as a page: cargo xtask report --open\n", paint(HINT, "hint:"));
     }
     text.push('\n');
-    if results().count() >= MANY {
-        text += &slowest(results().collect());
+    let ran: Vec<&Outcome> = results().filter(|o| !o.cached).collect();
+    if ran.len() >= MANY {
+        text += &report.wrapped(&slowest(ran), 0);
     }
-    text += &wrap(&counts(summary), 0, width.unwrap_or(usize::MAX));
-    text.push('\n');
-    text
+    text + &report.wrapped(&counts(summary), 0)
 }
 
 /// Where and why, in a line.
@@ -63,11 +62,10 @@ fn place(failure: &Failure, check: &Check, root: &Path) -> String {
 }
 
 fn slowest(mut results: Vec<&Outcome>) -> String {
-    results.retain(|o| !o.cached);
     results.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let named = |o: &&Outcome| format!("{} {}", o.exec.label(), duration(o.seconds));
     let named: Vec<String> = results.iter().take(SLOWEST).map(named).collect();
-    if named.is_empty() { String::new() } else { paint(DIM, &format!("slowest: {}", named.join(", "))) + "\n" }
+    paint(DIM, &format!("slowest: {}", named.join(", ")))
 }
 
 fn counts(summary: &Summary) -> String {
@@ -112,7 +110,7 @@ impl Report<'_> {
                 let at = if place.is_empty() { place } else { format!(", at {}", paint(STRONG, &place)) };
                 text += &self.wrapped(&format!("{}{subtest}{at}", paint(BAD, &what)), 0);
                 if let Some(source) = &failure.source {
-                    text += &format!("\n    {}\n\n", clean(source.trim(), MESSAGE_LINE));
+                    text += &format!("\n    {}\n", self.wrapped(&clean(source.trim(), MESSAGE_LINE), 4));
                 }
                 for line in failure.message.lines().take(TAIL) {
                     text += &format!("  {}", self.wrapped(&clean(line, MESSAGE_LINE), 2));
@@ -138,7 +136,7 @@ impl Report<'_> {
             return String::new();
         }
         let room = self.width.map_or(LINE, |width| width.saturating_sub(5).clamp(20, LINE));
-        let mut text = format!("\n  {}\n", paint(DIM, &format!("last lines of {title}:")));
+        let mut text = format!("\n  {}", self.wrapped(&paint(DIM, &format!("last lines of {title}:")), 2));
         for line in lines {
             text += &format!("    {}\n", cut(&clean(line, LINE), room));
         }
@@ -159,7 +157,7 @@ impl Report<'_> {
         text += &format!("  run again    {}\n", command("test", limits));
         if self.sandbox {
             text += &format!(
-                "  stay inside  {}\n",
+                "  debug        {}\n",
                 command("test", &[limits.as_slice(), &["--debug".to_owned()]].concat())
             );
         }

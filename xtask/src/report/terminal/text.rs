@@ -14,13 +14,10 @@ pub fn relative(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
-/// The last lines of what may tell why a check failed, each under a title: the log where the driver gave no reason, and the
-/// journals of the services.
+/// The last lines of what may tell why a check failed, each under a title: the log, and the journals of the services.
 pub fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    if outcome.failure.is_none() {
-        found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"))));
-    }
+    found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"), outcome.failure.is_some())));
     let mut tails: Vec<_> = journal::tails(&outcome.exec.dir.join("journal"), TAIL).into_iter().collect();
     // The unit that is to blame comes first, units that only exist do not come at all.
     let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
@@ -37,11 +34,17 @@ pub fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// Last lines of the driver's log.
-fn log_tail(path: &Path) -> Vec<String> {
+/// Last lines of the driver's log; where the failure is known, those before the driver tells it, and nothing of the consoles,
+/// whose journals are shown.
+fn log_tail(path: &Path, told: bool) -> Vec<String> {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(64 * 1024)..]).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
+    let mut lines: Vec<&str> = text.lines().collect();
+    if told {
+        let end = lines.iter().position(|line| line.starts_with("!!! ")).unwrap_or(lines.len());
+        lines.truncate(end);
+        lines.retain(|line| !line.contains(" # ["));
+    }
     lines[lines.len().saturating_sub(TAIL)..].iter().map(|l| (*l).to_owned()).collect()
 }
 
@@ -91,6 +94,16 @@ pub fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_ends_where_the_failure_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let text = "must succeed: x\nmachine # [ 0.1] bash[20]: noise\noutput: 0\n!!! Traceback\ncleanup\n";
+        std::fs::write(&log, text).unwrap();
+        assert_eq!(log_tail(&log, true), ["must succeed: x", "output: 0"]);
+        assert_eq!(log_tail(&log, false).len(), 5);
+    }
 
     #[test]
     fn durations_and_odd_lines() {
