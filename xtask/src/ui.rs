@@ -98,7 +98,8 @@ impl Screen {
         let rows: usize = self.lines.iter().map(|line| columns(line).div_ceil(width).max(1)).sum();
         let mut frame = "\x1b[?2026h".to_owned();
         if rows > 0 {
-            frame += &format!("\x1b[{rows}A");
+            // The keyboard's echo, such as ^C, may have moved the cursor.
+            frame += &format!("\r\x1b[{rows}A");
         }
         if !text.is_empty() {
             frame += "\x1b[J";

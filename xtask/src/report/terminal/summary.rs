@@ -24,11 +24,6 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
     let results = || summary.results();
     let mut text: String = results().filter(|o| o.verdict.is_failure()).map(|o| report.failure(o)).collect();
     let failed = !text.is_empty();
-    let interrupted: Vec<&Outcome> = results().filter(|o| o.verdict == Verdict::Interrupted).collect();
-    if !interrupted.is_empty() {
-        text.push('\n');
-        text.extend(interrupted.into_iter().map(|o| report.interrupted(o)));
-    }
     let flaky: Vec<&Outcome> = results().filter(|o| o.is_flaky()).collect();
     if !flaky.is_empty() {
         text.push('\n');
@@ -162,13 +157,6 @@ impl Report<'_> {
             );
         }
         text + &format!("  look inside  {}\n", command("interactive", &[]))
-    }
-
-    fn interrupted(&self, outcome: &Outcome) -> String {
-        let subtest = outcome.subtests.iter().rfind(|subtest| !subtest.ok);
-        let subtest = subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(&s.name, LINE)));
-        let label = paint(WARN, &format!("{} was interrupted", outcome.exec.label()));
-        self.wrapped(&format!("{label} after {}{subtest}", duration(outcome.seconds)), 0)
     }
 
     /// A pass after failures: what has failed in them.

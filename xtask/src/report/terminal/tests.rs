@@ -127,6 +127,7 @@ fn rendered(text: &str, columns: usize, rows: usize) -> String {
     while let Some(c) = text.next() {
         match c {
             '\n' => (row, column) = (row + 1, 0),
+            '\r' => column = 0,
             '\u{1b}' => {
                 assert_eq!(text.next(), Some('['));
                 let mut code = String::new();
@@ -300,6 +301,16 @@ fn other_talk_stands_above_the_picture() {
     ui::hold(play.teller.screen).print("warning: two\nlines\n");
     play.line(&exec, "\u{1b}[5Amore\u{7}\r, but no controls").pass(1);
     insta::assert_snapshot!(play.seen());
+}
+
+#[test]
+fn what_the_keyboard_echoes_is_painted_over() {
+    let mut play = Play::new(Some((80, 24)), false, |_| {});
+    play.begin(&["a", "b"], 2).start("a", 1);
+    play.pass(1).sink.write_all(b"^C").unwrap();
+    play.teller.report(&Event::Interrupted(1));
+    assert!(play.seen().starts_with("stopping: the checks clean up"), "{}", play.seen());
+    assert!(!play.pass(1).seen().contains("^C"), "{}", play.seen());
 }
 
 /// A prompt has the terminal for itself, and what a person thinks is no silence.
