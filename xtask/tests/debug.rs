@@ -1,5 +1,4 @@
 //! `test --debug`: a prompt in the machine as a failure left it, on a real terminal.
-#![expect(clippy::unwrap_used, reason = "tests run programs")]
 
 mod common;
 

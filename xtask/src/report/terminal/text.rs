@@ -17,7 +17,10 @@ pub fn relative(root: &Path, path: &Path) -> String {
 /// The last lines of what may tell why a check failed, each under a title: the log, and the journals of the services.
 pub fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"), outcome.failure.is_some())));
+    // A failure without a line is not the script's: then the message is what there is to say.
+    if outcome.failure.as_ref().is_none_or(|failure| failure.line.is_some()) {
+        found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"), outcome.failure.is_some())));
+    }
     let mut tails: Vec<_> = journal::tails(&outcome.exec.dir.join("journal"), TAIL).into_iter().collect();
     // The unit that is to blame comes first, units that only exist do not come at all.
     let blamed = outcome.failure.as_ref().and_then(|f| f.unit.as_deref());
