@@ -19,7 +19,7 @@ Runs the files of an EPICS IOC without EPICS
 Usage: soft-ioc [--check] --app NAME SCRIPT
 
 Run it in the folder of the start-up script, as an IOC built by make would be run:
-  cd ioc/iocBoot/iocExample && soft-ioc --app example st.cmd
+  cd ioc/iocBoot/FOLDER && soft-ioc --app NAME st.cmd
 
 Options:
   --app NAME     name of the application: the st.cmd calls NAME_registerRecordDeviceDriver

@@ -1,4 +1,4 @@
-//! The soft IOC as a process: the project's own IOC, and what C EPICS does that it must do too.
+//! The soft IOC as a process: the power supply's IOC, and what C EPICS does that it must do too.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
@@ -34,7 +34,7 @@ fn script(top: &Top, lines: &str) {
 }
 
 #[test]
-fn the_projects_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
+fn an_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
     let (top, simulator) = (Top::new(), Simulator::start());
     let ioc = Ioc::running(&top, &simulator);
     assert_eq!(ioc.value("VOLT-RB"), "0");
@@ -269,7 +269,7 @@ fn it_leaves_nothing_when_it_is_told_to_stop() {
 }
 
 #[test]
-fn a_check_of_the_projects_ioc_finds_nothing() {
+fn a_check_of_a_simple_ioc_finds_nothing() {
     let top = Top::new();
     let output = top.soft_ioc().args(["--check", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");

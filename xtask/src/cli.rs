@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::kvm::For;
 
@@ -26,6 +26,10 @@ pub enum Command {
     Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
+    /// Give the application, its boot folder and its records names of your own: shows the change first
+    Rename(Rename),
+    /// Make one more check to start from
+    NewCheck(NewCheck),
     /// List the checks
     List(List),
     /// Build the IOC: with Nix, with make, or the soft IOC
@@ -354,6 +358,34 @@ pub struct List {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `new-check`.
+#[derive(Debug, Args)]
+pub struct NewCheck {
+    /// Name of the check: its files are checks/NAME.py and checks/NAME.nix
+    pub name: String,
+    /// Check to copy; by default a short script with comments, which passes at once
+    #[arg(long, value_name = "CHECK")]
+    pub from: Option<String>,
+}
+
+/// Arguments of `rename`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("names").required(true).multiple(true).args(["app", "ioc", "prefix"])))]
+pub struct Rename {
+    /// Name of the application: folder ioc/NAMEApp and its executable
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Name of its folder below ioc/iocBoot: ioc and something of yours
+    #[arg(long, value_name = "iocNAME")]
+    pub ioc: Option<String>,
+    /// What the name of every record begins with, such as PSU1:
+    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
+    /// Make the change; without this nothing is written
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// Arguments of `ci`.

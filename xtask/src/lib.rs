@@ -18,6 +18,7 @@ pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod scaffold;
 pub mod select;
 pub mod settings;
 mod slots;
@@ -70,6 +71,8 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Completions(args) => Ok(commands::completions::run(&args)),
         Command::Man => Ok(commands::man::run()),
         Command::Complete(args) => Ok(commands::completions::complete(&args)),
+        Command::Rename(args) => commands::rename::run(&args),
+        Command::NewCheck(args) => commands::new_check::run(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),

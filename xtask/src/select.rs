@@ -32,7 +32,7 @@ fn nothing(why: impl Into<String>) -> Failure {
 }
 
 fn no_checks() -> Failure {
-    nothing("there is no check in checks/").hint("a check is a test script checks/NAME.py; copy one from the template")
+    nothing("there is no check in checks/").hint("make one: cargo xtask new-check first")
 }
 
 impl Selection {

@@ -14,6 +14,8 @@ pub mod exec;
 pub mod interactive;
 pub mod list;
 pub mod man;
+pub mod new_check;
 pub mod overview;
+pub mod rename;
 pub mod run;
 pub mod test;

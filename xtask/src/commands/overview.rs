@@ -23,7 +23,15 @@ const TASKS: [(&str, &[(&str, &str)]); 4] = [
             ("doctor", "what keeps checks from running here"),
         ],
     ),
-    ("Change it", &[("list", "the checks there are"), ("build", "build the IOC: Nix, make or the soft IOC")]),
+    (
+        "Make it yours",
+        &[
+            ("rename --app psu", "give everything your own names"),
+            ("new-check ramp", "one more check to start from"),
+            ("lint", "mistakes in the IOC's files, at once"),
+            ("build", "build the IOC: Nix, make or the soft IOC"),
+        ],
+    ),
     ("Before a change lands", &[("ci", "everything that must hold")]),
 ];
 /// Widest command line here, with its margin.

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn units_of_the_template() {
-        let config = project::parse(include_str!("../../../ioc.toml")).unwrap();
+        let config = project::parse(include_str!("../../tests/fixtures/project/ioc.toml")).unwrap();
         let units = units(
             &config,
             Path::new("/machine/ioc"),
