@@ -32,6 +32,8 @@ pub enum Command {
     NewCheck(NewCheck),
     /// List the checks
     List(List),
+    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    Lint(Lint),
     /// Build the IOC: with Nix, with make, or the soft IOC
     Build(Build),
 
@@ -386,6 +388,20 @@ pub struct Rename {
     /// Make the change; without this nothing is written
     #[arg(long)]
     pub apply: bool,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Judge scripts for this backend; `auto` warns of what only some of them have
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// Let warnings fail too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print one JSON document (docs/lint.md describes it)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `ci`.

@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod fail;
 pub mod guard;
 pub mod iocs;
+pub mod lint;
 pub mod nix;
 pub mod process;
 pub mod project;
@@ -65,6 +66,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
+        Command::Lint(args) => commands::lint::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),

@@ -199,6 +199,9 @@ pub fn console(
             units,
             programs,
             binds: ioc.binds,
+            tools: None,
+            etc: Vec::new(),
+            accounts: Accounts::default(),
         }],
     })
 }

@@ -81,6 +81,14 @@ impl<'a> Github<'a> {
         append(self.output.as_deref(), &format!("failed={}\n", serde_json::to_string(&names)?))
     }
 
+    /// Shows something at a place of a file. `level` is `error` or `warning`; GitHub shows ten of each.
+    pub fn annotate(&mut self, level: &str, file: &str, (line, column): (u32, u32), title: &str, message: &str) {
+        let place = format!("file={},line={line},col={column}", property(&clean(file, MOST_MESSAGE)));
+        let text: Vec<String> = message.lines().map(|line| clean(line, MOST_MESSAGE)).collect();
+        let text: String = text.join("\n").chars().take(MOST_MESSAGE).collect();
+        let _ = self.say(&format!("::{level} {place},title={}::{}", property(title), data(&text)));
+    }
+
     /// Shows trouble that is no check's failure. The runner hears no command after it: what follows is its full text.
     pub fn trouble(&mut self, text: &str) {
         let text: Vec<String> = text.lines().take(TAIL).map(|line| clean(line, MOST_MESSAGE)).collect();
@@ -282,6 +290,19 @@ mod tests {
             text,
             "::error file=checks/a%2Cb%3Ac.py,line=17,title=check a%2C subtest one%2C two%3A three::100 %25%0A\
              ::error::xred%0Arun again: cargo xtask test a"
+        );
+    }
+
+    #[test]
+    fn a_place_of_a_file_is_annotated_in_one_line() {
+        let mut sink = Vec::new();
+        let mut github = Github::new(Box::new(&mut sink), Path::new("/p"), "token".into(), None, None);
+        github.annotate("warning", "a,b.db", (3, 4), "lint: x", "100 %\n::error::no\r");
+        drop(github);
+        let text = String::from_utf8(sink).unwrap();
+        assert!(
+            text.contains("\n::warning file=a%2Cb.db,line=3,col=4,title=lint%3A x::100 %25%0A::error::no\n"),
+            "{text}"
         );
     }
 
