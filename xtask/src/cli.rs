@@ -198,7 +198,7 @@ pub struct Run {
 #[command(after_help = "\
 Examples:
   cargo xtask exec
-  cargo xtask exec caget VOLT
+  cargo xtask exec caget PV
   cargo xtask exec journalctl -u simulator")]
 pub struct Exec {
     /// Machine to run it on, where a check has several

@@ -11,20 +11,21 @@ use epics_base_rs::types::{DbfCode, DbfLinkClass, dbf_link_class};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
 use super::finding::{Report, suggest};
-use super::types;
+use super::types::Devices;
 
 /// Judges all fields of all records.
 pub fn judge(database: &Database, report: &mut Report) {
+    let mut devices = Devices::default();
     for record in &database.records {
         if has_fields(&record.kind) {
             for field in &record.fields {
-                judge_field(record, field, database, report);
+                judge_field(record, field, devices.of(&record.kind), database, report);
             }
         }
     }
 }
 
-fn judge_field(record: &Record, field: &Field, database: &Database, report: &mut Report) {
+fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
     let kind = &record.kind;
     let name = field.name.as_str();
     let Some(desc) = declared_field(kind, name).filter(|desc| desc.name == name) else {
@@ -44,8 +45,8 @@ fn judge_field(record: &Record, field: &Field, database: &Database, report: &mut
         }
         DbfCode::String => text(record, field, desc, report),
         DbfCode::Menu => menu(record, field, desc, database, report),
-        DbfCode::Device => device(record, field, database, report),
-        DbfCode::Inlink | DbfCode::Outlink | DbfCode::Fwdlink => link(record, field, database, report),
+        DbfCode::Device => device(record, field, devices, database, report),
+        DbfCode::Inlink | DbfCode::Outlink | DbfCode::Fwdlink => link(record, field, devices, database, report),
         DbfCode::Float | DbfCode::Double => number(record, field, is_float(&field.value), "a number", report),
         DbfCode::Char | DbfCode::Short | DbfCode::Long | DbfCode::Int64 => {
             number(record, field, is_whole(&field.value, true), "a whole number", report);
@@ -107,22 +108,21 @@ fn menu(record: &Record, field: &Field, desc: &FieldDesc, database: &Database, r
     report.error(field.value_at, "unknown-choice", what, hint);
 }
 
-fn device(record: &Record, field: &Field, database: &Database, report: &mut Report) {
-    let devices = types::devices(&record.kind);
+fn device(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
     let value = field.value.as_str();
     let index = value.parse::<usize>().is_ok_and(|index| index <= devices.len());
     if devices.contains(&value) || index || database.open_types || value.is_empty() {
         return;
     }
     let what = format!("record type {} has no device support `{value}`", record.kind);
-    let hint = suggest(value, devices.iter().copied(), || match devices[..] {
+    let hint = suggest(value, devices.iter().copied(), || match devices {
         [] => format!("the {} record has no device support: take DTYP out", record.kind),
         _ => format!("DTYP can be: {}", devices.join(", ")),
     });
     report.error(field.value_at, "unknown-device", what, hint);
 }
 
-fn link(record: &Record, field: &Field, database: &Database, report: &mut Report) {
+fn link(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
     let (kind, name, value) = (&record.kind, &field.name, &field.value);
     if let Err(error) = check_link_text(kind, name, value) {
         let what = format!("`{value}` is no link for {kind}.{name}: {error}");
@@ -135,7 +135,7 @@ fn link(record: &Record, field: &Field, database: &Database, report: &mut Report
         return;
     }
     let dtyp = record.field("DTYP");
-    let known = dtyp.is_none_or(|dtyp| types::devices(kind).contains(&dtyp.value.as_str()));
+    let known = dtyp.is_none_or(|dtyp| devices.contains(&dtyp.value.as_str()));
     // The last one given is the one that holds.
     let last = record.field(name).is_some_and(|last| std::ptr::eq(last, field));
     if known && last && !database.open_types {

@@ -112,7 +112,9 @@ pub fn shown(path: &Path, top: &Path) -> String {
 /// The known word that `word` was most likely meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let scored = known.into_iter().map(|own| {
+    // Databases have many names: most of them are too long or too short to be looked at.
+    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= 1 + own.len() / 4);
+    let scored = candidates.map(|own| {
         let other = own.to_lowercase();
         // Of two that are as near, the one that starts the same way.
         (distance(&lower, &other), lower.chars().next() != other.chars().next(), own)

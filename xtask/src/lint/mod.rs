@@ -99,13 +99,22 @@ pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Finding>> {
     });
     let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     let ioc = ioc?;
-    let mut findings = ioc.findings.clone();
+    let mut findings: Vec<Finding> =
+        ioc.findings.iter().map(|f| Finding { file: in_project(&f.file), ..f.clone() }).collect();
     for ((_, script, _), answer) in scripts.iter().zip(&answers) {
         let file = script.strip_prefix(&project.root).unwrap_or(script).to_string_lossy().into_owned();
         findings.extend(of_script(&file, answer, &ioc, backend));
     }
     findings.sort();
     Ok(findings)
+}
+
+/// A file that the soft IOC names by the folder that holds the top. `ioc` may be a link to a folder of another name.
+fn in_project(file: &str) -> String {
+    match file.split_once('/') {
+        Some((top, rest)) if !top.is_empty() => format!("ioc/{rest}"),
+        _ => file.to_owned(),
+    }
 }
 
 /// The findings of one script.
