@@ -98,7 +98,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         if summary.passed() {
             return Err(trouble);
         }
-        ui::warn(&fail::render(&trouble));
+        ui::error(&fail::render(&trouble));
     }
     Ok(match () {
         () if summary.interrupted() => Status::Interrupted,
