@@ -93,7 +93,10 @@ impl<'a> Terminal<'a> {
     /// Failing subtest, line, message, the last lines of log and journals, and what to do next.
     fn explain(&mut self, outcome: &Outcome) -> io::Result<()> {
         let name = &outcome.exec.check.name;
-        let script = outcome.exec.check.script.as_deref().map_or(String::new(), |s| self.relative(s));
+        // A check without a script of its own has that of its .nix file, which was written there.
+        let written = Some(outcome.exec.dir.join("script.py")).filter(|file| file.is_file());
+        let script = outcome.exec.check.script.clone().or(written);
+        let script = script.map_or(String::new(), |s| self.relative(&s));
         writeln!(self.sink)?;
         let what = match &outcome.verdict {
             Verdict::TimedOut(limit) => format!("{name} ran into its time limit of {limit} s"),
@@ -252,7 +255,7 @@ mod tests {
         terminal.report(&Event::Driver(&exec, &subtest("check services", true)));
         terminal.report(&Event::Driver(&exec, &subtest("check voltage", outcome.verdict == Verdict::Passed)));
         terminal.report(&Event::Ended(&outcome));
-        let summary = Summary { outcomes: vec![outcome], not_run, started: 0.0, seconds: 1.6 };
+        let summary = Summary { outcomes: vec![outcome], skipped: Vec::new(), not_run, started: 0.0, seconds: 1.6 };
         terminal.report(&Event::Finished(&summary));
         anstream::adapter::strip_str(&String::from_utf8(sink).unwrap()).to_string()
     }
