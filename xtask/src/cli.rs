@@ -123,7 +123,7 @@ pub struct Test {
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
     /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
-    #[arg(long, conflicts_with_all = ["jobs", "retries"])]
+    #[arg(long, conflicts_with_all = ["jobs", "retries", "message_format"])]
     pub debug: bool,
     /// Show the log of the driver while it runs
     #[arg(long)]

@@ -67,7 +67,7 @@ nixosTest { } "mkdir $out" // {
     units."network-addresses-eth2.service" = unit "[Service]\nExecStart=/no/such/ip\n" [ "multi-user.target" ];
     etc."foo.conf" = { target = "foo.conf"; source = file "etc-foo.conf" "a file of Nix"; mode = "symlink"; };
     etc.secret = { target = "app/secret"; source = file "etc-secret" "x"; mode = "0400"; };
-    users.bob = { uid = 0; group = "users"; home = "/home/bob"; createHome = true; isNormalUser = true; shell = ""; extraGroups = [ "wheel" ]; };
+    users.bob = { uid = 0; group = "root"; home = "/home/bob"; createHome = true; isNormalUser = true; shell = ""; extraGroups = [ "wheel" ]; };
   };
   nodes.client = machine { EXTRA };
 }
@@ -130,6 +130,10 @@ fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
     assert!(!run.stderr.contains("soft IOC"), "nothing of embedded/ is needed: {}", run.stderr);
     let spec = fixture.result("web/sandbox.json");
     assert!(spec.contains("\"global_timeout\": 70"), "{spec}");
+    fixture.write("checks/web.script", "start_all()\nclient.succeed(\"false\")\n");
+    let failed = sandbox(&fixture).expect(1, &["FAIL web", "client.succeed(\"false\")"]);
+    assert!(failed.stderr.contains("/web/script.py:2\n"), "{}", failed.stderr);
+    fixture.write("checks/web.script", SCRIPT);
     // Nothing is left to build.
     let again = sandbox(&fixture).expect(0, &["PASS web"]);
     assert!(!again.stderr.contains("nix: building"), "{}", again.stderr);

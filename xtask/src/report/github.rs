@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::terminal::{TAIL, clean, duration, evidence, relative};
+use super::terminal::{TAIL, clean, duration, evidence, label, one_by_one, relative};
 use crate::runner::{Event, Outcome, Summary, Verdict};
 
 /// Errors that GitHub shows of one step.
@@ -27,6 +27,8 @@ pub struct Github<'a> {
     token: String,
     summary: Option<PathBuf>,
     output: Option<PathBuf>,
+    /// Checks come one after the other.
+    one_by_one: bool,
 }
 
 impl Github<'static> {
@@ -52,18 +54,27 @@ impl<'a> Github<'a> {
         summary: Option<PathBuf>,
         output: Option<PathBuf>,
     ) -> Self {
-        let mut github = Self { sink, root: root.to_owned(), token, summary, output };
+        let mut github = Self { sink, root: root.to_owned(), token, summary, output, one_by_one: true };
         let _ = github.stop();
         github
     }
 
-    /// Before the terminal's report of an event: opens the fold of a check.
+    /// Before the terminal's report of an event. The fold of a check holds its subtests as they come; where several run at
+    /// once, it holds the block that the terminal writes at the end, and its title has the verdict.
     pub fn before(&mut self, event: &Event) {
-        if let Event::Started(exec) = event {
-            let _ = self.say(&format!("::group::{}", data(&exec.label())));
-        } else if let Event::Ended(_) = event {
-            let _ = self.say("::endgroup::");
-        }
+        let _ = match event {
+            Event::Begun(begun) => {
+                self.one_by_one = one_by_one(begun);
+                Ok(())
+            }
+            Event::Started(exec) if self.one_by_one => self.say(&format!("::group::{}", data(&exec.label()))),
+            Event::Ended(_) if self.one_by_one => self.say("::endgroup::"),
+            Event::Ended(outcome) => {
+                let title = format!("{} {}  {}", label(outcome).1, outcome.exec.label(), duration(outcome.seconds));
+                self.say(&format!("::group::{}", data(&title)))
+            }
+            _ => Ok(()),
+        };
     }
 
     /// After it: annotations, summary and outputs.
@@ -71,6 +82,9 @@ impl<'a> Github<'a> {
     /// # Errors
     /// If GitHub's files cannot be written.
     pub fn after(&mut self, event: &Event) -> Result<()> {
+        if let (Event::Ended(_), false) = (event, self.one_by_one) {
+            let _ = self.say("::endgroup::");
+        }
         let Event::Finished(summary) = event else { return Ok(()) };
         let failed = || summary.results().filter(|o| is_failure(o));
         for outcome in failed().take(MOST_ANNOTATIONS) {
