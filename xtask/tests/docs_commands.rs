@@ -125,7 +125,8 @@ fn what_can_run_here_runs() {
     let (mut ran, mut failed) = (0, Vec::new());
     for words in lines {
         let line = words.join(" ");
-        let begins = |start: &str| line == start || line.strip_prefix(start).is_some_and(|rest| rest.starts_with(' '));
+        let begins =
+            |start: &str| line == start || line.strip_prefix(start).is_some_and(|rest| rest.starts_with([' ', '=']));
         // The longest beginning is meant.
         if let Some((start, _)) = NOT_HERE.iter().filter(|(s, _)| begins(s)).max_by_key(|(s, _)| s.len()) {
             unused.remove(start);

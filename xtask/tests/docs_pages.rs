@@ -1,5 +1,5 @@
 //! The documentation is whole: links lead somewhere, and lists name what there is.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 

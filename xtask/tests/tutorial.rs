@@ -168,6 +168,8 @@ fn plain(text: &str) -> String {
         (r"\d{4}/\d\d/\d\d [0-9:.]+", "WHEN"),
         (r"\d{8}T\d{6}Z-\d+", "RUN"),
         (r"\d+ files, ", "SOME files, "),
+        // The page is about those who ask for nothing.
+        (" --backend sandbox", ""),
         (r"(?m)^sandbox \(.*\) with", "sandbox with"),
     ];
     changes
