@@ -4,8 +4,10 @@
 //! never saw. What it can and cannot do: `docs/embedded.md`.
 
 mod check;
+mod inventory;
 mod ioc;
 mod msi;
+mod record;
 mod tree;
 
 use std::ffi::OsString;
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Runs the files of an EPICS IOC without EPICS
 
-Usage: soft-ioc [--check] --app NAME SCRIPT
+Usage: soft-ioc [--check | --record FILE] --app NAME SCRIPT
 
 Run it in the folder of the start-up script, as an IOC built by make would be run:
   cd ioc/iocBoot/iocExample && soft-ioc --app example st.cmd
@@ -25,6 +27,8 @@ Options:
   --app NAME     name of the application: the st.cmd calls NAME_registerRecordDeviceDriver
   --check        run nothing; list what a soft IOC cannot do with this IOC, one finding a line,
                  and exit with status 1 where there is any
+  --record FILE  run nothing; append what the process variables of this IOC, which runs beside it,
+                 do to FILE, until it is killed
   -h, --help     print this help
   -V, --version  print the version
 
@@ -41,6 +45,7 @@ enum Request {
     Help,
     Version,
     Check { app: String, script: PathBuf },
+    Record { app: String, script: PathBuf, file: PathBuf },
     Run { app: String, script: PathBuf },
 }
 
@@ -55,6 +60,10 @@ fn main() -> ExitCode {
             }
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
+        Ok(Request::Record { app, script, file }) => match record::run(&app, &script, &file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
         Ok(Request::Run { app, script }) => match ioc::run(&app, &script) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
@@ -64,12 +73,13 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let (mut app, mut script, mut check) = (None, None, false);
+    let (mut app, mut script, mut check, mut record) = (None, None, false, None);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("-h" | "--help") => return Ok(Request::Help),
             Some("-V" | "--version") => return Ok(Request::Version),
             Some("--check") => check = true,
+            Some("--record") => record = Some(PathBuf::from(args.next().ok_or("`--record` needs a file")?)),
             Some("--app") => {
                 let name = args.next().and_then(|name| name.into_string().ok());
                 app = Some(name.ok_or("`--app` needs a name")?);
@@ -83,7 +93,11 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     }
     let app = app.ok_or("no `--app NAME`")?;
     let script = script.ok_or("no start-up script")?;
-    Ok(if check { Request::Check { app, script } } else { Request::Run { app, script } })
+    Ok(match record {
+        Some(file) => Request::Record { app, script, file },
+        None if check => Request::Check { app, script },
+        None => Request::Run { app, script },
+    })
 }
 
 /// Writes to standard output; a reader that went away is no reason to complain.
@@ -94,6 +108,11 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn fail(status: u8, problem: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "soft-ioc: {problem}");
+    complain(problem);
     ExitCode::from(status)
+}
+
+/// Writes to standard error.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "soft-ioc: {problem}");
 }

@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Run checks of this IOC
     Test(Test),
+    /// Make a web page of a run: verdicts, time line, process variables, logs
+    Report(Report),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
     /// Run any script on a sandbox machine (plumbing)
@@ -98,10 +100,27 @@ pub struct Test {
     /// Run checks again that passed earlier (Nix)
     #[arg(long)]
     pub rebuild: bool,
+    /// Do not record what the process variables do (sandbox)
+    #[arg(long)]
+    pub no_record: bool,
 }
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of a run, or its name below target/checks/
+    #[arg(default_value = "latest")]
+    pub run: PathBuf,
+    /// Open the page in the web browser
+    #[arg(long)]
+    pub open: bool,
+    /// Write the page to this file [default: report.html in the folder of the run]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `interactive`.

@@ -42,6 +42,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     }
     match Cli::parse_from(args).command {
         Command::Test(args) => commands::test::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),

@@ -2,7 +2,7 @@
 
 mod build;
 mod database;
-mod script;
+pub mod script;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -98,7 +98,10 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
 /// Makes the backend of a `test` command ready, and says on one line what will run.
 pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
     Ok(match settle(project, &args.machine)? {
-        Settled::Sandbox(why) => Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?),
+        Settled::Sandbox(why) => {
+            let sandbox = sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?;
+            Box::new(sandbox.recording(!args.no_record))
+        }
         Settled::Nix(choice, nix, why) => {
             ready_for_nix(project, &nix, checks, choice, &why)?;
             match choice {

@@ -12,7 +12,7 @@ use crate::iocs::{self, IocBuild};
 use crate::process;
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
-use crate::sandbox::spec::{Bind, Machine, Program, Spec};
+use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
 use crate::{embedded, ui};
@@ -32,6 +32,7 @@ pub struct Sandbox {
     ioc: InMachine,
     programs: Vec<Program>,
     timeout: Option<u64>,
+    record: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -39,6 +40,8 @@ pub struct Sandbox {
 struct InMachine {
     /// The EPICS top.
     top: PathBuf,
+    /// The EPICS top on the host.
+    source: PathBuf,
     /// The IOC's executable with its arguments before `st.cmd`.
     program: String,
     /// Folders of the host that it needs.
@@ -65,7 +68,15 @@ impl Sandbox {
             ioc: in_machine(project, &ioc),
             programs,
             timeout,
+            record: false,
         })
+    }
+
+    /// Whether to record what the process variables do.
+    #[must_use]
+    pub fn recording(mut self, record: bool) -> Self {
+        self.record = record;
+        self
     }
 
     /// The run of one check, whose results go to `dir`.
@@ -88,12 +99,12 @@ impl Sandbox {
                 .machines()
                 .iter()
                 .zip(1..)
-                .map(|((name, node), number)| self.machine(name, node, number))
+                .map(|((name, node), number)| self.machine(name, node, number, dir))
                 .collect(),
         })
     }
 
-    fn machine(&self, name: &str, node: &Node, number: u8) -> Machine {
+    fn machine(&self, name: &str, node: &Node, number: u8, dir: &Path) -> Machine {
         Machine {
             name: name.to_owned(),
             number,
@@ -105,7 +116,19 @@ impl Sandbox {
             },
             programs: self.programs.clone(),
             binds: self.ioc.binds.clone(),
+            recorder: self.recorder(node, &dir.join("record").join(name).with_extension("jsonl")),
         }
+    }
+
+    fn recorder(&self, node: &Node, file: &Path) -> Option<Recorder> {
+        let program = self.programs.iter().find(|p| p.name == "soft-ioc").filter(|_| self.record && node.ioc)?;
+        Some(Recorder {
+            program: program.path.clone(),
+            app: self.config.ioc.app.clone(),
+            boot: self.ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
+            environment: node.environment.clone(),
+            file: file.to_owned(),
+        })
     }
 }
 
@@ -143,6 +166,7 @@ fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
     match ioc {
         IocBuild::Embedded => InMachine {
             top: PathBuf::from(TOP),
+            source: dir.clone(),
             program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
             binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
         },
@@ -154,11 +178,13 @@ fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
                 .chain([&dir])
                 .map(here)
                 .collect(),
+            source: dir.clone(),
             top: dir,
         },
         // It is in the Nix store, which every machine sees.
         IocBuild::Nix(top, exe) => {
-            InMachine { top: top.clone(), program: process::quote(exe.as_os_str()), binds: Vec::new() }
+            let (top, source) = (top.clone(), top.clone());
+            InMachine { top, source, program: process::quote(exe.as_os_str()), binds: Vec::new() }
         }
     }
 }

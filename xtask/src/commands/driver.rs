@@ -27,6 +27,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         units: units(&args.units)?,
         programs: programs(&args.path)?,
         binds: Vec::new(),
+        recorder: None,
     };
     let absolute = |path: &Path| {
         path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))

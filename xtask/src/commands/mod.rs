@@ -11,4 +11,5 @@ pub(crate) mod doctor;
 pub mod driver;
 pub mod interactive;
 pub mod list;
+pub mod report;
 pub mod test;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-pub use self::dirs::{RunDir, new_run_dir};
+pub use self::dirs::{RunDir, new_run_dir, timestamp};
 pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Subtest, Summary, Verdict};
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};
