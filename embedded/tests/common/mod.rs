@@ -226,6 +226,13 @@ impl Ioc {
         channel_access(command.args(args), self.ca_port).output().unwrap()
     }
 
+    /// Records what its process variables do.
+    pub fn record(&self, top: &Top, file: &Path) -> Child {
+        let mut command = top.soft_ioc();
+        command.arg("--record").arg(file).arg("st.cmd").env("EPICS_CA_REPEATER_PORT", "65065");
+        channel_access(&mut command, self.ca_port).spawn().unwrap()
+    }
+
     /// The value of a PV as `caget -t` prints it.
     pub fn value(&self, pv: &str) -> String {
         let output = self.ca("caget", ["-w", "20", "-t", pv]);

@@ -61,6 +61,7 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
         figure("embedded, cold build", 1, "100 s", &build)?;
     }
+    rows.push(recording(args.runs, &simple)?);
     if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
         rows.push(row);
     }
@@ -69,6 +70,17 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
     }
     rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
     Ok(rows)
+}
+
+/// What the recording of process variables adds to a check's time. In turn, as the machine's speed drifts.
+fn recording(runs: u32, with: &Cmd) -> Result<Row> {
+    let without = with.clone().arg("--no-record");
+    ui::say(&ui::paint(ui::DIM, &format!("measuring recording, cost: {with}, and {without}")));
+    let ratio = |_| Ok(median(1, with)? / median(1, &without)?);
+    let mut ratios = (0..runs.max(5)).map(ratio).collect::<Result<Vec<f64>>>()?;
+    ratios.sort_by(f64::total_cmp);
+    let median = format!("{:+.1} %", (ratios[ratios.len() / 2] - 1.0) * 100.0);
+    Ok(Row { what: "recording of process variables, cost in test simple", median, goal: "5 %" })
 }
 
 /// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of

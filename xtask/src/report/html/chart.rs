@@ -14,6 +14,8 @@ const MARGIN: f64 = 8.0;
 const POINTS: usize = 1500;
 /// Bands of a row.
 const BANDS: usize = 400;
+/// Part of the width, in percent, that a short word needs.
+const ROOM: f64 = 6.0;
 /// Tints of bands, by value.
 const TINTS: usize = 5;
 
@@ -114,16 +116,21 @@ pub fn plot(html: &mut Html, pv: &Pv, down: &[(f64, Option<f64>)], total: f64) -
     let segments = thin(segments(pv, down, total), total);
     let percent = |time: f64| (time / total * 100.0).clamp(0.0, 100.0);
     let place = |from: f64, to: f64| format!("left:{:.3}%;width:{:.3}%", percent(from), percent(to) - percent(from));
+    // A word that does not fit is left to the pointer.
+    let word = |from: f64, to: f64, word: &str| {
+        let label = if percent(to) - percent(from) > ROOM { format!("<b>{word}</b>") } else { String::new() };
+        format!("style=\"{}\" title=\"{word}\">{label}</i>", place(from, to))
+    };
     for (from, to) in down {
-        html.raw(&format!("<i class=\"down\" style=\"{}\"><b>IOC down</b></i>", place(*from, to.unwrap_or(total))));
+        html.raw(&format!("<i class=\"down\" {}", word(*from, to.unwrap_or(total), "IOC down")));
     }
     for group in segments.chunk_by(|a, b| a.alarm == b.alarm && a.to >= b.from) {
         if let ([first, ..], [.., last]) = (group, group)
             && first.alarm != Alarm::None
         {
-            let word = first.alarm.word();
-            let class = word.to_lowercase();
-            html.raw(&format!("<i class=\"alarm {class}\" style=\"{}\"><b>{word}</b></i>", place(first.from, last.to)));
+            let severity = first.alarm.word();
+            let class = severity.to_lowercase();
+            html.raw(&format!("<i class=\"alarm {class}\" {}", word(first.from, last.to, severity)));
         }
     }
     if let Some((low, high)) = range(&segments) {
@@ -198,7 +205,7 @@ mod tests {
         let mut html = Html::default();
         let points = plot(&mut html, &pv, &[], 2.0);
         insta::assert_snapshot!(html.finish().replace("><", ">\n<"), @r#"
-        <i class="alarm major" style="left:50.000%;width:25.000%">
+        <i class="alarm major" style="left:50.000%;width:25.000%" title="MAJOR">
         <b>MAJOR</b>
         </i>
         <svg viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true">
@@ -221,7 +228,7 @@ mod tests {
         let mut html = Html::default();
         plot(&mut html, &pv, &[(1.8, None)], 2.0);
         insta::assert_snapshot!(html.finish().replace("><", ">\n<"), @r#"
-        <i class="down" style="left:90.000%;width:10.000%">
+        <i class="down" style="left:90.000%;width:10.000%" title="IOC down">
         <b>IOC down</b>
         </i>
         <i class="state t0" style="left:0.000%;width:50.000%">

@@ -143,8 +143,9 @@ impl Frame {
             html.raw("<div class=\"row pv\"><div class=\"name\"><span class=\"pvname\" title=\"");
             html.text(&format!("{} ({})", pv.description, pv.kind)).raw("\">").text(&pv.name).raw("</span>");
             let last = pv.updates.last();
-            let value = last.map_or(String::new(), |update| pv.show(&update.value));
-            html.raw(" <output data-last=\"").text(&value).raw("\">").text(&value).raw("</output></div>");
+            let value = last.map_or(String::new(), |last| format!("{} {}", pv.show(&last.value), last.alarm.word()));
+            let value = value.trim_end();
+            html.raw(" <output data-last=\"").text(value).raw("\">").text(value).raw("</output></div>");
             let mut plot = Html::default();
             let points = chart::plot(&mut plot, pv, &recording.down, self.total);
             self.open_row(html, "chart", &points);
@@ -205,8 +206,8 @@ fn quiet(html: &mut Html, recording: &Recording) {
     if quiet.is_empty() && recording.left_out.is_empty() {
         return;
     }
-    let (s, verb) = if quiet.len() == 1 { ("", "") } else { ("s", "") };
-    html.raw(&format!("<details class=\"quiet\"><summary>{} process variable{s}{verb} of ", quiet.len()));
+    let s = if quiet.len() == 1 { "" } else { "s" };
+    html.raw(&format!("<details class=\"quiet\"><summary>{} process variable{s} of ", quiet.len()));
     html.text(&recording.machine).raw(" that never changed</summary><table><thead><tr><th>Name<th>Value<th>Alarm");
     html.raw("<th>Record<th>Description</tr></thead><tbody>");
     for pv in quiet {
