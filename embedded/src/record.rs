@@ -112,7 +112,7 @@ fn heading(recorded: usize, left_out: &[Record]) -> String {
 fn description(record: &Record) -> String {
     let mut line = format!(r#"{{"pv":{},"type":{}"#, text(&record.name), text(&record.kind));
     for (name, value) in &record.fields {
-        line += &format!(",{}:{}", text(name), text(value));
+        line.extend([",", &text(name), ":", &text(value)]);
     }
     line + "}"
 }
@@ -176,7 +176,7 @@ fn text(plain: &str) -> String {
     for c in plain.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => json += &format!("\\u{:04x}", u32::from(c)),
+            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => json.push(c),
         }
     }

@@ -26,6 +26,14 @@ with subtest("the IOC restarts"):
     machine.succeed("caput -c CURR 17.5")
     machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 17.5", timeout=10)
 
+with subtest("the machine restarts"):
+    machine.shutdown()
+    machine.start()
+    machine.wait_for_unit("ioc.service")
+    machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+    machine.succeed("caput -c CURR 12.5")
+    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 12.5", timeout=10)
+
 with subtest("it fails"):
     machine.copy_from_machine("/etc/hostname")
     machine.succeed("echo '</script><script>alert(1)</script>' && false")
@@ -41,14 +49,16 @@ fn a_failed_check_as_a_page() {
     scratch.check("ramp", SCRIPT);
     scratch.xtask(&["test", "ramp", "--backend", "sandbox"]).expect(1, &["it fails"]);
     let record = scratch.result("ramp/record/machine.jsonl");
-    let ioc: Vec<&str> = record.lines().filter(|line| line.contains("\"ioc\":")).collect();
-    assert!(ioc.len() >= 3 && ioc[1].contains("down") && ioc[2].contains("up"), "{ioc:?}");
+    let ioc: Vec<bool> =
+        record.lines().filter(|line| line.contains("\"ioc\":")).map(|line| line.contains("\"up\"")).collect();
+    assert!(ioc.starts_with(&[true, false, true, false, true]), "{record}");
+    assert!(record.contains("\"pv\":\"CURR-RB\",\"value\":12.5,"), "{record}");
 
     let run = scratch.xtask(&["report"]).expect(0, &[]);
     let page = page(&run);
     for part in [
         "<title>✗ ramp: 1 failed</title>",
-        "checks/ramp.py:21",
+        "checks/ramp.py:29",
         "the voltage &lt;rises&gt;",
         "&lt;/script&gt;&lt;script&gt;alert(1)",
         "<span class=\"high\">42 V</span>",
@@ -74,7 +84,7 @@ fn a_failed_check_as_a_page() {
     let run = scratch.xtask(&["report", name, "-o", elsewhere.to_str().unwrap()]).expect(0, &[]);
     assert_eq!(run.stdout.trim(), elsewhere.to_str().unwrap());
     let page = self::page(&run);
-    assert!(page.contains("unfinished") && page.contains("42 V") && page.contains("checks/ramp.py:21"));
+    assert!(page.contains("unfinished") && page.contains("42 V") && page.contains("checks/ramp.py:29"));
     assert!(page.contains("href=\"file:///"));
 
     let open =

@@ -1,10 +1,11 @@
 //! One boot of a machine: namespaces, root file system, PID 1.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use unix::fcntl::{OFlag, openat};
@@ -34,8 +35,8 @@ pub struct Booted {
     pub cables: Cables,
     /// Its namespaces, in the order of `NAMESPACES`.
     namespaces: Vec<OwnedFd>,
-    /// What records its process variables.
-    recorder: Option<i32>,
+    /// What records its process variables, and where to.
+    recorder: Option<(i32, PathBuf)>,
 }
 
 /// The driver's ends of a machine's shell channel and console.
@@ -123,14 +124,19 @@ impl Booted {
             let child = command.spawn().map_err(|e| program.not_started(&e))?;
             Ok(i32::try_from(child.id())?)
         });
-        self.recorder = Some(thread.join().map_err(|_| anyhow!("the thread that starts recorders has panicked"))??);
+        let pid = thread.join().map_err(|_| anyhow!("the thread that starts recorders has panicked"))??;
+        self.recorder = Some((pid, recorder.file.clone()));
         Ok(())
     }
 
     /// Ends what was started beside the machine.
     pub fn end(&self) {
-        if let Some(pid) = self.recorder {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let Some((pid, file)) = &self.recorder else { return };
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        // It did not live to see the IOC go.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+        if let Ok(mut file) = File::options().append(true).open(file) {
+            let _ = writeln!(file, "\n{}", serde_json::json!({"time": time, "ioc": "down"}));
         }
     }
 }

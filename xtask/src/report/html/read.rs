@@ -39,7 +39,9 @@ pub fn run(dir: &Path, root: &Path) -> Run {
     // Failures get most of the room.
     let good = |execution: &Execution| usize::from(execution.state == State::Passed);
     let mut counts = [0_u64; 2];
-    executions.iter().for_each(|execution| counts[good(execution)] += 1);
+    for execution in &executions {
+        counts[good(execution)] += 1;
+    }
     for execution in &mut executions {
         let of = good(execution);
         let room = (ROOM[of] / counts[of]).min(MOST);

@@ -97,8 +97,12 @@ impl Frame {
         let outer = spans.iter().filter(|span| span.subtest).map(|span| span.depth).min().unwrap_or_default();
         let rows = std::iter::once(None).chain((0..spans.len()).filter(|i| spans[*i].subtest).map(Some));
         for row in rows {
-            let steps: Vec<&Span> =
-                spans.iter().zip(&owners).filter(|(_, owner)| **owner == Some(row)).map(|(span, _)| span).collect();
+            let steps: Vec<&Span> = spans
+                .iter()
+                .zip(&owners)
+                .filter(|(_, owner)| **owner == row.map_or(Owner::Script, Owner::Subtest))
+                .map(|(span, _)| span)
+                .collect();
             let subtest = row.map(|i| &spans[i]);
             // What the driver does around the script is only worth a row where something was done there.
             if subtest.is_none() && !steps.iter().any(|step| step.depth > 1) {
@@ -164,22 +168,31 @@ fn judge(span: &Span, failed: bool) -> (&'static str, &'static str) {
     }
 }
 
-/// For each step without steps of its own, the subtest that it belongs to: `Some(None)` where there is none. `None` for
-/// subtests and steps that are drawn by their parts.
-fn owners(spans: &[Span]) -> Vec<Option<Option<usize>>> {
+/// Where a block of the script is drawn as a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nowhere: it is a subtest, or its own steps stand for it.
+    Nobody,
+    /// Outside of all subtests.
+    Script,
+    /// In the row of this subtest.
+    Subtest(usize),
+}
+
+/// For each block, where it is drawn.
+fn owners(spans: &[Span]) -> Vec<Owner> {
     let mut open: Vec<usize> = Vec::new();
-    let mut owners = vec![None; spans.len()];
+    let mut owners = vec![Owner::Nobody; spans.len()];
     for (i, span) in spans.iter().enumerate() {
-        while let Some(outer) = open.last().filter(|outer| spans[**outer].depth >= span.depth) {
-            let _ = outer;
+        while open.last().is_some_and(|outer| spans[*outer].depth >= span.depth) {
             open.pop();
         }
-        // Its outer step is drawn by its parts.
         if let Some(outer) = open.last() {
-            owners[*outer] = None;
+            owners[*outer] = Owner::Nobody;
         }
         if !span.subtest {
-            owners[i] = Some(open.iter().rev().copied().find(|outer| spans[*outer].subtest));
+            let subtest = open.iter().rev().copied().find(|outer| spans[*outer].subtest);
+            owners[i] = subtest.map_or(Owner::Script, Owner::Subtest);
         }
         open.push(i);
     }
@@ -269,7 +282,8 @@ mod tests {
             span("inner", false, 4, 1.0, 2.0),
             span("cleanup", false, 1, 5.0, 5.5),
         ];
-        assert_eq!(owners(&spans), [None, Some(None), None, None, Some(Some(2)), Some(None)]);
+        let (nobody, script) = (Owner::Nobody, Owner::Script);
+        assert_eq!(owners(&spans), [nobody, script, nobody, nobody, Owner::Subtest(2), script]);
     }
 
     #[test]
