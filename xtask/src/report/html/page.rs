@@ -11,6 +11,9 @@ use crate::runner;
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+/// Failures that are open at first.
+const OPEN: usize = 3;
+
 /// A run as a page, which will stand in the folder `place`.
 pub fn page(run: &Run, place: &Path) -> String {
     let mut html = Html::default();
@@ -25,8 +28,10 @@ pub fn page(run: &Run, place: &Path) -> String {
     if run.executions.len() > 1 {
         table(&mut html, run);
     }
-    for execution in &run.executions {
-        self::execution(&mut html, run, execution, place);
+    for (i, execution) in run.executions.iter().enumerate() {
+        // What one looks for is open.
+        let open = run.executions.len() == 1 || (execution.state <= State::Interrupted && i < OPEN);
+        self::execution(&mut html, run, execution, open, place);
     }
     html.raw("</main>\n<footer>");
     html.text(&run.dir.display().to_string()).raw("</footer>\n<script>\n");
@@ -134,10 +139,9 @@ fn anchor(execution: &Execution) -> String {
     format!("x-{}", execution.label.chars().map(safe).collect::<String>())
 }
 
-fn execution(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
+fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, place: &Path) {
     let state = execution.state;
-    // What one looks for is open.
-    let open = if state > State::Retried && run.executions.len() > 1 { "" } else { " open" };
+    let open = if open { " open" } else { "" };
     html.raw("<details class=\"card run\" id=\"")
         .text(&anchor(execution))
         .raw("\" data-name=\"")
