@@ -4,9 +4,11 @@
 //! never saw. What it can and cannot do: `docs/embedded.md`.
 
 mod check;
+mod inventory;
 mod ioc;
 mod lint;
 mod msi;
+mod record;
 mod tree;
 
 use std::ffi::OsString;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Runs the files of an EPICS IOC without EPICS
 
-Usage: soft-ioc [--check | --lint JSON] --app NAME SCRIPT
+Usage: soft-ioc [--check | --lint JSON | --record FILE] --app NAME SCRIPT
 
 Run it in the folder of the start-up script, as an IOC built by make would be run:
   cd ioc/iocBoot/FOLDER && soft-ioc --app NAME st.cmd
@@ -28,6 +30,8 @@ Options:
                  and exit with status 1 where there is any
   --lint JSON    run nothing; print what is wrong with the files of this IOC as JSON, for each of a
                  list of environments such as [{}, {\"PREFIX\": \"A:\"}]
+  --record FILE  run nothing; append what the process variables of this IOC, which runs beside it,
+                 do to FILE, until it is killed
   -h, --help     print this help
   -V, --version  print the version
 
@@ -45,6 +49,7 @@ enum Request {
     Version,
     Check { app: String, script: PathBuf },
     Lint { app: String, script: PathBuf, environments: Vec<lint::Environment> },
+    Record { app: String, script: PathBuf, file: PathBuf },
     Run { app: String, script: PathBuf },
 }
 
@@ -63,6 +68,10 @@ fn main() -> ExitCode {
             Ok(found) => say(&found),
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
+        Ok(Request::Record { app, script, file }) => match record::run(&app, &script, &file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
         Ok(Request::Run { app, script }) => match ioc::run(&app, &script) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
@@ -72,12 +81,13 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let (mut app, mut script, mut check, mut lint) = (None, None, false, None);
+    let (mut app, mut script, mut check, mut lint, mut record) = (None, None, false, None, None);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("-h" | "--help") => return Ok(Request::Help),
             Some("-V" | "--version") => return Ok(Request::Version),
             Some("--check") => check = true,
+            Some("--record") => record = Some(PathBuf::from(args.next().ok_or("`--record` needs a file")?)),
             Some("--app") => {
                 let name = args.next().and_then(|name| name.into_string().ok());
                 app = Some(name.ok_or("`--app` needs a name")?);
@@ -99,7 +109,11 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     if let Some(environments) = lint {
         return Ok(Request::Lint { app, script, environments });
     }
-    Ok(if check { Request::Check { app, script } } else { Request::Run { app, script } })
+    Ok(match record {
+        Some(file) => Request::Record { app, script, file },
+        None if check => Request::Check { app, script },
+        None => Request::Run { app, script },
+    })
 }
 
 /// Writes to standard output; a reader that went away is no reason to complain.
@@ -110,6 +124,11 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn fail(status: u8, problem: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "soft-ioc: {problem}");
+    complain(problem);
     ExitCode::from(status)
+}
+
+/// Writes to standard error.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "soft-ioc: {problem}");
 }

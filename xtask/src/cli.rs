@@ -24,6 +24,8 @@ pub enum Command {
     Run(Run),
     /// Run a command, or a shell, on the machine where the IOC runs
     Exec(Exec),
+    /// Make a web page of a run: verdicts, time line, process variables, logs
+    Report(Report),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
     /// Give the application, its boot folder and its records names of your own: shows the change first
@@ -134,6 +136,9 @@ pub struct Test {
     /// Run checks again that passed earlier (Nix)
     #[arg(long)]
     pub rebuild: bool,
+    /// Do not record what the process variables do (sandbox)
+    #[arg(long)]
+    pub no_record: bool,
     /// How to run them; last, as its heading for Nix holds for all that follows
     #[command(flatten)]
     pub machine: MachineOptions,
@@ -237,6 +242,20 @@ pub struct Complete {
     /// The words after `cargo xtask`; the last one is being typed
     #[arg(last = true)]
     pub words: Vec<String>,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of a run, or its name below target/checks/
+    #[arg(default_value = "latest")]
+    pub run: PathBuf,
+    /// Open the page in the web browser
+    #[arg(long)]
+    pub open: bool,
+    /// Write the page to this file [default: report.html in the folder of the run]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `interactive`.

@@ -63,6 +63,7 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Test(args) => commands::test::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Exec(args) => commands::exec::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),

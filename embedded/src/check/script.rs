@@ -74,13 +74,13 @@ pub fn included(text: &str) -> Vec<String> {
 fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let line = line.trim();
-        let words = split(line);
+        let words = words(line);
         (!line.starts_with('#') && !words.is_empty()).then_some((index + 1, words))
     })
 }
 
 /// Words end at blanks, commas and parentheses outside of quotes; those of a macro belong to it.
-fn split(line: &str) -> Vec<&str> {
+pub fn words(line: &str) -> Vec<&str> {
     let (mut words, mut start, mut quoted, mut macros) = (Vec::new(), 0, false, 0_u32);
     let mut before = ' ';
     for (at, c) in line.char_indices().chain([(line.len(), ' ')]) {
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_shell() {
-        assert_eq!(split("a(\"b c\", d)"), ["a", "b c", "d"]);
-        assert_eq!(split("a \"$(P=x y)z\",${Q}"), ["a", "$(P=x y)z", "${Q}"]);
-        assert_eq!(split("iocInit()"), ["iocInit"]);
-        assert_eq!(split(" "), Vec::<&str>::new());
+        assert_eq!(words("a(\"b c\", d)"), ["a", "b c", "d"]);
+        assert_eq!(words("a \"$(P=x y)z\",${Q}"), ["a", "$(P=x y)z", "${Q}"]);
+        assert_eq!(words("iocInit()"), ["iocInit"]);
+        assert_eq!(words(" "), Vec::<&str>::new());
     }
 
     #[test]

@@ -68,7 +68,10 @@ pub struct Top {
 impl Top {
     pub fn new() -> Self {
         let folder = Folder::new();
-        copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/tests/fixtures/project/ioc")), &folder.path().join("ioc"));
+        copy(
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/tests/fixtures/project/ioc")),
+            &folder.path().join("ioc"),
+        );
         fs::create_dir(folder.path().join("tmp")).unwrap();
         Self { folder }
     }
@@ -220,6 +223,13 @@ impl Ioc {
     pub fn ca<const N: usize>(&self, tool: &str, args: [&str; N]) -> Output {
         let mut command = Command::new(program(&format!("{tool}-rs")));
         channel_access(command.args(args), self.ca_port).output().unwrap()
+    }
+
+    /// Records what its process variables do.
+    pub fn record(&self, top: &Top, file: &Path) -> Child {
+        let mut command = top.soft_ioc();
+        command.arg("--record").arg(file).arg("st.cmd").env("EPICS_CA_REPEATER_PORT", "65065");
+        channel_access(&mut command, self.ca_port).spawn().unwrap()
     }
 
     /// The value of a PV as `caget -t` prints it.

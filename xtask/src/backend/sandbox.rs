@@ -15,7 +15,7 @@ use crate::process;
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
 use crate::sandbox::accounts::Accounts;
-use crate::sandbox::spec::{Bind, Machine, Program, Spec};
+use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
 use crate::{embedded, ui};
@@ -40,6 +40,7 @@ pub struct Sandbox {
     evaluated: BTreeMap<String, Evaluated>,
     timeout: Option<u64>,
     debug: bool,
+    record: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -47,6 +48,8 @@ pub struct Sandbox {
 struct InMachine {
     /// The EPICS top.
     top: PathBuf,
+    /// The EPICS top on the host.
+    source: PathBuf,
     /// The IOC's executable with its arguments before `st.cmd`.
     program: String,
     /// Folders of the host that it needs.
@@ -91,6 +94,7 @@ impl Sandbox {
             evaluated,
             timeout,
             debug: false,
+            record: false,
         })
     }
 
@@ -98,6 +102,13 @@ impl Sandbox {
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
+        self
+    }
+
+    /// Whether to record what the process variables do.
+    #[must_use]
+    pub fn recording(mut self, record: bool) -> Self {
+        self.record = record;
         self
     }
 
@@ -131,15 +142,16 @@ impl Sandbox {
             junit: Some("../junit.xml".to_owned()),
             machines: match evaluated {
                 Some(evaluated) => evaluated.machines.clone(),
-                None => self.machines(&settings),
+                None => self.machines(&settings, dir),
             },
         })
     }
 
     /// The machines that `ioc.toml` and the settings of a check describe.
-    fn machines(&self, settings: &Settings) -> Vec<Machine> {
+    fn machines(&self, settings: &Settings, dir: &Path) -> Vec<Machine> {
         let Some((ioc, programs)) = &self.ours else { return Vec::new() };
         let machine = |((name, node), number): ((String, Node), u8)| Machine {
+            recorder: self.recorder(ioc, programs, &node, &dir.join("record").join(&name).with_extension("jsonl")),
             name,
             number,
             vlans: node.vlans,
@@ -155,6 +167,17 @@ impl Sandbox {
             accounts: Accounts::default(),
         };
         settings.machines().into_iter().zip(1..).map(machine).collect()
+    }
+
+    fn recorder(&self, ioc: &InMachine, programs: &[Program], node: &Node, file: &Path) -> Option<Recorder> {
+        let program = programs.iter().find(|p| p.name == "soft-ioc").filter(|_| self.record && node.ioc)?;
+        Some(Recorder {
+            program: program.path.clone(),
+            app: self.config.ioc.app.clone(),
+            boot: ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
+            environment: node.environment.clone(),
+            file: file.to_owned(),
+        })
     }
 }
 
@@ -204,6 +227,7 @@ pub fn console(
             tools: None,
             etc: Vec::new(),
             accounts: Accounts::default(),
+            recorder: None,
         }],
     })
 }
@@ -254,6 +278,7 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
     match ioc {
         IocBuild::Embedded => InMachine {
             top: PathBuf::from(TOP),
+            source: dir.clone(),
             program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
             binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
         },
@@ -265,11 +290,13 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
                 .chain([&dir])
                 .map(here)
                 .collect(),
+            source: dir.clone(),
             top: dir,
         },
         // It is in the Nix store, which every machine sees.
         IocBuild::Nix(top, exe) => {
-            InMachine { top: top.clone(), program: process::quote(exe.as_os_str()), binds: Vec::new() }
+            let (top, source) = (top.clone(), top.clone());
+            InMachine { top, source, program: process::quote(exe.as_os_str()), binds: Vec::new() }
         }
     }
 }

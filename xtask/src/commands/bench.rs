@@ -62,6 +62,7 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         figure("embedded, cold build", 1, "100 s", &build)?;
     }
     rows.push(side_by_side(args.runs, &simple)?);
+    rows.push(recording(args.runs, &simple)?);
     if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
         rows.push(row);
     }
@@ -78,6 +79,17 @@ fn side_by_side(runs: u32, one: &Cmd) -> Result<Row> {
     ui::say(&ui::paint(ui::DIM, &format!("measuring 20 copies side by side: {twenty}")));
     let ratio = median(runs, &twenty)? / median(runs, one)?;
     Ok(Row { what: "20 copies of simple side by side, over one alone", median: format!("{ratio:.2} x"), goal: "3 x" })
+}
+
+/// What the recording of process variables adds to a check's time. In turn, as the machine's speed drifts.
+fn recording(runs: u32, with: &Cmd) -> Result<Row> {
+    let without = with.clone().arg("--no-record");
+    ui::say(&ui::paint(ui::DIM, &format!("measuring recording, cost: {with}, and {without}")));
+    let ratio = |_| Ok(median(1, with)? / median(1, &without)?);
+    let mut ratios = (0..runs.max(5)).map(ratio).collect::<Result<Vec<f64>>>()?;
+    ratios.sort_by(f64::total_cmp);
+    let median = format!("{:+.1} %", (ratios[ratios.len() / 2] - 1.0) * 100.0);
+    Ok(Row { what: "recording of process variables, cost in test simple", median, goal: "5 %" })
 }
 
 /// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of

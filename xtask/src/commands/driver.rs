@@ -33,6 +33,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         tools: None,
         etc: Vec::new(),
         accounts: Accounts::default(),
+        recorder: None,
     };
     let absolute = |path: &Path| {
         path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))

@@ -18,5 +18,6 @@ pub mod man;
 pub mod new_check;
 pub mod overview;
 pub mod rename;
+pub mod report;
 pub mod run;
 pub mod test;

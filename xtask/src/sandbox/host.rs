@@ -186,7 +186,9 @@ impl Host {
         }
         let name = self.booted.iter().find(|(_, booted)| booted.pid == pid).map(|(name, _)| name.clone());
         if let Some(name) = name {
-            self.booted.remove(&name);
+            if let Some(booted) = self.booted.remove(&name) {
+                booted.end();
+            }
             self.send(&json!({"event": "exit", "machine": name, "status": code}), &[])?;
         }
         Ok(())
@@ -216,8 +218,14 @@ impl Host {
             }
             let machine = self.spec.machines.iter().find(|m| m.name == *name);
             let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
-            let (booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
+            let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
             let pid = booted.pid;
+            if let Some(recorder) = &machine.recorder
+                && let Err(e) = booted.record(recorder, &self.spec.state_dir.join(name))
+            {
+                // No check fails for it: the report will have no curves.
+                let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));
+            }
             self.booted.insert(name.clone(), booted);
             return Ok(Some((json!({"pid": pid}), vec![shell, console])));
         }

@@ -1,25 +1,30 @@
 //! One boot of a machine: namespaces, root file system, PID 1.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use unix::fcntl::{OFlag, openat};
 use unix::sched::{CloneFlags, setns, unshare};
+use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use unix::sys::stat::Mode;
-use unix::unistd::pipe;
+use unix::unistd::{Pid, pipe};
 
 use super::network::{self, Cables, Switches};
 use super::rootfs;
-use super::spec::{Machine, Spec};
+use super::spec::{Machine, Recorder, Spec};
 use super::sys;
 use crate::process::Cmd;
 
 /// Kinds of namespaces, in the order in which they are entered.
 const NAMESPACES: [&str; 5] = ["pid_for_children", "net", "uts", "ipc", "mnt"];
+/// Port of the recorder's Channel Access repeater, which nobody else looks for.
+const REPEATER: &str = "65065";
 
 /// A machine that has been started.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub struct Booted {
     pub cables: Cables,
     /// Its namespaces, in the order of `NAMESPACES`.
     namespaces: Vec<OwnedFd>,
+    /// What records its process variables, and where to.
+    recorder: Option<(i32, PathBuf)>,
 }
 
 /// The driver's ends of a machine's shell channel and console.
@@ -70,14 +77,14 @@ fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
         .args(["--console-fd", &console_inside.as_raw_fd().to_string()]);
     let mut command = init.to_std();
-    command.env_clear().stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     let child =
         sys::inherit(&mut command, vec![shell_inside, console_inside]).spawn().map_err(|e| init.not_started(&e))?;
     let pid = i32::try_from(child.id())?;
     let open = |name| openat(&own, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<Vec<_>, _>>();
     let namespaces = namespaces.context("cannot open the machine's namespaces")?;
-    Ok((Booted { pid, cables, namespaces }, Lines { shell, console }))
+    Ok((Booted { pid, cables, namespaces, recorder: None }, Lines { shell, console }))
 }
 
 impl Booted {
@@ -92,5 +99,44 @@ impl Booted {
             Ok(i32::try_from(command.spawn().context("cannot start a shell in the machine")?.id())?)
         });
         thread.join().map_err(|_| anyhow!("the thread that enters machines has panicked"))?
+    }
+
+    /// Starts to record process variables: on the machine's network, but out of sight of its processes.
+    pub fn record(&mut self, recorder: &Recorder, temporary: &Path) -> Result<()> {
+        if let Some(dir) = recorder.file.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let talk = File::options().create(true).append(true).open(recorder.file.with_extension("log"))?;
+        let program = Cmd::new(&recorder.program)
+            .arg("--record")
+            .arg(&recorder.file)
+            .args(["--app", &recorder.app, "st.cmd"])
+            .cwd(&recorder.boot);
+        let mut command = program.to_std();
+        command.env_clear().envs(&recorder.environment).env("TMPDIR", temporary).stdin(Stdio::null());
+        // Over the loopback interface: what a script does to cables is of no concern here.
+        command.env("EPICS_CA_AUTO_ADDR_LIST", "NO").env("EPICS_CA_ADDR_LIST", "127.0.0.1");
+        // Clients of the machine shall start their own.
+        command.env("EPICS_CA_REPEATER_PORT", REPEATER).stdout(talk.try_clone()?).stderr(talk);
+        let network = self.namespaces[1].try_clone()?;
+        let thread = std::thread::spawn(move || -> Result<i32> {
+            setns(network, CloneFlags::CLONE_NEWNET).context("cannot enter the machine's network")?;
+            let child = command.spawn().map_err(|e| program.not_started(&e))?;
+            Ok(i32::try_from(child.id())?)
+        });
+        let pid = thread.join().map_err(|_| anyhow!("the thread that starts recorders has panicked"))??;
+        self.recorder = Some((pid, recorder.file.clone()));
+        Ok(())
+    }
+
+    /// Ends what was started beside the machine.
+    pub fn end(&self) {
+        let Some((pid, file)) = &self.recorder else { return };
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        // It did not live to see the IOC go.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+        if let Ok(mut file) = File::options().append(true).open(file) {
+            let _ = writeln!(file, "\n{}", serde_json::json!({"time": time, "ioc": "down"}));
+        }
     }
 }

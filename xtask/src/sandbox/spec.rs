@@ -1,5 +1,6 @@
 //! What one sandbox run consists of. Written by `run`, read by `sandbox-cage` and `sandbox-host`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub struct Machine {
     pub etc: Vec<Etc>,
     /// Who has an account on it.
     pub accounts: Accounts,
+    /// What records the process variables of its IOC; it runs beside the machine, not in it.
+    pub recorder: Option<Recorder>,
 }
 
 /// A file in a machine's /etc.
@@ -73,6 +76,21 @@ pub struct Etc {
     pub source: PathBuf,
     /// Mode of a copy; a link has none.
     pub mode: Option<u32>,
+}
+
+/// Records process variables over Channel Access, while a machine runs. No check depends on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recorder {
+    /// The soft IOC, which can do this too.
+    pub program: PathBuf,
+    /// Name of the application.
+    pub app: String,
+    /// Folder of the host that holds the IOC's st.cmd.
+    pub boot: PathBuf,
+    /// The IOC's own environment: it decides on names and ports.
+    pub environment: BTreeMap<String, String>,
+    /// Where updates go, one JSON object per line.
+    pub file: PathBuf,
 }
 
 /// A unit file.

@@ -1,0 +1,206 @@
+//! Records what the process variables of an IOC do, over Channel Access.
+//!
+//! It runs beside the IOC on the same network, and asks over the loopback interface only: what a
+//! test does to cables does not touch it, and no other machine hears of it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use epics_base_rs::server::snapshot::Snapshot;
+use epics_base_rs::types::EpicsValue;
+use epics_ca_rs::client::{CaChannel, CaClient};
+use tokio::runtime::Builder;
+use tokio::time::{sleep, timeout};
+
+use crate::inventory::{Record, records};
+
+/// Records that are monitored; the others are named at the start of the file.
+const MOST: usize = 500;
+/// Elements of an array that are written down.
+const ELEMENTS: usize = 16;
+/// Bits of `DBE_VALUE` and `DBE_ALARM` (caeventmask.h).
+const VALUE_AND_ALARM: u16 = 1 | 4;
+/// How often to look for an IOC that is not there.
+const SEEK: Duration = Duration::from_millis(10);
+/// How often to look whether it is still the same one.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// Appends to `file` until it is killed: first what is recorded, then every update.
+pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
+    let all = records(app, script).map_err(|error| format!("{}: {error}", script.display()))?;
+    let out = File::options().create(true).append(true).open(file);
+    let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
+    let (chosen, left_out) = all.split_at(all.len().min(MOST));
+    out.line(&heading(chosen.len(), left_out));
+    for record in chosen {
+        out.line(&description(record));
+    }
+    // One thread: the IOC and its clients need the processors more.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        loop {
+            match server_socket() {
+                Some(server) => monitor(chosen, &out, &server).await?,
+                None => sleep(SEEK).await,
+            }
+        }
+    })
+}
+
+/// Writes down updates until the IOC that serves at `server` is gone.
+async fn monitor(records: &[Record], out: &Log, server: &str) -> Result<(), String> {
+    let client = CaClient::new().await.map_err(|error| error.to_string())?;
+    out.line(&format!(r#"{{"time":{},"ioc":"up"}}"#, now()));
+    let follow =
+        |record: &Record| tokio::spawn(follow(client.create_channel(&record.name), record.name.clone(), out.clone()));
+    let tasks: Vec<_> = records.iter().map(follow).collect();
+    while server_socket().as_deref() == Some(server) {
+        sleep(WATCH).await;
+    }
+    for task in tasks {
+        task.abort();
+    }
+    out.line(&format!(r#"{{"time":{},"ioc":"down"}}"#, now()));
+    // The server it would say farewell to is gone.
+    let _ = timeout(WATCH, client.shutdown()).await;
+    Ok(())
+}
+
+async fn follow(channel: CaChannel, name: String, out: Log) {
+    // States come as their labels: what they are called may be set while the IOC runs.
+    let Ok(mut updates) = channel.subscribe_with_mask_enum_as_string(0.0, VALUE_AND_ALARM, true).await else { return };
+    while let Some(update) = updates.recv().await {
+        if let Ok(update) = update {
+            out.line(&line(&name, &update));
+        }
+    }
+}
+
+/// What listens for searches on this machine, by the kernel's number: it changes with a restart. `None` where nobody does.
+/// Reading it costs no packet, so the IOC is not disturbed before it serves.
+fn server_socket() -> Option<String> {
+    let port = std::env::var("EPICS_CA_SERVER_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(5064_u16);
+    let table = fs::read_to_string("/proc/self/net/udp").ok()?;
+    let wanted = format!(":{port:04X}");
+    let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    sockets
+        .find(|fields| fields.get(1).is_some_and(|local| local.ends_with(&wanted)))
+        .map(|fields| fields[9].to_owned())
+}
+
+/// A file that several tasks append whole lines to.
+#[derive(Clone)]
+struct Log(Arc<Mutex<File>>);
+
+impl Log {
+    fn line(&self, line: &str) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk costs the record, not the run.
+        let _: io::Result<()> = file.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+fn heading(recorded: usize, left_out: &[Record]) -> String {
+    let names: Vec<String> = left_out.iter().map(|record| text(&record.name)).collect();
+    format!(r#"{{"version":1,"time":{},"recorded":{recorded},"left_out":[{}]}}"#, now(), names.join(","))
+}
+
+fn description(record: &Record) -> String {
+    let mut line = format!(r#"{{"pv":{},"type":{}"#, text(&record.name), text(&record.kind));
+    for (name, value) in &record.fields {
+        line.extend([",", &text(name), ":", &text(value)]);
+    }
+    line + "}"
+}
+
+fn line(name: &str, update: &Snapshot) -> String {
+    let stamp: SystemTime = update.timestamp.into();
+    format!(
+        r#"{{"time":{},"stamp":{},"pv":{},"value":{},"severity":{},"status":{}}}"#,
+        now(),
+        seconds(stamp),
+        text(name),
+        value(&update.value),
+        update.alarm.severity,
+        update.alarm.status
+    )
+}
+
+/// The value as JSON: a number, a text, or a list of the first elements.
+fn value(value: &EpicsValue) -> String {
+    match value {
+        EpicsValue::String(string) => text(&string.to_string()),
+        EpicsValue::Short(number) => number.to_string(),
+        EpicsValue::Long(number) => number.to_string(),
+        EpicsValue::Enum(number) => number.to_string(),
+        EpicsValue::Char(number) => number.to_string(),
+        EpicsValue::Float(number) => float(f64::from(*number)),
+        EpicsValue::Double(number) => float(*number),
+        EpicsValue::StringArray(all) => list(all, |string| text(&string.to_string())),
+        EpicsValue::ShortArray(all) => list(all, ToString::to_string),
+        EpicsValue::LongArray(all) => list(all, ToString::to_string),
+        EpicsValue::EnumArray(all) => list(all, ToString::to_string),
+        EpicsValue::FloatArray(all) => list(all, |number| float(f64::from(*number))),
+        EpicsValue::DoubleArray(all) => list(all, |number| float(*number)),
+        // Long texts are arrays of characters.
+        EpicsValue::CharArray(all) => {
+            let end = all.iter().position(|byte| *byte == 0).unwrap_or(all.len());
+            text(&String::from_utf8_lossy(&all[..end]))
+        }
+        // Channel Access has no other types.
+        _ => "null".to_owned(),
+    }
+}
+
+/// The first elements, and an ellipsis for the rest.
+fn list<T>(all: &[T], json: impl Fn(&T) -> String) -> String {
+    let mut shown: Vec<String> = all.iter().take(ELEMENTS).map(json).collect();
+    if all.len() > ELEMENTS {
+        shown.push(text("…"));
+    }
+    format!("[{}]", shown.join(","))
+}
+
+/// JSON has no word for what is no number.
+fn float(number: f64) -> String {
+    if number.is_finite() { number.to_string() } else { text(&number.to_string()) }
+}
+
+/// A text in JSON.
+fn text(plain: &str) -> String {
+    let mut json = String::from("\"");
+    for c in plain.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            c => json.push(c),
+        }
+    }
+    json + "\""
+}
+
+fn now() -> String {
+    seconds(SystemTime::now())
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> String {
+    format!("{:.6}", time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json() {
+        assert_eq!(value(&EpicsValue::Double(0.1)), "0.1");
+        assert_eq!(value(&EpicsValue::Double(f64::NAN)), "\"NaN\"");
+        assert_eq!(value(&EpicsValue::Double(1e300)).parse::<f64>(), Ok(1e300));
+        assert_eq!(value(&EpicsValue::String("a\"b\\\n".into())), r#""a\"b\\\u000a""#);
+    }
+}

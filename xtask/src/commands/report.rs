@@ -1,0 +1,70 @@
+//! `cargo xtask report`: a run as one web page.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cli::Report;
+use crate::fail::{self, Failure, Status};
+use crate::process::{Cmd, which};
+use crate::project::Project;
+use crate::report::html;
+use crate::ui;
+
+/// Runs the command. The path of the page goes to stdout.
+pub fn run(args: &Report) -> Result<Status> {
+    let project = Project::load()?;
+    let dir = find(&project, &args.run)?;
+    let file = match &args.output {
+        Some(file) => std::path::absolute(file).with_context(|| format!("cannot tell where {} is", file.display()))?,
+        None => dir.join("report.html"),
+    };
+    let facts = html::read::run(&dir, &project.root);
+    if facts.executions.is_empty() {
+        return Err(Failure::new(Status::NothingSelected, format!("no check has run in {}", dir.display()))
+            .hint("cargo xtask test")
+            .into());
+    }
+    let page = html::page::page(&facts, file.parent().unwrap_or(&dir));
+    std::fs::write(&file, page)
+        .map_err(|e| fail::host(format!("cannot write {}: {e}", file.display())).hint("-o FILE names another file"))?;
+    ui::data(&file.display().to_string());
+    if args.open {
+        open(&file)?;
+    }
+    Ok(Status::Done)
+}
+
+/// The folder of a run: as it is, or by its name below target/checks/.
+fn find(project: &Project, run: &Path) -> Result<PathBuf> {
+    let checks = project.target.join("checks");
+    let named = checks.join(run);
+    let dir = if named.is_dir() { named } else { run.to_owned() };
+    // `latest` is a link that will point elsewhere tomorrow.
+    if let (true, Ok(dir)) = (dir.is_dir(), dir.canonicalize()) {
+        return Ok(dir);
+    }
+    let what = match run.to_str() {
+        Some("latest") => format!("there is no run in {} yet", checks.display()),
+        _ => format!("there is no run `{}`, neither in {} nor as a folder", run.display(), checks.display()),
+    };
+    Err(Failure::new(Status::NothingSelected, what).hint("cargo xtask test").into())
+}
+
+fn open(file: &Path) -> Result<()> {
+    let hint = "copy the file to a machine that has one: it needs no network and no other file";
+    let opener = which("xdg-open").ok_or_else(|| {
+        fail::host("the page is written, but nothing here can show it: `xdg-open` was not found").hint(hint)
+    })?;
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        return Err(fail::host("the page is written, but there is no display to show it on (over ssh, perhaps)")
+            .hint(hint)
+            .into());
+    }
+    let open = Cmd::new(opener).arg(file);
+    let status = open.status()?;
+    if !status.success() {
+        return Err(fail::host(format!("`{open}` ended with {status}")).hint(hint).into());
+    }
+    Ok(())
+}

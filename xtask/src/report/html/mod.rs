@@ -1,0 +1,236 @@
+//! `cargo xtask report`: a run as one web page that needs no network and no other file.
+//!
+//! [`read`] gathers facts from the folder of a run, [`page`] turns them into text. What other programs wrote is hostile:
+//! it reaches the page through [`Html::text`] only.
+
+mod chart;
+pub mod page;
+pub mod read;
+mod record;
+mod timeline;
+
+pub use self::record::{Alarm, Kind, Pv, Recording, Update};
+
+/// A run, as far as its folder tells.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Name of its folder.
+    pub name: String,
+    /// The folder.
+    pub dir: std::path::PathBuf,
+    /// How the checks were run; empty where nobody knows.
+    pub backend: String,
+    /// When it began, seconds since 1970.
+    pub started: Option<f64>,
+    /// How long it took; `None` where it never came to its end.
+    pub seconds: Option<f64>,
+    /// Checks that were left out after a failure.
+    pub not_run: u64,
+    /// Checks at once.
+    pub jobs: Option<u64>,
+    /// What ran; failures first.
+    pub executions: Vec<Execution>,
+}
+
+/// How an execution ended. The order is that of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It failed.
+    Failed,
+    /// It ran into a time limit.
+    TimedOut,
+    /// It never came to its end, nobody knows why.
+    Unfinished,
+    /// Ctrl-C ended it.
+    Interrupted,
+    /// It failed and was run again.
+    Retried,
+    /// It passed after a failure.
+    Flaky,
+    /// It passed.
+    Passed,
+}
+
+impl State {
+    /// A sign that does not need colour.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Failed => "✗",
+            Self::TimedOut => "⧗",
+            Self::Unfinished => "?",
+            Self::Interrupted => "■",
+            Self::Retried => "↻",
+            Self::Flaky => "≈",
+            Self::Passed => "✓",
+        }
+    }
+
+    /// In words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Unfinished => "unfinished",
+            Self::Interrupted => "interrupted",
+            Self::Retried => "retried",
+            Self::Flaky => "flaky",
+            Self::Passed => "passed",
+        }
+    }
+
+    /// Class of its colour: `good`, `bad` or `warn`.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Passed => "good",
+            Self::Failed | Self::TimedOut => "bad",
+            _ => "warn",
+        }
+    }
+}
+
+/// One execution of a check.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// Name of its folder: the check's, with its repetition and attempt.
+    pub label: String,
+    /// Name of the check.
+    pub check: String,
+    /// How it ended.
+    pub state: State,
+    /// Whether it passed earlier and was not run again.
+    pub cached: bool,
+    /// When it began, seconds since 1970.
+    pub started: Option<f64>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Blocks of its script, in the order of their begin.
+    pub spans: Vec<Span>,
+    /// Its log.
+    pub log: Text,
+    /// Journals of its machines, by machine and unit.
+    pub journals: Vec<Journal>,
+    /// What its process variables did, by machine.
+    pub recordings: Vec<Recording>,
+    /// Files that it left, relative to the run's folder, with their sizes in bytes.
+    pub files: Vec<(String, u64)>,
+}
+
+/// Why a script failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub message: String,
+    /// Script, as seen from the project.
+    pub script: String,
+    /// Line of the script, from 1.
+    pub line: Option<usize>,
+    /// Text around that line, with numbers.
+    pub excerpt: Vec<(usize, String)>,
+    /// Subtest around it.
+    pub subtest: Option<String>,
+    /// Unit that is to blame.
+    pub unit: Option<String>,
+}
+
+/// A block of a script on the time line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// A subtest, or one step of it.
+    pub subtest: bool,
+    /// What it is about.
+    pub name: String,
+    /// Blocks around it.
+    pub depth: u64,
+    /// When it began, seconds from the begin of the execution.
+    pub start: f64,
+    /// When it was left; `None` where it never was.
+    pub end: Option<f64>,
+    /// Whether it was left without an exception.
+    pub ok: bool,
+}
+
+/// Lines of somebody else's text, without control characters, perhaps cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// The lines that are shown.
+    pub lines: Vec<Line>,
+    /// Where lines were left out, how many bytes: after this many lines of `lines`.
+    pub cut: Option<(usize, u64)>,
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its text.
+    pub text: String,
+    /// Whether it speaks of an error, as its priority or its mark says.
+    pub error: bool,
+}
+
+/// Journal of a unit.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    /// The machine.
+    pub machine: String,
+    /// The unit.
+    pub unit: String,
+    /// Its lines, each with its time.
+    pub text: Text,
+}
+
+/// Text of a page. Everything but literals of our own goes through [`Html::text`].
+#[derive(Debug, Default)]
+pub struct Html(String);
+
+impl Html {
+    /// Adds markup of our own.
+    pub fn raw(&mut self, markup: &str) -> &mut Self {
+        self.0.push_str(markup);
+        self
+    }
+
+    /// Adds text, which is safe between tags and in quoted attributes.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                '\n' | '\t' => self.0.push(c),
+                c if c.is_control() => self.0.push('\u{fffd}'),
+                c => self.0.push(c),
+            }
+        }
+        self
+    }
+
+    /// The text so far.
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_gets_out_of_its_place(text in any::<String>()) {
+            let mut html = Html::default();
+            html.text(&text);
+            let html = html.finish();
+            prop_assert!(!html.chars().any(|c| "<>\"'\0\u{1b}".contains(c)), "{}", html);
+            let plain = html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
+            let plain = plain.replace("&#39;", "'").replace("&amp;", "&");
+            let kept: String = text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect();
+            prop_assert_eq!(plain, kept);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The page: head, summary, table of executions, and each of them in full.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{Execution, Failure, Html, Journal, Run, State, Text, timeline};
+use crate::report::terminal::duration;
+use crate::runner;
+
+/// Nothing is fetched; styles and the script stand in the page.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// Failures that are open at first.
+const OPEN: usize = 3;
+
+/// A run as a page, which will stand in the folder `place`.
+pub fn page(run: &Run, place: &Path) -> String {
+    let mut html = Html::default();
+    html.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    html.raw(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n"));
+    html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    html.raw("<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+    html.text(&format!("{} {}", verdict(run).0.sign(), heading(run))).raw("</title>\n<style>\n");
+    html.raw(include_str!("page.css")).raw("</style>\n</head>\n<body>\n");
+    summary(&mut html, run);
+    html.raw("<main>\n");
+    if run.executions.len() > 1 {
+        table(&mut html, run);
+    }
+    for (i, execution) in run.executions.iter().enumerate() {
+        // What one looks for is open.
+        let open = run.executions.len() == 1 || (execution.state <= State::Interrupted && i < OPEN);
+        self::execution(&mut html, run, execution, open, place);
+    }
+    html.raw("</main>\n<footer>");
+    html.text(&run.dir.display().to_string()).raw("</footer>\n<script>\n");
+    html.raw(include_str!("page.js")).raw("</script>\n</body>\n</html>\n");
+    html.finish()
+}
+
+/// What the run comes to: a state that stands for it, and in words.
+fn verdict(run: &Run) -> (State, String) {
+    let counted = [State::Failed, State::TimedOut, State::Unfinished, State::Interrupted, State::Flaky, State::Passed];
+    let count = |state| run.executions.iter().filter(|e| e.state == state).count();
+    let counts: Vec<_> = counted.into_iter().map(|state| (state, count(state))).filter(|(_, n)| *n > 0).collect();
+    let mut words: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {}", state.word())).collect();
+    if run.not_run > 0 {
+        words.push(format!("{} not run", run.not_run));
+    }
+    let worst = counts.first().map_or(State::Unfinished, |(state, _)| *state);
+    let worst = if run.not_run > 0 && worst == State::Passed { State::Unfinished } else { worst };
+    (worst, words.join(", "))
+}
+
+fn heading(run: &Run) -> String {
+    let mut checks: Vec<&str> = run.executions.iter().map(|e| e.check.as_str()).collect();
+    checks.sort_unstable();
+    checks.dedup();
+    match checks[..] {
+        [one] => format!("{one}: {}", verdict(run).1),
+        _ => verdict(run).1,
+    }
+}
+
+fn summary(html: &mut Html, run: &Run) {
+    let (state, _) = verdict(run);
+    html.raw(&format!("<header class=\"top {}\"><div class=\"mark\" aria-hidden=\"true\">", state.class()));
+    html.raw(state.sign()).raw("</div><div><h1>").text(&heading(run)).raw("</h1><p class=\"facts\">");
+    let mut facts = Vec::new();
+    if let Some(started) = run.started {
+        facts.push(date(started));
+    }
+    facts.push(run.seconds.map_or("never came to its end".to_owned(), |seconds| format!("took {}", duration(seconds))));
+    if !run.backend.is_empty() {
+        facts.push(format!("backend {}", run.backend));
+    }
+    if let Some(jobs) = run.jobs.filter(|_| run.executions.len() > 1) {
+        facts.push(format!("{jobs} at once"));
+    }
+    for (i, fact) in facts.iter().enumerate() {
+        html.raw(if i > 0 { " <span class=\"dot\">·</span> " } else { "" }).raw("<span>").text(fact).raw("</span>");
+    }
+    html.raw("</p></div></header>\n");
+}
+
+/// `2026-11-23 21:33:05 UTC`.
+fn date(seconds: f64) -> String {
+    let time = Duration::try_from_secs_f64(seconds).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
+    let text = runner::timestamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
+    let part = |from, to| text.get(from..to).unwrap_or_default();
+    format!("{}-{}-{} {}:{}:{} UTC", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
+}
+
+/// All executions, each with its place in the run.
+fn table(html: &mut Html, run: &Run) {
+    html.raw("<section class=\"card list\"><div class=\"tools\" hidden><input type=\"search\" class=\"filter\" ");
+    html.raw("placeholder=\"Filter by name  /\" aria-label=\"Filter by name\">");
+    let mut states: Vec<State> = run.executions.iter().map(|e| e.state).collect();
+    states.dedup();
+    for state in states {
+        html.raw(&format!("<button type=\"button\" aria-pressed=\"false\" data-state=\"{}\">", state.word()));
+        html.raw(&format!("<span class=\"{}\">{}</span> {}</button>", state.class(), state.sign(), state.word()));
+    }
+    html.raw("<span class=\"grow\"></span><button type=\"button\" class=\"all\">Open all</button></div>\n");
+    html.raw("<table class=\"runs\"><thead><tr><th>Check<th class=\"where\">In the run<th class=\"num\">Took</tr></thead><tbody>\n");
+    let start = run.started.unwrap_or_default();
+    let end = |e: &Execution| e.started.unwrap_or(start) - start + e.seconds;
+    let total = run.executions.iter().map(end).fold(run.seconds.unwrap_or(0.001), f64::max).max(0.001);
+    for execution in &run.executions {
+        let state = execution.state;
+        html.raw("<tr data-name=\"").text(&execution.label).raw(&format!("\" data-state=\"{}\"><td>", state.word()));
+        html.raw(&format!(
+            "<span class=\"sign {}\" title=\"{}\">{}</span> ",
+            state.class(),
+            state.word(),
+            state.sign()
+        ));
+        html.raw("<a href=\"#").text(&anchor(execution)).raw("\">").text(&execution.label).raw("</a>");
+        if let Some(subtest) = execution.failure.as_ref().and_then(|f| f.subtest.as_ref()) {
+            html.raw(" <span class=\"dim\">in ").text(subtest).raw("</span>");
+        }
+        let left = ((execution.started.unwrap_or(start) - start) / total * 100.0).clamp(0.0, 100.0);
+        let width = (execution.seconds / total * 100.0).clamp(0.0, 100.0 - left);
+        html.raw("<td class=\"where\"><div class=\"lane\">");
+        html.raw(&format!("<i class=\"{}\" style=\"left:{left:.2}%;width:{width:.2}%\"></i></div>", state.class()));
+        html.raw("<td class=\"num\">").text(&took(execution)).raw("</tr>\n");
+    }
+    html.raw("</tbody></table></section>\n");
+}
+
+fn took(execution: &Execution) -> String {
+    if execution.cached { "passed earlier".to_owned() } else { duration(execution.seconds) }
+}
+
+/// Name of an execution within the page: of letters that need no quoting anywhere.
+fn anchor(execution: &Execution) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || c == '-' || c == '_' || c == '.' { c } else { '_' };
+    format!("x-{}", execution.label.chars().map(safe).collect::<String>())
+}
+
+fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, place: &Path) {
+    let state = execution.state;
+    let open = if open { " open" } else { "" };
+    html.raw("<details class=\"card run\" id=\"")
+        .text(&anchor(execution))
+        .raw("\" data-name=\"")
+        .text(&execution.label);
+    html.raw(&format!("\" data-state=\"{}\"{open}><summary><span class=\"badge {}\">", state.word(), state.class()));
+    html.raw(&format!("{} {}</span><h2>", state.sign(), state.word())).text(&execution.label).raw("</h2>");
+    html.raw("<span class=\"dim\">").text(&took(execution)).raw("</span></summary>\n");
+    if let Some(failure) = &execution.failure {
+        self::failure(html, failure);
+    } else if state == State::TimedOut {
+        html.raw("<p class=\"why\">It ran into its time limit.</p>");
+    } else if state == State::Failed {
+        html.raw("<p class=\"why\">The driver gave no reason; its log may tell.</p>");
+    } else if state == State::Unfinished {
+        html.raw("<p class=\"why\">Nobody wrote down how it ended: the run was killed, or it is still under way.</p>");
+    }
+    timeline::figure(html, execution);
+    html.raw("<div class=\"texts\"><input type=\"search\" class=\"find\" placeholder=\"Search log and journals\" ");
+    html.raw("aria-label=\"Search log and journals\" hidden>");
+    // The journals of services tell most about a failure, and the driver's log about the script.
+    let blamed = execution.failure.as_ref().and_then(|f| f.unit.as_deref());
+    for Journal { machine, unit, text } in &execution.journals {
+        let open = blamed == Some(unit.as_str());
+        self::text(html, &format!("{unit} on {machine}"), text, open);
+    }
+    self::text(html, "log of the driver", &execution.log, false);
+    html.raw("</div>");
+    files(html, run, execution, place);
+    html.raw("</details>\n");
+}
+
+fn failure(html: &mut Html, failure: &Failure) {
+    html.raw("<section class=\"failure\"><h3>");
+    html.text(&failure.script);
+    if let Some(line) = failure.line {
+        html.text(&format!(":{line}"));
+    }
+    if let Some(subtest) = &failure.subtest {
+        html.raw(" <span class=\"dim\">in subtest</span> ").text(subtest);
+    }
+    html.raw("</h3><pre class=\"message\">").text(&failure.message).raw("</pre>");
+    if !failure.excerpt.is_empty() {
+        html.raw("<pre class=\"source\">");
+        for (number, line) in &failure.excerpt {
+            let here = failure.line == Some(*number);
+            html.raw(if here { "<mark>" } else { "<span>" });
+            html.text(&format!("{} {number:>4}  {line}", if here { "▶" } else { " " }));
+            html.raw(if here { "</mark>\n" } else { "</span>\n" });
+        }
+        html.raw("</pre>");
+    }
+    html.raw("</section>\n");
+}
+
+fn text(html: &mut Html, title: &str, text: &Text, open: bool) {
+    if text.lines.is_empty() {
+        return;
+    }
+    let errors = text.lines.iter().filter(|line| line.error).count();
+    let open = if open { " open" } else { "" };
+    html.raw(&format!("<details class=\"text\"{open}><summary>")).text(title);
+    html.raw(&format!(" <span class=\"dim\">{} lines", text.lines.len())).raw("</span>");
+    if errors > 0 {
+        html.raw(&format!(" <span class=\"bad\">✗ {errors}</span>"));
+    }
+    html.raw("<span class=\"hits\"></span></summary><pre tabindex=\"0\">");
+    for (i, line) in text.lines.iter().enumerate() {
+        if let Some((_, bytes)) = text.cut.filter(|(at, _)| *at == i) {
+            html.raw(&format!("<em>… {} are left out here; the file has them …</em>\n", size(bytes)));
+        }
+        if line.error {
+            html.raw("<b>").text(&line.text).raw("</b>\n");
+        } else {
+            html.text(&line.text).raw("\n");
+        }
+    }
+    html.raw("</pre></details>\n");
+}
+
+fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
+    if execution.files.is_empty() {
+        return;
+    }
+    html.raw(&format!("<details class=\"files\"><summary>{} files</summary><ul>", execution.files.len()));
+    for (path, bytes) in &execution.files {
+        // In the run's own folder the page can be moved with it.
+        let target = if place == run.dir {
+            url(path)
+        } else {
+            format!("file://{}", url(&run.dir.join(path).display().to_string()))
+        };
+        let name = path.strip_prefix(&format!("{}/", execution.label)).unwrap_or(path);
+        html.raw("<li><a href=\"").text(&target).raw("\">").text(name).raw("</a> <span class=\"dim\">");
+        html.raw(&size(*bytes)).raw("</span>");
+    }
+    html.raw("</ul></details>\n");
+}
+
+/// A path as part of an address: what could mean anything else is a percent sign and its number (RFC 3986).
+fn url(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} bytes"),
+        1000..1_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::{Alarm, Kind, Line, Pv, Recording, Span, Update};
+    use super::*;
+
+    fn failed() -> Execution {
+        let update = |time, value, alarm| Update { time, value: Kind::Number(value), alarm };
+        Execution {
+            label: "ramp.2".into(),
+            check: "ramp".into(),
+            state: State::Failed,
+            cached: false,
+            started: Some(1_795_469_585.5),
+            seconds: 2.0,
+            failure: Some(Failure {
+                message: "expected 42, got </script><script>alert(1)</script>".into(),
+                script: "checks/ramp.py".into(),
+                line: Some(7),
+                excerpt: vec![(6, "with subtest(\"<up>\"):".into()), (7, "    machine.succeed('x')".into())],
+                subtest: Some("<up>".into()),
+                unit: Some("ioc.service".into()),
+            }),
+            spans: vec![Span { subtest: true, name: "<up>".into(), depth: 1, start: 0.5, end: Some(1.5), ok: false }],
+            log: Text {
+                lines: vec![Line { text: "one".into(), error: false }, Line { text: "!!! <b>".into(), error: true }],
+                cut: Some((1, 5_000_000)),
+            },
+            journals: vec![Journal {
+                machine: "machine".into(),
+                unit: "ioc.service".into(),
+                text: Text { lines: vec![Line { text: "iocInit".into(), error: false }], cut: None },
+            }],
+            recordings: vec![Recording {
+                machine: "machine".into(),
+                pvs: vec![
+                    Pv {
+                        name: "VOLT\"><x".into(),
+                        updates: vec![update(0.2, 0.0, Alarm::None), update(1.0, 42.0, Alarm::Minor)],
+                        ..Pv::default()
+                    },
+                    Pv { name: "CURR".into(), updates: vec![update(0.2, 1.0, Alarm::None)], ..Pv::default() },
+                ],
+                ..Recording::default()
+            }],
+            files: vec![("ramp.2/out/a b#.txt".into(), 1234)],
+        }
+    }
+
+    fn run(executions: Vec<Execution>) -> Run {
+        Run {
+            name: "20261123T213305Z-7".into(),
+            dir: PathBuf::from("/p/target/checks/20261123T213305Z-7"),
+            backend: "sandbox".into(),
+            started: Some(1_795_469_585.0),
+            seconds: Some(3.0),
+            not_run: 1,
+            jobs: Some(4),
+            executions,
+        }
+    }
+
+    /// The page without style and script.
+    fn body(run: &Run) -> String {
+        let page = page(run, &run.dir);
+        let body = &page[page.find("<body>").unwrap()..page.find("<script>\n").unwrap()];
+        body.replace("><", ">\n<")
+    }
+
+    #[test]
+    fn a_failure_as_a_page() {
+        insta::assert_snapshot!(body(&run(vec![failed()])));
+    }
+
+    #[test]
+    fn what_others_wrote_is_text() {
+        let page = page(&run(vec![failed(), failed()]), Path::new("/elsewhere"));
+        assert_eq!(page.matches("<script>").count(), 1);
+        assert_eq!(page.matches("</script>").count(), 1);
+        assert!(!page.contains("<up>") && !page.contains("<x") && !page.contains("!!! <b>"));
+        assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp.2/out/a%20b%23.txt"));
+    }
+
+    #[test]
+    fn the_worst_names_the_run() {
+        let with = |states: &[State]| {
+            let executions = states.iter().map(|state| Execution { state: *state, ..failed() }).collect();
+            let (state, words) = verdict(&Run { not_run: 0, ..run(executions) });
+            format!("{} {words}", state.sign())
+        };
+        assert_eq!(with(&[State::Passed]), "✓ 1 passed");
+        assert_eq!(with(&[State::Failed, State::Flaky, State::Passed, State::Passed]), "✗ 1 failed, 1 flaky, 2 passed");
+        assert_eq!(with(&[State::Retried, State::Flaky]), "≈ 1 flaky");
+        assert_eq!(with(&[]), "? ");
+    }
+}

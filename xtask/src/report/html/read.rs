@@ -1,0 +1,345 @@
+//! Reads the folder of a run. What is missing or broken is left out: old runs, crashed ones and other backends have less.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde_json::Value;
+use walkdir::WalkDir;
+
+use super::{Execution, Failure, Journal, Line, Recording, Run, Span, State, Text, record};
+use crate::report::terminal;
+
+/// Bytes of text that a page may have, for all failures together and for all others together.
+const ROOM: [u64; 2] = [1_000_000, 400_000];
+/// Bytes of text of one execution.
+const MOST: u64 = 400_000;
+/// Characters of a line.
+const LONG: usize = 2000;
+/// Characters of a failure's message.
+const MESSAGE: usize = 10_000;
+/// Lines of the script around the failing one.
+const AROUND: usize = 5;
+/// Blocks of a script that are shown.
+const BLOCKS: usize = 2000;
+/// Files that are linked.
+const FILES: usize = 200;
+/// What is done to a run and not by it.
+const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
+
+/// Reads a run. `root` is the project's, where the scripts are.
+pub fn run(dir: &Path, root: &Path) -> Run {
+    let known = json(&dir.join("run.json"));
+    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
+    folders.sort();
+    let mut executions: Vec<Execution> = folders.iter().map(|folder| execution(folder, dir, root)).collect();
+    executions.sort_by_key(|execution| execution.state);
+    // Failures get most of the room.
+    let good = |execution: &Execution| usize::from(execution.state == State::Passed);
+    let mut counts = [0_u64; 2];
+    for execution in &executions {
+        counts[good(execution)] += 1;
+    }
+    for execution in &mut executions {
+        let of = good(execution);
+        let room = (ROOM[of] / counts[of]).min(MOST);
+        let folder = dir.join(&execution.label);
+        execution.log = log(&folder.join("log"), room / 2);
+        execution.journals = journals(&folder.join("journal"), execution.started, room / 2);
+    }
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Run {
+        name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        dir: dir.to_owned(),
+        backend: word(&known["run"]["backend"]),
+        started: known["summary"]["started"]
+            .as_f64()
+            .or_else(|| executions.iter().filter_map(|e| e.started).min_by(f64::total_cmp)),
+        seconds: known["summary"]["seconds"].as_f64(),
+        not_run: known["summary"]["not_run"].as_u64().unwrap_or_default(),
+        jobs: known["run"]["jobs"].as_u64(),
+        executions,
+    }
+}
+
+fn json(file: &Path) -> Value {
+    fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
+    let label = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let result = json(&folder.join("result.json"))["result"].take();
+    let events = events(&folder.join("events.jsonl"));
+    let first = events.first().and_then(|event| event["time"].as_f64());
+    let started = result["started"].as_f64().filter(|time| *time > 0.0).or(first);
+    let mut spans = spans(&events, started.unwrap_or_default());
+    if spans.is_empty() {
+        spans = subtests(&result);
+    }
+    let last = spans.iter().map(|span| span.end.unwrap_or(span.start)).fold(0.0, f64::max);
+    let seconds = result["seconds"].as_f64().unwrap_or(last);
+    let check = result["check"].as_str().map_or_else(|| name_in(&label), str::to_owned);
+    let told = events.iter().find(|event| event["event"] == "failure");
+    let failure = told.or_else(|| result.get("failure").filter(|f| f.is_object())).map(|f| failure(f, &check, root));
+    let recordings = fs::read_dir(folder.join("record")).into_iter().flatten().flatten();
+    let mut recordings: Vec<Recording> = recordings
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|own| own == "jsonl"))
+        .filter_map(|path| record::read(&path, started.unwrap_or_default()))
+        .collect();
+    recordings.sort_by(|a, b| a.machine.cmp(&b.machine));
+    Execution {
+        state: state(&result),
+        cached: result["cached"] == true,
+        files: files(folder, run),
+        log: Text::default(),
+        journals: Vec::new(),
+        label,
+        check,
+        started,
+        seconds,
+        failure,
+        spans,
+        recordings,
+    }
+}
+
+/// `simple` in `simple.2.retry1`.
+fn name_in(label: &str) -> String {
+    label.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn state(result: &Value) -> State {
+    let verdict = &result["verdict"];
+    match verdict.as_str() {
+        _ if result["retried"] == true => State::Retried,
+        Some("passed") if result["attempt"].as_u64() > Some(1) => State::Flaky,
+        Some("passed") => State::Passed,
+        Some("interrupted") => State::Interrupted,
+        _ if verdict["timed-out"].is_u64() => State::TimedOut,
+        _ if verdict["failed"].is_u64() => State::Failed,
+        _ => State::Unfinished,
+    }
+}
+
+fn events(file: &Path) -> Vec<Value> {
+    let text = fs::read(file).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// Blocks, from events with times since 1970.
+fn spans(events: &[Value], start: f64) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for event in events {
+        let (Some(time), Some(name)) = (event["time"].as_f64(), event["name"].as_str()) else { continue };
+        let (time, name) = ((time - start).max(0.0), terminal::clean(name, LONG));
+        match event["event"].as_str() {
+            Some("enter") if spans.len() < BLOCKS => spans.push(Span {
+                subtest: event["kind"] == "subtest",
+                depth: event["depth"].as_u64().unwrap_or_default(),
+                start: time,
+                end: None,
+                ok: true,
+                name,
+            }),
+            Some("leave") => {
+                if let Some(span) = spans.iter_mut().rev().find(|span| span.end.is_none() && span.name == name) {
+                    (span.end, span.ok) = (Some(time.max(span.start)), event["ok"] != false);
+                }
+            }
+            _ => {}
+        }
+    }
+    spans
+}
+
+/// Blocks, where only the result knows of them.
+fn subtests(result: &Value) -> Vec<Span> {
+    let span = |subtest: &Value| {
+        let start = subtest["start"].as_f64()?.max(0.0);
+        Some(Span {
+            subtest: true,
+            name: terminal::clean(subtest["name"].as_str()?, LONG),
+            depth: subtest["depth"].as_u64().unwrap_or_default(),
+            end: subtest["seconds"].as_f64().map(|seconds| start + seconds.max(0.0)),
+            ok: subtest["ok"] == true,
+            start,
+        })
+    };
+    result["subtests"].as_array().into_iter().flatten().filter_map(span).collect()
+}
+
+fn failure(told: &Value, check: &str, root: &Path) -> Failure {
+    let word = |key: &str| told[key].as_str().map(str::to_owned);
+    let line = told["line"].as_u64().and_then(|line| usize::try_from(line).ok());
+    let script = format!("checks/{check}.py");
+    let source = word("source").unwrap_or_default();
+    let text = fs::read(root.join(&script)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = |number: usize| (number, terminal::clean(lines[number - 1], LONG));
+    let excerpt = match line.filter(|line| (1..=lines.len()).contains(line)) {
+        // The script may have changed since.
+        Some(line) if lines[line - 1].trim() == source.trim() => {
+            (line.saturating_sub(AROUND).max(1)..=(line + AROUND).min(lines.len())).map(shown).collect()
+        }
+        _ => {
+            line.filter(|_| !source.is_empty()).map(|line| (line, terminal::clean(&source, LONG))).into_iter().collect()
+        }
+    };
+    let message = word("message").unwrap_or_default();
+    let message: Vec<String> = message.lines().map(|line| terminal::clean(line, LONG)).collect();
+    Failure {
+        message: message.join("\n").chars().take(MESSAGE).collect(),
+        subtest: word("subtest"),
+        unit: word("unit"),
+        script,
+        line,
+        excerpt,
+    }
+}
+
+/// A file's text of at most `room` bytes: its begin, and more of its end.
+fn log(path: &Path, room: u64) -> Text {
+    let Ok(mut file) = File::open(path) else { return Text::default() };
+    let size = file.metadata().map_or(0, |meta| meta.len());
+    let mut read = |from: u64, count: u64| {
+        let mut bytes = Vec::new();
+        let _ = file.seek(SeekFrom::Start(from)).and_then(|_| (&mut file).take(count).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).lines().map(|line| terminal::clean(line, LONG)).collect::<Vec<_>>()
+    };
+    if size <= room {
+        let lines = read(0, room).into_iter().map(log_line).collect();
+        return Text { lines, cut: None };
+    }
+    let mut lines: Vec<Line> = read(0, room / 4).into_iter().map(log_line).collect();
+    let at = lines.len();
+    lines.extend(read(size - room / 4 * 3, room).into_iter().map(log_line));
+    Text { lines, cut: Some((at, size - room)) }
+}
+
+/// The driver marks what went wrong.
+fn log_line(text: String) -> Line {
+    Line { error: text.starts_with("!!!") || text.contains("Traceback (most recent call last)"), text }
+}
+
+fn journals(dir: &Path, start: Option<f64>, room: u64) -> Vec<Journal> {
+    let mut found: BTreeMap<(String, bool, String), Vec<Line>> = BTreeMap::new();
+    for machine in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = machine.file_name().to_string_lossy().into_owned();
+        let text = fs::read(machine.path().join("journal.jsonl")).unwrap_or_default();
+        for entry in text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+            let own = entry["_SYSTEMD_UNIT"].as_str().filter(|unit| *unit != "init.scope");
+            let unit = entry["UNIT"].as_str().or(own).unwrap_or_default();
+            let service = unit.ends_with(".service");
+            let unit = if service { unit } else { "other units" };
+            let lines = found.entry((name.clone(), !service, unit.to_owned())).or_default();
+            lines.extend(journal_lines(&entry, start));
+        }
+    }
+    let each = room / u64::try_from(found.len().max(1)).unwrap_or(1);
+    let journal = |((machine, _, unit), lines)| Journal { machine, unit, text: shorten(lines, each) };
+    found.into_iter().map(journal).collect()
+}
+
+fn journal_lines(entry: &Value, start: Option<f64>) -> Vec<Line> {
+    let bytes: Vec<u8> = match &entry["MESSAGE"] {
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Array(bytes) => bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
+        _ => Vec::new(),
+    };
+    let at = entry["__REALTIME_TIMESTAMP"].as_str().and_then(|micros| micros.parse::<f64>().ok());
+    let at = at.zip(start).map_or(String::new(), |(micros, start)| format!("{:9.3}  ", micros / 1e6 - start));
+    let error = entry["PRIORITY"].as_str().and_then(|p| p.parse::<u8>().ok()).is_some_and(|priority| priority <= 3);
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().map(|line| Line { text: format!("{at}{}", terminal::clean(line, LONG)), error }).collect()
+}
+
+/// Leaves lines out of the middle until the rest fits into `room` bytes.
+fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
+    let size = |lines: &[Line]| lines.iter().map(|line| line.text.len() as u64 + 1).sum::<u64>();
+    let all = size(&lines);
+    if all <= room {
+        return Text { lines, cut: None };
+    }
+    let fitting = |lines: &mut dyn Iterator<Item = &Line>, room: u64| {
+        let mut left = room;
+        let fits = |line: &&Line| match left.checked_sub(line.text.len() as u64 + 1) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        lines.take_while(fits).count()
+    };
+    let head = fitting(&mut lines.iter(), room / 4);
+    let tail = fitting(&mut lines.iter().rev(), room / 4 * 3).min(lines.len() - head);
+    let end = lines.len() - tail;
+    let cut = size(&lines[head..end]);
+    lines.drain(head..end);
+    Text { lines, cut: Some((head, cut)) }
+}
+
+/// What an execution left in its folder.
+fn files(folder: &Path, run: &Path) -> Vec<(String, u64)> {
+    WalkDir::new(folder)
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_type().is_file())
+        .filter(|entry| !OWN.iter().any(|own| entry.path() == folder.join(own)))
+        .filter_map(|entry| {
+            let size = entry.metadata().ok()?.len();
+            let path = entry.path().strip_prefix(run).ok()?.to_str()?;
+            (size > 0).then(|| (path.to_owned(), size))
+        })
+        .take(FILES)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_keeps_its_begin_and_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let text: String = (0..100_000).map(|n| format!("line {n} \u{1b}[31mred\u{1b}[0m\0\n")).collect();
+        fs::write(&file, &text).unwrap();
+        let log = log(&file, 10_000);
+        let (at, cut) = log.cut.unwrap();
+        assert_eq!(log.lines[0].text, "line 0 red");
+        assert_eq!(log.lines.last().unwrap().text, "line 99999 red");
+        assert!((50..200).contains(&at), "{at}");
+        assert_eq!(cut, text.len() as u64 - 10_000);
+    }
+
+    #[test]
+    fn long_journals_lose_their_middle() {
+        let line = |n: u32| Line { text: format!("{n:099}"), error: false };
+        let text = shorten((0..100).map(line).collect(), 2000);
+        assert_eq!((text.lines.len(), text.cut), (20, Some((5, 8000))));
+        assert_eq!(text.lines.last(), Some(&line(99)));
+        assert_eq!(shorten(vec![line(1)], 2000).cut, None);
+    }
+
+    #[test]
+    fn an_empty_folder_is_a_run_without_executions() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(run(dir.path(), dir.path()).executions.is_empty());
+    }
+
+    #[test]
+    fn verdicts_are_read() {
+        let state = |text: &str| state(&serde_json::from_str(text).unwrap());
+        assert_eq!(state(r#"{"verdict":"passed","attempt":1}"#), State::Passed);
+        assert_eq!(state(r#"{"verdict":"passed","attempt":2}"#), State::Flaky);
+        assert_eq!(state(r#"{"verdict":{"failed":1},"retried":true}"#), State::Retried);
+        assert_eq!(state(r#"{"verdict":{"timed-out":60}}"#), State::TimedOut);
+        assert_eq!(state("{}"), State::Unfinished);
+    }
+}

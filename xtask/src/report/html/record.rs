@@ -1,0 +1,197 @@
+//! What the process variables of a machine did, as the soft IOC recorded it (embedded/src/record.rs).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Updates that are read of one machine; a report of more would not be looked at.
+const MOST: usize = 200_000;
+/// Characters of a value that are kept.
+const LONG: usize = 200;
+
+/// A recording of one machine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recording {
+    /// The machine.
+    pub machine: String,
+    /// Its process variables, by name.
+    pub pvs: Vec<Pv>,
+    /// Times from and to which the IOC was not there, in seconds from the begin of the execution.
+    pub down: Vec<(f64, Option<f64>)>,
+    /// Names of process variables that were not recorded, as there are too many.
+    pub left_out: Vec<String>,
+    /// Whether it has more updates than are shown.
+    pub cut: bool,
+}
+
+/// A process variable.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pv {
+    /// Its name.
+    pub name: String,
+    /// Its record's type.
+    pub kind: String,
+    /// What it is, as its record says.
+    pub description: String,
+    /// Its unit.
+    pub unit: String,
+    /// Digits after the point.
+    pub precision: Option<usize>,
+    /// What it did.
+    pub updates: Vec<Update>,
+}
+
+/// An update of a process variable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// When it came, in seconds from the begin of the execution.
+    pub time: f64,
+    /// The value.
+    pub value: Kind,
+    /// Its alarm.
+    pub alarm: Alarm,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A finite number.
+    Number(f64),
+    /// Anything else.
+    Text(String),
+}
+
+/// Severity of an alarm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// All is well.
+    #[default]
+    None,
+    /// MINOR.
+    Minor,
+    /// MAJOR.
+    Major,
+    /// INVALID: the value cannot be trusted.
+    Invalid,
+}
+
+impl Alarm {
+    /// As EPICS spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Minor => "MINOR",
+            Self::Major => "MAJOR",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+impl Pv {
+    /// Whether value or alarm changed at all.
+    pub fn changed(&self) -> bool {
+        self.updates.windows(2).any(|pair| pair[0].value != pair[1].value || pair[0].alarm != pair[1].alarm)
+    }
+
+    /// A value in words, with its unit.
+    pub fn show(&self, value: &Kind) -> String {
+        let text = match value {
+            Kind::Text(text) => return text.clone(),
+            Kind::Number(number) => match self.precision {
+                Some(digits) if number.abs() < 1e9 => format!("{number:.digits$}"),
+                _ => number.to_string(),
+            },
+        };
+        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        if self.unit.is_empty() { text.to_owned() } else { format!("{text} {}", self.unit) }
+    }
+}
+
+/// Reads a recording; what cannot be understood is left out. `start` is the begin of the execution, seconds since 1970.
+pub fn read(file: &Path, start: f64) -> Option<Recording> {
+    let machine = file.file_stem()?.to_string_lossy().into_owned();
+    let mut recording = Recording { machine, ..Recording::default() };
+    let mut pvs: BTreeMap<String, Pv> = BTreeMap::new();
+    let mut updates = 0;
+    for line in BufReader::new(File::open(file).ok()?).split(b'\n').map_while(Result::ok) {
+        // The last line may be half of one: the recorder is killed in the end.
+        let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
+        let time = line["time"].as_f64().map(|time| (time - start).max(0.0));
+        let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        match (line["pv"].as_str(), time) {
+            (Some(name), None) => {
+                let pv = pvs.entry(name.to_owned()).or_default();
+                (pv.name, pv.kind) = (name.to_owned(), word("type"));
+                (pv.description, pv.unit, pv.precision) = (word("DESC"), word("EGU"), word("PREC").parse().ok());
+                pv.precision = pv.precision.filter(|digits| *digits <= 17);
+            }
+            (Some(name), Some(time)) if updates < MOST => {
+                updates += 1;
+                let pv = pvs.entry(name.to_owned()).or_insert_with(|| Pv { name: name.to_owned(), ..Pv::default() });
+                pv.updates.push(Update { time, value: value(&line["value"]), alarm: alarm(&line["severity"]) });
+            }
+            (Some(_), Some(_)) => recording.cut = true,
+            (None, Some(time)) if line["ioc"] == "down" => recording.down.push((time, None)),
+            (None, Some(time)) if line["ioc"] == "up" => {
+                if let Some((_, end @ None)) = recording.down.last_mut() {
+                    *end = Some(time);
+                }
+            }
+            (None, _) => {
+                let names = line["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                recording.left_out = names.map(str::to_owned).collect();
+            }
+        }
+    }
+    recording.pvs = pvs.into_values().collect();
+    Some(recording)
+}
+
+fn value(json: &Value) -> Kind {
+    match json {
+        Value::Number(number) => number.as_f64().map_or_else(|| Kind::Text(number.to_string()), Kind::Number),
+        Value::String(text) => Kind::Text(text.chars().take(LONG).collect()),
+        other => Kind::Text(other.to_string().chars().take(LONG).collect()),
+    }
+}
+
+fn alarm(json: &Value) -> Alarm {
+    match json.as_u64() {
+        Some(0) | None => Alarm::None,
+        Some(1) => Alarm::Minor,
+        Some(2) => Alarm::Major,
+        Some(_) => Alarm::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_is_read_and_half_a_line_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("machine.jsonl");
+        let text = r#"{"version":1,"time":99.0,"recorded":2,"left_out":["Z"]}
+{"pv":"A","type":"ai","DESC":"Voltage","EGU":"V","PREC":"2"}
+{"time":101.0,"ioc":"up"}
+{"time":101.5,"stamp":101.4,"pv":"A","value":1.5,"severity":0,"status":0}
+{"time":102.5,"stamp":102.4,"pv":"A","value":"NaN","severity":3,"status":17}
+{"time":103.0,"ioc":"down"}
+{"time":104.0,"ioc":"up"}
+{"time":104.5,"pv":"A","val"#;
+        std::fs::write(&file, text).unwrap();
+        let recording = read(&file, 100.0).unwrap();
+        assert_eq!((recording.machine.as_str(), recording.down.as_slice()), ("machine", &[(3.0, Some(4.0))][..]));
+        assert_eq!(recording.left_out, ["Z"]);
+        let pv = &recording.pvs[0];
+        assert_eq!(pv.updates[0], Update { time: 1.5, value: Kind::Number(1.5), alarm: Alarm::None });
+        assert_eq!(pv.updates[1], Update { time: 2.5, value: Kind::Text("NaN".into()), alarm: Alarm::Invalid });
+        assert!(pv.changed());
+        assert_eq!(pv.show(&Kind::Number(1.50)), "1.5 V");
+        assert_eq!(Pv::default().show(&Kind::Number(100.0)), "100");
+    }
+}

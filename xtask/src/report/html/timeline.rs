@@ -1,0 +1,297 @@
+//! The time line of an execution: subtests, and below them, on the same axis, its process variables.
+
+use super::{Execution, Html, Pv, Recording, Span, chart};
+use crate::report::terminal::duration;
+
+/// Steps that are drawn in one row.
+const STEPS: usize = 400;
+
+/// The length of the axis in seconds.
+fn total(execution: &Execution) -> f64 {
+    let spans = execution.spans.iter().map(|span| span.end.unwrap_or(span.start));
+    spans.fold(execution.seconds, f64::max).max(0.001)
+}
+
+/// When the script failed: where the innermost block was left.
+fn failed_at(execution: &Execution) -> Option<f64> {
+    execution.failure.as_ref()?;
+    let ends = execution.spans.iter().filter(|span| !span.ok).filter_map(|span| span.end);
+    ends.min_by(f64::total_cmp)
+}
+
+/// Writes the time line and the process variables.
+pub fn figure(html: &mut Html, execution: &Execution) {
+    let total = total(execution);
+    let recorded = execution.recordings.iter().any(|recording| !recording.pvs.is_empty());
+    if execution.spans.is_empty() && !recorded {
+        return;
+    }
+    html.raw(&format!(
+        "<div class=\"figure\" tabindex=\"0\" data-total=\"{total:.4}\" role=\"group\" aria-label=\"Time line; arrow keys \
+         move the cursor from change to change\">"
+    ));
+    let frame = Frame { total, bands: bands(&execution.spans), failed_at: failed_at(execution) };
+    frame.axis(html);
+    frame.subtests(html, &execution.spans, execution.failure.is_some());
+    for recording in &execution.recordings {
+        frame.recording(html, recording);
+    }
+    html.raw("</div>");
+    for recording in &execution.recordings {
+        quiet(html, recording);
+    }
+    steps(html, &execution.spans);
+}
+
+/// What all rows share.
+struct Frame {
+    total: f64,
+    /// Outermost subtests.
+    bands: Vec<(f64, f64)>,
+    failed_at: Option<f64>,
+}
+
+fn bands(spans: &[Span]) -> Vec<(f64, f64)> {
+    let outer = spans.iter().filter(|span| span.subtest).map(|span| span.depth).min();
+    let outer = spans.iter().filter(|span| span.subtest && Some(span.depth) == outer);
+    outer.filter_map(|span| Some((span.start, span.end?))).collect()
+}
+
+impl Frame {
+    fn percent(&self, time: f64) -> f64 {
+        (time / self.total * 100.0).clamp(0.0, 100.0)
+    }
+
+    fn place(&self, from: f64, to: f64) -> String {
+        let left = self.percent(from);
+        format!("left:{left:.3}%;width:{:.3}%", (self.percent(to) - left).max(0.0))
+    }
+
+    fn axis(&self, html: &mut Html) {
+        html.raw(
+            "<div class=\"row axis\"><div class=\"name\"><output class=\"now\"></output></div><div class=\"plot\">",
+        );
+        for tick in ticks(self.total) {
+            html.raw(&format!("<i class=\"tick\" style=\"left:{:.3}%\"><b>", self.percent(tick)));
+            html.text(&format!("{} s", trim(tick))).raw("</b></i>");
+        }
+        html.raw("</div></div>");
+    }
+
+    fn open_row(&self, html: &mut Html, class: &str, data: &str) {
+        html.raw(&format!("<div class=\"plot {class}\" data-points=\"")).text(data).raw("\">");
+        for (i, (from, to)) in self.bands.iter().enumerate() {
+            html.raw(&format!("<i class=\"band b{}\" style=\"{}\"></i>", i % 2, self.place(*from, *to)));
+        }
+    }
+
+    fn close_row(&self, html: &mut Html) {
+        if let Some(time) = self.failed_at {
+            html.raw(&format!("<i class=\"fail\" style=\"left:{:.3}%\"></i>", self.percent(time)));
+        }
+        html.raw("</div></div>");
+    }
+
+    fn subtests(&self, html: &mut Html, spans: &[Span], failed: bool) {
+        let owners = owners(spans);
+        let outer = spans.iter().filter(|span| span.subtest).map(|span| span.depth).min().unwrap_or_default();
+        let rows = std::iter::once(None).chain((0..spans.len()).filter(|i| spans[*i].subtest).map(Some));
+        for row in rows {
+            let steps: Vec<&Span> = spans
+                .iter()
+                .zip(&owners)
+                .filter(|(_, owner)| **owner == row.map_or(Owner::Script, Owner::Subtest))
+                .map(|(span, _)| span)
+                .collect();
+            let subtest = row.map(|i| &spans[i]);
+            // What the driver does around the script is only worth a row where something was done there.
+            if subtest.is_none() && !steps.iter().any(|step| step.depth > 1) {
+                continue;
+            }
+            let (name, indent) = subtest.map_or(("outside of subtests", 0), |s| (s.name.as_str(), s.depth - outer));
+            html.raw(&format!("<div class=\"row sub\"><div class=\"name\" style=\"--indent:{}\">", indent.min(6)));
+            match subtest {
+                None => html.raw("<span class=\"dim\">").text(name).raw("</span>"),
+                Some(span) => {
+                    let (class, sign) = judge(span, failed);
+                    html.raw(&format!("<span class=\"{class}\">{sign}</span> ")).text(name)
+                }
+            };
+            if let Some(end) = subtest.and_then(|span| span.end.map(|end| end - span.start)) {
+                html.raw(" <span class=\"dim\">").text(&duration(end)).raw("</span>");
+            }
+            html.raw("</div>");
+            self.open_row(html, "gantt", "[]");
+            if let Some(span) = subtest {
+                let (class, _) = judge(span, failed);
+                let style = self.place(span.start, span.end.unwrap_or(self.total));
+                html.raw(&format!("<i class=\"bar {class}\" style=\"{style}\"></i>"));
+            }
+            for step in steps.iter().take(STEPS) {
+                let end = step.end.unwrap_or(self.total);
+                let bad = if step.ok { "" } else { " bad" };
+                html.raw(&format!("<i class=\"step{bad}\" style=\"{}\" title=\"", self.place(step.start, end)));
+                html.text(&format!("{}, {}", step.name, duration(end - step.start))).raw("\"></i>");
+            }
+            self.close_row(html);
+        }
+    }
+
+    fn recording(&self, html: &mut Html, recording: &Recording) {
+        let changed: Vec<&Pv> = recording.pvs.iter().filter(|pv| pv.changed()).collect();
+        if changed.is_empty() {
+            return;
+        }
+        html.raw("<h4>Process variables of ").text(&recording.machine).raw("</h4>");
+        for pv in changed {
+            html.raw("<div class=\"row pv\"><div class=\"name\"><span class=\"pvname\" title=\"");
+            html.text(&format!("{} ({})", pv.description, pv.kind)).raw("\">").text(&pv.name).raw("</span>");
+            let last = pv.updates.last();
+            let value = last.map_or(String::new(), |last| format!("{} {}", pv.show(&last.value), last.alarm.word()));
+            let value = value.trim_end();
+            html.raw(" <output data-last=\"").text(value).raw("\">").text(value).raw("</output></div>");
+            let mut plot = Html::default();
+            let points = chart::plot(&mut plot, pv, &recording.down, self.total);
+            self.open_row(html, "chart", &points);
+            html.raw(&plot.finish());
+            self.close_row(html);
+        }
+    }
+}
+
+/// Class and sign of a subtest. One that was never left has failed if the script has.
+fn judge(span: &Span, failed: bool) -> (&'static str, &'static str) {
+    match span.end {
+        Some(_) if span.ok => ("good", "✓"),
+        None if !failed => ("warn", "?"),
+        _ => ("bad", "✗"),
+    }
+}
+
+/// Where a block of the script is drawn as a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nowhere: it is a subtest, or its own steps stand for it.
+    Nobody,
+    /// Outside of all subtests.
+    Script,
+    /// In the row of this subtest.
+    Subtest(usize),
+}
+
+/// For each block, where it is drawn.
+fn owners(spans: &[Span]) -> Vec<Owner> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut owners = vec![Owner::Nobody; spans.len()];
+    for (i, span) in spans.iter().enumerate() {
+        while open.last().is_some_and(|outer| spans[*outer].depth >= span.depth) {
+            open.pop();
+        }
+        if let Some(outer) = open.last() {
+            owners[*outer] = Owner::Nobody;
+        }
+        if !span.subtest {
+            let subtest = open.iter().rev().copied().find(|outer| spans[*outer].subtest);
+            owners[i] = subtest.map_or(Owner::Script, Owner::Subtest);
+        }
+        open.push(i);
+    }
+    owners
+}
+
+/// Round times for an axis, about six.
+fn ticks(total: f64) -> Vec<f64> {
+    let rough = total / 6.0;
+    let power = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= rough).unwrap_or(rough);
+    // The last one must not run into the edge.
+    (0..20).map(|i| f64::from(i) * step).take_while(|tick| *tick <= total * 0.96).collect()
+}
+
+fn trim(number: f64) -> String {
+    let text = format!("{number:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Process variables that did nothing.
+fn quiet(html: &mut Html, recording: &Recording) {
+    let quiet: Vec<&Pv> = recording.pvs.iter().filter(|pv| !pv.changed()).collect();
+    if quiet.is_empty() && recording.left_out.is_empty() {
+        return;
+    }
+    let s = if quiet.len() == 1 { "" } else { "s" };
+    html.raw(&format!("<details class=\"quiet\"><summary>{} process variable{s} of ", quiet.len()));
+    html.text(&recording.machine).raw(" that never changed</summary><table><thead><tr><th>Name<th>Value<th>Alarm");
+    html.raw("<th>Record<th>Description</tr></thead><tbody>");
+    for pv in quiet {
+        html.raw("<tr><td><code>").text(&pv.name).raw("</code><td>");
+        match pv.updates.last() {
+            Some(update) => html.text(&pv.show(&update.value)).raw("<td>").text(update.alarm.word()),
+            None => html.raw("<span class=\"dim\">never seen</span><td>"),
+        };
+        html.raw("<td>").text(&pv.kind).raw("<td>").text(&pv.description);
+    }
+    html.raw("</tbody></table>");
+    if !recording.left_out.is_empty() {
+        let names = recording.left_out.join(", ");
+        html.raw(&format!("<p class=\"dim\">Not recorded, as there are too many ({}): ", recording.left_out.len()));
+        html.text(&names.chars().take(5000).collect::<String>()).raw("</p>");
+    }
+    if recording.cut {
+        html.raw(
+            "<p class=\"dim\">There were more updates than are shown here; the file of the recording has them all.</p>",
+        );
+    }
+    html.raw("</details>");
+}
+
+/// All blocks as a table, for those who read.
+fn steps(html: &mut Html, spans: &[Span]) {
+    if spans.is_empty() {
+        return;
+    }
+    html.raw(&format!("<details class=\"steps\"><summary>{} steps of the script</summary><table><thead>", spans.len()));
+    html.raw("<tr><th class=\"num\">At<th class=\"num\">Took<th>Step</tr></thead><tbody>");
+    for span in spans {
+        let class = if span.ok { "" } else { " class=\"bad\"" };
+        html.raw(&format!("<tr{class}><td class=\"num\">{:.3} s<td class=\"num\">", span.start));
+        html.text(&span.end.map_or("…".to_owned(), |end| format!("{:.3} s", end - span.start)));
+        html.raw(&format!("<td style=\"--indent:{}\">", span.depth.min(9)));
+        html.raw(if span.ok { "" } else { "✗ " });
+        html.raw(if span.subtest { "<strong>" } else { "" }).text(&span.name);
+        html.raw(if span.subtest { "</strong>" } else { "" });
+    }
+    html.raw("</tbody></table></details>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(name: &str, subtest: bool, depth: u64, start: f64, end: f64) -> Span {
+        Span { subtest, name: name.into(), depth, start, end: Some(end), ok: true }
+    }
+
+    #[test]
+    fn steps_belong_to_the_subtest_around_them() {
+        let spans = [
+            span("run", false, 1, 0.0, 5.0),
+            span("start", false, 2, 0.0, 1.0),
+            span("a", true, 2, 1.0, 4.0),
+            span("wait", false, 3, 1.0, 3.0),
+            span("inner", false, 4, 1.0, 2.0),
+            span("cleanup", false, 1, 5.0, 5.5),
+        ];
+        let (nobody, script) = (Owner::Nobody, Owner::Script);
+        assert_eq!(owners(&spans), [nobody, script, nobody, nobody, Owner::Subtest(2), script]);
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let all: Vec<String> = ticks(1.4).into_iter().map(trim).collect();
+        assert_eq!(all, ["0", "0.5", "1"]);
+        assert_eq!(ticks(60.0).len(), 6);
+        assert!(ticks(0.001).len() > 2);
+        assert!(ticks(86400.0).len() > 2);
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask report` on real runs, and the recording of process variables.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+
+use common::{Run, Scratch};
+
+/// Sets the voltage, restarts the IOC, and fails.
+const SCRIPT: &str = r#"
+machine.wait_for_unit("ioc.service")
+machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+
+with subtest("nobody sees the recorder"):
+    machine.fail("pgrep -f -- '--[r]ecord'")
+
+with subtest("the voltage <rises>"):
+    machine.succeed("caput -c VOLT 42")
+    machine.wait_until_succeeds("caget -t VOLT-RB | grep -qxF 42", timeout=10)
+
+with subtest("the IOC restarts"):
+    machine.systemctl("restart ioc.service")
+    machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+    # An update that the recorder has is one that a client has: it was there before.
+    machine.succeed("caput -c CURR 17.5")
+    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 17.5", timeout=10)
+
+with subtest("the machine restarts"):
+    machine.shutdown()
+    machine.start()
+    machine.wait_for_unit("ioc.service")
+    machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+    machine.succeed("caput -c CURR 12.5")
+    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 12.5", timeout=10)
+
+with subtest("it fails"):
+    machine.copy_from_machine("/etc/hostname")
+    machine.succeed("echo '</script><script>alert(1)</script>' && false")
+"#;
+
+fn page(run: &Run) -> String {
+    fs::read_to_string(run.stdout.trim()).unwrap()
+}
+
+#[test]
+fn a_failed_check_as_a_page() {
+    let scratch = Scratch::new();
+    scratch.check("ramp", SCRIPT);
+    scratch.xtask(&["test", "ramp", "--backend", "sandbox"]).expect(1, &["it fails"]);
+    let record = scratch.result("ramp/record/machine.jsonl");
+    let ioc: Vec<bool> =
+        record.lines().filter(|line| line.contains("\"ioc\":")).map(|line| line.contains("\"up\"")).collect();
+    assert!(ioc.starts_with(&[true, false, true, false, true]), "{record}");
+    assert!(record.contains("\"pv\":\"CURR-RB\",\"value\":12.5,"), "{record}");
+
+    let run = scratch.xtask(&["report"]).expect(0, &[]);
+    let page = page(&run);
+    for part in [
+        "<title>✗ ramp: 1 failed</title>",
+        "checks/ramp.py:29",
+        "the voltage &lt;rises&gt;",
+        "&lt;/script&gt;&lt;script&gt;alert(1)",
+        "<span class=\"high\">42 V</span>",
+        "<span class=\"high\">17.5 A</span>",
+        "IOC down",
+        "psu-simulator 0.1.0",
+        "ioc.service on machine",
+        "href=\"ramp/out/hostname\"",
+        "default-src 'none'",
+    ] {
+        assert!(page.contains(part), "no `{part}`");
+    }
+    assert_eq!(page.matches("<script>").count(), 1, "the page's own");
+    assert!(!page.contains("http://") && !page.contains("src="), "nothing is fetched");
+
+    // A run that was killed has no summary and no result.
+    let dir = scratch.root.join("target/checks/latest");
+    fs::remove_file(dir.join("run.json")).unwrap();
+    fs::remove_file(dir.join("ramp/result.json")).unwrap();
+    let name = dir.canonicalize().unwrap();
+    let name = name.file_name().unwrap().to_str().unwrap();
+    let elsewhere = scratch.scratch_dir().join("a page.html");
+    let run = scratch.xtask(&["report", name, "-o", elsewhere.to_str().unwrap()]).expect(0, &[]);
+    assert_eq!(run.stdout.trim(), elsewhere.to_str().unwrap());
+    let page = self::page(&run);
+    assert!(page.contains("unfinished") && page.contains("42 V") && page.contains("checks/ramp.py:29"));
+    assert!(page.contains("href=\"file:///"));
+
+    let open =
+        scratch.command(&["report", "--open"]).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+    Run::of(&open).expect(5, &["the page is written, but", "hint: "]);
+}
+
+#[test]
+fn recording_can_be_left_out_and_a_page_is_made_all_the_same() {
+    let scratch = Scratch::new();
+    scratch.check("short", "machine.wait_for_unit(\"multi-user.target\")\n");
+    scratch.xtask(&["test", "short", "--backend", "sandbox", "--no-record"]).expect(0, &[]);
+    assert!(!scratch.root.join("target/checks/latest/short/record").exists());
+    let run = scratch.xtask(&["report"]).expect(0, &[]);
+    assert!(page(&run).contains("<title>✓ short: 1 passed</title>"));
+    assert!(!page(&run).contains("Process variables of"));
+}
+
+#[test]
+fn a_run_that_is_not_there_is_named() {
+    let scratch = Scratch::new();
+    scratch.xtask(&["report"]).expect(4, &["there is no run in ", "hint: cargo xtask test"]);
+    scratch.xtask(&["report", "2020"]).expect(4, &["there is no run `2020`, neither in "]);
+    fs::create_dir_all(scratch.root.join("target/checks/empty")).unwrap();
+    scratch.xtask(&["report", "empty"]).expect(4, &["no check has run in "]);
+}
