@@ -72,6 +72,7 @@ fn counts(summary: &Summary) -> String {
         (count(|o| o.verdict.is_failure()), BAD, "failed"),
         (count(|o| o.verdict == Verdict::Interrupted), WARN, "interrupted"),
         (summary.not_run, WARN, "not run"),
+        (summary.skipped.len(), WARN, "skipped"),
     ] {
         if number > 0 {
             parts.push(paint(style, &format!("{number} {word}")));

@@ -52,7 +52,14 @@ impl Play {
 
     fn begin(&mut self, checks: &[&str], jobs: usize) -> &mut Self {
         let checks = checks.iter().map(|name| (*name).to_owned()).collect();
-        let begun = Begun { checks, jobs: Some(jobs), repeat: Some(1), backend: "sandbox", dir: PathBuf::new() };
+        let begun = Begun {
+            checks,
+            skipped: Vec::new(),
+            jobs: Some(jobs),
+            repeat: Some(1),
+            backend: "sandbox",
+            dir: PathBuf::new(),
+        };
         self.teller.report(&Event::Begun(&begun));
         self
     }
@@ -102,7 +109,7 @@ impl Play {
 
     fn finish(&mut self, not_run: usize) -> &mut Self {
         let outcomes = std::mem::take(&mut self.outcomes);
-        let summary = Summary { outcomes, not_run, started: 0.0, seconds: 61.6 };
+        let summary = Summary { outcomes, skipped: Vec::new(), not_run, started: 0.0, seconds: 61.6 };
         self.teller.report(&Event::Finished(&summary));
         self
     }
