@@ -8,12 +8,19 @@ use serde::Deserialize;
 use crate::fail;
 use crate::project::{self, Check};
 
+/// Ways to run checks, as `backends` names them.
+const BACKENDS: [&str; 3] = ["nixos", "driver", "sandbox"];
+
 /// What `checks/NAME.toml` says. Without the file, everything is default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Limit of the script in seconds.
     pub timeout: Option<u64>,
+    /// Words to choose it by: `--tag`, `--skip-tag`.
+    pub tags: Vec<String>,
+    /// Backends that it is meant for; all of them where nothing is said.
+    pub backends: Option<Vec<String>>,
     /// How often it is run again after a failure, where the command line says nothing.
     pub retries: u32,
     /// What it needs while it runs, in MiB.
@@ -64,6 +71,24 @@ impl Settings {
 
 fn parse(file: &str, text: &str) -> Result<Settings> {
     let settings: Settings = project::read_toml(file, text)?;
+    let line = |key| project::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
+    for tag in &settings.tags {
+        project::valid_name(tag)
+            .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
+    }
+    if let Some(name) = settings.backends.iter().flatten().find(|name| !BACKENDS.contains(&name.as_str())) {
+        let failure = fail::config(format!("{file}{}: unknown backend `{name}`", line("backends")));
+        return Err(match project::nearest(name, &BACKENDS) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("the backends are: {}", BACKENDS.join(", "))),
+        }
+        .into());
+    }
+    if settings.backends.as_ref().is_some_and(Vec::is_empty) {
+        let failure =
+            fail::config(format!("{file}{}: `backends` is empty: the check would never run", line("backends")));
+        return Err(failure.hint("name some of nixos, driver and sandbox, or leave the key out for all").into());
+    }
     for (name, node) in &settings.nodes {
         project::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
         if let Some(vlan) = node.vlans.iter().find(|vlan| matches!(vlan, 0 | 255)) {
@@ -116,6 +141,21 @@ mod tests {
         assert!(!settings.nodes["client"].ioc);
         assert_eq!(settings.nodes["server"].environment["PREFIX"], "A:");
         assert_eq!(settings.nodes["server"].vlans, [1]);
+    }
+
+    #[test]
+    fn tags_and_backends_are_words_that_are_known() {
+        let settings = parse("checks/two.toml", "tags = [\"slow\"]\nbackends = [\"nixos\", \"driver\"]\n").unwrap();
+        assert_eq!((settings.tags, settings.backends.unwrap().len()), (vec!["slow".to_owned()], 2));
+        assert_eq!(
+            error_of("timeout = 1\nbackends = [\"sandbx\"]\n"),
+            "error: checks/two.toml:2: unknown backend `sandbx`\n\nhint: did you mean `sandbox`?"
+        );
+        assert!(error_of("backends = []\n").contains("checks/two.toml:1: `backends` is empty"));
+        assert_eq!(
+            error_of("\ntags = [\"a b\"]\n"),
+            "error: checks/two.toml:2: tag `a b`: only ASCII letters, digits, `_` and `-` can be used"
+        );
     }
 
     #[test]

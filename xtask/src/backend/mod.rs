@@ -95,9 +95,20 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
     .map(|(_, flag)| *flag)
 }
 
+impl Settled {
+    /// Its name, as `--backend` spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nix(Choice::Driver, ..) => "driver",
+            Self::Nix(..) => "nixos",
+            Self::Sandbox(_) => "sandbox",
+        }
+    }
+}
+
 /// Makes the backend of a `test` command ready, and says on one line what will run.
-pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
-    Ok(match settle(project, &args.machine)? {
+pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check]) -> Result<Box<dyn Backend>> {
+    Ok(match settled {
         Settled::Sandbox(why) => {
             Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?.debug(args.debug))
         }

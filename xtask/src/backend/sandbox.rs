@@ -93,6 +93,7 @@ impl Sandbox {
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
             state_dir: dir.join("state"),
+            console: None,
             junit: Some("../junit.xml".to_owned()),
             machines: settings
                 .machines()
@@ -117,6 +118,53 @@ impl Sandbox {
             binds: self.ioc.binds.clone(),
         }
     }
+}
+
+/// A run that gives the caller's terminal to the IOC of a machine with simulators, or with none.
+pub fn console(
+    project: &Project,
+    ioc: &IocBuild,
+    programs: Vec<Program>,
+    simulators: bool,
+    dir: &Path,
+) -> Result<Spec> {
+    let ioc = in_machine(project, ioc);
+    let units: Vec<_> = if simulators { units::simulators(&project.config).collect() } else { Vec::new() };
+    // The device comes first: an IOC that does not find it tries again after 20 s only.
+    let mut script = "until [ -S /run/systemd/xtask ]; do sleep 0.01; done\n".to_owned();
+    for unit in &units {
+        let name = &unit.name;
+        script += &format!(
+            "systemctl start {name} 2>/dev/null || {{ echo 'error: {name} did not start; it said:'; \
+             journalctl --no-pager -o cat -n 20 -u {name}; exit 5; }} >&2\n"
+        );
+    }
+    let boot = ioc.top.join("iocBoot").join(&project.config.ioc.ioc);
+    script += &format!("cd {} && exec {} st.cmd", process::quote(boot.as_os_str()), ioc.program);
+    Ok(Spec {
+        check: "run".to_owned(),
+        script: PathBuf::new(),
+        lint: false,
+        debug: false,
+        interactive: true,
+        global_timeout: 0,
+        python: PathBuf::new(),
+        driver: PathBuf::new(),
+        xtask: std::env::current_exe()?,
+        out_dir: dir.join("out"),
+        journal_dir: dir.join("journal"),
+        state_dir: dir.join("state"),
+        console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
+        junit: None,
+        machines: vec![Machine {
+            name: "machine".to_owned(),
+            number: 1,
+            vlans: vec![1],
+            units,
+            programs,
+            binds: ioc.binds,
+        }],
+    })
 }
 
 impl Backend for Sandbox {

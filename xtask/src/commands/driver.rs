@@ -44,6 +44,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         out_dir: absolute(&args.output)?,
         journal_dir: dir.join("journal"),
         state_dir: dir.join("state"),
+        console: None,
         junit: args.junit_xml.clone(),
         machines: vec![machine],
     };

@@ -58,7 +58,7 @@ fn prune(checks: &Path) -> Result<()> {
 }
 
 /// `20261123T213305Z`: sorts by time.
-fn timestamp(time: SystemTime) -> String {
+pub fn timestamp(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, rest) = (seconds / 86400, seconds % 86400);
     // Days to civil date, counted from 0000-03-01 in eras of 400 years.

@@ -69,6 +69,9 @@ pub fn run(args: &SandboxStage) -> Result<Status> {
         std::fs::create_dir_all(spec.shared_dir(&machine.name))?;
     }
 
+    if let Some(command) = &spec.console {
+        return super::console::run(&spec, command);
+    }
     let (driver, driver_inside) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let driver_pid = start_driver(&spec, driver_inside, events)?;
     let (sender, receiver) = channel();

@@ -31,6 +31,8 @@ pub struct Spec {
     pub journal_dir: PathBuf,
     /// Empty folder that the run's own tmpfs is mounted on, seen by this run only.
     pub state_dir: PathBuf,
+    /// A command on the caller's terminal instead of the driver, on the first machine.
+    pub console: Option<Vec<String>>,
     /// JUnit file of the script, relative to `out_dir`.
     pub junit: Option<String>,
     /// The machines.

@@ -34,6 +34,13 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
+/// Ends the child by SIGKILL when the thread that starts it ends, also by SIGKILL.
+pub fn dying_with_us(command: &mut Command) -> &mut Command {
+    let tie = || unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL).map_err(io::Error::from);
+    // SAFETY: the closure only calls prctl, which is async-signal-safe.
+    unsafe { command.pre_exec(tie) }
+}
+
 /// Takes a descriptor that the parent left open for us under a number.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 #![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
 
+pub mod processes;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
