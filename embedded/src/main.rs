@@ -5,6 +5,7 @@
 
 mod check;
 mod ioc;
+mod lint;
 mod msi;
 mod tree;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Runs the files of an EPICS IOC without EPICS
 
-Usage: soft-ioc [--check] --app NAME SCRIPT
+Usage: soft-ioc [--check | --lint JSON] --app NAME SCRIPT
 
 Run it in the folder of the start-up script, as an IOC built by make would be run:
   cd ioc/iocBoot/FOLDER && soft-ioc --app NAME st.cmd
@@ -25,6 +26,8 @@ Options:
   --app NAME     name of the application: the st.cmd calls NAME_registerRecordDeviceDriver
   --check        run nothing; list what a soft IOC cannot do with this IOC, one finding a line,
                  and exit with status 1 where there is any
+  --lint JSON    run nothing; print what is wrong with the files of this IOC as JSON, for each of a
+                 list of environments such as [{}, {\"PREFIX\": \"A:\"}]
   -h, --help     print this help
   -V, --version  print the version
 
@@ -41,6 +44,7 @@ enum Request {
     Help,
     Version,
     Check { app: String, script: PathBuf },
+    Lint { app: String, script: PathBuf, environments: Vec<lint::Environment> },
     Run { app: String, script: PathBuf },
 }
 
@@ -55,6 +59,10 @@ fn main() -> ExitCode {
             }
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
+        Ok(Request::Lint { app, script, environments }) => match lint::run(&app, &script, &environments) {
+            Ok(found) => say(&found),
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
         Ok(Request::Run { app, script }) => match ioc::run(&app, &script) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
@@ -64,7 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let (mut app, mut script, mut check) = (None, None, false);
+    let (mut app, mut script, mut check, mut lint) = (None, None, false, None);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("-h" | "--help") => return Ok(Request::Help),
@@ -73,6 +81,11 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
             Some("--app") => {
                 let name = args.next().and_then(|name| name.into_string().ok());
                 app = Some(name.ok_or("`--app` needs a name")?);
+            }
+            Some("--lint") => {
+                let text = args.next().and_then(|text| text.into_string().ok());
+                let parsed = serde_json::from_str(&text.ok_or("`--lint` needs a list")?);
+                lint = Some(parsed.map_err(|error| format!("`--lint`: {error}"))?);
             }
             Some(option) if option.starts_with('-') => {
                 return Err(format!("unknown option `{option}`"));
@@ -83,6 +96,9 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     }
     let app = app.ok_or("no `--app NAME`")?;
     let script = script.ok_or("no start-up script")?;
+    if let Some(environments) = lint {
+        return Ok(Request::Lint { app, script, environments });
+    }
     Ok(if check { Request::Check { app, script } } else { Request::Run { app, script } })
 }
 

@@ -297,6 +297,19 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
 }
 
 #[test]
+fn lint_tells_the_records_of_every_environment() {
+    let top = Top::new();
+    let environments = r#"[{}, {"PREFIX": "A:"}]"#;
+    let output = top.soft_ioc().args(["--lint", environments, "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["findings"], serde_json::json!([]));
+    assert_eq!(json["complete"], true);
+    let names: Vec<&str> = json["records"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    assert!(names.contains(&"VOLT-RB") && names.contains(&"A:VOLT-RB"), "{names:?}");
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+}
+
+#[test]
 fn a_folder_for_temporary_files_that_is_none_is_named() {
     let top = Top::new();
     let output = top.soft_ioc().arg("st.cmd").env("TMPDIR", "/none/such").stdin(Stdio::null()).output().unwrap();
@@ -308,7 +321,9 @@ fn a_folder_for_temporary_files_that_is_none_is_named() {
 #[test]
 fn wrong_usage_is_status_2() {
     let top = Top::new();
-    for args in [&["--nonsense"][..], &[], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]] {
+    for args in
+        [&["--nonsense"][..], &[], &["--lint"], &["--lint", "[1]", "st.cmd"], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]]
+    {
         let output = top.soft_ioc().args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty());

@@ -21,6 +21,8 @@ Runs a test script on the machines of a sandbox. `xtask sandbox-host` starts it 
   --junit-xml FILE         JUnit report, relative to the output directory
   --log-level LEVEL        debug, info, warning or error
   --no-color               plain log
+
+With --preflight, alone, it only looks at the scripts that standard input names: for `cargo xtask lint`.
 """
 VALUES = {"--host-fd": "host_fd", "--events-fd": "events_fd", "--config": "config", "-c": "config",
           "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level"}
@@ -223,6 +225,9 @@ def main(argv):
     if "--help" in argv or "-h" in argv:
         print(USAGE, end="")
         return 0
+    if argv[:1] == ["--preflight"]:
+        from . import preflight as lint
+        return lint.main(sys.stdin.read())
     try:
         options = parse(argv)
         run = Run(options, load(options["config"]))

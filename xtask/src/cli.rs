@@ -26,8 +26,14 @@ pub enum Command {
     Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
+    /// Give the application, its boot folder and its records names of your own: shows the change first
+    Rename(Rename),
+    /// Make one more check to start from
+    NewCheck(NewCheck),
     /// List the checks
     List(List),
+    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    Lint(Lint),
     /// Build the IOC: with Nix, with make, or the soft IOC
     Build(Build),
 
@@ -122,7 +128,7 @@ pub struct Test {
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
     /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
-    #[arg(long, conflicts_with_all = ["jobs", "retries"])]
+    #[arg(long, conflicts_with_all = ["jobs", "retries", "message_format"])]
     pub debug: bool,
     /// Show the log of the driver while it runs
     #[arg(long)]
@@ -197,7 +203,7 @@ pub struct Run {
 #[command(after_help = "\
 Examples:
   cargo xtask exec
-  cargo xtask exec caget VOLT
+  cargo xtask exec caget PV
   cargo xtask exec journalctl -u simulator")]
 pub struct Exec {
     /// Machine to run it on, where a check has several
@@ -387,6 +393,20 @@ pub struct Rename {
     /// Make the change; without this nothing is written
     #[arg(long)]
     pub apply: bool,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Judge scripts for this backend; `auto` warns of what only some of them have
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// Let warnings fail too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print one JSON document (docs/lint.md describes it)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `ci`.

@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod fail;
 pub mod guard;
 pub mod iocs;
+pub mod lint;
 pub mod nix;
 pub mod process;
 pub mod project;
@@ -65,14 +66,15 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
+        Command::Lint(args) => commands::lint::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
-        Command::Rename(args) => commands::rename::run(&args),
-        Command::NewCheck(args) => commands::new_check::run(&args),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
         Command::Man => Ok(commands::man::run()),
         Command::Complete(args) => Ok(commands::completions::complete(&args)),
+        Command::Rename(args) => commands::rename::run(&args),
+        Command::NewCheck(args) => commands::new_check::run(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),

@@ -74,7 +74,10 @@ impl Check {
         self.script.as_deref().ok_or_else(|| {
             let name = &self.name;
             fail::config(format!("check `{name}` has checks/{name}.nix but no test script checks/{name}.py"))
-                .hint(format!("write checks/{name}.py, and read it in checks/{name}.nix"))
+                .hint(format!(
+                    "write checks/{name}.py, and read it in checks/{name}.nix; or, where Nix is, give checks/{name}.toml \
+                     the line services = \"nixos\""
+                ))
                 .into()
         })
     }

@@ -17,19 +17,22 @@ use crate::ui;
 pub struct Chosen {
     /// In the order of their names.
     pub checks: Vec<Check>,
-    why_none: String,
+    why_none: Failure,
 }
 
 impl Chosen {
     /// The checks; an error where there is none.
     pub fn or_nothing(self) -> Result<Vec<Check>> {
-        if self.checks.is_empty() {
-            return Err(Failure::new(Status::NothingSelected, self.why_none)
-                .hint("cargo xtask list shows all checks; exit status 4 says that nothing was selected")
-                .into());
-        }
-        Ok(self.checks)
+        if self.checks.is_empty() { Err(self.why_none.into()) } else { Ok(self.checks) }
     }
+}
+
+fn nothing(why: impl Into<String>) -> Failure {
+    Failure::new(Status::NothingSelected, why)
+}
+
+fn no_checks() -> Failure {
+    nothing("there is no check in checks/").hint("make one: cargo xtask new-check first")
 }
 
 impl Selection {
@@ -44,12 +47,13 @@ impl Selection {
 pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     let all = project.checks()?;
     let mut checks = if selection.is_all() { all.clone() } else { by_names(&all, &selection.names)? };
-    let mut why_none = "there is no check in checks/".to_owned();
+    let mut why_none = no_checks();
     if !selection.tag.is_empty() || !selection.skip_tag.is_empty() {
         let tagged = all.iter().map(|c| Ok((c.name.clone(), Settings::load(c)?.tags))).collect::<Result<Vec<_>>>()?;
         let names = by_tags(&tagged, &selection.tag, &selection.skip_tag)?;
         checks.retain(|check| names.contains(&check.name.as_str()));
-        "no check has the tags that were asked for".clone_into(&mut why_none);
+        why_none = nothing("no check of this selection has the tags that were asked for")
+            .hint("cargo xtask list --json shows the tags of all checks");
     }
     if let Some(base) = &selection.changed
         && !checks.is_empty()
@@ -59,9 +63,13 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
         checks.retain(|check| affected.has(&check.name));
         let (files, since) = (change.paths.len(), &change.since);
         why_none = match files {
-            0 => format!("nothing changed since {since}"),
-            _ => format!("{} changed since {since}, and nothing that these checks depend on", count(files, "file")),
-        };
+            0 => nothing(format!("nothing changed since {since}")),
+            _ => nothing(format!(
+                "{} changed since {since}, and nothing that these checks depend on",
+                count(files, "file")
+            )),
+        }
+        .hint("leave out --changed to take them all, or name another base: --changed=HEAD~1");
         if !checks.is_empty() {
             let because = affected.all_because().map_or_else(String::new, |path| format!(", {path} among them"));
             say(&format!("{} changed since {since}{because}: {}", count(files, "file"), count(checks.len(), "check")));
@@ -75,7 +83,8 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
             ui::warn(&format!("no longer there, so not run again: {}", gone.join(", ")));
         }
         checks.retain(|check| last.to_do.contains(&check.name));
-        why_none = format!("nothing of this selection failed in the last run, {}", last.name);
+        why_none = nothing(format!("nothing of this selection failed in the last run, {}", last.name))
+            .hint("leave out --rerun-failed to take them all");
         if !checks.is_empty() {
             say(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
         }
@@ -97,7 +106,7 @@ pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
     let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
     for pattern in patterns {
         if !names.iter().any(|name| glob(pattern, name)) {
-            let failure = Failure::new(Status::NothingSelected, format!("no check is called `{pattern}`"));
+            let failure = nothing(format!("no check is called `{pattern}`"));
             return Err(match nearest(pattern, &names) {
                 Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
                 None => failure.hint(format!("the checks are: {}", names.join(", "))),
@@ -106,9 +115,7 @@ pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
         }
     }
     if checks.is_empty() {
-        return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
-            .hint("make one: cargo xtask new-check first")
-            .into());
+        return Err(no_checks().into());
     }
     let wanted = |check: &&Check| patterns.is_empty() || patterns.iter().any(|p| glob(p, &check.name));
     Ok(checks.iter().filter(wanted).cloned().collect())
@@ -120,7 +127,7 @@ fn by_tags<'a>(tagged: &'a [(String, Vec<String>)], with: &[String], without: &[
     known.sort_unstable();
     known.dedup();
     if let Some(tag) = with.iter().find(|tag| !known.contains(&tag.as_str())) {
-        let failure = Failure::new(Status::NothingSelected, format!("no check has the tag `{tag}`"));
+        let failure = nothing(format!("no check has the tag `{tag}`"));
         return Err(match nearest(tag, &known) {
             Some(near) => failure.hint(format!("did you mean `--tag {near}`?")),
             None if known.is_empty() => failure.hint(format!("tags stand in checks/NAME.toml: tags = [\"{tag}\"]")),

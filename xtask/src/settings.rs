@@ -25,8 +25,22 @@ pub struct Settings {
     pub retries: u32,
     /// What it needs while it runs, in MiB.
     pub memory: Option<u64>,
+    /// Where its machines and their services come from.
+    pub services: Services,
     /// The machines of the check; one called `machine` where there are none.
     pub nodes: BTreeMap<String, Node>,
+}
+
+/// Where the machines of a check and their services come from, in the sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Services {
+    /// `ioc.toml`, and `[nodes.NAME]` of the check.
+    #[default]
+    #[serde(rename = "ioc.toml")]
+    IocToml,
+    /// The NixOS configuration of `checks/NAME.nix`, evaluated by Nix.
+    #[serde(rename = "nixos")]
+    Nixos,
 }
 
 /// Table `[nodes.NAME]`: a machine.
@@ -88,6 +102,11 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         let failure =
             fail::config(format!("{file}{}: `backends` is empty: the check would never run", line("backends")));
         return Err(failure.hint("name some of nixos, driver and sandbox, or leave the key out for all").into());
+    }
+    if settings.services == Services::Nixos && !settings.nodes.is_empty() {
+        let nix = file.replace(".toml", ".nix");
+        let what = format!("{file}: `services = \"nixos\"` takes the machines from {nix}, so [nodes] has no meaning");
+        return Err(fail::config(what).hint("drop one of the two").into());
     }
     for (name, node) in &settings.nodes {
         project::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
@@ -171,6 +190,16 @@ mod tests {
         assert_eq!(
             error_of("[nodes.\"a b\"]\n"),
             "error: checks/two.toml: machine `a b`: only ASCII letters, digits, `_` and `-` can be used"
+        );
+        assert_eq!(
+            error_of("services = \"nixos\"\n[nodes.a]\n"),
+            "error: checks/two.toml: `services = \"nixos\"` takes the machines from checks/two.nix, so [nodes] has no \
+             meaning\n\nhint: drop one of the two"
+        );
+        assert!(
+            error_of("services = \"nix\"\n").contains("checks/two.toml:1: "),
+            "{}",
+            error_of("services = \"nix\"\n")
         );
         assert!(error_of("[nodes.a.environment]\n\"1x\" = \"\"\n").contains("`1x` is no name for a variable"));
     }

@@ -1,8 +1,14 @@
 //! The only place that writes to the terminal: stdout is data, stderr is talk.
 //!
-//! Colour is dropped where it is not wanted (`NO_COLOR`, `CLICOLOR`, a pipe) by `anstream`.
+//! Colour is dropped where it is not wanted (`NO_COLOR`, `CLICOLOR`, a pipe), as `anstream` judges it. While checks run on a
+//! terminal, a few live lines stand below the talk: [`Screen`] keeps the two apart.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+
+use crate::sandbox::sys;
 
 /// Red and bold: errors and failed checks.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -22,45 +28,183 @@ pub fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Talk that scrolls, and live lines below it that change in place.
+pub struct Screen {
+    out: Box<dyn Write + Send>,
+    colour: bool,
+    /// Whether lines may change in place.
+    live: bool,
+    /// Columns and rows, `None` where there is no terminal.
+    size: Box<dyn Fn() -> Option<(usize, usize)> + Send>,
+    /// The live lines as they stand; the cursor is at the begin of the row below them.
+    lines: Vec<String>,
+}
+
+impl Screen {
+    /// A screen. Text is passed to it with colour, and written to `out` without where `colour` is not wanted.
+    pub fn new(
+        out: Box<dyn Write + Send>,
+        colour: bool,
+        live: bool,
+        size: impl Fn() -> Option<(usize, usize)> + Send + 'static,
+    ) -> Self {
+        Self { out, colour, live, size: Box::new(size), lines: Vec::new() }
+    }
+
+    /// Stderr. Lines change in place only for a person at a terminal that can do it.
+    fn of_stderr() -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
+        let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let terminal = io::stderr().is_terminal();
+        let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        Self::new(Box::new(io::stderr()), colour, terminal && able && !set("CI") && !set("GITHUB_ACTIONS"), move || {
+            terminal.then(|| sys::terminal_size(&io::stderr()).unwrap_or((80, 24)))
+        })
+    }
+
+    /// Columns and rows, where lines may change in place.
+    pub fn live(&self) -> Option<(usize, usize)> {
+        (self.size)().filter(|_| self.live)
+    }
+
+    /// Columns, where there is a terminal.
+    pub fn columns(&self) -> Option<usize> {
+        (self.size)().map(|(columns, _)| columns)
+    }
+
+    /// Text that scrolls, whole lines. A terminal that is gone is not an error.
+    pub fn print(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.write(text, None);
+        }
+    }
+
+    /// Replaces the live lines. The caller has cut them to the width.
+    pub fn show(&mut self, lines: Vec<String>) {
+        if lines != self.lines {
+            self.write("", Some(lines));
+        }
+    }
+
+    /// Everything in one write: no half-drawn picture is seen.
+    fn write(&mut self, text: &str, lines: Option<Vec<String>>) {
+        let text = self.coloured(text);
+        if self.lines.is_empty() && lines.as_ref().is_none_or(Vec::is_empty) {
+            let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+            return;
+        }
+        // A terminal that became narrower has broken the old lines into more rows.
+        let width = (self.size)().map_or(80, |(columns, _)| columns.max(1));
+        let rows: usize = self.lines.iter().map(|line| columns(line).div_ceil(width).max(1)).sum();
+        let mut frame = "\x1b[?2026h".to_owned();
+        if rows > 0 {
+            // The keyboard's echo, such as ^C, may have moved the cursor.
+            frame += &format!("\r\x1b[{rows}A");
+        }
+        if !text.is_empty() {
+            frame += "\x1b[J";
+            frame += &text;
+        }
+        if let Some(lines) = lines {
+            self.lines = lines;
+        }
+        for line in &self.lines {
+            frame += &self.coloured(line);
+            frame += "\x1b[K\n";
+        }
+        frame += "\x1b[J\x1b[?2026l";
+        let _ = self.out.write_all(frame.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    fn coloured(&self, text: &str) -> String {
+        if self.colour { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() }
+    }
+}
+
+static SCREEN: LazyLock<Mutex<Screen>> = LazyLock::new(|| Mutex::new(Screen::of_stderr()));
+
+/// The screen behind stderr, for the report of a run; all other talk goes through [`say`] and its like.
+pub fn screen() -> &'static Mutex<Screen> {
+    &SCREEN
+}
+
+/// Takes hold of a screen. Whoever panicked with it has only left some lines behind.
+pub fn hold(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A line of talk, to stderr.
 pub fn say(text: &str) {
-    anstream::eprintln!("{text}");
+    hold(&SCREEN).print(&format!("{text}\n"));
 }
 
 /// A line of data, to stdout. A closed pipe is not an error.
 pub fn data(text: &str) {
-    use std::io::Write;
+    // Both may be the same terminal; the live lines come back with their next change.
+    let mut screen = hold(&SCREEN);
+    screen.show(Vec::new());
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 
 /// A warning, to stderr.
 pub fn warn(text: &str) {
-    anstream::eprintln!("{}{text}", paint(WARN, "warning: "));
+    say(&format!("{}{text}", paint(WARN, "warning: ")));
 }
 
 /// An error with its hints, to stderr.
 pub fn error(text: &str) {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let text = text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: ")));
-    anstream::eprintln!("{}{text}", paint(BAD, "error: "));
+    say(&format!("{}{text}", paint(BAD, "error: ")));
 }
 
 /// Bytes of another program's talk, to stderr as they are; colour is dropped where it is not wanted.
 pub fn raw(bytes: &[u8]) {
-    use std::io::Write;
+    let mut screen = hold(&SCREEN);
+    screen.show(Vec::new());
     let _ = anstream::stderr().write_all(bytes);
 }
 
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.
 pub fn width() -> usize {
-    use std::io::IsTerminal;
     let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    let asked = || {
-        let terminal = std::fs::File::open("/dev/tty").ok().filter(|_| std::io::stdout().is_terminal())?;
-        let output = crate::process::Cmd::new("stty").arg("size").to_std().stdin(terminal).output().ok()?;
-        String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
-    };
+    let asked = || sys::terminal_size(&io::stdout()).map(|(columns, _)| columns);
     set.or_else(asked).filter(|&columns| columns >= 20).unwrap_or(80)
+}
+
+/// Columns that a text takes on a terminal. Styles take none.
+pub fn columns(text: &str) -> usize {
+    anstream::adapter::strip_str(text).to_string().chars().map(char_columns).sum()
+}
+
+/// As the Unicode standard's annex 11 has it, in broad strokes.
+fn char_columns(c: char) -> usize {
+    match u32::from(c) {
+        0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+/// `text`, which has no styles, cut to `width` columns; an ellipsis says so.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.chars().map(char_columns).sum::<usize>() <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let kept = text.chars().take_while(|c| {
+        used += char_columns(*c);
+        used <= width
+    });
+    let kept: String = kept.collect();
+    if width == 0 { String::new() } else { format!("{}…", kept.trim_end()) }
 }
 
 /// `text` broken at spaces into lines of at most `width` columns, each but the first behind `indent` spaces.
@@ -69,10 +213,10 @@ pub fn wrap(text: &str, indent: usize, width: usize) -> String {
     let room = width.saturating_sub(indent).max(20);
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let line = lines.last_mut().map_or(0, |l| l.chars().count());
+        let line = lines.last().map_or(0, |l| columns(l));
         match lines.last_mut() {
             Some(last) if line == 0 => last.push_str(word),
-            Some(last) if line + 1 + word.chars().count() <= room => last.extend([" ", word]),
+            Some(last) if line + 1 + columns(word) <= room => last.extend([" ", word]),
             _ => lines.push(word.to_owned()),
         }
     }
@@ -90,5 +234,15 @@ mod tests {
         let long = "https://example.org/a/very/long/address";
         assert_eq!(wrap(&format!("see {long} there"), 0, 20), format!("see\n{long}\nthere"));
         assert_eq!(wrap("", 9, 80), "");
+        assert_eq!(wrap(&paint(BAD, "aaaaaaaaaa bbbbbbbbb"), 0, 20).lines().count(), 1);
+    }
+
+    #[test]
+    fn text_is_cut_by_columns() {
+        assert_eq!(cut("one two", 7), "one two");
+        assert_eq!(cut("one two", 5), "one…");
+        assert_eq!(cut("電源電源", 5), "電源…");
+        assert_eq!(columns(&paint(BAD, "e\u{301}電")), 3);
+        assert_eq!((cut("ab", 1), cut("ab", 0)), ("…".to_owned(), String::new()));
     }
 }

@@ -23,8 +23,10 @@ fn without_a_command_it_shows_what_one_does_most() {
       cargo xtask exec                  a shell on the machine where the IOC runs
       cargo xtask doctor                what keeps checks from running here
 
-    Change it
-      cargo xtask list                  the checks there are
+    Make it yours
+      cargo xtask rename --app psu      give everything your own names
+      cargo xtask new-check ramp        one more check to start from
+      cargo xtask lint                  mistakes in the IOC's files, at once
       cargo xtask build                 build the IOC: Nix, make or the soft IOC
 
     Before a change lands

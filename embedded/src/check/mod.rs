@@ -2,7 +2,9 @@
 
 mod build;
 mod database;
-mod script;
+pub mod script;
+
+pub use build::foreign_definitions;
 
 use std::collections::BTreeSet;
 use std::fs;

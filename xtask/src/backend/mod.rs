@@ -110,7 +110,7 @@ impl Settled {
 pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check]) -> Result<Box<dyn Backend>> {
     Ok(match settled {
         Settled::Sandbox(why) => {
-            Box::new(sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?.debug(args.debug))
+            Box::new(sandbox::Sandbox::prepare(project, &args.machine, checks, args.timeout, &why)?.debug(args.debug))
         }
         Settled::Nix(_, _, why) if args.debug => {
             let what = format!(

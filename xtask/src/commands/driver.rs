@@ -10,9 +10,12 @@ use crate::cli::Driver;
 use crate::fail::{self, Status};
 use crate::project::Project;
 use crate::runner;
+use crate::sandbox::accounts::Accounts;
+use crate::sandbox::init::unit::directives::limits_without_effect;
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
 use crate::sandbox::sys;
+use crate::ui;
 
 /// Runs the command; the driver's exit status is ours.
 pub fn run(args: &Driver) -> Result<Status> {
@@ -27,6 +30,9 @@ pub fn run(args: &Driver) -> Result<Status> {
         units: units(&args.units)?,
         programs: programs(&args.path)?,
         binds: Vec::new(),
+        tools: None,
+        etc: Vec::new(),
+        accounts: Accounts::default(),
     };
     let absolute = |path: &Path| {
         path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))
@@ -63,7 +69,11 @@ pub fn run(args: &Driver) -> Result<Status> {
 fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read the unit {}", path.display()))?;
-        Ok(UnitFile { name: file_name(&path), text })
+        let unit = UnitFile { name: file_name(&path), text };
+        if let Some(text) = limits_without_effect(&unit.name, &unit.text) {
+            ui::warn(&text);
+        }
+        Ok(unit)
     };
     files(dirs)?.into_iter().map(read).collect()
 }

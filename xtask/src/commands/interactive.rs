@@ -55,7 +55,7 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
 }
 
 fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -> Result<Status> {
-    let sandbox = Sandbox::prepare(project, &args.machine, None, why)?;
+    let sandbox = Sandbox::prepare(project, &args.machine, std::slice::from_ref(check), None, why)?;
     let run_dir = runner::new_run_dir(project)?;
     let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;

@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 pub mod driver;
 pub mod exec;
 pub mod interactive;
+pub mod lint;
 pub mod list;
 pub mod man;
 pub mod new_check;

@@ -24,12 +24,12 @@ const TASKS: [(&str, &[(&str, &str)]); 4] = [
         ],
     ),
     (
-        "Change it",
+        "Make it yours",
         &[
-            ("list", "the checks there are"),
+            ("rename --app psu", "give everything your own names"),
             ("new-check ramp", "one more check to start from"),
+            ("lint", "mistakes in the IOC's files, at once"),
             ("build", "build the IOC: Nix, make or the soft IOC"),
-            ("rename --app psu", "names of your own: shows the change"),
         ],
     ),
     ("Before a change lands", &[("ci", "everything that must hold")]),

@@ -4,16 +4,17 @@ use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::backend;
-use crate::cli::{MessageFormat, Test};
+use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
 use crate::fail::{self, Failure, Status};
 use crate::project::{Check, Project};
 use crate::report::Reporter;
 use crate::report::github::Github;
 use crate::report::json::Json;
 use crate::report::junit::Junit;
-use crate::report::terminal::Terminal;
+use crate::report::terminal::{Telling, Terminal};
 use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule};
 use crate::sandbox::sys;
 use crate::select;
@@ -59,8 +60,12 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupts()?;
-    let mut sink = anstream::stderr();
-    let mut terminal = Terminal::new(&mut sink, &project.root, args.show_output);
+    let mut terminal = Terminal::new(Telling {
+        root: project.root.clone(),
+        show_output: args.show_output,
+        machine: args.machine.words(),
+        limits: args.timeout.map_or_else(Vec::new, |limit| vec!["--timeout".to_owned(), limit.to_string()]),
+    });
     let run_dir = runner::new_run_dir(project)?;
     let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
     let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
@@ -93,7 +98,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         if summary.passed() {
             return Err(trouble);
         }
-        ui::warn(&fail::render(&trouble));
+        ui::error(&fail::render(&trouble));
     }
     Ok(match () {
         () if summary.interrupted() => Status::Interrupted,
@@ -112,6 +117,30 @@ fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
         reporters.push(Box::new(Json::new(Box::new(std::io::stdout()), Box::new(runner::now), args.show_output)));
     }
     Ok(reporters)
+}
+
+impl MachineOptions {
+    /// The options that were given, as words of a command line.
+    fn words(&self) -> Vec<String> {
+        let Self { backend, ioc, nix } = self;
+        let value = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
+        let options = [
+            ("--backend", backend.and_then(|b| value(b.to_possible_value()))),
+            ("--ioc", Some(*ioc).filter(|ioc| *ioc != IocChoice::Auto).and_then(|ioc| value(ioc.to_possible_value()))),
+            ("--accel", nix.accel.and_then(|a| value(a.to_possible_value()))),
+            ("--system", nix.system.clone()),
+            ("--builders", nix.builders.clone()),
+            ("--store", nix.store.clone()),
+        ];
+        let mut words: Vec<String> =
+            options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).flatten().collect();
+        words.extend(nix.offline.then(|| "--offline".to_owned()));
+        if !nix.args.is_empty() {
+            words.push("--".to_owned());
+            words.extend(nix.args.iter().cloned());
+        }
+        words
+    }
 }
 
 /// What each check needs.

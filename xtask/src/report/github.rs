@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::terminal::{TAIL, clean, duration, evidence, relative};
+use super::terminal::{TAIL, clean, duration, evidence, label, one_by_one, relative};
 use crate::runner::{Event, Outcome, Summary, Verdict};
 
 /// Errors that GitHub shows of one step.
@@ -27,6 +27,8 @@ pub struct Github<'a> {
     token: String,
     summary: Option<PathBuf>,
     output: Option<PathBuf>,
+    /// Checks come one after the other.
+    one_by_one: bool,
 }
 
 impl Github<'static> {
@@ -52,18 +54,27 @@ impl<'a> Github<'a> {
         summary: Option<PathBuf>,
         output: Option<PathBuf>,
     ) -> Self {
-        let mut github = Self { sink, root: root.to_owned(), token, summary, output };
+        let mut github = Self { sink, root: root.to_owned(), token, summary, output, one_by_one: true };
         let _ = github.stop();
         github
     }
 
-    /// Before the terminal's report of an event: opens the fold of a check.
+    /// Before the terminal's report of an event. The fold of a check holds its subtests as they come; where several run at
+    /// once, it holds the block that the terminal writes at the end, and its title has the verdict.
     pub fn before(&mut self, event: &Event) {
-        if let Event::Started(exec) = event {
-            let _ = self.say(&format!("::group::{}", data(&exec.label())));
-        } else if let Event::Ended(_) = event {
-            let _ = self.say("::endgroup::");
-        }
+        let _ = match event {
+            Event::Begun(begun) => {
+                self.one_by_one = one_by_one(begun);
+                Ok(())
+            }
+            Event::Started(exec) if self.one_by_one => self.say(&format!("::group::{}", data(&exec.label()))),
+            Event::Ended(_) if self.one_by_one => self.say("::endgroup::"),
+            Event::Ended(outcome) => {
+                let title = format!("{} {}  {}", label(outcome).1, outcome.exec.label(), duration(outcome.seconds));
+                self.say(&format!("::group::{}", data(&title)))
+            }
+            _ => Ok(()),
+        };
     }
 
     /// After it: annotations, summary and outputs.
@@ -71,6 +82,9 @@ impl<'a> Github<'a> {
     /// # Errors
     /// If GitHub's files cannot be written.
     pub fn after(&mut self, event: &Event) -> Result<()> {
+        if let (Event::Ended(_), false) = (event, self.one_by_one) {
+            let _ = self.say("::endgroup::");
+        }
         let Event::Finished(summary) = event else { return Ok(()) };
         let failed = || summary.results().filter(|o| is_failure(o));
         for outcome in failed().take(MOST_ANNOTATIONS) {
@@ -79,6 +93,14 @@ impl<'a> Github<'a> {
         append(self.summary.as_deref(), &markdown(summary, &self.root, &source_at()))?;
         let names: Vec<&str> = failed().map(|o| o.exec.check.name.as_str()).collect();
         append(self.output.as_deref(), &format!("failed={}\n", serde_json::to_string(&names)?))
+    }
+
+    /// Shows something at a place of a file. `level` is `error` or `warning`; GitHub shows ten of each.
+    pub fn annotate(&mut self, level: &str, file: &str, (line, column): (u32, u32), title: &str, message: &str) {
+        let place = format!("file={},line={line},col={column}", property(&clean(file, MOST_MESSAGE)));
+        let text: Vec<String> = message.lines().map(|line| clean(line, MOST_MESSAGE)).collect();
+        let text: String = text.join("\n").chars().take(MOST_MESSAGE).collect();
+        let _ = self.say(&format!("::{level} {place},title={}::{}", property(title), data(&text)));
     }
 
     /// Shows trouble that is no check's failure. The runner hears no command after it: what follows is its full text.
@@ -282,6 +304,19 @@ mod tests {
             text,
             "::error file=checks/a%2Cb%3Ac.py,line=17,title=check a%2C subtest one%2C two%3A three::100 %25%0A\
              ::error::xred%0Arun again: cargo xtask test a"
+        );
+    }
+
+    #[test]
+    fn a_place_of_a_file_is_annotated_in_one_line() {
+        let mut sink = Vec::new();
+        let mut github = Github::new(Box::new(&mut sink), Path::new("/p"), "token".into(), None, None);
+        github.annotate("warning", "a,b.db", (3, 4), "lint: x", "100 %\n::error::no\r");
+        drop(github);
+        let text = String::from_utf8(sink).unwrap();
+        assert!(
+            text.contains("\n::warning file=a%2Cb.db,line=3,col=4,title=lint%3A x::100 %25%0A::error::no\n"),
+            "{text}"
         );
     }
 

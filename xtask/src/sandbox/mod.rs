@@ -8,7 +8,7 @@
 //!        └ sandbox-init `init`: PID 1 of one machine, in the root file system of `rootfs`
 //! ```
 
-mod accounts;
+pub mod accounts;
 pub mod applets;
 pub mod cage;
 mod console;

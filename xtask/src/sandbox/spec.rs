@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::Accounts;
+
 /// One run: a test script (or a prompt) and its machines.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
@@ -54,6 +56,23 @@ pub struct Machine {
     pub programs: Vec<Program>,
     /// Further folders of the host that it sees, read-only.
     pub binds: Vec<Bind>,
+    /// A folder of the host, seen by the machine too, whose `bin` and `sbin` come before the host's programs.
+    pub tools: Option<PathBuf>,
+    /// Files and links in its /etc beyond the usual ones.
+    pub etc: Vec<Etc>,
+    /// Who has an account on it.
+    pub accounts: Accounts,
+}
+
+/// A file in a machine's /etc.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Etc {
+    /// Its path below /etc.
+    pub path: PathBuf,
+    /// What a link says, or the file of the host that is copied.
+    pub source: PathBuf,
+    /// Mode of a copy; a link has none.
+    pub mode: Option<u32>,
 }
 
 /// A unit file.

@@ -86,6 +86,14 @@ pub fn take_terminal() {
     }
 }
 
+/// Columns and rows of the terminal behind a descriptor; `None` where there is none, or where it does not know.
+pub fn terminal_size(fd: &impl AsRawFd) -> Option<(usize, usize)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize, which is ours; ioctl checks the descriptor.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    (done && size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
+}
+
 fn interrupts() -> unix::sys::signal::SigSet {
     unix::sys::signal::Signal::SIGINT.into()
 }

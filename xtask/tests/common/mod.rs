@@ -5,9 +5,10 @@
 pub mod processes;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -105,6 +106,31 @@ impl Run {
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self
     }
+}
+
+/// `xtask` on a terminal of its own (script(1)), after other commands for the shell there. `talk` sees what has been printed,
+/// and types.
+pub fn on_terminal(
+    scratch: &Scratch,
+    before: &str,
+    args: &str,
+    mut talk: impl FnMut(&str) -> Option<&'static str>,
+) -> (i32, String) {
+    let mut command = Command::new("script");
+    let line = format!("{before} exec '{}' {args}", env!("CARGO_BIN_EXE_xtask"));
+    command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+    scratch.environment(&mut command);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(size @ 1..) = screen.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..size]);
+        while let Some(typed) = talk(&String::from_utf8_lossy(&text)) {
+            keyboard.write_all(typed.as_bytes()).unwrap();
+        }
+    }
+    (child.wait().unwrap().code().unwrap(), String::from_utf8_lossy(&text).into_owned())
 }
 
 pub fn copy(from: &Path, to: &Path) {

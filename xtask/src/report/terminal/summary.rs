@@ -1,0 +1,192 @@
+//! The end of a run: failures first, each with what helps to find its cause, then flaky checks and counts.
+
+use std::path::Path;
+
+use super::Telling;
+use super::text::{TAIL, clean, duration, evidence, relative};
+use crate::process::Cmd;
+use crate::project::Check;
+use crate::runner::{Failure, Outcome, Skipped, Summary, Verdict};
+use crate::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
+
+/// Characters of a line of somebody else's text.
+const LINE: usize = 200;
+/// Characters of a line of a failure's message, which may name a long command.
+const MESSAGE_LINE: usize = 2000;
+/// From so many results on, the slowest are named.
+const MANY: usize = 10;
+/// How many of them.
+const SLOWEST: usize = 3;
+
+/// All of it, for a terminal of so many columns, or for a file.
+pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<usize>) -> String {
+    let report = Report { telling, sandbox: backend == "sandbox", width };
+    let results = || summary.results();
+    let mut text: String = results().filter(|o| o.verdict.is_failure()).map(|o| report.failure(o)).collect();
+    let failed = !text.is_empty();
+    let flaky: Vec<&Outcome> = results().filter(|o| o.is_flaky()).collect();
+    if !flaky.is_empty() {
+        text.push('\n');
+        text.extend(flaky.into_iter().map(|o| report.flaky(o, summary)));
+    }
+    if failed {
+        text += &format!("\n{} the whole run as a page: cargo xtask report --open\n", paint(HINT, "hint:"));
+    }
+    text.push('\n');
+    let ran: Vec<&Outcome> = results().filter(|o| !o.cached).collect();
+    if ran.len() >= MANY {
+        text += &report.wrapped(&slowest(ran), 0);
+    }
+    for Skipped { check, reason } in &summary.skipped {
+        text += &report.wrapped(&paint(DIM, &format!("skipped {check}: {reason}")), 0);
+    }
+    text + &report.wrapped(&counts(summary), 0)
+}
+
+/// Where and why, in a line.
+pub fn in_a_line(failure: &Failure, check: &Check, root: &Path) -> String {
+    let message = failure.message.lines().map(|line| clean(line, LINE)).find(|line| !line.trim().is_empty());
+    let message = message.unwrap_or_else(|| clean(&failure.class, LINE));
+    match place(failure, check, root) {
+        place if place.is_empty() => message,
+        place => format!("{place}: {message}"),
+    }
+}
+
+/// `checks/simple.py:17`
+fn place(failure: &Failure, check: &Check, root: &Path) -> String {
+    let script = check.script.as_deref().map_or(String::new(), |s| relative(root, s));
+    failure.line.map_or(script.clone(), |line| format!("{script}:{line}"))
+}
+
+fn slowest(mut results: Vec<&Outcome>) -> String {
+    results.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let named = |o: &&Outcome| format!("{} {}", o.exec.label(), duration(o.seconds));
+    let named: Vec<String> = results.iter().take(SLOWEST).map(named).collect();
+    paint(DIM, &format!("slowest: {}", named.join(", ")))
+}
+
+fn counts(summary: &Summary) -> String {
+    let count = |f: fn(&Outcome) -> bool| summary.results().filter(|o| f(o)).count();
+    let passed = count(|o| o.verdict == Verdict::Passed);
+    let mut parts = vec![paint(if passed > 0 { GOOD } else { DIM }, &format!("{passed} passed"))];
+    for (number, style, word) in [
+        (count(Outcome::is_flaky), WARN, "flaky"),
+        (count(|o| o.verdict.is_failure()), BAD, "failed"),
+        (count(|o| o.verdict == Verdict::Interrupted), WARN, "interrupted"),
+        (summary.not_run, WARN, "not run"),
+        (summary.skipped.len(), DIM, "skipped"),
+    ] {
+        if number > 0 {
+            parts.push(paint(style, &format!("{number} {word}")));
+        }
+    }
+    let go_on =
+        if summary.not_run > 0 && !summary.interrupted() { "; --no-fail-fast goes on after a failure" } else { "" };
+    format!("{} in {}{}", parts.join(", "), duration(summary.seconds), paint(DIM, go_on))
+}
+
+struct Report<'a> {
+    telling: &'a Telling,
+    sandbox: bool,
+    width: Option<usize>,
+}
+
+impl Report<'_> {
+    /// Failing subtest, line, message, the last lines of log and journals, and what to do next.
+    fn failure(&self, outcome: &Outcome) -> String {
+        let label = outcome.exec.label();
+        let what = match &outcome.verdict {
+            Verdict::TimedOut(limit) => format!("{label} ran into its time limit of {limit} s"),
+            _ => format!("{label} failed"),
+        };
+        let mut text = "\n".to_owned();
+        match &outcome.failure {
+            Some(failure) => {
+                let place = place(failure, &outcome.exec.check, &self.telling.root);
+                let subtest = failure.subtest.as_ref();
+                let subtest = subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(s, LINE)));
+                let at = if place.is_empty() { place } else { format!(", at {}", paint(STRONG, &place)) };
+                text += &self.wrapped(&format!("{}{subtest}{at}", paint(BAD, &what)), 0);
+                if let Some(source) = &failure.source {
+                    text += &format!("\n    {}\n", self.wrapped(&clean(source.trim(), MESSAGE_LINE), 4));
+                }
+                for line in failure.message.lines().take(TAIL) {
+                    text += &format!("  {}", self.wrapped(&clean(line, MESSAGE_LINE), 2));
+                }
+            }
+            None => {
+                let subtest = outcome.subtests.iter().rfind(|subtest| subtest.seconds.is_none());
+                let subtest = subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(&s.name, LINE)));
+                text += &self.wrapped(&format!("{}{subtest}", paint(BAD, &what)), 0);
+                if let Verdict::Failed(code) = outcome.verdict {
+                    text += &format!("  the driver ended with status {code} and gave no reason\n");
+                }
+            }
+        }
+        for (title, lines) in evidence(outcome) {
+            text += &self.tail(&title, &lines);
+        }
+        text + &self.next_steps(outcome)
+    }
+
+    fn tail(&self, title: &str, lines: &[String]) -> String {
+        if lines.is_empty() {
+            return String::new();
+        }
+        let room = self.width.map_or(LINE, |width| width.saturating_sub(5).clamp(20, LINE));
+        let mut text = format!("\n  {}", self.wrapped(&paint(DIM, &format!("last lines of {title}:")), 2));
+        for line in lines {
+            text += &format!("    {}\n", cut(&clean(line, LINE), room));
+        }
+        text
+    }
+
+    /// Commands that can be pasted: they are never broken.
+    fn next_steps(&self, outcome: &Outcome) -> String {
+        let name = &outcome.exec.check.name;
+        let Telling { root, machine, limits, .. } = self.telling;
+        // What follows `--` is for Nix and comes last.
+        let split = machine.iter().position(|word| word == "--").unwrap_or(machine.len());
+        let (options, rest) = machine.split_at(split);
+        let command = |verb: &str, more: &[String]| {
+            Cmd::new("cargo").args(["xtask", verb, name]).args(options).args(more).args(rest).to_string()
+        };
+        let mut text = format!("\n  log          {}\n", relative(root, &outcome.exec.dir.join("log")));
+        text += &format!("  run again    {}\n", command("test", limits));
+        if self.sandbox {
+            text += &format!(
+                "  debug        {}\n",
+                command("test", &[limits.as_slice(), &["--debug".to_owned()]].concat())
+            );
+        }
+        text + &format!("  look inside  {}\n", command("interactive", &[]))
+    }
+
+    /// A pass after failures: what has failed in them.
+    fn flaky(&self, outcome: &Outcome, summary: &Summary) -> String {
+        let Outcome { exec, .. } = outcome;
+        let head = paint(WARN, &format!("{} is flaky", exec.check.name));
+        let mut text = self.wrapped(&format!("{head}: it passed at attempt {}", exec.attempt), 0);
+        let same = |o: &&Outcome| o.exec.check.name == exec.check.name && o.exec.repetition == exec.repetition;
+        for failed in summary.outcomes.iter().filter(same).filter(|o| o.retried) {
+            let why = match (&failed.failure, &failed.verdict) {
+                (Some(failure), _) => in_a_line(failure, &exec.check, &self.telling.root),
+                (None, Verdict::TimedOut(limit)) => format!("ran into its time limit of {limit} s"),
+                (None, _) => "the driver gave no reason".to_owned(),
+            };
+            let line = format!("  attempt {}: {why}", failed.exec.attempt);
+            text += &(cut(&line, self.width.unwrap_or(LINE).max(20)) + "\n");
+            text += &format!("    {}\n", paint(DIM, &relative(&self.telling.root, &failed.exec.dir.join("log"))));
+        }
+        text
+    }
+
+    /// Broken at blanks where there is a terminal, else left alone.
+    fn wrapped(&self, text: &str, indent: usize) -> String {
+        match self.width {
+            Some(width) if crate::ui::columns(text) + indent > width => wrap(text, indent, width) + "\n",
+            _ => format!("{text}\n"),
+        }
+    }
+}
