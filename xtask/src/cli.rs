@@ -37,11 +37,6 @@ pub enum Command {
     /// Build the IOC: with Nix, with make, or the soft IOC
     Build(Build),
 
-    /// Make one more check to start from
-    NewCheck(NewCheck),
-    /// Give the application, its boot folder and its records names of your own: shows the change first
-    Rename(Rename),
-
     /// Everything that must hold before a change lands: format, lints, tests, checks
     Ci(Ci),
     /// Print the checks as jobs of a CI service
