@@ -22,6 +22,11 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("cainfo-rs", "cainfo"),
 ];
 
+/// Whether a machine has this program from `embedded/`.
+pub fn has(program: &str) -> bool {
+    PROGRAMS.iter().any(|(_, name)| *name == program)
+}
+
 /// Until this release, one function that the EPICS crates use was unstable.
 const STABLE_SINCE: (u32, u32) = (1, 97);
 

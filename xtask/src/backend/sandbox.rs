@@ -24,6 +24,8 @@ use crate::{embedded, ui};
 const DEFAULT_TIMEOUT: u64 = 3600;
 /// Place of the EPICS top on a machine, for the embedded IOC.
 const TOP: &str = "/machine/ioc";
+/// Folder of the project for simulators of its own.
+const SIMULATORS: &str = "simulators";
 
 /// Everything that sandbox runs of this project share.
 #[derive(Debug, Clone)]
@@ -262,6 +264,15 @@ fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
 }
 
 fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
+    let mut machine = with_ioc(project, ioc);
+    let simulators = project.root.join(SIMULATORS);
+    if simulators.is_dir() {
+        machine.binds.push(Bind { source: simulators, target: Path::new(units::PROJECT).join(SIMULATORS) });
+    }
+    machine
+}
+
+fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
     let dir = project.ioc_dir();
     let here = |path: &PathBuf| Bind { source: path.clone(), target: path.clone() };
     match ioc {

@@ -82,7 +82,7 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
     line("IOC", &format!("{ioc}, on this host"), "");
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
         let log = dir.join(format!("{name}.log"));
-        running.push(start_simulator(name, simulator, programs, &log)?);
+        running.push(start_simulator(project, name, simulator, programs, &log)?);
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
         line("device", &format!("{name}, port {}", simulator.port), "");
         line("", "its output:", &log.to_string());
@@ -118,8 +118,7 @@ fn ioc_on_host(project: &Project, ioc: &IocBuild, programs: &[Program]) -> Resul
 /// A program by its name: one of `embedded/`, else one on PATH.
 fn program(name: &str, programs: &[Program]) -> Result<PathBuf> {
     let ours = programs.iter().find(|program| program.name == name).map(|program| program.path.clone());
-    let named = || name.contains('/').then(|| PathBuf::from(name));
-    ours.or_else(named).or_else(|| process::which(name)).ok_or_else(|| {
+    ours.or_else(|| process::which(name)).ok_or_else(|| {
         fail::config(format!("ioc.toml: the simulator's program `{name}` was not found"))
             .hint("give its full path, or run without it: cargo xtask run --host --no-simulator")
             .into()
@@ -127,7 +126,13 @@ fn program(name: &str, programs: &[Program]) -> Result<PathBuf> {
 }
 
 /// Starts a simulator and waits until its port answers.
-fn start_simulator(name: &str, simulator: &Simulator, programs: &[Program], log: &Path) -> Result<Guarded> {
+fn start_simulator(
+    project: &Project,
+    name: &str,
+    simulator: &Simulator,
+    programs: &[Program],
+    log: &Path,
+) -> Result<Guarded> {
     let port = simulator.port;
     if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
         return Err(fail::host(format!("port {port} of simulator `{name}` is taken by another program"))
@@ -135,7 +140,9 @@ fn start_simulator(name: &str, simulator: &Simulator, programs: &[Program], log:
             .into());
     }
     let (first, arguments) = simulator.command.split_first().context("the simulator has no command")?;
-    let cmd = Cmd::new(program(first, programs)?).args(arguments);
+    // Paths are meant from the project's folder, as on a machine.
+    let first = if first.contains('/') { project.root.join(first) } else { program(first, programs)? };
+    let cmd = Cmd::new(first).args(arguments).cwd(&project.root);
     let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let mut running = Guarded::in_background(&cmd, &file)?;
     let limit = Instant::now() + Duration::from_secs(SIMULATOR_START_LIMIT.into());

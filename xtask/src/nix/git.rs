@@ -10,7 +10,7 @@ use crate::project::Check;
 use crate::ui;
 
 /// What Nix reads.
-const READ_BY_NIX: [&str; 6] = ["flake.nix", "flake.lock", "ioc.toml", "checks", "ioc", "nix"];
+const READ_BY_NIX: [&str; 7] = ["flake.nix", "flake.lock", "ioc.toml", "checks", "ioc", "nix", "simulators"];
 
 /// Files below `root` that Nix would need and Git does not track; none where there is no Git repository, as Nix then
 /// takes the folder as it is.

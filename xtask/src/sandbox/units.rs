@@ -5,10 +5,14 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::spec::UnitFile;
+use crate::embedded;
 use crate::project::{Config, Simulator};
 
 /// Seconds that a simulator may take until its port answers.
 pub const SIMULATOR_START_LIMIT: u32 = 20;
+
+/// Folder of a machine that stands for the project: its IOC and `simulators/` are in there.
+pub const PROJECT: &str = "/machine";
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///
@@ -63,7 +67,7 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
     let wait =
         format!("until : 2>/dev/null </dev/tcp/localhost/{port}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done");
     let text = format!(
-        "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nExecStart={}\n\
+        "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nWorkingDirectory={PROJECT}\nExecStart={}\n\
          ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         command.join(" "),
@@ -72,9 +76,14 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
     UnitFile { name: format!("{name}.service"), text }
 }
 
-/// Programs without a folder are the machine's own.
+/// The program of a simulator as the machine finds it: ours, of the project, or of the machine's PATH.
 fn in_machine(program: &str) -> String {
-    if program.contains('/') { program.to_owned() } else { format!("/machine/bin/{program}") }
+    match program {
+        _ if program.starts_with('/') => program.to_owned(),
+        _ if program.contains('/') => format!("{PROJECT}/{program}"),
+        _ if embedded::has(program) => format!("/machine/bin/{program}"),
+        _ => program.to_owned(),
+    }
 }
 
 /// Quotes an argument for systemd's command lines, where `$` starts a variable (systemd.service(5), "Command lines").
@@ -113,6 +122,14 @@ mod tests {
         );
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
         insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn a_simulator_is_ours_or_of_the_project_or_of_the_machine() {
+        assert_eq!(in_machine("psu-simulator"), "/machine/bin/psu-simulator");
+        assert_eq!(in_machine("simulators/motor.py"), "/machine/simulators/motor.py");
+        assert_eq!(in_machine("/usr/bin/socat"), "/usr/bin/socat");
+        assert_eq!(in_machine("python3"), "python3");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+pub mod pages;
+
 pub struct Scratch {
     dir: TempDir,
     pub root: PathBuf,
