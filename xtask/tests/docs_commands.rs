@@ -1,5 +1,5 @@
 //! Commands that the documentation shows exist, and those that can run here run. docs/tutorial.md has tests/tutorial.rs.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, reason = "tests run programs")]
 
 mod common;
 
