@@ -1,4 +1,4 @@
-# Every checks/NAME.nix as a NixOS test: { kvm.NAME, tcg.NAME }.
+# Every checks/NAME.nix as a NixOS test, { kvm.NAME, tcg.NAME }, and what the sandbox runs of it: sandbox.NAME.
 #
 # A check is a function.  It gets by name:
 #   nixosTest   makes the test from name, nodes, testScript and what else NixOS tests have
@@ -60,8 +60,24 @@ let
       result
     else
       throw "${file}: the check in it has the name \"${result.config.name}\", so logs would not tell which file ran\nhint: name = \"${name}\";";
+
+  # A machine with no setting but ours: what it has is not the check's.
+  bare =
+    (pkgs.testers.runNixOSTest {
+      imports = [ common ];
+      name = "bare";
+      nodes.machine = { };
+      testScript = "";
+    }).nodes.machine;
 in
 rec {
   kvm = lib.genAttrs project.checks (check [ ]);
   tcg = lib.mapAttrs (name: test: check [ (emulated test) ] name) kvm;
+  sandbox = lib.mapAttrs (
+    _: test:
+    import ./sandbox.nix {
+      inherit bare test;
+      inherit (pkgs) writeText;
+    }
+  ) kvm;
 }

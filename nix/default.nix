@@ -42,7 +42,7 @@ in
 
   checks = forEachSystem (pkgs: (checksFor pkgs).kvm);
   legacyPackages = forEachSystem (pkgs: {
-    inherit (checksFor pkgs) tcg;
+    inherit (checksFor pkgs) tcg sandbox;
   });
 
   nixosModules.ioc = lib.modules.importApply ./service.nix { inherit self project; };

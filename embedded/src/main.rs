@@ -6,6 +6,7 @@
 mod check;
 mod inventory;
 mod ioc;
+mod lint;
 mod msi;
 mod record;
 mod tree;
@@ -18,15 +19,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Runs the files of an EPICS IOC without EPICS
 
-Usage: soft-ioc [--check | --record FILE] --app NAME SCRIPT
+Usage: soft-ioc [--check | --lint JSON | --record FILE] --app NAME SCRIPT
 
 Run it in the folder of the start-up script, as an IOC built by make would be run:
-  cd ioc/iocBoot/iocExample && soft-ioc --app example st.cmd
+  cd ioc/iocBoot/FOLDER && soft-ioc --app NAME st.cmd
 
 Options:
   --app NAME     name of the application: the st.cmd calls NAME_registerRecordDeviceDriver
   --check        run nothing; list what a soft IOC cannot do with this IOC, one finding a line,
                  and exit with status 1 where there is any
+  --lint JSON    run nothing; print what is wrong with the files of this IOC as JSON, for each of a
+                 list of environments such as [{}, {\"PREFIX\": \"A:\"}]
   --record FILE  run nothing; append what the process variables of this IOC, which runs beside it,
                  do to FILE, until it is killed
   -h, --help     print this help
@@ -45,6 +48,7 @@ enum Request {
     Help,
     Version,
     Check { app: String, script: PathBuf },
+    Lint { app: String, script: PathBuf, environments: Vec<lint::Environment> },
     Record { app: String, script: PathBuf, file: PathBuf },
     Run { app: String, script: PathBuf },
 }
@@ -64,6 +68,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
+        Ok(Request::Lint { app, script, environments }) => match lint::run(&app, &script, &environments) {
+            Ok(found) => say(&found),
+            Err(problem) => fail(HOST_NOT_READY, &problem),
+        },
         Ok(Request::Run { app, script }) => match ioc::run(&app, &script) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
@@ -73,7 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let (mut app, mut script, mut check, mut record) = (None, None, false, None);
+    let (mut app, mut script, mut check, mut lint, mut record) = (None, None, false, None, None);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("-h" | "--help") => return Ok(Request::Help),
@@ -84,6 +92,11 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
                 let name = args.next().and_then(|name| name.into_string().ok());
                 app = Some(name.ok_or("`--app` needs a name")?);
             }
+            Some("--lint") => {
+                let text = args.next().and_then(|text| text.into_string().ok());
+                let parsed = serde_json::from_str(&text.ok_or("`--lint` needs a list")?);
+                lint = Some(parsed.map_err(|error| format!("`--lint`: {error}"))?);
+            }
             Some(option) if option.starts_with('-') => {
                 return Err(format!("unknown option `{option}`"));
             }
@@ -93,6 +106,9 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     }
     let app = app.ok_or("no `--app NAME`")?;
     let script = script.ok_or("no start-up script")?;
+    if let Some(environments) = lint {
+        return Ok(Request::Lint { app, script, environments });
+    }
     Ok(match record {
         Some(file) => Request::Record { app, script, file },
         None if check => Request::Check { app, script },

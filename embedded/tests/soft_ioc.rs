@@ -1,4 +1,4 @@
-//! The soft IOC as a process: the project's own IOC, and what C EPICS does that it must do too.
+//! The soft IOC as a process: the power supply's IOC, and what C EPICS does that it must do too.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
@@ -34,7 +34,7 @@ fn script(top: &Top, lines: &str) {
 }
 
 #[test]
-fn the_projects_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
+fn an_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
     let (top, simulator) = (Top::new(), Simulator::start());
     let ioc = Ioc::running(&top, &simulator);
     assert_eq!(ioc.value("VOLT-RB"), "0");
@@ -269,7 +269,7 @@ fn it_leaves_nothing_when_it_is_told_to_stop() {
 }
 
 #[test]
-fn a_check_of_the_projects_ioc_finds_nothing() {
+fn a_check_of_a_simple_ioc_finds_nothing() {
     let top = Top::new();
     let output = top.soft_ioc().args(["--check", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
@@ -297,6 +297,19 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
 }
 
 #[test]
+fn lint_tells_the_records_of_every_environment() {
+    let top = Top::new();
+    let environments = r#"[{}, {"PREFIX": "A:"}]"#;
+    let output = top.soft_ioc().args(["--lint", environments, "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["findings"], serde_json::json!([]));
+    assert_eq!(json["complete"], true);
+    let names: Vec<&str> = json["records"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    assert!(names.contains(&"VOLT-RB") && names.contains(&"A:VOLT-RB"), "{names:?}");
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+}
+
+#[test]
 fn a_folder_for_temporary_files_that_is_none_is_named() {
     let top = Top::new();
     let output = top.soft_ioc().arg("st.cmd").env("TMPDIR", "/none/such").stdin(Stdio::null()).output().unwrap();
@@ -308,7 +321,9 @@ fn a_folder_for_temporary_files_that_is_none_is_named() {
 #[test]
 fn wrong_usage_is_status_2() {
     let top = Top::new();
-    for args in [&["--nonsense"][..], &[], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]] {
+    for args in
+        [&["--nonsense"][..], &[], &["--lint"], &["--lint", "[1]", "st.cmd"], &["a.cmd", "b.cmd"], &["st.cmd", "--app"]]
+    {
         let output = top.soft_ioc().args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty());

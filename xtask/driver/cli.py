@@ -21,12 +21,14 @@ Runs a test script on the machines of a sandbox. `xtask sandbox-host` starts it 
   --junit-xml FILE         JUnit report, relative to the output directory
   --log-level LEVEL        debug, info, warning or error
   --no-color               plain log
+
+With --preflight, alone, it only looks at the scripts that standard input names: for `cargo xtask lint`.
 """
 VALUES = {"--host-fd": "host_fd", "--events-fd": "events_fd", "--config": "config", "-c": "config",
           "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level"}
 FLAGS = {"--interactive": "interactive", "-I": "interactive", "--no-color": "no_color"}
 CONFIG = {"backend": str, "machines": list, "vlans": list, "global_timeout": (int, float), "script": str,
-          "check": str, "lint": bool}
+          "check": str, "lint": bool, "debug": bool}
 NEEDED = ("machines", "global_timeout", "script")
 MACHINE = {"name": str, "shared_dir": str, "state_dir": str}
 
@@ -177,7 +179,13 @@ class Run:
                     return 1
                 with driver:
                     begin = time.monotonic()
-                    driver.run_tests()
+                    try:
+                        driver.run_tests()
+                    except (Exception, SystemExit) as error:
+                        if self.config.get("debug") and not (isinstance(error, SystemExit) and not error.code):
+                            from . import prompt
+                            prompt.stay(driver)
+                        raise
                     logger.info(f"test script finished in {time.monotonic() - begin:.2f}s")
         except KeyboardInterrupt:
             logger.warning("interrupted")
@@ -217,6 +225,9 @@ def main(argv):
     if "--help" in argv or "-h" in argv:
         print(USAGE, end="")
         return 0
+    if argv[:1] == ["--preflight"]:
+        from . import preflight as lint
+        return lint.main(sys.stdin.read())
     try:
         options = parse(argv)
         run = Run(options, load(options["config"]))

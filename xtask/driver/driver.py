@@ -61,6 +61,8 @@ class Driver:
         self._failed = (None, None)  # the last error that left a subtest, and that subtest's name
         self._terminate = terminate
         self._timer = None
+        self.failure = None  # what was told about a failed script
+        self.symbols = None  # names of the script while it runs and after
         self.machines_qemu = [
             QemuMachine(host, events, name=m["name"], shared_dir=m["shared_dir"], state_dir=m["state_dir"],
                         out_dir=self.out_dir, logger=logger, callbacks=[self.check_polling_conditions])
@@ -83,7 +85,7 @@ class Driver:
     def __exit__(self, *_):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half a cleanup
         with self.logger.nested("cleanup"):
-            self._cancel_timer()
+            self.cancel_timer()
             for machine in self.machines:
                 machine.release()
 
@@ -126,7 +128,7 @@ class Driver:
     def test_script(self):
         """Runs the script. A failure ends the run with status 1."""
         with self.logger.nested("run the VM test script"):
-            symbols = self.test_symbols()
+            symbols = self.symbols = self.test_symbols()
             try:
                 exec(compile(self.tests, failure.SCRIPT, "exec", dont_inherit=True), symbols)
             except REPORTED_SHORT as error:
@@ -146,7 +148,8 @@ class Driver:
         """Tells the runner about the failure of the script."""
         time.sleep(STDERR_PATIENCE)
         subtest = self._failed[1] if self._failed[0] is error else None
-        self.events.emit("failure", **failure.event(error, self.tests, subtest))
+        self.failure = failure.event(error, self.tests, subtest)
+        self.events.emit("failure", **self.failure)
 
     def run_tests(self):
         """Runs the script under the global limit."""
@@ -166,7 +169,7 @@ class Driver:
                     machine.kill(final=True)
             self._terminate()
 
-    def _cancel_timer(self):
+    def cancel_timer(self):
         if self._timer:
             self._timer.cancel()
 
@@ -196,7 +199,7 @@ class Driver:
         with self.logger.nested("wait for all VMs to finish"):
             for machine in self.machines:
                 machine.wait_for_shutdown()
-            self._cancel_timer()
+            self.cancel_timer()
 
     def serial_stdout_on(self):
         """Shows console lines in the log."""

@@ -10,6 +10,11 @@ Python prompt on the sandbox: start_all() starts the machines, test_script() run
 machine.shell_interact() opens a root shell; machine.succeed("...") runs one command; Tab completes.
 Ctrl-C stops what runs here; Ctrl-D leaves and ends the machines."""
 
+STAYING = """\
+Python prompt: the machines and the script's names are as the failure left them.
+machine.shell_interact() opens a root shell; machine.succeed("...") runs one command; Tab completes.
+Ctrl-C stops what runs here; Ctrl-D leaves and ends the machines."""
+
 
 class Leave(SystemExit):
     """The user wants to go."""
@@ -46,15 +51,48 @@ def variable(machines):
     return "machine" if "machine" in names or not names else names[0]
 
 
-def run(driver):
+def stay(driver):
+    """A prompt on the machines as a failed script has left them, with the script's own names. Needs a terminal.
+
+    Until now the log went to a pipe. The runner says by a byte on stdin that the terminal is ours.
+    """
+    driver.cancel_timer()
+    driver.events.emit("debug", open=True)
+    os.read(0, 1)
+    sys.stdout.flush()
+    log = [os.dup(number) for number in (0, 1, 2)]
+    terminal = os.open("/dev/tty", os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(terminal, number)
+    os.close(terminal)
+    try:
+        run(driver, driver.symbols, told(driver) + STAYING)
+    finally:
+        sys.stdout.flush()
+        for number, old in enumerate(log):
+            os.dup2(old, number)
+            os.close(old)
+        driver.events.emit("debug", open=False)
+
+
+def told(driver):
+    """The failure in a few lines."""
+    failed = driver.failure
+    if failed is None:
+        return ""
+    where = f"line {failed['line']}: {failed['source']}\n" if failed["line"] else ""
+    return f"\n{where}{failed['class']}: {failed['message']}\n\n"
+
+
+def run(driver, names=None, greeting=GREETING):
     """Reads and runs lines until the end of input."""
     take_terminal()
-    names = driver.test_symbols()
+    names = names or driver.test_symbols()
     names["exit"] = names["quit"] = Leaver()
     history = os.environ.get("XTASK_HISTORY") or os.path.join(os.getcwd(), ".nixos-test-history")
     readline = use_readline(history, names)
     try:
-        greeting = GREETING.replace("machine.", variable(driver.machines) + ".")
+        greeting = greeting.replace("machine.", variable(driver.machines) + ".")
         Prompt(names, filename=failure.SCRIPT).interact(banner=greeting, exitmsg="")
     except Leave as leave:
         if leave.code:

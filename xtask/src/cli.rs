@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::kvm::For;
 
@@ -12,7 +12,7 @@ use crate::kvm::For;
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// What to do.
@@ -22,18 +22,47 @@ pub enum Command {
     Test(Test),
     /// Make a web page of a run: verdicts, time line, process variables, logs
     Report(Report),
+    /// Run the IOC beside its simulators, with its prompt
+    Run(Run),
+    /// Run a command, or a shell, on the machine where the IOC runs
+    Exec(Exec),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
-    /// Run any script on a sandbox machine (plumbing)
-    Driver(Driver),
+    /// Give the application, its boot folder and its records names of your own: shows the change first
+    Rename(Rename),
+    /// Make one more check to start from
+    NewCheck(NewCheck),
     /// List the checks
     List(List),
+    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    Lint(Lint),
+    /// Build the IOC: with Nix, with make, or the soft IOC
+    Build(Build),
+
     /// Everything that must hold before a change lands: format, lints, tests, checks
     Ci(Ci),
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
+
+    /// Tell everything that keeps checks from running here, worst first, with its fix
+    Doctor(Doctor),
+    /// Tell whether VMs are accelerated here, for whom, and if not, why
+    CheckKvm(CheckKvm),
+    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
+    ConfigureNix(ConfigureNix),
+
+    /// Run any script on a sandbox machine (plumbing)
+    Driver(Driver),
+    /// Print the script that lets a shell complete `cargo xtask`
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+
+    /// What can come next on a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// First stage of a sandbox run
     #[command(hide = true)]
     SandboxCage(SandboxStage),
@@ -43,21 +72,12 @@ pub enum Command {
     /// PID 1 of a sandbox machine (started by `sandbox-host`)
     #[command(hide = true)]
     SandboxInit(SandboxInit),
-    /// Build the IOC: with Nix, with make, or the soft IOC
-    Build(Build),
     /// Runs a program so that nothing of it outlives xtask
     #[command(hide = true)]
     Guard(Guard),
-
-    /// Tell whether VMs are accelerated here, for whom, and if not, why
-    CheckKvm(CheckKvm),
     /// Uses KVM in a process that may be killed
     #[command(hide = true)]
     KvmProbe(KvmProbe),
-    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
-    ConfigureNix(ConfigureNix),
-    /// Tell everything that keeps checks from running here, worst first, with its fix
-    Doctor(Doctor),
     /// Makes namespaces in a process of its own
     #[command(hide = true)]
     UsernsProbe(UsernsProbe),
@@ -65,21 +85,34 @@ pub enum Command {
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test
+  cargo xtask test simple
+  cargo xtask test 're*' --backend sandbox
+  cargo xtask test --changed --skip-tag slow
+  cargo xtask test --rerun-failed")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Test {
-    /// Checks to run, by name or glob; all of them by default
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
-    /// How to run them
+    /// Which checks
     #[command(flatten)]
-    pub machine: MachineOptions,
+    pub selection: Selection,
+    /// Print the names of the checks that would run, and run none
+    #[arg(long)]
+    pub list: bool,
+    /// Write a JUnit report of the whole run to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
+    pub message_format: MessageFormat,
     /// Limit for each check, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
     /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub global_timeout: Option<u64>,
-    /// Checks at once [default: twice the processors in the sandbox, as many as Nix allows, else one per processor]
+    /// Checks at once [default: four per processor in the sandbox, as many as Nix allows, else one per processor]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub jobs: Option<usize>,
     /// Run a check again up to N times if it fails; a pass then counts as flaky [default: as checks/NAME.toml says]
@@ -91,6 +124,9 @@ pub struct Test {
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
+    /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
+    #[arg(long, conflicts_with_all = ["jobs", "retries"])]
+    pub debug: bool,
     /// Show the log of the driver while it runs
     #[arg(long)]
     pub show_output: bool,
@@ -103,6 +139,9 @@ pub struct Test {
     /// Do not record what the process variables do (sandbox)
     #[arg(long)]
     pub no_record: bool,
+    /// How to run them; last, as its heading for Nix holds for all that follows
+    #[command(flatten)]
+    pub machine: MachineOptions,
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -123,11 +162,107 @@ pub struct Report {
     pub output: Option<PathBuf>,
 }
 
+/// A form of what is told of a run on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Nothing: people read stderr
+    Human,
+    /// Events as JSON lines (docs/events.md describes them); people still read stderr
+    Json,
+}
+
+/// Which checks. One kind given several times widens it, different kinds narrow each other.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Checks, by name or glob; all of them by default
+    #[arg(value_name = "NAME|GLOB")]
+    pub names: Vec<String>,
+    /// Only checks with this tag (`tags` in checks/NAME.toml); may be repeated
+    #[arg(long, value_name = "TAG", help_heading = "Selection")]
+    pub tag: Vec<String>,
+    /// No checks with this tag; may be repeated
+    #[arg(long, value_name = "TAG", help_heading = "Selection")]
+    pub skip_tag: Vec<String>,
+    /// Only checks that a change since BASE affects, committed or not [default: since the main branch was left]
+    #[arg(long, value_name = "BASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(help_heading = "Selection")]
+    pub changed: Option<String>,
+    /// Only checks that failed or did not run in the last run
+    #[arg(long, help_heading = "Selection")]
+    pub rerun_failed: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask run
+  cargo xtask run --host
+  PSU_ADDRESS=psu1.example.org:9999 cargo xtask run --host --no-simulator
+  echo dbl | cargo xtask run")]
+pub struct Run {
+    /// Run on this host: any Channel Access client here finds the IOC, and it sees your environment variables
+    #[arg(long)]
+    pub host: bool,
+    /// Start no simulator: the IOC talks to the real device, or to none
+    #[arg(long)]
+    pub no_simulator: bool,
+    /// Which build of the IOC to run
+    #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
+    pub ioc: IocChoice,
+}
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask exec
+  cargo xtask exec caget PV
+  cargo xtask exec journalctl -u simulator")]
+pub struct Exec {
+    /// Machine to run it on, where a check has several
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// The command; a shell by default
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask completions bash > ~/.cargo-xtask.bash && echo '. ~/.cargo-xtask.bash' >> ~/.bashrc
+  cargo xtask completions zsh > ~/.cargo-xtask.zsh && echo '. ~/.cargo-xtask.zsh' >> ~/.zshrc
+  cargo xtask completions fish > ~/.config/fish/conf.d/cargo-xtask.fish")]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// A shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+/// Arguments of the command that shells ask at each TAB.
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// The words after `cargo xtask`; the last one is being typed
+    #[arg(last = true)]
+    pub words: Vec<String>,
+}
+
 /// Arguments of `interactive`.
 #[derive(Debug, Args)]
 pub struct Interactive {
     /// Check whose machine and script to load
-    #[arg(default_value = "simple")]
+    #[arg(default_value = "simple", value_name = "CHECK")]
     pub name: String,
     /// How to run it
     #[command(flatten)]
@@ -238,7 +373,52 @@ pub struct Driver {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
+    /// Which checks
+    #[command(flatten)]
+    pub selection: Selection,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `new-check`.
+#[derive(Debug, Args)]
+pub struct NewCheck {
+    /// Name of the check: its files are checks/NAME.py and checks/NAME.nix
+    pub name: String,
+    /// Check to copy; by default a short script with comments, which passes at once
+    #[arg(long, value_name = "CHECK")]
+    pub from: Option<String>,
+}
+
+/// Arguments of `rename`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("names").required(true).multiple(true).args(["app", "ioc", "prefix"])))]
+pub struct Rename {
+    /// Name of the application: folder ioc/NAMEApp and its executable
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Name of its folder below ioc/iocBoot: ioc and something of yours
+    #[arg(long, value_name = "iocNAME")]
+    pub ioc: Option<String>,
+    /// What the name of every record begins with, such as PSU1:
+    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
+    /// Make the change; without this nothing is written
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Judge scripts for this backend; `auto` warns of what only some of them have
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
+    /// Let warnings fail too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print one JSON document (docs/lint.md describes it)
     #[arg(long)]
     pub json: bool,
 }
@@ -250,9 +430,9 @@ pub struct Ci {}
 /// Arguments of `ci-matrix`.
 #[derive(Debug, Args)]
 pub struct CiMatrix {
-    /// Checks to print, by name or glob; by default all that have a NAME.nix
-    #[arg(value_name = "NAME|GLOB")]
-    pub names: Vec<String>,
+    /// Which checks, of those that have a NAME.nix
+    #[command(flatten)]
+    pub selection: Selection,
     /// For whom
     #[arg(long, value_enum, default_value_t = MatrixFormat::Json)]
     pub format: MatrixFormat,

@@ -43,6 +43,20 @@ impl Guarded {
         Self::start(cmd, remove, |_| {})
     }
 
+    /// Starts a program apart from the terminal, stdin closed; what it says goes to a file.
+    pub fn in_background(cmd: &Cmd, log: &fs::File) -> Result<Self> {
+        let (out, errors) = (log.try_clone()?, log.try_clone()?);
+        Self::start(cmd, None, |command| {
+            command.stdin(Stdio::null()).stdout(out).stderr(errors).process_group(0);
+        })
+    }
+
+    /// Whether the program has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        self.ended = self.ended || self.child.try_wait().context("cannot wait for a program")?.is_some();
+        Ok(self.ended)
+    }
+
     fn start(cmd: &Cmd, remove: Option<&Path>, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let (sync, inside) = UnixStream::pair()?;
         let mut stage =

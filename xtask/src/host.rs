@@ -62,9 +62,11 @@ impl Host {
         self.env.get(key).map(String::as_str).filter(|v| !v.is_empty())
     }
 
-    /// The file of that name in the folders of PATH.
+    /// The file of that name in the folders of PATH, or else where Nix's installer puts Nix: sudo drops that from PATH.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        std::env::split_paths(OsStr::new(self.env("PATH")?)).map(|dir| dir.join(name)).find(|p| p.is_file())
+        let path = std::env::split_paths(OsStr::new(self.env("PATH").unwrap_or_default()));
+        let installed = self.path("/nix/var/nix/profiles/default/bin");
+        path.chain([installed]).map(|dir| dir.join(name)).find(|p| p.is_file())
     }
 
     /// The name of the user, from `/etc/passwd`, else the environment, else the number.

@@ -5,17 +5,22 @@
 pub mod backend;
 pub mod cli;
 mod commands;
+mod complete;
 pub mod conformance;
 pub mod embedded;
 pub mod fail;
 pub mod guard;
 pub mod iocs;
+pub mod lint;
 pub mod nix;
 pub mod process;
 pub mod project;
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod scaffold;
+pub mod select;
 pub mod settings;
 mod slots;
 pub mod ui;
@@ -40,15 +45,37 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
     if let Some(status) = sandbox::applets::dispatch(&args)? {
         return Ok(status);
     }
-    match Cli::parse_from(args).command {
+    let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let Some(command) = Cli::parse_from(args).command else {
+        return Ok(commands::overview::run());
+    };
+    // `test` reports to GitHub itself.
+    let annotate = !matches!(command, Command::Test(_));
+    let result = dispatch(command);
+    if let (Err(error), true) = (&result, annotate) {
+        report::github::announce(&name, &fail::render(error));
+    }
+    result
+}
+
+fn dispatch(command: Command) -> Result<Status> {
+    match command {
         Command::Test(args) => commands::test::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Run(args) => commands::run::run(&args),
+        Command::Exec(args) => commands::exec::run(&args),
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
+        Command::Lint(args) => commands::lint::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Completions(args) => Ok(commands::completions::run(&args)),
+        Command::Man => Ok(commands::man::run()),
+        Command::Complete(args) => Ok(commands::completions::complete(&args)),
+        Command::Rename(args) => commands::rename::run(&args),
+        Command::NewCheck(args) => commands::new_check::run(&args),
         Command::SandboxCage(args) => sandbox::cage::run(&args),
         Command::SandboxHost(args) => sandbox::host::run(&args),
         Command::SandboxInit(args) => sandbox::init::run(&args),

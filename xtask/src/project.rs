@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::fail::{self, Failure, Status};
+use crate::fail::{self, Failure};
 
 /// The project: where it is and what its `ioc.toml` says.
 #[derive(Debug, Clone)]
@@ -74,7 +74,10 @@ impl Check {
         self.script.as_deref().ok_or_else(|| {
             let name = &self.name;
             fail::config(format!("check `{name}` has checks/{name}.nix but no test script checks/{name}.py"))
-                .hint(format!("write checks/{name}.py, and read it in checks/{name}.nix"))
+                .hint(format!(
+                    "write checks/{name}.py, and read it in checks/{name}.nix; or, where Nix is, give checks/{name}.toml \
+                     the line services = \"nixos\""
+                ))
                 .into()
         })
     }
@@ -136,49 +139,6 @@ fn target_dir(root: &Path) -> Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot tell where the running program lies")?;
     let profile = exe.ancestors().find(|dir| dir.join(".fingerprint").is_dir());
     Ok(profile.and_then(Path::parent).map_or_else(|| root.join("target"), Path::to_owned))
-}
-
-/// Chooses checks by names and globs, in the order of their names. No pattern chooses all.
-pub fn select(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
-    let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
-    for pattern in patterns {
-        if !names.iter().any(|name| glob(pattern, name)) {
-            let failure = Failure::new(Status::NothingSelected, format!("no check is called `{pattern}`"));
-            return Err(match nearest(pattern, &names) {
-                Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
-                None => failure.hint(format!("the checks are: {}", names.join(", "))),
-            }
-            .into());
-        }
-    }
-    let chosen: Vec<Check> =
-        checks.iter().filter(|c| patterns.is_empty() || patterns.iter().any(|p| glob(p, &c.name))).cloned().collect();
-    if chosen.is_empty() {
-        return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
-            .hint("a check is a test script checks/NAME.py; copy one from the template")
-            .into());
-    }
-    Ok(chosen)
-}
-
-/// Whether `name` matches a pattern with `*` and `?`.
-fn glob(pattern: &str, name: &str) -> bool {
-    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut i, mut j, mut star) = (0, 0, None);
-    while j < n.len() {
-        if i < p.len() && p[i] == '*' {
-            star = Some((i, j));
-            i += 1;
-        } else if i < p.len() && (p[i] == '?' || p[i] == n[j]) {
-            i += 1;
-            j += 1;
-        } else if let Some((at, from)) = star {
-            (i, j, star) = (at + 1, from + 1, Some((at, from + 1)));
-        } else {
-            return false;
-        }
-    }
-    p[i..].iter().all(|c| *c == '*')
 }
 
 /// The known word that `word` was most likely meant to be.
@@ -249,7 +209,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
 }
 
 /// Line of the last entry or table that a key starts, counted from 1.
-fn find_key(text: &str, key: &str) -> Option<usize> {
+pub fn find_key(text: &str, key: &str) -> Option<usize> {
     let starts = |line: &str| {
         let line = line.trim_start();
         line.strip_prefix('[')
@@ -292,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../ioc.toml");
+    const GOOD: &str = include_str!("../tests/fixtures/project/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())
@@ -343,46 +303,10 @@ mod tests {
         );
     }
 
-    fn checks(names: &[&str]) -> Vec<Check> {
-        names.iter().map(|n| Check { name: (*n).to_owned(), script: None, nix: None }).collect()
-    }
-
-    #[test]
-    fn selection_by_name_and_glob() {
-        let all = checks(&["ramp", "reconnect", "simple"]);
-        let names = |patterns: &[&str]| {
-            let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-            select(&all, &patterns).map(|v| v.into_iter().map(|c| c.name).collect::<Vec<_>>())
-        };
-        assert_eq!(names(&[]).unwrap(), ["ramp", "reconnect", "simple"]);
-        assert_eq!(names(&["r*", "simple"]).unwrap(), ["ramp", "reconnect", "simple"]);
-        assert_eq!(names(&["?amp"]).unwrap(), ["ramp"]);
-        let error = names(&["simpel"]).unwrap_err();
-        assert_eq!(fail::status(&error).code(), 4);
-        assert_eq!(
-            fail::render(&error),
-            "error: no check is called `simpel`\n\nhint: did you mean `cargo xtask test simple`?"
-        );
-    }
-
-    #[test]
-    fn an_empty_project_selects_nothing() {
-        assert_eq!(fail::status(&select(&[], &[]).unwrap_err()).code(), 4);
-    }
-
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(text in "\\PC*|([a-z.\\[\\]=\"\n ]{0,60})") {
             let _ = parse(&text);
-        }
-
-        #[test]
-        fn a_glob_of_stars_matches_what_it_was_made_from(name in "[a-z]{0,12}", cut in 0usize..12) {
-            let cut = cut.min(name.len());
-            let starred = format!("{}*{}", &name[..cut], &name[cut..]);
-            prop_assert!(glob(&starred, &name));
-            let longer = name.clone() + "x";
-            prop_assert!(!glob(&longer, &name));
         }
     }
 }

@@ -8,18 +8,39 @@ use serde::Deserialize;
 use crate::fail;
 use crate::project::{self, Check};
 
+/// Ways to run checks, as `backends` names them.
+const BACKENDS: [&str; 3] = ["nixos", "driver", "sandbox"];
+
 /// What `checks/NAME.toml` says. Without the file, everything is default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Limit of the script in seconds.
     pub timeout: Option<u64>,
+    /// Words to choose it by: `--tag`, `--skip-tag`.
+    pub tags: Vec<String>,
+    /// Backends that it is meant for; all of them where nothing is said.
+    pub backends: Option<Vec<String>>,
     /// How often it is run again after a failure, where the command line says nothing.
     pub retries: u32,
     /// What it needs while it runs, in MiB.
     pub memory: Option<u64>,
+    /// Where its machines and their services come from.
+    pub services: Services,
     /// The machines of the check; one called `machine` where there are none.
     pub nodes: BTreeMap<String, Node>,
+}
+
+/// Where the machines of a check and their services come from, in the sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Services {
+    /// `ioc.toml`, and `[nodes.NAME]` of the check.
+    #[default]
+    #[serde(rename = "ioc.toml")]
+    IocToml,
+    /// The NixOS configuration of `checks/NAME.nix`, evaluated by Nix.
+    #[serde(rename = "nixos")]
+    Nixos,
 }
 
 /// Table `[nodes.NAME]`: a machine.
@@ -64,6 +85,29 @@ impl Settings {
 
 fn parse(file: &str, text: &str) -> Result<Settings> {
     let settings: Settings = project::read_toml(file, text)?;
+    let line = |key| project::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
+    for tag in &settings.tags {
+        project::valid_name(tag)
+            .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
+    }
+    if let Some(name) = settings.backends.iter().flatten().find(|name| !BACKENDS.contains(&name.as_str())) {
+        let failure = fail::config(format!("{file}{}: unknown backend `{name}`", line("backends")));
+        return Err(match project::nearest(name, &BACKENDS) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("the backends are: {}", BACKENDS.join(", "))),
+        }
+        .into());
+    }
+    if settings.backends.as_ref().is_some_and(Vec::is_empty) {
+        let failure =
+            fail::config(format!("{file}{}: `backends` is empty: the check would never run", line("backends")));
+        return Err(failure.hint("name some of nixos, driver and sandbox, or leave the key out for all").into());
+    }
+    if settings.services == Services::Nixos && !settings.nodes.is_empty() {
+        let nix = file.replace(".toml", ".nix");
+        let what = format!("{file}: `services = \"nixos\"` takes the machines from {nix}, so [nodes] has no meaning");
+        return Err(fail::config(what).hint("drop one of the two").into());
+    }
     for (name, node) in &settings.nodes {
         project::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
         if let Some(vlan) = node.vlans.iter().find(|vlan| matches!(vlan, 0 | 255)) {
@@ -119,6 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn tags_and_backends_are_words_that_are_known() {
+        let settings = parse("checks/two.toml", "tags = [\"slow\"]\nbackends = [\"nixos\", \"driver\"]\n").unwrap();
+        assert_eq!((settings.tags, settings.backends.unwrap().len()), (vec!["slow".to_owned()], 2));
+        assert_eq!(
+            error_of("timeout = 1\nbackends = [\"sandbx\"]\n"),
+            "error: checks/two.toml:2: unknown backend `sandbx`\n\nhint: did you mean `sandbox`?"
+        );
+        assert!(error_of("backends = []\n").contains("checks/two.toml:1: `backends` is empty"));
+        assert_eq!(
+            error_of("\ntags = [\"a b\"]\n"),
+            "error: checks/two.toml:2: tag `a b`: only ASCII letters, digits, `_` and `-` can be used"
+        );
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert_eq!(
             error_of("[nodes.a]\nvlan = [1]\n"),
@@ -131,6 +190,16 @@ mod tests {
         assert_eq!(
             error_of("[nodes.\"a b\"]\n"),
             "error: checks/two.toml: machine `a b`: only ASCII letters, digits, `_` and `-` can be used"
+        );
+        assert_eq!(
+            error_of("services = \"nixos\"\n[nodes.a]\n"),
+            "error: checks/two.toml: `services = \"nixos\"` takes the machines from checks/two.nix, so [nodes] has no \
+             meaning\n\nhint: drop one of the two"
+        );
+        assert!(
+            error_of("services = \"nix\"\n").contains("checks/two.toml:1: "),
+            "{}",
+            error_of("services = \"nix\"\n")
         );
         assert!(error_of("[nodes.a.environment]\n\"1x\" = \"\"\n").contains("`1x` is no name for a variable"));
     }

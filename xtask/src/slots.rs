@@ -1,7 +1,5 @@
 //! How many checks may run at once here.
 
-use crate::cli::Test;
-
 /// What a machine of the sandbox needs, in MiB: its IOC, simulator and driver, measured at 60 and doubled.
 const SANDBOX_MACHINE: u64 = 120;
 /// What a virtual machine needs, in MiB: its memory (`virtualisation.memorySize`, 1024) and QEMU itself.
@@ -41,12 +39,13 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Judges what a backend may use. Checks in the sandbox wait most of their time, so more run than there are processors.
-    pub fn of(args: &Test, backend: &str, host: &Machine) -> Self {
-        let (factor, machine) = if backend == "sandbox" { (2, SANDBOX_MACHINE) } else { (1, VIRTUAL_MACHINE) };
-        let jobs = args.jobs.unwrap_or(factor * host.processors);
+    /// Judges what a backend may use, `asked` being what the command line says. Checks in the sandbox wait for most of their
+    /// time (`simple` uses a quarter of a processor), so more of them run than there are processors.
+    pub fn of(asked: Option<usize>, backend: &str, host: &Machine) -> Self {
+        let (factor, machine) = if backend == "sandbox" { (4, SANDBOX_MACHINE) } else { (1, VIRTUAL_MACHINE) };
+        let jobs = asked.unwrap_or(factor * host.processors);
         // Who says how many wants so many.
-        let memory = host.memory.filter(|_| args.jobs.is_none()).unwrap_or(u64::MAX);
+        let memory = host.memory.filter(|_| asked.is_none()).unwrap_or(u64::MAX);
         Self { jobs, memory, machine }
     }
 }
@@ -59,5 +58,13 @@ mod tests {
     fn memory_that_is_available() {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   24117248 kB\n"), Some(23552));
         assert_eq!(available(""), None);
+    }
+
+    #[test]
+    fn who_says_how_many_gets_so_many() {
+        let host = Machine { processors: 2, memory: Some(4000) };
+        assert_eq!(Slots::of(None, "sandbox", &host), Slots { jobs: 8, memory: 4000, machine: SANDBOX_MACHINE });
+        assert_eq!(Slots::of(None, "driver", &host), Slots { jobs: 2, memory: 4000, machine: VIRTUAL_MACHINE });
+        assert_eq!(Slots::of(Some(20), "sandbox", &host).memory, u64::MAX);
     }
 }

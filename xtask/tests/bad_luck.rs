@@ -3,63 +3,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use common::processes::{command_line, tree, wait_until_gone};
 use common::{Run, Scratch};
-
-/// Parent of each process.
-fn parents() -> BTreeMap<u32, u32> {
-    fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let (_, rest) = stat.rsplit_once(") ")?;
-            Some((pid, rest.split(' ').nth(1)?.parse().ok()?))
-        })
-        .collect()
-}
-
-/// A process and all below it.
-fn tree(top: u32) -> Vec<u32> {
-    let parents = parents();
-    let mut found = vec![top];
-    let mut next = 0;
-    while next < found.len() {
-        let top = found[next];
-        found.extend(parents.iter().filter(|(_, parent)| **parent == top).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    found
-}
-
-/// Waits until none of the processes is left. A process that has become another one since does not count.
-fn wait_until_gone(processes: &[(u32, String)]) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    for (pid, started) in processes {
-        while start_time(*pid).as_ref() == Some(started) {
-            assert!(Instant::now() < limit, "process {pid} is left: {}", command_line(*pid));
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// When a process was started; `None` if it has ended, also if nobody has waited for it.
-fn start_time(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    (fields[0] != "Z").then(|| fields[19].to_owned())
-}
-
-fn command_line(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
-}
 
 /// A run that has come to a given place in its script.
 struct Running {
@@ -81,7 +31,7 @@ fn start(scratch: &Scratch, name: &str, script: &str) -> Running {
         .unwrap();
     // Opening waits for the script.
     fs::File::open(&fifo).unwrap();
-    let processes: Vec<_> = tree(child.id()).into_iter().filter_map(|pid| Some((pid, start_time(pid)?))).collect();
+    let processes = tree(child.id());
     Running { child, processes }
 }
 

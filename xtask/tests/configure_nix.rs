@@ -72,6 +72,23 @@ impl Machine {
     }
 }
 
+/// sudo sets a PATH of its own, which lacks Nix, and the hint says `sudo …/xtask configure-nix --apply`.
+#[test]
+fn nix_is_found_where_its_installer_puts_it() {
+    let machine = Machine::new(Some(""));
+    std::fs::create_dir_all(machine.path("nix/var/nix/profiles/default/bin")).unwrap();
+    std::fs::rename(machine.path("bin/nix"), machine.path("nix/var/nix/profiles/default/bin/nix")).unwrap();
+    let output = command(env!("CARGO_BIN_EXE_xtask"))
+        .env_clear()
+        .envs([("PATH", "/nowhere"), ("HOME", "/root")])
+        .args(["configure-nix", "--apply", "--root"])
+        .arg(machine.0.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(machine.conf().contains("extra-system-features = kvm"));
+}
+
 /// Says so in spite of the test harness, which swallows what `eprintln!` says.
 fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {what}");

@@ -117,3 +117,16 @@ fn elsewhere_nothing_of_it_is_said() {
     let run = runner.scratch.xtask(&["test", "--backend", "sandbox"]).expect(0, &[]);
     assert!(!run.stderr.contains("::"), "{}", run.stderr);
 }
+
+#[test]
+fn trouble_of_any_command_is_told_on_the_page() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc.toml", "[ioc]", "[iok]");
+    let output = scratch.command(&["list"]).env("GITHUB_ACTIONS", "true").output().unwrap();
+    let run = Run::of(&output).expect(3, &[]);
+    let commands = obeyed(&run.stderr);
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert!(commands[0].starts_with("::error title=cargo xtask list::error: ioc.toml:"), "{commands:?}");
+    let quiet = scratch.command(&["list"]).env_remove("GITHUB_ACTIONS").output().unwrap();
+    assert_eq!(obeyed(&String::from_utf8_lossy(&quiet.stderr)), Vec::<String>::new());
+}

@@ -1,4 +1,5 @@
-//! Runs every `run:` step of the GitHub workflows as a runner would, on a copy of the project or on the fixture for Nix.
+//! Runs every `run:` step of the GitHub workflows, and every line of the GitLab jobs, as a runner would: on a copy of the
+//! project or on the fixture for Nix.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
 
 mod common;
@@ -16,15 +17,32 @@ use common::{Run, Scratch};
 use fixture::Fixture;
 
 /// Steps that would change this machine, and why they are not run here.
-const NOT_HERE: [(&str, &str); 4] = [
-    ("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0", "changes the kernel"),
-    (
-        "rustup toolchain install \"$RUSTUP_TOOLCHAIN\" --profile minimal --component clippy,rustfmt",
-        "changes the installed Rust",
-    ),
-    ("sudo target/debug/xtask configure-nix --apply", "changes nix.conf; tests/configure_nix.rs does it elsewhere"),
-    ("sudo systemctl restart nix-daemon", "stops other people's builds"),
-];
+const NOT_HERE: [(&str, &str); 2] =
+    [(ALLOW_NAMESPACES, "changes the kernel"), ("sudo rm -f /dev/kvm", "takes KVM from everyone")];
+const ALLOW_NAMESPACES: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
+
+/// How the jobs of GitLab with a shell get Rust and Python.
+const IN_NIX: &str = "nix --extra-experimental-features 'nix-command flakes' develop --command ";
+
+fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// The lines of `script:` in the jobs of GitLab.
+fn gitlab_steps() -> BTreeSet<String> {
+    let text = file(".gitlab-ci.yml") + &file(".gitlab/nixos.yml");
+    let mut steps = BTreeSet::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line.strip_prefix("    - ") {
+            Some(step) if inside => {
+                steps.insert(step.strip_prefix(IN_NIX).unwrap_or(step).to_owned());
+            }
+            _ => inside = line == "  script:",
+        }
+    }
+    steps
+}
 
 /// The `run:` steps of all workflows, each once.
 fn steps() -> BTreeSet<String> {
@@ -55,11 +73,9 @@ fn steps_of(text: &str) -> Vec<String> {
 fn shell(step: &str, like: &Command, place: &Path) -> Command {
     let bin = place.join("runner-bin");
     fs::create_dir_all(&bin).unwrap();
-    let cargo = bin.join("cargo");
-    let script =
-        "#!/bin/sh\n[ \"$1\" = xtask ] || { echo \"not xtask: $*\" >&2; exit 99; }\nshift\nexec \"$XTASK\" \"$@\"\n";
-    fs::write(&cargo, script).unwrap();
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let cargo = "[ \"$1\" = xtask ] || { echo \"not xtask: $*\" >&2; exit 99; }\nshift\nexec \"$XTASK\" \"$@\"\n";
+    fs::write(bin.join("cargo"), format!("#!/bin/sh\n{cargo}")).unwrap();
+    fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut path = bin.into_os_string();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
@@ -109,13 +125,26 @@ fn nix_project() -> Option<Fixture> {
     Some(fixture)
 }
 
+/// Runs `configure-nix --apply` on the nix.conf of the fixture, which Nix itself then reads.
+fn configure(step: &str, fixture: &Fixture) {
+    // A Nix that does not advertise KVM, whatever this machine has; the rest is as in the container of GitLab's job.
+    fs::write(fixture.dir.path().join("conf/nix.conf"), "system-features = nixos-test\n").unwrap();
+    let config = "build-users-group =\nsandbox = false\nexperimental-features = nix-command flakes";
+    // What an ordinary user's Nix reads.
+    let own = fixture.dir.path().join("own");
+    let variables = [("NIX_CONFIG", config), ("XDG_CONFIG_HOME", own.to_str().unwrap())];
+    let run = on(step, &fixture.command(&[]), fixture.dir.path(), &variables).expect(0, &[]);
+    assert!(run.stdout.contains("Nix was asked: it has the feature kvm now."), "{}", run.stdout);
+    let _ = fs::remove_dir_all(own);
+}
+
 #[test]
 fn every_step_runs() {
     let scratch = Scratch::new();
     scratch.write("checks/simple.nix", "");
     let fixture = nix_project();
     let mut left: BTreeSet<&str> = NOT_HERE.iter().map(|(step, _)| *step).collect();
-    for step in steps() {
+    for step in steps().into_iter().chain(gitlab_steps()) {
         eprintln!("step: {step}");
         if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| *known == step) {
             eprintln!("  SKIPPED: {why}");
@@ -127,12 +156,25 @@ fn every_step_runs() {
             on_project(&step, &scratch, &[("RESULTS", "success skipped success")]).expect(0, &[]);
             on_project(&step, &scratch, &[("RESULTS", "success failure")]).expect(1, &[]);
             on_project(&step, &scratch, &[("RESULTS", "cancelled skipped")]).expect(1, &[]);
+        } else if step.starts_with("rustup ") {
+            // Only that the words are its own: it would change the installed Rust.
+            if Command::new("rustup").arg("--version").output().is_ok() {
+                on_project(&format!("{step} --help"), &scratch, &[("RUSTUP_TOOLCHAIN", "stable")]).expect(0, &[]);
+            } else {
+                eprintln!("  SKIPPED: no rustup here");
+            }
+        } else if step.contains("--format gitlab") {
+            on_project(&step, &scratch, &[]).expect(0, &[]);
+            let pipeline = fs::read_to_string(scratch.root.join("checks.yml")).unwrap();
+            assert!(pipeline.contains(r#""extends": ".nixos""#), "{pipeline}");
         } else if step.contains("ci-matrix") {
             on_project(&step, &scratch, &[]).expect(0, &[]);
             let output = fs::read_to_string(scratch.scratch_dir().join("output")).unwrap();
             assert!(output.contains("matrix={\"include\":[{") && output.contains("\nany=true\n"), "{output}");
         } else if step.contains("--backend sandbox") {
             on_project(&step, &scratch, &[]).expect(0, &[]);
+        } else if let Some(fixture) = fixture.as_ref().filter(|_| step.contains("configure-nix")) {
+            configure(&step, fixture);
         } else if let Some(fixture) = &fixture {
             let system = format!("{}-linux", std::env::consts::ARCH);
             let variables = [("CHECKS", "good simple"), ("SYSTEM", system.as_str()), ("XTASK_BACKEND", "nixos")];
@@ -163,7 +205,25 @@ fn steps_are_found_in_every_form() {
 fn only_env_brings_values_into_steps() {
     for step in steps() {
         assert!(!step.contains("${{"), "{step}");
+        let sets_up = step.starts_with("rustup ") || NOT_HERE.iter().any(|(known, _)| *known == step);
         let own = step.starts_with("cargo xtask ") || step.contains("$RESULTS");
-        assert!(own || NOT_HERE.iter().any(|(known, _)| *known == step), "not `cargo xtask …`: {step}");
+        assert!(own || sets_up, "not `cargo xtask …`: {step}");
+    }
+    for step in gitlab_steps() {
+        assert!(step.starts_with("cargo xtask "), "not `cargo xtask …`: {step}");
+    }
+    assert!(file("docs/errors.md").contains(ALLOW_NAMESPACES), "doctor says another");
+}
+
+#[test]
+fn the_oldest_rust_is_the_one_that_cargo_demands() {
+    let manifest = file("Cargo.toml");
+    let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    assert!(file(".github/workflows/ci.yml").contains(&format!("- rust: \"{oldest}\" #")), "{oldest}");
+    let gitlab = file(".gitlab-ci.yml");
+    let images: Vec<&str> = gitlab.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    assert!(!images.is_empty());
+    for image in images {
+        assert!(image.starts_with(&format!("rust:{oldest}")), "{image}");
     }
 }

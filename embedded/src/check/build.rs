@@ -33,6 +33,11 @@ pub fn judge(app: &str, file: &Path, text: &str) -> Vec<Finding> {
     }
 }
 
+/// Whether a Makefile adds definitions that are not built in.
+pub fn foreign_definitions(text: &str) -> bool {
+    !makefile(text).is_empty()
+}
+
 /// Names the definitions a Makefile adds that are neither built in nor of the application itself.
 fn makefile(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -4,6 +4,8 @@ mod build;
 mod database;
 pub mod script;
 
+pub use build::foreign_definitions;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ pub fn findings(app: &str, script: &Path) -> Result<Vec<String>, String> {
     let top = top_of(&boot).ok_or_else(|| {
         format!(
             "{} is in no EPICS top: no folder above it holds a `configure`\n\n\
-             hint: run it in the folder of st.cmd, as in ioc/iocBoot/iocExample",
+             hint: run it in the folder of st.cmd, below ioc/iocBoot/",
             boot.display()
         )
     })?;

@@ -60,7 +60,7 @@ impl Drop for Folder {
     }
 }
 
-/// A copy of the project's EPICS top, as Git has it: without what make generates.
+/// A copy of the EPICS top that the tests share: users make the one in ioc/ theirs.
 pub struct Top {
     folder: Folder,
 }
@@ -68,7 +68,10 @@ pub struct Top {
 impl Top {
     pub fn new() -> Self {
         let folder = Folder::new();
-        copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../ioc")), &folder.path().join("ioc"));
+        copy(
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/tests/fixtures/project/ioc")),
+            &folder.path().join("ioc"),
+        );
         fs::create_dir(folder.path().join("tmp")).unwrap();
         Self { folder }
     }
@@ -107,13 +110,9 @@ impl Top {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let generated = ["bin", "db", "dbd", "lib", "include", "envPaths", "RELEASE.environment.local", "RELEASE.local"];
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let name = entry.file_name().into_string().unwrap();
-        if generated.contains(&name.as_str()) || name.starts_with("O.") {
-            continue;
-        }
+        let name = entry.file_name();
         if entry.path().is_dir() {
             copy(&entry.path(), &to.join(name));
         } else {

@@ -1,7 +1,13 @@
 """The look at a script before it runs."""
+import json
+import subprocess
+import sys
+import tempfile
 import textwrap
+import unittest
+from pathlib import Path
 
-from ..preflight import check
+from ..preflight import check, pvs
 from .base import InProcess
 
 
@@ -83,3 +89,55 @@ class Preflight(InProcess):
 
     def test_findings_are_in_order_and_once_a_line(self):
         self.assertEqual(self.found("nope; nope\nnope\n"), [(1, "undefined name `nope`"), (2, "undefined name `nope`")])
+
+
+class Pvs(unittest.TestCase):
+    def names(self, text):
+        return [name for name, _, _ in pvs(textwrap.dedent(text))]
+
+    def test_names_in_commands(self):
+        self.assertEqual(pvs("x = 1\nmachine.succeed('é; caget A:B')\n"), [("A:B", 2, 27)])
+        self.assertEqual(self.names("m.succeed(\"caget -t -w 5 A.SEVR 'B.DESC$' | grep -q C && caput D 42\")"),
+                         ["A", "B", "D"])
+        self.assertEqual(self.names("m.succeed('camonitor A B > /tmp/x; cainfo C')"), ["A", "B", "C"])
+        self.assertEqual(pvs("m.succeed(\"\"\"\n  caput -c A 3\n  caget B\n\"\"\")\n"), [("A", 2, 12), ("B", 3, 9)])
+
+    def test_what_a_variable_decides_and_what_must_fail_is_left_out(self):
+        self.assertEqual(self.names("""\
+            m.succeed(f'caget {pv}')
+            m.succeed('caget ' + pv)
+            m.succeed('caget %s' % pv)
+            m.succeed('caget {}'.format(pv))
+            m.succeed('caget $PV')
+            m.fail('caget unknown')
+            m.wait_until_fails('caget unknown')
+            m.succeed('my-caget-wrapper')
+            """), [])
+
+
+class Survey(unittest.TestCase):
+    def ask(self, text, sandbox=True):
+        with tempfile.TemporaryDirectory(prefix="größe ") as folder:
+            script = Path(folder, "a b.py")
+            script.write_bytes(text)
+            request = [{"script": str(script), "machines": ["my-ioc"], "sandbox": sandbox}]
+            run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
+                                 input=json.dumps(request).encode(), capture_output=True, check=True)
+        self.assertEqual(run.stderr, b"")
+        (answer,) = json.loads(run.stdout)
+        return [(p["line"], p["column"], p["kind"]) for p in answer["problems"]]
+
+    def test_good_scripts(self):
+        self.assertEqual(self.ask(b""), [])
+        self.assertEqual(self.ask(b"\xef\xbb\xbfstart_all()\r\nmy_ioc.succeed('\\d')\r\nmachine.crash()\r\n"), [])
+
+    def test_scripts_that_do_not_compile(self):
+        self.assertEqual(self.ask(b"start_all()\nx = (1,\n")[0][2], "SyntaxError")
+        self.assertEqual(self.ask(b"if True:\n        a = 1\n\tb = 2\n")[0][0], 3)
+        self.assertEqual(self.ask(b"a = 1\nb = '\xff'\n"), [(2, 6, "SyntaxError")])
+        self.assertEqual(self.ask(b"a = '\0'\n")[0][0], 1)
+
+    def test_places_and_backends(self):
+        text = "é = 1; machne.succeed('x')\nmachine.\\\n  suceed('x')\nmachine.screenshot('x')\n".encode()
+        self.assertEqual(self.ask(text), [(1, 8, "NameError"), (3, 3, "AttributeError"), (4, 9, "NotInSandbox")])
+        self.assertEqual(self.ask(text, sandbox=False), [(1, 8, "NameError"), (3, 3, "AttributeError")])

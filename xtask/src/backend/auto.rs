@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::cli::{Accel, NixOptions};
 use crate::host::Host;
 use crate::kvm::diagnose::Answer;
@@ -25,7 +27,8 @@ pub struct Facts {
 }
 
 /// A backend to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Choice {
     /// NixOS test in a build.
     Nixos,
@@ -33,6 +36,25 @@ pub enum Choice {
     Driver,
     /// Namespaces.
     Sandbox,
+}
+
+impl Choice {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Nixos, Self::Driver, Self::Sandbox];
+
+    /// The backend of that name; `None` for `auto`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.name() == name)
+    }
+
+    /// The name that `--backend` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nixos => "nixos",
+            Self::Driver => "driver",
+            Self::Sandbox => "sandbox",
+        }
+    }
 }
 
 /// The best backend that the facts allow, and why it is that one.

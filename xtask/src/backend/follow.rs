@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 
 use crate::fail;
 use crate::runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
-use crate::sandbox::run::{Output, Run};
+use crate::sandbox::run::{Output, Run, Streams};
 use crate::sandbox::spec::Spec;
+use crate::sandbox::sys;
 
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
 const GRACE: u64 = 30;
@@ -31,16 +32,16 @@ enum Message {
 pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let start = Instant::now();
     let (mut run, streams) = Run::start(spec, &exec.dir, &Output::Piped)?;
-    let streams = streams.context("the sandbox has no output")?;
+    let Streams { log, events, mut input } = streams.context("the sandbox has no output")?;
     let mut interrupter = run.interrupter()?;
 
     let log_file = exec.dir.join("log");
     let lines = watch.lines();
-    let log = std::thread::spawn(move || copy_log(streams.log, &log_file, lines));
+    let log = std::thread::spawn(move || copy_log(log, &log_file, lines));
     let (sender, messages) = channel();
-    let reader = std::thread::spawn(move || read_events(streams.events, &sender));
+    let reader = std::thread::spawn(move || read_events(events, &sender));
 
-    let limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
+    let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
     let mut failure = None;
     let mut interruptions = 0;
     let mut hung = false;
@@ -52,7 +53,20 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
                 if let DriverEvent::Failure(f) = &event {
                     failure = Some(f.clone());
                 }
+                let debug = if let DriverEvent::Debug { open } = event { Some(open) } else { None };
                 watch.driver(event);
+                match debug {
+                    Some(true) => {
+                        // A person takes the time they want.
+                        limit = Duration::MAX;
+                        watch.settle();
+                        if let Some(mut input) = input.take() {
+                            input.write_all(b"\n")?;
+                        }
+                    }
+                    Some(false) => sys::take_terminal(),
+                    None => {}
+                }
             }
             Some(Message::Interrupt) => {
                 interruptions += 1;
@@ -99,15 +113,15 @@ fn not_ready(log: &Path) -> anyhow::Error {
 /// The next thing that happens; `None` when the time is up.
 fn next(messages: &Receiver<Message>, interrupts: &Receiver<()>, left: Duration) -> Option<Message> {
     const STEP: Duration = Duration::from_millis(50);
-    let deadline = Instant::now() + left;
+    let start = Instant::now();
     loop {
         if interrupts.try_recv().is_ok() {
             return Some(Message::Interrupt);
         }
-        match messages.recv_timeout(STEP.min(deadline.saturating_duration_since(Instant::now()))) {
+        match messages.recv_timeout(STEP.min(left.saturating_sub(start.elapsed()))) {
             Ok(message) => return Some(message),
             Err(RecvTimeoutError::Disconnected) => return Some(Message::Ended(true)),
-            Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return None,
+            Err(RecvTimeoutError::Timeout) if start.elapsed() >= left => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }

@@ -95,12 +95,29 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
     .map(|(_, flag)| *flag)
 }
 
+impl Settled {
+    /// Its name, as `--backend` spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nix(Choice::Driver, ..) => "driver",
+            Self::Nix(..) => "nixos",
+            Self::Sandbox(_) => "sandbox",
+        }
+    }
+}
+
 /// Makes the backend of a `test` command ready, and says on one line what will run.
-pub fn prepare(project: &Project, args: &Test, checks: &[Check]) -> Result<Box<dyn Backend>> {
-    Ok(match settle(project, &args.machine)? {
+pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check]) -> Result<Box<dyn Backend>> {
+    Ok(match settled {
         Settled::Sandbox(why) => {
-            let sandbox = sandbox::Sandbox::prepare(project, &args.machine, args.timeout, &why)?;
-            Box::new(sandbox.recording(!args.no_record))
+            let sandbox = sandbox::Sandbox::prepare(project, &args.machine, checks, args.timeout, &why)?;
+            Box::new(sandbox.debug(args.debug).recording(!args.no_record))
+        }
+        Settled::Nix(_, _, why) if args.debug => {
+            let what = format!(
+                "`--debug` cannot be honoured: this run is on a NixOS machine ({why}), which ends with the script"
+            );
+            return Err(Failure::new(Status::Usage, what).hint("--backend sandbox, or cargo xtask interactive").into());
         }
         Settled::Nix(choice, nix, why) => {
             ready_for_nix(project, &nix, checks, choice, &why)?;

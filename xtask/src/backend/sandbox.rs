@@ -1,17 +1,20 @@
 //! Backend `sandbox`: checks on machines made of Linux namespaces.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::follow::follow;
-use crate::cli::MachineOptions;
-use crate::fail;
+use crate::cli::{IocChoice, MachineOptions};
+use crate::fail::{self, Failure, Status};
 use crate::iocs::{self, IocBuild};
+use crate::nix::services::{self, Evaluated};
 use crate::process;
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
+use crate::sandbox::accounts::Accounts;
 use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
@@ -29,10 +32,13 @@ pub struct Sandbox {
     driver: PathBuf,
     xtask: PathBuf,
     config: Config,
-    ioc: InMachine,
-    programs: Vec<Program>,
+    /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
+    ours: Option<(InMachine, Vec<Program>)>,
+    /// Checks whose machines come from Nix.
+    evaluated: BTreeMap<String, Evaluated>,
     timeout: Option<u64>,
     record: bool,
+    debug: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -49,25 +55,43 @@ struct InMachine {
 }
 
 impl Sandbox {
-    /// Builds what a sandbox run needs and says on one line what will run, and why.
-    pub fn prepare(project: &Project, options: &MachineOptions, timeout: Option<u64>, why: &str) -> Result<Self> {
-        let ioc = iocs::choose(options.ioc, iocs::find(project))?;
+    /// Builds what the checks need in the sandbox and says on one line what will run, and why.
+    pub fn prepare(
+        project: &Project,
+        options: &MachineOptions,
+        checks: &[Check],
+        timeout: Option<u64>,
+        why: &str,
+    ) -> Result<Self> {
         let python = python()?;
-        let programs = embedded::programs(project)?;
-        ui::say(&ui::paint(ui::DIM, &announcement(&ioc, why)));
-        if ioc == IocBuild::Embedded {
-            for gap in embedded::gaps(project, &programs)? {
-                ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
+        let evaluated = services::evaluate(project, &options.nix, checks)?;
+        let ours = if checks.iter().all(|check| evaluated.contains_key(&check.name)) {
+            ui::say(&ui::paint(ui::DIM, &announcement(None, why)));
+            None
+        } else {
+            let ioc = iocs::choose(options.ioc, iocs::find(project))?;
+            let programs = embedded::programs(project)?;
+            ui::say(&ui::paint(ui::DIM, &announcement(Some(&ioc), why)));
+            if ioc == IocBuild::Embedded {
+                for gap in embedded::gaps(project, &programs)? {
+                    ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
+                }
             }
+            Some((in_machine(project, &ioc), programs))
+        };
+        if let Some(name) = evaluated.keys().next().filter(|_| options.ioc != IocChoice::Auto) {
+            let what = format!("`--ioc` cannot be honoured: check `{name}` has the IOC that Nix builds");
+            return Err(Failure::new(Status::Usage, what).hint(format!("see services in checks/{name}.toml")).into());
         }
         Ok(Self {
             python,
             driver: project.root.join("xtask/driver"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),
-            ioc: in_machine(project, &ioc),
-            programs,
+            ours,
+            evaluated,
             timeout,
+            debug: false,
             record: false,
         })
     }
@@ -79,57 +103,132 @@ impl Sandbox {
         self
     }
 
+    /// Stays in a machine after a failure, at a prompt on the terminal.
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
     /// The run of one check, whose results go to `dir`.
     pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
         let settings = Settings::load(check)?;
+        let evaluated = self.evaluated.get(&check.name);
+        let script = match (&check.script, evaluated) {
+            (None, Some(evaluated)) => {
+                let file = dir.join("script.py");
+                std::fs::write(&file, &evaluated.script).with_context(|| format!("cannot write {}", file.display()))?;
+                file
+            }
+            _ => check.script()?.to_owned(),
+        };
+        let own_limit = settings.timeout.or(evaluated.and_then(|evaluated| evaluated.timeout));
         Ok(Spec {
             check: check.name.clone(),
-            script: check.script()?.to_owned(),
+            script,
             lint: true,
             interactive: false,
-            global_timeout: self.timeout.or(settings.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            debug: self.debug,
+            global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
             xtask: self.xtask.clone(),
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
             state_dir: dir.join("state"),
+            console: None,
             junit: Some("../junit.xml".to_owned()),
-            machines: settings
-                .machines()
-                .iter()
-                .zip(1..)
-                .map(|((name, node), number)| self.machine(name, node, number, dir))
-                .collect(),
+            machines: match evaluated {
+                Some(evaluated) => evaluated.machines.clone(),
+                None => self.machines(&settings, dir),
+            },
         })
     }
 
-    fn machine(&self, name: &str, node: &Node, number: u8, dir: &Path) -> Machine {
-        Machine {
-            name: name.to_owned(),
+    /// The machines that `ioc.toml` and the settings of a check describe.
+    fn machines(&self, settings: &Settings, dir: &Path) -> Vec<Machine> {
+        let Some((ioc, programs)) = &self.ours else { return Vec::new() };
+        let machine = |((name, node), number): ((String, Node), u8)| Machine {
+            recorder: self.recorder(&node, &dir.join("record").join(&name).with_extension("jsonl")),
+            name,
             number,
-            vlans: node.vlans.clone(),
+            vlans: node.vlans,
             units: if node.ioc {
-                units::units(&self.config, &self.ioc.top, &self.ioc.program, &node.environment)
+                units::units(&self.config, &ioc.top, &ioc.program, &node.environment)
             } else {
                 Vec::new()
             },
-            programs: self.programs.clone(),
-            binds: self.ioc.binds.clone(),
-            recorder: self.recorder(node, &dir.join("record").join(name).with_extension("jsonl")),
-        }
+            programs: programs.clone(),
+            binds: ioc.binds.clone(),
+            tools: None,
+            etc: Vec::new(),
+            accounts: Accounts::default(),
+        };
+        settings.machines().into_iter().zip(1..).map(machine).collect()
     }
 
     fn recorder(&self, node: &Node, file: &Path) -> Option<Recorder> {
-        let program = self.programs.iter().find(|p| p.name == "soft-ioc").filter(|_| self.record && node.ioc)?;
+        let (ioc, programs) = self.ours.as_ref().filter(|_| self.record && node.ioc)?;
+        let program = programs.iter().find(|p| p.name == "soft-ioc")?;
         Some(Recorder {
             program: program.path.clone(),
             app: self.config.ioc.app.clone(),
-            boot: self.ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
+            boot: ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
             environment: node.environment.clone(),
             file: file.to_owned(),
         })
     }
+}
+
+/// A run that gives the caller's terminal to the IOC of a machine with simulators, or with none.
+pub fn console(
+    project: &Project,
+    ioc: &IocBuild,
+    programs: Vec<Program>,
+    simulators: bool,
+    dir: &Path,
+) -> Result<Spec> {
+    let ioc = in_machine(project, ioc);
+    let units: Vec<_> = if simulators { units::simulators(&project.config).collect() } else { Vec::new() };
+    // The device comes first: an IOC that does not find it tries again after 20 s only.
+    let mut script = "until [ -S /run/systemd/xtask ]; do sleep 0.01; done\n".to_owned();
+    for unit in &units {
+        let name = &unit.name;
+        script += &format!(
+            "systemctl start {name} 2>/dev/null || {{ echo 'error: {name} did not start; it said:'; \
+             journalctl --no-pager -o cat -n 20 -u {name}; exit 5; }} >&2\n"
+        );
+    }
+    let boot = ioc.top.join("iocBoot").join(&project.config.ioc.ioc);
+    script += &format!("cd {} && exec {} st.cmd", process::quote(boot.as_os_str()), ioc.program);
+    Ok(Spec {
+        check: "run".to_owned(),
+        script: PathBuf::new(),
+        lint: false,
+        debug: false,
+        interactive: true,
+        global_timeout: 0,
+        python: PathBuf::new(),
+        driver: PathBuf::new(),
+        xtask: std::env::current_exe()?,
+        out_dir: dir.join("out"),
+        journal_dir: dir.join("journal"),
+        state_dir: dir.join("state"),
+        console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
+        junit: None,
+        machines: vec![Machine {
+            name: "machine".to_owned(),
+            number: 1,
+            vlans: vec![1],
+            units,
+            programs,
+            binds: ioc.binds,
+            tools: None,
+            etc: Vec::new(),
+            accounts: Accounts::default(),
+            recorder: None,
+        }],
+    })
 }
 
 impl Backend for Sandbox {
@@ -152,7 +251,10 @@ pub fn python() -> Result<PathBuf> {
 }
 
 /// What runs, why, and what that leaves untested.
-fn announcement(ioc: &IocBuild, why: &str) -> String {
+fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
+    let Some(ioc) = ioc else {
+        return format!("sandbox ({why}) with the services of NixOS; untested: its boot, its kernel, its firewall");
+    };
     let untested = match ioc {
         IocBuild::Embedded => "the NixOS machine and code of your own in *App/src",
         IocBuild::Make(_) | IocBuild::Nix(..) => "the NixOS machine",
@@ -196,7 +298,7 @@ mod tests {
     #[test]
     fn the_announcement_names_what_is_untested() {
         assert_eq!(
-            announcement(&IocBuild::Embedded, "Nix is not here"),
+            announcement(Some(&IocBuild::Embedded), "Nix is not here"),
             "sandbox (Nix is not here) with the embedded soft IOC; \
              untested: the NixOS machine and code of your own in *App/src"
         );

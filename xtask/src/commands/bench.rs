@@ -62,6 +62,7 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
         figure("embedded, cold build", 1, "100 s", &build)?;
     }
     rows.push(recording(args.runs, &simple)?);
+    rows.push(side_by_side(args.runs, &simple)?);
     if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
         rows.push(row);
     }
@@ -81,6 +82,14 @@ fn recording(runs: u32, with: &Cmd) -> Result<Row> {
     ratios.sort_by(f64::total_cmp);
     let median = format!("{:+.1} %", (ratios[ratios.len() / 2] - 1.0) * 100.0);
     Ok(Row { what: "recording of process variables, cost in test simple", median, goal: "5 %" })
+}
+
+/// How long twenty runs of a check take side by side, over one alone.
+fn side_by_side(runs: u32, one: &Cmd) -> Result<Row> {
+    let twenty = one.clone().args(["--repeat", "20", "--jobs", "20"]);
+    ui::say(&ui::paint(ui::DIM, &format!("measuring 20 copies side by side: {twenty}")));
+    let ratio = median(runs, &twenty)? / median(runs, one)?;
+    Ok(Row { what: "20 copies of simple side by side, over one alone", median: format!("{ratio:.2} x"), goal: "3 x" })
 }
 
 /// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of

@@ -26,6 +26,7 @@ pub fn run(_args: &Ci) -> Result<Status> {
         ("format", cmd!(sh, "{cargo} fmt --all --check")),
         ("lints", cmd!(sh, "{cargo} clippy --workspace --all-targets --locked -- -D warnings")),
         ("tests of the driver", cmd!(sh, "{python} -B -m unittest discover -s xtask/driver/tests -t xtask")),
+        ("lint of the IOC and the checks", cmd!(sh, "{xtask} lint --deny-warnings")),
         // The checks come before the tests: they build what the tests need.
         ("checks", cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast")),
         ("tests", cmd!(sh, "{cargo} test --workspace --locked").env_remove("GITHUB_ACTIONS")),

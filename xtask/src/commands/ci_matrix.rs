@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::cli::{CiMatrix, MatrixFormat};
 use crate::fail::{self, Failure, Status};
 use crate::nix;
-use crate::project::{self, Check, Project};
+use crate::project::{Check, Project};
+use crate::select;
 use crate::settings::Settings;
 use crate::ui;
 
@@ -40,9 +41,10 @@ struct Row {
 /// Runs the command.
 pub fn run(args: &CiMatrix) -> Result<Status> {
     let project = Project::load()?;
-    let all = project.checks()?;
-    let mut checks = if args.names.is_empty() { all } else { project::select(&all, &args.names)? };
+    // No row is an answer, too: a pipeline has nothing to do then.
+    let mut checks = select::select(&project, &args.selection)?.checks;
     checks.retain(|check| check.nix.is_some());
+    let (checks, _) = select::fit(checks, "nixos", &args.selection.names)?;
     nix::require_nix_files(&checks)?;
     let timed = checks.iter().map(|check| Ok((check, Settings::load(check)?.timeout))).collect::<Result<Vec<_>>>()?;
     let rows = rows(&timed, &args.system)?;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::backend::auto::Choice;
 use crate::cli::{Doctor, UsernsProbe};
-use crate::doctor::{self, Backend, Diagnosis, Item, State};
+use crate::doctor::{self, Diagnosis, Item, State};
 use crate::fail::Status;
 use crate::host::Host;
 use crate::project::Project;
@@ -23,7 +24,7 @@ struct Json<'a> {
 pub(crate) fn run(args: &Doctor) -> Result<Status> {
     let project = Project::load();
     let settled = project.as_ref().ok().and_then(|p| p.config.backend.as_deref());
-    let chosen = args.backend.as_deref().or(settled).and_then(Backend::named);
+    let chosen = args.backend.as_deref().or(settled).and_then(Choice::named);
     let facts = doctor::facts(&Host::new(&args.root), &project);
     let diagnosis = doctor::judge(&facts, chosen);
     if args.json {

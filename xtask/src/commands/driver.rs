@@ -10,9 +10,12 @@ use crate::cli::Driver;
 use crate::fail::{self, Status};
 use crate::project::Project;
 use crate::runner;
+use crate::sandbox::accounts::Accounts;
+use crate::sandbox::init::unit::directives::limits_without_effect;
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
 use crate::sandbox::sys;
+use crate::ui;
 
 /// Runs the command; the driver's exit status is ours.
 pub fn run(args: &Driver) -> Result<Status> {
@@ -28,6 +31,9 @@ pub fn run(args: &Driver) -> Result<Status> {
         programs: programs(&args.path)?,
         binds: Vec::new(),
         recorder: None,
+        tools: None,
+        etc: Vec::new(),
+        accounts: Accounts::default(),
     };
     let absolute = |path: &Path| {
         path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))
@@ -37,6 +43,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         script: absolute(&args.script)?,
         lint: false,
         interactive: args.interactive,
+        debug: false,
         global_timeout: args.timeout,
         python: sandbox::python()?,
         driver: project.root.join("xtask/driver"),
@@ -44,6 +51,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         out_dir: absolute(&args.output)?,
         journal_dir: dir.join("journal"),
         state_dir: dir.join("state"),
+        console: None,
         junit: args.junit_xml.clone(),
         machines: vec![machine],
     };
@@ -62,7 +70,11 @@ pub fn run(args: &Driver) -> Result<Status> {
 fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read the unit {}", path.display()))?;
-        Ok(UnitFile { name: file_name(&path), text })
+        let unit = UnitFile { name: file_name(&path), text };
+        if let Some(text) = limits_without_effect(&unit.name, &unit.text) {
+            ui::warn(&text);
+        }
+        Ok(unit)
     };
     files(dirs)?.into_iter().map(read).collect()
 }

@@ -8,10 +8,10 @@ use crate::cli::Interactive;
 use crate::fail::Status;
 use crate::guard::Guarded;
 use crate::nix::Nix;
-use crate::project::{self, Check, Project};
+use crate::project::{Check, Project};
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::sys;
-use crate::{runner, ui};
+use crate::{runner, select, ui};
 
 /// What one forgets; the driver itself says nothing of it.
 const REMINDER: &str = "\
@@ -24,8 +24,11 @@ Ctrl-d, then y              leaves the prompt and stops the machines";
 /// Runs the command.
 pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
-    let checks = project::select(&project.checks()?, std::slice::from_ref(&args.name))?;
-    match backend::settle(&project, &args.machine)? {
+    let names = std::slice::from_ref(&args.name);
+    let checks = select::by_names(&project.checks()?, names)?;
+    let settled = backend::settle(&project, &args.machine)?;
+    let (checks, _) = select::fit(checks, settled.name(), names)?;
+    match settled {
         Settled::Sandbox(why) => in_sandbox(&project, args, &checks[0], &why),
         Settled::Nix(choice, nix, why) => {
             backend::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
@@ -52,7 +55,7 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
 }
 
 fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -> Result<Status> {
-    let sandbox = Sandbox::prepare(project, &args.machine, None, why)?;
+    let sandbox = Sandbox::prepare(project, &args.machine, std::slice::from_ref(check), None, why)?;
     let run_dir = runner::new_run_dir(project)?;
     let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;

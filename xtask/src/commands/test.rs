@@ -1,17 +1,22 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
+use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
 
 use crate::backend;
-use crate::cli::Test;
-use crate::fail::{self, Status};
-use crate::project::{self, Check, Project};
+use crate::cli::{MessageFormat, Test};
+use crate::fail::{self, Failure, Status};
+use crate::project::{Check, Project};
+use crate::report::Reporter;
 use crate::report::github::Github;
+use crate::report::json::Json;
+use crate::report::junit::Junit;
 use crate::report::terminal::Terminal;
 use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule};
 use crate::sandbox::sys;
+use crate::select;
 use crate::settings::Settings;
 use crate::slots::{self, Slots};
 use crate::ui;
@@ -32,9 +37,26 @@ pub fn run(args: &Test) -> Result<Status> {
 }
 
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
-    let checks = project::select(&project.checks()?, &args.names)?;
-    let backend = backend::prepare(project, args, &checks)?;
-    let slots = Slots::of(args, backend.name(), &slots::machine());
+    let chosen = select::select(project, &args.selection)?.or_nothing()?;
+    let settled = backend::settle(project, &args.machine)?;
+    let (checks, skipped) = select::fit(chosen, settled.name(), &args.selection.names)?;
+    if checks.is_empty() {
+        let message = format!("none of the chosen checks is meant for {}", settled.name());
+        return Err(Failure::new(Status::NothingSelected, message).hint("choose another --backend").into());
+    }
+    if args.list {
+        for check in checks {
+            ui::data(&check.name);
+        }
+        return Ok(Status::Done);
+    }
+    if args.debug && !std::io::stdin().is_terminal() {
+        let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
+        return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
+    }
+    let mut reporters = for_programs(args)?;
+    let backend = backend::prepare(project, args, settled, &checks)?;
+    let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupts()?;
     let mut sink = anstream::stderr();
@@ -44,16 +66,21 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
     let begun = Begun {
         checks: plan.iter().map(|planned| planned.check.name.clone()).collect(),
+        skipped,
         jobs: (backend.name() != "nixos").then_some(slots.jobs).or(args.jobs),
         repeat: (!args.until_failure).then_some(args.repeat),
         backend: backend.name(),
         dir: run_dir.path.clone(),
     };
+    let mut trouble = None;
     let mut report = |event: &Event| {
         if let Some(github) = &mut github {
             github.before(event);
         }
         terminal.report(event);
+        for reporter in &mut reporters {
+            trouble = reporter.report(event).err().or(trouble.take());
+        }
         if let Some(Err(trouble)) = github.as_mut().map(|github| github.after(event)) {
             ui::warn(&fail::render(&trouble));
         }
@@ -61,11 +88,30 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let job = Job::new(run_dir.path.clone(), Schedule::new(plan, limits, run_dir.path.clone()), &mut report)
         .limited(args.global_timeout, interrupt);
     let summary = runner::run(backend.as_ref(), &begun, job, &interrupts)?;
+    if let Some(trouble) = trouble {
+        // Whoever asked for the report must hear that it is not there; a check's failure is worse.
+        if summary.passed() {
+            return Err(trouble);
+        }
+        ui::warn(&fail::render(&trouble));
+    }
     Ok(match () {
         () if summary.interrupted() => Status::Interrupted,
         () if summary.passed() => Status::Done,
         () => Status::CheckFailed,
     })
+}
+
+/// The reports that programs read.
+fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if let Some(path) = &args.junit {
+        reporters.push(Box::new(Junit::create(path)?));
+    }
+    if args.message_format == MessageFormat::Json {
+        reporters.push(Box::new(Json::new(Box::new(std::io::stdout()), Box::new(runner::now), args.show_output)));
+    }
+    Ok(reporters)
 }
 
 /// What each check needs.

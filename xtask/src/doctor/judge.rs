@@ -5,39 +5,11 @@ use serde::Serialize;
 use super::advice;
 use super::read::Facts;
 use super::userns::diagnose_userns;
+use crate::backend::auto::Choice as Backend;
 use crate::finding::{Finding, Severity};
 use crate::kvm::facts::Builders;
 use crate::kvm::{self, For, Known};
-
-/// A way to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// Nix's builders run the VM
-    Nixos,
-    /// You run the VM
-    Driver,
-    /// No VM
-    Sandbox,
-}
-
-impl Backend {
-    const ALL: [Self; 3] = [Self::Nixos, Self::Driver, Self::Sandbox];
-
-    /// The backend of that name; `None` for `auto`.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.name() == name)
-    }
-
-    /// The name that `--backend` takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nixos => "nixos",
-            Self::Driver => "driver",
-            Self::Sandbox => "sandbox",
-        }
-    }
-}
+use crate::nix::inputs::Inputs;
 
 /// How a thing stands. The order is that of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -222,21 +194,16 @@ fn kvm_item(facts: &Facts, name: &'static str, whom: For, needed_by: &[Backend])
 }
 
 fn inputs(facts: &Facts, needed_by: &[Backend]) -> Item {
-    let names = |answers: Option<bool>| {
-        let of = facts.sources.iter().filter(|s| s.answers == answers);
-        of.map(|s| s.server.as_str()).collect::<Vec<_>>().join(", ")
+    let missing = |evidence: &str| Some(Finding::new(&advice::INPUTS, evidence));
+    let (ok, finding) = match &facts.inputs {
+        None => (Err("not looked at without Nix and a project".to_owned()), None),
+        Some(Inputs::InStore) => (Ok("all in the Nix store".to_owned()), None),
+        Some(Inputs::Reachable) => (Ok("their servers answer".to_owned()), None),
+        Some(Inputs::Missing(input, host)) => {
+            (Ok(String::new()), missing(&format!("{input} is not in the Nix store, and {host} does not answer")))
+        }
+        Some(Inputs::Unknown(why)) => (Ok(String::new()), missing(why)),
     };
-    let (deaf, unasked) = (names(Some(false)), names(None));
-    let ok = if facts.sources.is_empty() {
-        Err("no flake.lock yet".to_owned())
-    } else if unasked.is_empty() {
-        Ok(format!("{} answers", names(Some(true))))
-    } else {
-        Ok(format!("{unasked} through a proxy, not tried"))
-    };
-    let ok = if facts.sources_in_store == Some(true) { Ok("all in the Nix store".to_owned()) } else { ok };
-    let missing = !deaf.is_empty() && facts.sources_in_store != Some(true);
-    let finding = missing.then(|| Finding::new(&advice::INPUTS, format!("no answer from {deaf}")));
     item("flake inputs", needed_by, ok, finding)
 }
 
@@ -336,10 +303,13 @@ mod tests {
             untracked: Vec::new(),
             free_nix: Some(100),
             free_project: Some(100),
-            sources: vec![super::super::read::Source { server: "example.org".to_owned(), answers: Some(true) }],
-            sources_in_store: None,
+            inputs: Some(Inputs::Reachable),
             ports: Vec::new(),
         }
+    }
+
+    fn missing() -> Inputs {
+        Inputs::Missing("epnix".to_owned(), "example.org".to_owned())
     }
 
     fn state(facts: &Facts, name: &str) -> (State, Option<&'static str>) {
@@ -371,7 +341,10 @@ mod tests {
         check(&|f| f.kvm.nix = None, "Nix", warning("nix-missing"));
         check(&|f| f.kvm.nix.as_mut().unwrap().version = Some("2.8.0".to_owned()), "Nix", warning("nix-old"));
         check(&|f| f.daemon_socket = false, "Nix", warning("nix-no-daemon"));
-        check(&|f| f.sources[0].answers = Some(false), "flake inputs", warning("inputs-unreachable"));
+        check(&|f| f.inputs = Some(missing()), "flake inputs", warning("inputs-unreachable"));
+        let unknown = || Some(Inputs::Unknown("flake.lock is not JSON".to_owned()));
+        check(&|f| f.inputs = unknown(), "flake inputs", warning("inputs-unreachable"));
+        check(&|f| f.inputs = None, "flake inputs", (State::Note, None));
         check(&|f| f.git = Err("no".to_owned()), "Git tree", warning("git-no-tree"));
         check(&|f| f.untracked = vec!["checks/new.py".to_owned()], "untracked files", warning("git-untracked"));
         check(&|f| f.free_nix = Some(19), "disk for Nix", warning("disk-low"));
@@ -394,10 +367,9 @@ mod tests {
     #[test]
     fn what_is_in_the_store_needs_no_network() {
         let mut facts = good();
-        facts.sources[0].answers = Some(false);
-        facts.sources_in_store = Some(true);
+        facts.inputs = Some(Inputs::InStore);
         assert_eq!(judge(&facts, None).backend, Some(Backend::Nixos));
-        facts.sources_in_store = Some(false);
+        facts.inputs = Some(missing());
         assert_eq!(judge(&facts, None).backend, Some(Backend::Sandbox));
     }
 

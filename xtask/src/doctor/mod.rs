@@ -5,6 +5,6 @@ mod judge;
 mod read;
 pub mod userns;
 
-pub use judge::{Backend, Diagnosis, Item, State, judge};
+pub use judge::{Diagnosis, Item, State, judge};
 pub use read::{Facts, facts};
 pub use userns::{UsernsFacts, diagnose_userns};

@@ -1,10 +1,7 @@
 //! Reads what the workflow needs from the machine and from the project. No judgement here.
 
 use std::collections::BTreeSet;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,10 +10,11 @@ use serde::Serialize;
 use super::userns::{self, UsernsFacts};
 use crate::host::Host;
 use crate::kvm;
+use crate::nix::inputs::{self, Inputs};
 use crate::process::{Cmd, Limited};
 use crate::project::Project;
 
-/// Time for a program to name its version, and for a server to answer.
+/// Time for a program to name its version.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Ports of Channel Access: servers, and the repeater.
@@ -47,21 +45,10 @@ pub struct Facts {
     pub free_nix: Option<u64>,
     /// Free space in the project, GiB.
     pub free_project: Option<u64>,
-    /// Where flake.lock fetches from.
-    pub sources: Vec<Source>,
-    /// Whether Nix has all sources in its store; asked only where a server does not answer.
-    pub sources_in_store: Option<bool>,
+    /// Where the flake's inputs can be had; looked at only where there are Nix and a project.
+    pub inputs: Option<Inputs>,
     /// Ports of this IOC that somebody listens on.
     pub ports: Vec<u16>,
-}
-
-/// A server that sources come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Source {
-    /// Name of the server.
-    pub server: String,
-    /// Whether it answers; `None` where a proxy stands between, which we do not ask.
-    pub answers: Option<bool>,
 }
 
 /// Reads everything.
@@ -69,8 +56,8 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let root = project.as_ref().map_or(Path::new("."), |p| p.root.as_path());
     let (git, untracked) = git(root);
     let simulators = project.as_ref().map(|p| p.config.simulators.values().map(|s| s.port).collect());
-    let sources = sources(host, root);
-    let offline = sources.iter().any(|s| s.answers == Some(false));
+    let kvm = kvm::read::facts(host);
+    let nix = kvm.nix.is_some() && host.is_real();
     Facts {
         userns: userns::facts(host),
         daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
@@ -81,11 +68,10 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
         untracked,
         free_nix: host.exists("/nix").then(|| free(&host.path("/nix"))).flatten(),
         free_project: free(root),
-        sources_in_store: offline.then(|| in_store(host, root)),
-        sources,
+        inputs: project.as_ref().ok().filter(|_| nix).map(inputs::look),
         ports: ports(host, simulators.unwrap_or_default()),
         project: project.as_ref().map(|p| p.root.clone()).map_err(|e| format!("{e:#}")),
-        kvm: kvm::read::facts(host),
+        kvm,
     }
 }
 
@@ -135,75 +121,6 @@ fn free(_: &Path) -> Option<u64> {
     None
 }
 
-fn sources(host: &Host, root: &Path) -> Vec<Source> {
-    let lock = std::fs::read_to_string(root.join("flake.lock")).unwrap_or_default();
-    let proxied = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|v| host.env(v).is_some());
-    let ask = |server: String| {
-        let answers = (!proxied).then(|| answers(&server));
-        Source { server, answers }
-    };
-    servers(&lock).into_iter().map(ask).collect()
-}
-
-/// Whether Nix finds every source of the flake without the network.
-fn in_store(host: &Host, root: &Path) -> bool {
-    let Some(nix) = host.program("nix") else { return false };
-    let cmd = Cmd::new(nix)
-        .args(["flake", "archive", "--dry-run", "--json", "--offline", "--no-write-lock-file"])
-        .args(["--extra-experimental-features", "nix-command flakes"])
-        .cwd(root);
-    // The paths are computed from flake.lock: that Nix names one does not mean that it is there.
-    match cmd.output_within(Duration::from_secs(10)) {
-        Ok(Limited::Ended(output)) if output.status.success() => {
-            let tree = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            let paths = input_paths(&tree);
-            !paths.is_empty() && paths.iter().all(|path| host.exists(path))
-        }
-        _ => false,
-    }
-}
-
-/// The store paths of all inputs in the answer of `nix flake archive --json`.
-fn input_paths(tree: &serde_json::Value) -> Vec<String> {
-    let inputs = tree.get("inputs").and_then(serde_json::Value::as_object);
-    let below = |input: &serde_json::Value| {
-        let own = input.get("path").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
-        own.into_iter().chain(input_paths(input)).collect::<Vec<_>>()
-    };
-    inputs.map(|inputs| inputs.values().flat_map(below).collect()).unwrap_or_default()
-}
-
-/// The servers that the inputs of a flake.lock come from.
-fn servers(lock: &str) -> BTreeSet<String> {
-    let lock: serde_json::Value = serde_json::from_str(lock).unwrap_or_default();
-    let server = |input: &serde_json::Value| {
-        let locked = input.get("locked")?;
-        let text = |key: &str| locked.get(key).and_then(serde_json::Value::as_str);
-        match text("type")? {
-            kind @ ("github" | "gitlab") => Some(text("host").map_or_else(|| format!("{kind}.com"), ToOwned::to_owned)),
-            "sourcehut" => Some(text("host").unwrap_or("git.sr.ht").to_owned()),
-            _ => {
-                let rest = text("url")?.split_once("://")?.1.split('/').next()?;
-                let name = rest.rsplit('@').next()?.split(':').next()?;
-                (!name.is_empty()).then(|| name.to_owned())
-            }
-        }
-    };
-    let nodes = lock.get("nodes").and_then(serde_json::Value::as_object);
-    nodes.map(|n| n.values().filter_map(server).collect()).unwrap_or_default()
-}
-
-/// Whether a server takes connections. A look-up of a name knows no time limit, so it runs in a thread of its own.
-fn answers(server: &str) -> bool {
-    let address = (server.to_owned(), 443_u16);
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        let mut addresses = address.to_socket_addrs().into_iter().flatten();
-        let _ = send.send(addresses.any(|a| TcpStream::connect_timeout(&a, LIMIT).is_ok()));
-    });
-    receive.recv_timeout(LIMIT).unwrap_or(false)
-}
-
 /// The ports that `cargo xtask run` needs, those of simulators included, and that are taken.
 fn ports(host: &Host, simulators: BTreeSet<u16>) -> Vec<u16> {
     let mut taken = BTreeSet::new();
@@ -234,28 +151,6 @@ mod tests {
         assert_eq!(listening(&line.replace(" 0A ", " 01 "), true), None, "a connection is no listener");
         assert_eq!(listening(&line.replace(" 0A ", " 07 "), false), Some(5064));
         assert_eq!(listening("  sl  local_address rem_address   st tx_queue", true), None);
-    }
-
-    #[test]
-    fn servers_of_a_lock_file() {
-        let lock = r#"{"nodes": {
-            "a": {"locked": {"type": "github", "owner": "x"}},
-            "b": {"locked": {"type": "gitlab", "host": "git.example.org"}},
-            "c": {"locked": {"type": "git", "url": "ssh://git@code.example.org:22/x.git"}},
-            "d": {"locked": {"type": "tarball", "url": "https://files.example.org/x.tar.gz"}},
-            "e": {"locked": {"type": "path", "path": "/x"}},
-            "root": {"inputs": {}}}}"#;
-        let names: Vec<String> = servers(lock).into_iter().collect();
-        assert_eq!(names, ["code.example.org", "files.example.org", "git.example.org", "github.com"]);
-        assert!(servers("no JSON").is_empty());
-    }
-
-    #[test]
-    fn paths_of_inputs_are_found_at_every_depth() {
-        let tree = r#"{"path": "/nix/store/self", "inputs": {
-            "a": {"path": "/nix/store/a", "inputs": {"b": {"path": "/nix/store/b", "inputs": {}}}},
-            "c": {"inputs": {}}}}"#;
-        assert_eq!(input_paths(&serde_json::from_str(tree).unwrap()), ["/nix/store/a", "/nix/store/b"]);
     }
 
     #[test]

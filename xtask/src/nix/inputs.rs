@@ -25,7 +25,8 @@ const NOTE: &str = "nix-inputs.json";
 const NOBODYS: &str = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// Where the inputs can be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Inputs {
     /// All are in the store, or there are none.
     InStore,

@@ -5,6 +5,7 @@ pub mod git;
 pub mod inputs;
 pub mod log;
 pub mod run;
+pub mod services;
 pub mod version;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,11 @@ impl Nix {
             Some(Accel::Tcg) => format!("legacyPackages.{system}.tcg.{name}"),
             _ => format!("checks.{system}.{name}"),
         }
+    }
+
+    /// The attribute of what the sandbox runs of a check, see `nix/sandbox.nix`.
+    pub fn services(&self, check: &str) -> String {
+        format!("legacyPackages.{}.sandbox.{check}", self.system())
     }
 
     /// The attribute of the IOC's package.

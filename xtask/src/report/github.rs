@@ -76,9 +76,17 @@ impl<'a> Github<'a> {
         for outcome in failed().take(MOST_ANNOTATIONS) {
             let _ = self.say(&annotation(outcome, &self.root));
         }
-        append(self.summary.as_deref(), &markdown(summary, &self.root))?;
+        append(self.summary.as_deref(), &markdown(summary, &self.root, &source_at()))?;
         let names: Vec<&str> = failed().map(|o| o.exec.check.name.as_str()).collect();
         append(self.output.as_deref(), &format!("failed={}\n", serde_json::to_string(&names)?))
+    }
+
+    /// Shows something at a place of a file. `level` is `error` or `warning`; GitHub shows ten of each.
+    pub fn annotate(&mut self, level: &str, file: &str, (line, column): (u32, u32), title: &str, message: &str) {
+        let place = format!("file={},line={line},col={column}", property(&clean(file, MOST_MESSAGE)));
+        let text: Vec<String> = message.lines().map(|line| clean(line, MOST_MESSAGE)).collect();
+        let text: String = text.join("\n").chars().take(MOST_MESSAGE).collect();
+        let _ = self.say(&format!("::{level} {place},title={}::{}", property(title), data(&text)));
     }
 
     /// Shows trouble that is no check's failure. The runner hears no command after it: what follows is its full text.
@@ -102,6 +110,24 @@ impl<'a> Github<'a> {
     fn say(&mut self, command: &str) -> io::Result<()> {
         writeln!(self.sink, "\n::{}::\n{command}", self.token)?;
         self.stop()
+    }
+}
+
+/// Says on a runner's page why a command failed that has no report of its own.
+pub fn announce(command: &str, text: &str) {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        let text: String = text.lines().map(|line| clean(line, MOST_MESSAGE)).collect::<Vec<_>>().join("\n");
+        let text: String = text.chars().take(MOST_MESSAGE).collect();
+        crate::ui::say(&format!("::error title={}::{}", property(&format!("cargo xtask {command}")), data(&text)));
+    }
+}
+
+/// Where a browser finds the source that this run checks, with a `/` at its end; empty where the runner does not say.
+fn source_at() -> String {
+    let read = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    match (read("GITHUB_SERVER_URL"), read("GITHUB_REPOSITORY"), read("GITHUB_SHA")) {
+        (Some(server), Some(repository), Some(commit)) => format!("{server}/{repository}/blob/{commit}/"),
+        _ => String::new(),
     }
 }
 
@@ -162,7 +188,7 @@ fn html(text: &str) -> String {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
-            '|' | '`' | '*' | '_' | '[' | ']' | '!' | '#' | '~' | '@' | '\\' => {
+            '"' | '|' | '`' | '*' | '_' | '[' | ']' | '!' | '#' | '~' | '@' | '\\' => {
                 out += &format!("&#{};", u32::from(c));
             }
             c => out.push(c),
@@ -172,9 +198,18 @@ fn html(text: &str) -> String {
 }
 
 /// The summary of a step: failures first, then what passed.
-fn markdown(summary: &Summary, root: &Path) -> String {
+fn markdown(summary: &Summary, root: &Path, source_at: &str) -> String {
     let (failed, rest): (Vec<_>, Vec<_>) = summary.results().partition(|o| is_failure(o));
-    let mut text = "| check | result | time |\n|---|---|---|\n".to_owned();
+    let count = |f: fn(&Outcome) -> bool| rest.iter().filter(|o| f(o)).count();
+    let passed = count(|o| o.verdict == Verdict::Passed);
+    let mut text = format!("{passed} passed");
+    for (number, word) in [(count(Outcome::is_flaky), "flaky"), (failed.len(), "failed"), (summary.not_run, "not run")]
+    {
+        if number > 0 {
+            text += &format!(", {number} {word}");
+        }
+    }
+    text += &format!(" in {}\n\n| check | result | time |\n|---|---|---|\n", duration(summary.seconds));
     let mut left_out = 0;
     for outcome in failed.iter().chain(&rest) {
         let result = match outcome.verdict {
@@ -188,13 +223,22 @@ fn markdown(summary: &Summary, root: &Path) -> String {
         let row = format!("| {} | {result} | {} |\n", html(&outcome.exec.check.name), duration(outcome.seconds));
         add(&mut text, &row, &mut left_out);
     }
-    if summary.not_run > 0 {
-        text += &format!("\n{} not run.\n", summary.not_run);
-    }
     for outcome in failed {
         let script = outcome.exec.check.script.as_deref().map_or(String::new(), |s| relative(root, s));
         let line = outcome.failure.as_ref().and_then(|f| f.line).map_or(String::new(), |line| format!(":{line}"));
-        let mut part = format!("\n### {}\n\n{}{line}\n\n", html(&outcome.exec.check.name), html(&script));
+        let place = html(&format!("{script}{line}"));
+        let place = match outcome.failure.as_ref().and_then(|f| f.line) {
+            Some(line) if !source_at.is_empty() => {
+                format!("<a href=\"{}{}#L{line}\">{place}</a>", html(source_at), html(&script))
+            }
+            _ => place,
+        };
+        let subtest = outcome.failure.as_ref().and_then(|f| f.subtest.as_ref());
+        let subtest = subtest.map_or(String::new(), |s| format!(", in subtest “{}”", html(&clean(s, 200))));
+        let mut part = format!("\n### {}\n\n{place}{subtest}\n\n", html(&outcome.exec.check.name));
+        if let Some(source) = outcome.failure.as_ref().and_then(|f| f.source.as_ref()) {
+            part += &format!("<pre>{}</pre>\n\n", html(&clean(source.trim(), MOST_MESSAGE)));
+        }
         part += &format!("<pre>{}</pre>\n", html(&reason(outcome)));
         for (title, lines) in evidence(outcome) {
             let lines: Vec<String> = lines.iter().map(|line| html(&clean(line, 200))).collect();
@@ -250,19 +294,37 @@ mod tests {
     }
 
     #[test]
+    fn a_place_of_a_file_is_annotated_in_one_line() {
+        let mut sink = Vec::new();
+        let mut github = Github::new(Box::new(&mut sink), Path::new("/p"), "token".into(), None, None);
+        github.annotate("warning", "a,b.db", (3, 4), "lint: x", "100 %\n::error::no\r");
+        drop(github);
+        let text = String::from_utf8(sink).unwrap();
+        assert!(
+            text.contains("\n::warning file=a%2Cb.db,line=3,col=4,title=lint%3A x::100 %25%0A::error::no\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_summary_has_failures_first_and_no_markup_of_others() {
         let mut good = outcome("good", "");
         good.verdict = Verdict::Passed;
         let bad = outcome("b|d", "</pre><script>`x`\n\n# a [link](x) \u{1b}[1m!");
-        let summary = Summary { outcomes: vec![good, bad], not_run: 1, started: 0.0, seconds: 3.0 };
-        insta::assert_snapshot!(markdown(&summary, Path::new("/p")));
+        let summary =
+            Summary { outcomes: vec![good, bad], skipped: Vec::new(), not_run: 1, started: 0.0, seconds: 3.0 };
+        insta::assert_snapshot!(markdown(&summary, Path::new("/p"), "https://host/me/ioc/blob/0123abc/"));
     }
 
     #[test]
     fn a_summary_fits_and_says_what_it_left_out() {
         let long: String = "<".repeat(1000) + "\n";
         let outcomes = (0..200).map(|n| outcome(&format!("c{n}"), &long.repeat(20))).collect();
-        let text = markdown(&Summary { outcomes, not_run: 0, started: 0.0, seconds: 1.0 }, Path::new("/p"));
+        let text = markdown(
+            &Summary { outcomes, skipped: Vec::new(), not_run: 0, started: 0.0, seconds: 1.0 },
+            Path::new("/p"),
+            "",
+        );
         assert!(text.len() < 1024 * 1024, "{}", text.len());
         assert!(text.contains("parts are left out"));
     }

@@ -3,4 +3,19 @@
 pub mod github;
 pub mod html;
 pub mod journal;
+pub mod json;
+pub mod junit;
 pub mod terminal;
+
+use anyhow::Result;
+
+use crate::runner::Event;
+
+/// A report for programs. It hears every event of a run.
+pub trait Reporter {
+    /// Takes note of an event.
+    ///
+    /// # Errors
+    /// If the report cannot be written. The run goes on, and ends with the error if nothing worse happens.
+    fn report(&mut self, event: &Event) -> Result<()>;
+}

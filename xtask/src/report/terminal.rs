@@ -252,7 +252,7 @@ mod tests {
         terminal.report(&Event::Driver(&exec, &subtest("check services", true)));
         terminal.report(&Event::Driver(&exec, &subtest("check voltage", outcome.verdict == Verdict::Passed)));
         terminal.report(&Event::Ended(&outcome));
-        let summary = Summary { outcomes: vec![outcome], not_run, started: 0.0, seconds: 1.6 };
+        let summary = Summary { outcomes: vec![outcome], skipped: Vec::new(), not_run, started: 0.0, seconds: 1.6 };
         terminal.report(&Event::Finished(&summary));
         anstream::adapter::strip_str(&String::from_utf8(sink).unwrap()).to_string()
     }

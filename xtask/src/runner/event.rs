@@ -32,6 +32,8 @@ pub enum Event<'a> {
 pub struct Begun {
     /// Names of the checks, in the order of their start.
     pub checks: Vec<String>,
+    /// Chosen checks that are left out.
+    pub skipped: Vec<Skipped>,
     /// How many run at once, at most; `None` where Nix decides.
     pub jobs: Option<usize>,
     /// How often each runs; `None`: until one fails.
@@ -40,6 +42,15 @@ pub struct Begun {
     pub backend: &'static str,
     /// Folder of the run.
     pub dir: PathBuf,
+}
+
+/// A check that was chosen and is left out all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Its name.
+    pub check: String,
+    /// Why: `not meant for the sandbox`.
+    pub reason: String,
 }
 
 /// One execution of a check.
@@ -104,6 +115,11 @@ pub enum DriverEvent {
     },
     /// The script has failed.
     Failure(Failure),
+    /// The driver wants the terminal for a prompt, or gives it back.
+    Debug {
+        /// Whether it wants it.
+        open: bool,
+    },
     /// Anything else.
     #[serde(other)]
     Other,
@@ -210,6 +226,8 @@ impl Outcome {
 pub struct Summary {
     /// Those that ran, in the order of their end.
     pub outcomes: Vec<Outcome>,
+    /// Chosen checks that were left out.
+    pub skipped: Vec<Skipped>,
     /// How many were left out after a failure or Ctrl-C.
     pub not_run: usize,
     /// When the run began, in seconds since 1970.

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 pub use self::dirs::{RunDir, new_run_dir, timestamp};
-pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Subtest, Summary, Verdict};
+pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Skipped, Subtest, Summary, Verdict};
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};
 
@@ -169,7 +169,7 @@ impl Notes {
 }
 
 /// Seconds since 1970.
-fn now() -> f64 {
+pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
@@ -187,7 +187,8 @@ pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Rece
     for outcome in &outcomes {
         keep(&outcome.exec.dir.join("result.json"), &json!({"version": VERSION, "result": outcome}))?;
     }
-    let summary = Summary { outcomes, not_run, started, seconds: start.elapsed().as_secs_f64() };
+    let skipped = begun.skipped.clone();
+    let summary = Summary { outcomes, skipped, not_run, started, seconds: start.elapsed().as_secs_f64() };
     keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}))?;
     (job.report)(&Event::Finished(&summary));
     Ok(summary)

@@ -26,6 +26,7 @@ pub struct Watch {
 enum Said {
     Driver(DriverEvent),
     Line(String),
+    Settle(Sender<()>),
     Ended(Box<Result<Outcome>>),
 }
 
@@ -38,6 +39,13 @@ impl Watch {
     /// A line of the log.
     pub fn line(&self, line: String) {
         let _ = self.sender.send((self.id, Said::Line(line)));
+    }
+
+    /// Waits until all that was said so far has been reported.
+    pub fn settle(&self) {
+        let (done, told) = channel();
+        let _ = self.sender.send((self.id, Said::Settle(done)));
+        let _ = told.recv();
     }
 
     /// A handle for another thread of the same execution, to pass on lines of the log.
@@ -106,6 +114,7 @@ pub fn side_by_side(
                         job.line(exec, &line);
                     }
                 }
+                Ok((_, Said::Settle(done))) => drop(done),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             if interrupts.try_recv().is_ok() {

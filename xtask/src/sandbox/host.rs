@@ -69,6 +69,9 @@ pub fn run(args: &SandboxStage) -> Result<Status> {
         std::fs::create_dir_all(spec.shared_dir(&machine.name))?;
     }
 
+    if let Some(command) = &spec.console {
+        return super::console::run(&spec, command);
+    }
     let (driver, driver_inside) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let driver_pid = start_driver(&spec, driver_inside, events)?;
     let (sender, receiver) = channel();
@@ -90,6 +93,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     let content = json!({
         "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
         "global_timeout": spec.global_timeout, "script": spec.script, "lint": spec.lint,
+        "debug": spec.debug,
     });
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
     let mut python = Cmd::new(&spec.python)
@@ -112,7 +116,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         python = python.arg("--interactive");
     }
     let mut command = python.to_std();
-    if !spec.interactive {
+    if !spec.interactive && !spec.debug {
         command.stdin(Stdio::null());
     }
     let child = sys::inherit(&mut command, passed).spawn().map_err(|e| python.not_started(&e))?;

@@ -8,9 +8,11 @@
 //!        └ sandbox-init `init`: PID 1 of one machine, in the root file system of `rootfs`
 //! ```
 
-mod accounts;
+pub mod accounts;
 pub mod applets;
 pub mod cage;
+mod console;
+pub mod enter;
 pub mod host;
 pub mod init;
 mod machine;
@@ -28,17 +30,22 @@ use std::process::Command;
 
 use crate::process::Cmd;
 
+/// What programs on a machine are told of the terminal they run on.
+const PASSED: [&str; 4] = ["TERM", "COLORTERM", "LANG", "NO_COLOR"];
+
+/// A command on the caller's terminal, as root of a machine would run it.
+fn as_root(cmd: &Cmd) -> Command {
+    let passed = PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let mut command = cmd.to_std();
+    command.env_clear().envs(passed).envs([("HOME", "/root"), ("USER", "root"), ("PATH", rootfs::PATH)]);
+    command.current_dir("/root");
+    sys::interruptible(&mut command);
+    command
+}
+
 /// An interactive root shell, as a machine's console gives it.
 fn shell_command() -> Command {
-    let mut command = Cmd::new("/bin/bash")
-        .args(["--norc", "-i"])
-        .env("HOME", "/root")
-        .env("USER", "root")
-        .env("PATH", rootfs::PATH)
-        .env("PS1", r"[root@\h:\w]# ")
-        .cwd("/root")
-        .to_std();
-    command.env_remove("PWD");
-    sys::interruptible(&mut command);
+    let mut command = as_root(&Cmd::new("/bin/bash").args(["--norc", "-i"]));
+    command.env("PS1", r"[root@\h:\w]# ");
     command
 }

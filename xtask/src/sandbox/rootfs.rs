@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::spec::{Machine, Spec};
+use super::spec::{Etc, Machine, Spec};
 use super::{accounts, network};
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
@@ -20,8 +20,17 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
 /// Names of the programs that xtask itself stands in for.
-const APPLETS: [&str; 8] =
-    ["systemctl", "journalctl", "poweroff", "reboot", "halt", "shutdown", "systemd-notify", "systemd-cat"];
+const APPLETS: [&str; 9] = [
+    "systemctl",
+    "journalctl",
+    "poweroff",
+    "reboot",
+    "halt",
+    "shutdown",
+    "systemd-notify",
+    "systemd-cat",
+    "systemd-run",
+];
 /// PATH of services and commands.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -96,23 +105,57 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
             format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b))),
         ),
     ];
+    let mut own_folders = Vec::new();
     let mut written = BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
-    for (file, text) in accounts::files().into_iter().chain(own) {
+    for (file, text) in accounts::files(&machine.accounts).into_iter().chain(own) {
         fs::write(etc.join(file), text)?;
         written.insert(file.to_owned());
     }
-    accounts::set_up(disk)?;
+    accounts::set_up(&machine.accounts, disk)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
     for unit in &machine.units {
-        fs::write(etc.join("systemd/system").join(&unit.name), &unit.text)?;
+        let path = etc.join("systemd/system").join(&unit.name);
+        // A drop-in has a folder of its own.
+        fs::create_dir_all(path.parent().unwrap_or(&etc))?;
+        fs::write(path, &unit.text)?;
     }
-    for entry in fs::read_dir("/etc")?.flatten() {
-        let name = entry.file_name();
-        if !written.contains(name.to_string_lossy().as_ref()) {
-            symlink(Path::new("/machine/host/etc").join(&name), etc.join(&name))?;
+    for file in &machine.etc {
+        etc_file(&etc, file)?;
+        if let Some(std::path::Component::Normal(first)) = file.path.components().next()
+            && written.insert(first.to_string_lossy().into_owned())
+        {
+            own_folders.push(PathBuf::from(first));
+        }
+    }
+    own_folders.retain(|dir| etc.join(dir).is_dir() && Path::new("/etc").join(dir).is_dir());
+    // A folder of which a part is the machine's own has the host's other files, too.
+    for dir in &own_folders {
+        link_to_host(&etc, dir, |name| etc.join(dir).join(name).symlink_metadata().is_ok())?;
+    }
+    link_to_host(&etc, Path::new(""), |name| written.contains(name))
+}
+
+/// Links what one of the host's folders in /etc holds into a machine's, except what the machine has already.
+fn link_to_host(etc: &Path, dir: &Path, has: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(Path::new("/etc").join(dir))?.flatten() {
+        let path = dir.join(entry.file_name());
+        if !has(entry.file_name().to_string_lossy().as_ref()) {
+            symlink(Path::new("/machine/host/etc").join(&path), etc.join(&path))?;
         }
     }
     Ok(())
+}
+
+fn etc_file(etc: &Path, file: &Etc) -> io::Result<()> {
+    let path = etc.join(&file.path);
+    fs::create_dir_all(path.parent().unwrap_or(etc))?;
+    match file.mode {
+        None => symlink(&file.source, &path),
+        Some(mode) => {
+            fs::write(&path, fs::read(&file.source)?)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+        }
+    }
 }
 
 /// /etc/hosts: every machine by its address in its first VLAN.
@@ -151,13 +194,27 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     for entry in fs::read_dir(&bin)?.flatten() {
         symlink(Path::new("/machine/bin").join(entry.file_name()), local.join(entry.file_name()))?;
     }
-    for name in theirs {
-        match symlink(Path::new("/machine/host/local-bin").join(&name), local.join(&name)) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-            _ => {}
+    if let Some(tools) = &machine.tools {
+        fs::create_dir_all(root.join("run/current-system"))?;
+        symlink(tools, root.join("run/current-system/sw"))?;
+        for dir in ["bin", "sbin"] {
+            let dir = tools.join(dir);
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                link_unless_taken(&dir.join(entry.file_name()), &local.join(entry.file_name()))?;
+            }
         }
     }
+    for name in theirs {
+        link_unless_taken(&Path::new("/machine/host/local-bin").join(&name), &local.join(&name))?;
+    }
     Ok(())
+}
+
+fn link_unless_taken(target: &Path, link: &Path) -> io::Result<()> {
+    match symlink(target, link) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
 }
 
 /// One top-level folder of the host, which may be a link (`/bin` → `usr/bin`).

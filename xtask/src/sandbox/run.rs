@@ -39,6 +39,8 @@ pub struct Streams {
     pub log: std::io::PipeReader,
     /// The driver's events.
     pub events: std::io::PipeReader,
+    /// The driver's stdin, where it is to wait for the terminal ([`Spec::debug`]).
+    pub input: Option<std::io::PipeWriter>,
 }
 
 /// Ends a run from another thread.
@@ -75,12 +77,18 @@ impl Run {
             let (log, log_inside) = std::io::pipe()?;
             cage = cage.args(["--events-fd", &events_inside.as_raw_fd().to_string()]);
             passed.push(events_inside.into());
-            streams = Some(Streams { log, events });
-            stdio = Some(log_inside);
+            let (input, input_inside) = if spec.debug {
+                let (inside, input) = std::io::pipe()?;
+                (Some(input), Stdio::from(inside))
+            } else {
+                (None, Stdio::null())
+            };
+            streams = Some(Streams { log, events, input });
+            stdio = Some((log_inside, input_inside));
         }
         let mut command = cage.to_std();
-        if let Some(log) = stdio {
-            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if let Some((log, input)) = stdio {
+            command.stdin(input).stdout(log.try_clone()?).stderr(log);
         }
         if !spec.interactive {
             // Out of the terminal's foreground: Ctrl-C reaches the driver once, through us.

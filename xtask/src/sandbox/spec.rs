@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::Accounts;
+
 /// One run: a test script (or a prompt) and its machines.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
@@ -16,6 +18,8 @@ pub struct Spec {
     pub lint: bool,
     /// Whether to give a Python prompt instead of running the script.
     pub interactive: bool,
+    /// Whether to give one on the controlling terminal after a failure.
+    pub debug: bool,
     /// Limit of the whole script in seconds.
     pub global_timeout: u64,
     /// The Python interpreter and the folder of the test driver.
@@ -30,6 +34,8 @@ pub struct Spec {
     pub journal_dir: PathBuf,
     /// Empty folder that the run's own tmpfs is mounted on, seen by this run only.
     pub state_dir: PathBuf,
+    /// A command on the caller's terminal instead of the driver, on the first machine.
+    pub console: Option<Vec<String>>,
     /// JUnit file of the script, relative to `out_dir`.
     pub junit: Option<String>,
     /// The machines.
@@ -51,6 +57,12 @@ pub struct Machine {
     pub programs: Vec<Program>,
     /// Further folders of the host that it sees, read-only.
     pub binds: Vec<Bind>,
+    /// A folder of the host, seen by the machine too, whose `bin` and `sbin` come before the host's programs.
+    pub tools: Option<PathBuf>,
+    /// Files and links in its /etc beyond the usual ones.
+    pub etc: Vec<Etc>,
+    /// Who has an account on it.
+    pub accounts: Accounts,
     /// What records the process variables of its IOC; it runs beside the machine, not in it.
     pub recorder: Option<Recorder>,
 }
@@ -68,6 +80,17 @@ pub struct Recorder {
     pub environment: BTreeMap<String, String>,
     /// Where updates go, one JSON object per line.
     pub file: PathBuf,
+}
+
+/// A file in a machine's /etc.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Etc {
+    /// Its path below /etc.
+    pub path: PathBuf,
+    /// What a link says, or the file of the host that is copied.
+    pub source: PathBuf,
+    /// Mode of a copy; a link has none.
+    pub mode: Option<u32>,
 }
 
 /// A unit file.

@@ -34,6 +34,13 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
+/// Ends the child by SIGKILL when the thread that starts it ends, also by SIGKILL.
+pub fn dying_with_us(command: &mut Command) -> &mut Command {
+    let tie = || unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL).map_err(io::Error::from);
+    // SAFETY: the closure only calls prctl, which is async-signal-safe.
+    unsafe { command.pre_exec(tie) }
+}
+
 /// Takes a descriptor that the parent left open for us under a number.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
@@ -63,6 +70,20 @@ pub fn block_interrupts() -> io::Result<()> {
 /// Waits for SIGINT, which must be blocked.
 pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
+}
+
+/// Makes our process group the foreground of our terminal again, after a program that had it. Without a terminal nothing
+/// is done.
+pub fn take_terminal() {
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return };
+    let mut ttou = unix::sys::signal::SigSet::empty();
+    ttou.add(unix::sys::signal::Signal::SIGTTOU);
+    // Blocked, it does not stop us (tcsetpgrp(3)).
+    if ttou.thread_block().is_ok() {
+        // SAFETY: tcsetpgrp takes an open descriptor and a number.
+        let _ = unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), libc::getpgrp()) };
+        let _ = ttou.thread_unblock();
+    }
 }
 
 fn interrupts() -> unix::sys::signal::SigSet {

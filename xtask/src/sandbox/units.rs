@@ -8,15 +8,20 @@ use super::spec::UnitFile;
 use crate::project::{Config, Simulator};
 
 /// Seconds that a simulator may take until its port answers.
-const SIMULATOR_START_LIMIT: u32 = 20;
+pub const SIMULATOR_START_LIMIT: u32 = 20;
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///
 /// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
 pub fn units(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
     let mut units = vec![ioc(config, top, program, environment)];
-    units.extend(config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator)));
+    units.extend(simulators(config));
     units
+}
+
+/// The units of a machine's simulators.
+pub fn simulators(config: &Config) -> impl Iterator<Item = UnitFile> {
+    config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator))
 }
 
 fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn units_of_the_template() {
-        let config = project::parse(include_str!("../../../ioc.toml")).unwrap();
+        let config = project::parse(include_str!("../../tests/fixtures/project/ioc.toml")).unwrap();
         let units = units(
             &config,
             Path::new("/machine/ioc"),

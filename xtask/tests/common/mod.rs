@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 #![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
 
+pub mod processes;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -19,13 +21,11 @@ impl Scratch {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("my IOC, größer");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for part in ["ioc.toml", "ioc", "xtask/driver"] {
-            copy(&source.join(part), &root.join(part));
-        }
-        fs::create_dir_all(root.join("checks")).unwrap();
+        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Not the project's own IOC: users rename it, and put theirs in its place.
+        copy(&xtask.join("tests/fixtures/project"), &root);
+        copy(&xtask.join("driver"), &root.join("xtask/driver"));
         fs::create_dir_all(root.join("target")).unwrap();
-        fs::copy(source.join("checks/simple.py"), root.join("checks/simple.py")).unwrap();
         // The embedded programs are built once for all.
         let target = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap();
         symlink(target.join("embedded"), root.join("target/embedded")).unwrap();

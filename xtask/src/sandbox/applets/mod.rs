@@ -24,6 +24,9 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "systemd-notify" => talk::notify,
         "systemd-cat" => talk::cat,
         "nc" => nc::run,
+        "systemd-run" => {
+            |name, _| Err(format!("{name}: transient units are not offered by the sandbox; backend nixos has them"))
+        }
         _ => return Ok(None),
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();

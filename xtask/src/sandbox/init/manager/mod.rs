@@ -164,6 +164,9 @@ impl Manager {
         if let Load::BadSetting(reason) = &unit.load {
             self.log(&real, 3, reason.clone());
         }
+        if let Some(text) = unit.limits_message() {
+            self.log(&real, service::WARNING, text);
+        }
         if unit.load != Load::NotFound {
             self.units.entry(real.clone()).or_insert_with(|| Rt::new(unit));
         }

@@ -125,10 +125,8 @@ impl Loader {
         unit.fragment = Some(fragment.clone());
         let kind = real.rsplit_once('.').map_or("", |(_, suffix)| suffix);
         if !matches!(kind, "service" | "target") {
-            unit.load = Load::BadSetting(format!(
-                "{}: units of kind .{kind} are not offered by the sandbox (.service and .target are)",
-                fragment.display()
-            ));
+            let reason = kind_refused(&fragment.display().to_string(), &real);
+            unit.load = Load::BadSetting(format!("{reason}; backend nixos has them"));
             return unit;
         }
         let unread = unit.clone();
@@ -216,14 +214,26 @@ impl Loader {
     }
 }
 
-/// Looks at the text of a unit file before any machine has it. The error names file, line and directive.
-pub fn check_text(name: &str, text: &str) -> Result<(), String> {
-    if !matches!(name.rsplit_once('.'), Some((_, "service" | "target"))) || !is_valid_name(name) {
-        return Err(format!("{name}: is no name of a unit that the sandbox offers (.service and .target are)"));
+/// Looks at the text of a unit file, with those of its drop-ins, before any machine has it. The error names file, line
+/// and directive.
+pub fn check_text(name: &str, text: &str, drop_ins: &[(&str, &str)]) -> Result<(), String> {
+    if !is_valid_name(name) {
+        return Err(format!("{name}: is no name of a unit"));
+    }
+    if !matches!(name.rsplit_once('.'), Some((_, "service" | "target"))) {
+        return Err(kind_refused(name, name));
     }
     let spec = Specifiers { unit: name.to_owned(), ..Specifiers::default() };
-    let entries = syntax::parse(text).map_err(|e| format!("{name}, {e}"))?;
-    directives::build(Unit::new(name, Load::NotFound), &spec, &[(name.to_owned(), entries)]).map(|_| ())
+    let mut files = Vec::new();
+    for (file, text) in std::iter::once(&(name, text)).chain(drop_ins) {
+        files.push(((*file).to_owned(), syntax::parse(text).map_err(|e| format!("{file}, {e}"))?));
+    }
+    directives::build(Unit::new(name, Load::NotFound), &spec, &files).map(|_| ())
+}
+
+fn kind_refused(place: &str, name: &str) -> String {
+    let kind = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    format!("{place}: units of kind .{kind} are not offered by the sandbox (.service and .target are)")
 }
 
 fn list(dir: &Path) -> Vec<String> {
@@ -301,10 +311,13 @@ mod tests {
 
     #[test]
     fn a_text_can_be_checked_beforehand() {
-        assert_eq!(check_text("a.service", "[Service]\nExecStart=/x\n"), Ok(()));
-        let error = check_text("a.service", "[Service]\nExecStrat=/x\n").unwrap_err();
+        assert_eq!(check_text("a.service", "[Service]\nExecStart=/x\n", &[]), Ok(()));
+        let error = check_text("a.service", "[Service]\nExecStrat=/x\n", &[]).unwrap_err();
         assert!(error.contains("a.service:2:") && error.contains("did you mean `ExecStart`?"), "{error}");
-        assert!(check_text("a.timer", "").is_err());
+        assert!(check_text("a.timer", "", &[]).is_err());
+        let more = [("a.service.d/x.conf", "[Service]\nFoo=1\n")];
+        let error = check_text("a.service", "[Service]\nExecStart=/x\n", &more).unwrap_err();
+        assert!(error.starts_with("a.service.d/x.conf:2: directive `Foo`"), "{error}");
     }
 
     #[test]

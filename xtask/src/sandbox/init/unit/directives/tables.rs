@@ -271,6 +271,10 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Environment",
 ];
 
+/// Limits that only a control group could keep. They have no effect either, but a service may be meant to hit them, so
+/// that is said aloud.
+pub(super) const LIMITS: &[&str] = &["CPUQuota", "MemoryHigh", "MemoryLimit", "MemoryMax", "MemorySwapMax", "TasksMax"];
+
 /// Directives that are accepted without effect, with the reason.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     (
@@ -352,7 +356,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "BlockIOWeight",
             "CPUAccounting",
             "CPUAffinity",
-            "CPUQuota",
             "CPUSchedulingPolicy",
             "CPUSchedulingPriority",
             "CPUSchedulingResetOnFork",
@@ -366,16 +369,11 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "IOWeight",
             "IPAccounting",
             "MemoryAccounting",
-            "MemoryHigh",
-            "MemoryLimit",
             "MemoryLow",
-            "MemoryMax",
             "MemoryMin",
-            "MemorySwapMax",
             "OOMPolicy",
             "Slice",
             "TasksAccounting",
-            "TasksMax",
             "TimerSlackNSec",
             "StartupCPUWeight",
             "StartupIOWeight",

@@ -1,0 +1,211 @@
+//! Fields: whether a record type has them, whether their values fit, and whether links lead anywhere.
+
+use std::sync::Arc;
+
+use epics_base_rs::server::record::dbd_generated::menu_choices;
+use epics_base_rs::server::record::{
+    FieldDesc, LinkFieldType, ParsedLink, check_link_text, declared_field, link_type_refusal, parse_link_field,
+    resolve_menu_field_string_db_load,
+};
+use epics_base_rs::types::{DbfCode, DbfLinkClass, dbf_link_class};
+
+use super::database::{Database, Field, Record, field_names, has_fields};
+use super::finding::{Report, suggest};
+use super::types::Devices;
+
+/// Judges all fields of all records.
+pub fn judge(database: &Database, report: &mut Report) {
+    let mut devices = Devices::default();
+    for record in &database.records {
+        if has_fields(&record.kind) {
+            for field in &record.fields {
+                judge_field(record, field, devices.of(&record.kind), database, report);
+            }
+        }
+    }
+}
+
+fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
+    let kind = &record.kind;
+    let name = field.name.as_str();
+    let Some(desc) = declared_field(kind, name).filter(|desc| desc.name == name) else {
+        if !name.contains(super::text::UNKNOWN) {
+            let hint = suggest(name, field_names(kind), || format!("see the reference of the {kind} record"));
+            report.error(field.at, "unknown-field", format!("record type {kind} has no field `{name}`"), hint);
+        }
+        return;
+    };
+    if field.is_unknown() {
+        return;
+    }
+    match desc.declared_dbf {
+        DbfCode::NoAccess => {
+            let what = format!("{kind}.{name} cannot be set in a database");
+            report.error(field.at, "fixed-field", what, "it has its value at run time only: take the line out");
+        }
+        DbfCode::String => text(record, field, desc, report),
+        DbfCode::Menu => menu(record, field, desc, database, report),
+        DbfCode::Device => device(record, field, devices, database, report),
+        DbfCode::Inlink | DbfCode::Outlink | DbfCode::Fwdlink => link(record, field, devices, database, report),
+        DbfCode::Float | DbfCode::Double => number(record, field, is_float(&field.value), "a number", report),
+        DbfCode::Char | DbfCode::Short | DbfCode::Long | DbfCode::Int64 => {
+            number(record, field, is_whole(&field.value, true), "a whole number", report);
+        }
+        _ => number(record, field, is_whole(&field.value, false), "a whole number", report),
+    }
+}
+
+fn text(record: &Record, field: &Field, desc: &FieldDesc, report: &mut Report) {
+    let room = usize::from(desc.size).saturating_sub(1);
+    let length = field.value.len();
+    if room > 0 && length > room {
+        let what = format!("{}.{} has {length} bytes, at most {room} can be", record.kind, field.name);
+        report.error(field.place(room), "too-long", what, "shorten it");
+    }
+}
+
+fn number(record: &Record, field: &Field, fits: bool, what: &str, report: &mut Report) {
+    if !fits {
+        let what = format!("`{}` is no value for {}.{}: it takes {what}", field.value, record.kind, field.name);
+        report.error(field.value_at, "bad-value", what, "correct the value, or the name of the field");
+    }
+}
+
+fn is_float(value: &str) -> bool {
+    value.is_empty() || epics_base_rs::runtime::stdlib::epics_parse_double(value).is_ok()
+}
+
+/// A whole number as C's `strtoll` and `strtoull` take it, with base 0. Digits that do not fit are for C to cut.
+fn is_whole(value: &str, signed: bool) -> bool {
+    let value = value.trim();
+    let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+    let (digits, base) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => (hex, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (digits, 8),
+        None => (digits, 10),
+    };
+    let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(base));
+    let negative = value.starts_with('-');
+    value.is_empty()
+        || (all
+            && match u64::from_str_radix(digits, base) {
+                Ok(number) if signed && negative => number <= 1 << 63,
+                Ok(number) if signed => i64::try_from(number).is_ok(),
+                other => other.is_ok(),
+            })
+}
+
+fn menu(record: &Record, field: &Field, desc: &FieldDesc, database: &Database, report: &mut Report) {
+    let Some(choices) = desc.menu.or_else(|| menu_choices(desc.menu_name?)) else { return };
+    let own = matches!(desc.menu_name, Some("menuScan")) && database.open_types;
+    let table = field.name == "LINR" && database.tables;
+    let fits = resolve_menu_field_string_db_load(&field.name, choices, desc.dbf_type, &field.value).is_ok();
+    if fits || own || table || field.value.is_empty() {
+        return;
+    }
+    let what = format!("{}.{} has no choice `{}`", record.kind, field.name, field.value);
+    let hint = suggest(&field.value, choices.iter().copied(), || format!("the choices are: {}", choices.join(", ")));
+    report.error(field.value_at, "unknown-choice", what, hint);
+}
+
+fn device(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
+    let value = field.value.as_str();
+    let index = value.parse::<usize>().is_ok_and(|index| index <= devices.len());
+    if devices.contains(&value) || index || database.open_types || value.is_empty() {
+        return;
+    }
+    let what = format!("record type {} has no device support `{value}`", record.kind);
+    let hint = suggest(value, devices.iter().copied(), || match devices {
+        [] => format!("the {} record has no device support: take DTYP out", record.kind),
+        _ => format!("DTYP can be: {}", devices.join(", ")),
+    });
+    report.error(field.value_at, "unknown-device", what, hint);
+}
+
+fn link(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
+    let (kind, name, value) = (&record.kind, &field.name, &field.value);
+    if let Err(error) = check_link_text(kind, name, value) {
+        let what = format!("`{value}` is no link for {kind}.{name}: {error}");
+        report.error(
+            field.value_at,
+            "bad-link",
+            what,
+            "a link is \"RECORD.FIELD\", a constant, or \"@…\" for a device",
+        );
+        return;
+    }
+    let dtyp = record.field("DTYP");
+    let known = dtyp.is_none_or(|dtyp| devices.contains(&dtyp.value.as_str()));
+    // The last one given is the one that holds.
+    let last = record.field(name).is_some_and(|last| std::ptr::eq(last, field));
+    if known && last && !database.open_types {
+        let choice = dtyp.map(|dtyp| dtyp.value.as_str());
+        if link_type_refusal(&record.name, kind, choice, name, value).is_some() {
+            let (what, hint) = match dtyp {
+                Some(dtyp) => (
+                    format!("`{value}` is no {name} for device support `{}`", dtyp.value),
+                    "hardware takes \"@…\"; links to records need a DTYP of Soft Channel".to_owned(),
+                ),
+                None => (
+                    format!("`{value}` in {kind}.{name} needs a device support"),
+                    "add field(DTYP, \"…\") to the record, such as \"stream\"".to_owned(),
+                ),
+            };
+            report.error(field.value_at, "bad-link", what, hint);
+            return;
+        }
+    }
+    let Some(class) = dbf_link_class(kind, name) else { return };
+    if let ParsedLink::Db(link) = parse_link_field(value, LinkFieldType::for_class(class)) {
+        let target = String::from_utf8_lossy(&Arc::as_ref(&link).target().record_path).into_owned();
+        target_of(record, field, &target, class, database, report);
+    }
+}
+
+/// Whether what a link leads to is there.
+fn target_of(
+    record: &Record,
+    field: &Field,
+    target: &str,
+    class: DbfLinkClass,
+    database: &Database,
+    report: &mut Report,
+) {
+    let (kind, name) = (&record.kind, &field.name);
+    // A name may have a filter behind its field, as in `X.VAL{…}` or `X.VAL[0:3]`.
+    let (wanted, part) = target.split_once('.').unwrap_or((target, ""));
+    let part = &part[..part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len())];
+    let Some(found) = database.get(wanted) else {
+        if !report.open {
+            let hint = suggest(wanted, database.names(), || match class {
+                DbfLinkClass::FwdLink => "a forward link to another IOC is \"NAME.PROC CA\"".to_owned(),
+                _ => format!("a link to another IOC says so: \"{target} CA\""),
+            });
+            let what = format!("{kind}.{name} leads to `{wanted}`, which no database defines");
+            report.warning(field.value_at, "unknown-record", what, hint);
+        }
+        return;
+    };
+    let has = |part: &str| field_names(&found.kind).any(|own| own == part);
+    if !part.is_empty() && has_fields(&found.kind) && !has(part) {
+        let hint = suggest(part, field_names(&found.kind), || format!("`{wanted}` is of type {}", found.kind));
+        let what = format!("{kind}.{name} leads to `{target}`, but record type {} has no field `{part}`", found.kind);
+        report.warning(field.value_at, "unknown-field", what, hint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_those_of_c() {
+        for good in ["", "0", " -7", "0x1F", "017", "+3", "4294967296"] {
+            assert!(is_whole(good, true), "{good}");
+        }
+        for bad in ["abc", "1.5", "09", "0x", "--1", "99999999999999999999"] {
+            assert!(!is_whole(bad, true), "{bad}");
+        }
+        assert!(is_whole("18446744073709551615", false) && is_whole("-1", false));
+    }
+}

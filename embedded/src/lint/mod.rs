@@ -1,0 +1,337 @@
+//! What is wrong with the files of an IOC, told without running it: `soft-ioc --lint`.
+//!
+//! It follows the start-up script, reads the databases it loads through their macros, and judges
+//! records, links and protocols by the tables and parsers of the soft IOC. `docs/lint.md` lists
+//! what it finds.
+
+mod database;
+mod fields;
+mod finding;
+mod layout;
+mod lexer;
+mod protocol;
+mod startup;
+mod streams;
+mod text;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use epics_base_rs::server::db_loader::{
+    MacroDefs, MacroExpandOptions, MacroTable, SubstitutionEvent, parse_substitutions,
+};
+use serde_json::json;
+
+use crate::check;
+use crate::tree::{sorted, top_of};
+use database::Database;
+use finding::{Place, Report, nearest};
+use layout::Layout;
+use protocol::Protocols;
+use startup::{Load, Startup};
+use text::{Text, UNKNOWN};
+
+/// Files that may include each other.
+const DEEPEST: usize = 32;
+
+/// Variables that the IOC's surroundings set.
+const SURROUNDINGS: [&str; 9] =
+    ["HOME", "USER", "LOGNAME", "PATH", "PWD", "HOSTNAME", "LANG", "SHELL", "EPICS_HOST_ARCH"];
+
+/// Variables in the environment of an IOC.
+pub type Environment = BTreeMap<String, String>;
+
+/// Findings and records as JSON, for the application `app` whose start-up script `script` is in the
+/// current folder. Each of the environments is gone through.
+pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<String, String> {
+    let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    let top = top_of(&boot).ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
+    let layout = Layout::read(&top, app).map_err(|error| error.to_string())?;
+    let commands = check::script::known_commands(app).map_err(|error| error.to_string())?;
+    let mut lint = Lint {
+        layout,
+        report: Report::default(),
+        protocols: Protocols::default(),
+        seen: BTreeSet::new(),
+        without_value: BTreeSet::new(),
+    };
+    let names = lint.everything(app, &boot.join(script), environments, &commands);
+    let open = lint.report.open;
+    Ok(json!({ "findings": lint.report.json(&top), "records": names, "complete": !open }).to_string())
+}
+
+struct Lint {
+    layout: Layout,
+    report: Report,
+    protocols: Protocols,
+    /// Files that were read.
+    seen: BTreeSet<PathBuf>,
+    /// Macros that were found to have no value: said once for each file and load.
+    without_value: BTreeSet<(usize, Place, String)>,
+}
+
+impl Lint {
+    /// Returns the names of all records.
+    fn everything(
+        &mut self,
+        app: &str,
+        script: &Path,
+        environments: &[Environment],
+        commands: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        self.start(app, script);
+        let mut names = BTreeSet::new();
+        // What one check sets, the IOC of another one is not blamed for.
+        let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
+        for environment in environments {
+            let mut variables = self.variables(script);
+            variables.extend(environment.clone());
+            let startup = startup::follow(script, &self.layout, (variables, &elsewhere), commands, &mut self.report);
+            self.report.open |= startup.open;
+            let database = self.load(&startup);
+            fields::judge(&database, &mut self.report);
+            streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
+            names.extend(database.names().filter(|name| !name.contains(UNKNOWN)).map(str::to_owned));
+        }
+        self.rest(app);
+        names
+    }
+
+    /// The script as a program.
+    fn start(&mut self, app: &str, script: &Path) {
+        let place = Place { file: self.report.file(script), line: 1, column: 1 };
+        let text = match fs::read(script) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                let hint = "`ioc` in ioc.toml names the folder below iocBoot/ that holds it";
+                self.report.error(place, "no-file", format!("the start-up script cannot be read: {error}"), hint);
+                self.report.open = true;
+                return;
+            }
+        };
+        let first = text.lines().next().unwrap_or_default();
+        let program = first.strip_prefix("#!").map(str::trim).and_then(|line| line.split_whitespace().next());
+        match program.map(|program| program.rsplit('/').next().unwrap_or(program)) {
+            None => {
+                let hint = format!("start it with #!../../bin/linux-x86_64/{app}");
+                self.report.error(place, "not-a-program", "the script does not say which program runs it", hint);
+            }
+            Some(program) if program != app && !["env", "sh", "bash"].contains(&program) => {
+                let place = Place { column: 3, ..place };
+                let what = format!("the script is run by `{program}`, the application is `{app}`");
+                self.report.warning(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
+            }
+            Some(_) => {}
+        }
+        if fs::metadata(script).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
+            let hint = format!("chmod +x {}", finding::shown(script, &self.layout.top));
+            self.report.error(place, "not-executable", "the script cannot be executed", hint);
+        }
+    }
+
+    /// What `envPaths` and the surroundings set.
+    fn variables(&self, script: &Path) -> Environment {
+        let boot = script.parent().unwrap_or(script);
+        let unknown = |name: &str| (name.to_owned(), UNKNOWN.to_owned());
+        let mut variables: Environment = SURROUNDINGS.into_iter().map(unknown).collect();
+        variables.extend(["ASYN", "CALC", "STREAM", "EPICS_BASE"].into_iter().map(unknown));
+        let configure = sorted(&self.layout.top.join("configure")).unwrap_or_default();
+        let release =
+            |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("RELEASE"));
+        for text in configure.iter().filter(release).filter_map(|path| fs::read_to_string(path).ok()) {
+            let names = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim());
+            variables.extend(names.filter(|name| !name.starts_with('#')).map(unknown));
+        }
+        for line in fs::read_to_string(boot.join("envPaths")).unwrap_or_default().lines() {
+            if let [_, name, _, value, ..] = line.split('"').collect::<Vec<_>>()[..] {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let ioc = boot.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        variables.extend([("IOC".to_owned(), ioc), ("TOP".to_owned(), self.layout.top.to_string_lossy().into_owned())]);
+        variables
+    }
+
+    fn load(&mut self, startup: &Startup) -> Database {
+        let mut database = Database::new(self.layout.open_types);
+        for load in &startup.loads {
+            let text = self.text(load, startup);
+            database.read(&text, &mut self.report);
+        }
+        database
+    }
+
+    /// The text that a load stands for, macros replaced.
+    fn text(&mut self, load: &Load, startup: &Startup) -> Text {
+        let rows = load.path.extension().is_some_and(|own| own == "substitutions" || own == "sub") || load.template;
+        if !rows {
+            let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
+            return self.file(&load.path, &mut table, Some(load), &startup.folder, DEEPEST);
+        }
+        self.seen.insert(load.path.clone());
+        let file = self.report.file(&load.path);
+        let parsed = parse_substitutions(fs::read(&load.path).unwrap_or_default());
+        let mut text = Text::default();
+        for event in parsed.events {
+            match event {
+                SubstitutionEvent::Load(row) => {
+                    let mut macros = if load.template { load.macros.clone() } else { MacroDefs::new() };
+                    for defined in &row.macros {
+                        macros.put(defined.name.clone(), defined.value.clone());
+                    }
+                    let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
+                    let Some(path) = self.template(&row.file, &load.path, &startup.folder) else {
+                        let what = format!("there is no template `{}`", row.file);
+                        self.report.error(
+                            at,
+                            "no-file",
+                            what,
+                            "templates are beside the substitutions, or in *App/Db/",
+                        );
+                        self.report.open = true;
+                        continue;
+                    };
+                    let quiet = MacroExpandOptions { suppress_warnings: true, ..MacroExpandOptions::default() };
+                    let row_load = Load { path: path.clone(), macros: macros.clone(), at, template: false };
+                    let mut table = MacroTable::new(macros, quiet);
+                    let reported = load.template.then_some(&row_load);
+                    let body = self.file(&path, &mut table, reported, &startup.folder, DEEPEST);
+                    text.extend(&body);
+                }
+                SubstitutionEvent::Fault(fault) => self.substitutions_fault(file, &fault),
+                SubstitutionEvent::Notice(_) => {}
+            }
+        }
+        if let Some(fault) = parsed.stopped {
+            self.substitutions_fault(file, &fault);
+            self.report.open = true;
+        }
+        if load.template {
+            return text;
+        }
+        let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
+        self.expand(&text, &mut table, Some(load))
+    }
+
+    fn substitutions_fault(&mut self, file: usize, fault: &epics_base_rs::server::db_loader::SubstitutionFault) {
+        let place = Place { file, line: u32::try_from(fault.line).unwrap_or(1), column: 1 };
+        let what = fault.message.clone().unwrap_or_else(|| "syntax error".to_owned());
+        let what = format!("{what} at `{}`", fault.yytext);
+        self.report.error(place, "syntax", what, "file NAME { pattern { A, B } { 1, 2 } }");
+    }
+
+    fn template(&self, name: &str, beside: &Path, folder: &Path) -> Option<PathBuf> {
+        let own = beside.parent().map(|own| own.join(name));
+        let sources = self.layout.sources.iter().map(|source| source.join(name));
+        let installed = [self.layout.top.join("db").join(name), folder.join(name)];
+        own.into_iter().chain(sources).chain(installed).find_map(|path| self.layout.find(&path))
+    }
+
+    /// A file with its includes, macros replaced. What is missing is reported where `load` says who loads it;
+    /// without it, macros of a row of substitutions may still come.
+    fn file(&mut self, path: &Path, table: &mut MacroTable, load: Option<&Load>, folder: &Path, depth: usize) -> Text {
+        self.seen.insert(path.to_owned());
+        let number = self.report.file(path);
+        let bytes = fs::read(path).unwrap_or_default();
+        let text = self.expand(&Text::of_file(number, &bytes), table, load);
+        let mut out = Text::default();
+        let mut end = Place { file: number, line: 1, column: 1 };
+        for line in text.lines() {
+            end = line.places.last().copied().unwrap_or(end);
+            let words = line.lossy();
+            let included =
+                words.trim().strip_prefix("include").map(str::trim_start).filter(|rest| rest.starts_with('"'));
+            let Some(name) = included.and_then(|rest| rest.split('"').nth(1)) else {
+                out.extend(&line);
+                out.push(b'\n', end);
+                continue;
+            };
+            let at = line.bytes.iter().position(|byte| *byte == b'"').unwrap_or(0);
+            match self.template(name, path, folder) {
+                Some(path) if depth > 0 => {
+                    let body = self.file(&path, table, load, folder, depth - 1);
+                    out.extend(&body);
+                }
+                Some(_) => {
+                    self.report.error(
+                        line.place(at),
+                        "includes-itself",
+                        format!("`{name}` includes itself"),
+                        "take this line out",
+                    );
+                }
+                None => {
+                    let what = format!("there is no file `{name}` to include");
+                    self.report.error(line.place(at), "no-file", what, "included files are in *App/Db/");
+                    self.report.open = true;
+                }
+            }
+        }
+        out
+    }
+
+    fn expand(&mut self, text: &Text, table: &mut MacroTable, load: Option<&Load>) -> Text {
+        let Self { report, layout, without_value, .. } = self;
+        text.expand(table, |fault| {
+            let Some(load) = load else { return false };
+            let Some(name) = fault.name else {
+                report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
+                return true;
+            };
+            if !without_value.insert((fault.place.file, load.at, name.clone())) {
+                return true;
+            }
+            let there = report.name(load.at, &layout.top);
+            let given: Vec<String> =
+                load.macros.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+            let hint = match nearest(&name, given.iter().map(String::as_str)) {
+                Some(near) => format!("{there} defines `{near}`: did you mean that?"),
+                None => format!("define it at {there}, as in \"{name}=…\", or give it a default: $({name}=…)"),
+            };
+            let what = format!("macro `{name}` has no value where {there} loads this file");
+            report.error(fault.place, "undefined-macro", what, hint);
+            true
+        })
+    }
+
+    /// Databases and protocols of the application that the script does not load: what can be said without macros.
+    fn rest(&mut self, app: &str) {
+        let own = self.layout.top.join(format!("{app}App"));
+        for folder in self.layout.sources.clone().into_iter().filter(|folder| folder.starts_with(&own)) {
+            for path in sorted(&folder).unwrap_or_default() {
+                match path.extension().and_then(|own| own.to_str()) {
+                    Some("db" | "vdb" | "template") if !self.seen.contains(&path) && path.is_file() => {
+                        let number = self.report.file(&path);
+                        let bytes = fs::read(&path).unwrap_or_default();
+                        let mut table = MacroTable::new(MacroDefs::new(), MacroExpandOptions::default());
+                        let text = Text::of_file(number, &bytes).expand(&mut table, |_| true);
+                        let mut database = Database::new(self.layout.open_types);
+                        let mut report = std::mem::take(&mut self.report);
+                        let open = std::mem::replace(&mut report.open, true);
+                        database.read(&without_includes(&text), &mut report);
+                        fields::judge(&database, &mut report);
+                        report.open = open;
+                        self.report = report;
+                    }
+                    Some("proto" | "protocol") => drop(self.protocols.read(&path, &mut self.report)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// A text but for its lines that include others.
+fn without_includes(text: &Text) -> Text {
+    let mut out = Text::default();
+    for line in text.lines() {
+        if !line.lossy().trim_start().starts_with("include") {
+            out.extend(&line);
+            out.push(b'\n', line.place(line.bytes.len()));
+        }
+    }
+    out
+}

@@ -1,0 +1,272 @@
+//! Start-up scripts: what they set, load and open, told without running them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
+
+use super::finding::{Place, Report, nearest, suggest};
+use super::layout::Layout;
+use super::text::{Text, UNKNOWN};
+
+/// Scripts that may call each other.
+const DEEPEST: usize = 16;
+
+/// A word of a line.
+type Word = Text;
+
+/// A database that a script loads.
+#[derive(Debug)]
+pub struct Load {
+    pub path: PathBuf,
+    pub macros: MacroDefs,
+    /// Where the script says so.
+    pub at: Place,
+    /// It is a file of substitutions (`dbLoadTemplate`).
+    pub template: bool,
+}
+
+/// What a script does.
+#[derive(Debug, Default)]
+pub struct Startup {
+    pub loads: Vec<Load>,
+    /// Names that may be asyn ports.
+    pub ports: BTreeSet<String>,
+    pub variables: BTreeMap<String, String>,
+    pub folder: PathBuf,
+    /// A script was run that could not be read.
+    pub open: bool,
+}
+
+/// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
+pub fn follow(
+    script: &Path,
+    layout: &Layout,
+    (variables, elsewhere): (BTreeMap<String, String>, &BTreeSet<String>),
+    commands: &BTreeSet<String>,
+    report: &mut Report,
+) -> Startup {
+    let folder = script.parent().unwrap_or(script).to_owned();
+    let mut follower =
+        Follower { layout, commands, elsewhere, report, out: Startup { variables, folder, ..Startup::default() } };
+    follower.script(script, &BTreeMap::new(), DEEPEST);
+    follower.out
+}
+
+struct Follower<'a> {
+    layout: &'a Layout,
+    commands: &'a BTreeSet<String>,
+    elsewhere: &'a BTreeSet<String>,
+    report: &'a mut Report,
+    out: Startup,
+}
+
+impl Follower<'_> {
+    fn script(&mut self, path: &Path, macros: &BTreeMap<String, String>, depth: usize) {
+        let Ok(bytes) = fs::read(path) else {
+            self.out.open = true;
+            return;
+        };
+        let file = self.report.file(path);
+        for line in Text::of_file(file, &bytes).lines() {
+            let start = line.bytes.iter().position(|byte| !b" \t\r".contains(byte));
+            let Some(start) = start.filter(|start| line.bytes[*start] != b'#') else { continue };
+            let line = self.expanded(&line.slice(start, line.bytes.len()), macros);
+            let words = words(&line);
+            if !words.is_empty() {
+                self.command(&words, macros, depth);
+            }
+        }
+    }
+
+    fn expanded(&mut self, line: &Text, macros: &BTreeMap<String, String>) -> Text {
+        let mut defs = MacroDefs::new();
+        for (name, value) in self.out.variables.iter().chain(macros) {
+            defs.put(name.as_str(), value.as_str());
+        }
+        let mut table = MacroTable::new(defs, MacroExpandOptions::default());
+        let known: Vec<String> = self.out.variables.keys().chain(macros.keys()).cloned().collect();
+        let (report, elsewhere) = (&mut *self.report, self.elsewhere);
+        line.expand(&mut table, |fault| {
+            match fault.name {
+                Some(name) if elsewhere.contains(&name) => {}
+                Some(name) => {
+                    let hint = suggest(&name, known.iter().map(String::as_str), || {
+                        format!("give it a default, as in ${{{name}=…}}, or set it with epicsEnvSet(\"{name}\", …)")
+                    });
+                    report.warning(fault.place, "undefined-variable", format!("nothing here sets `{name}`"), hint);
+                }
+                None => report.error(
+                    fault.place,
+                    "syntax",
+                    "this reference to a variable is not closed",
+                    "add the `)` or `}`",
+                ),
+            }
+            true
+        })
+    }
+
+    fn command(&mut self, words: &[Word], macros: &BTreeMap<String, String>, depth: usize) {
+        let first = words[0].lossy();
+        let word = |at: usize| words.get(at).filter(|word| !word.bytes.is_empty());
+        match first.as_str() {
+            "<" => self.run(word(1), macros, depth),
+            _ if first.starts_with('<') => {
+                self.run(Some(&words[0].slice(1, words[0].bytes.len())), macros, depth);
+            }
+            "iocshLoad" => {
+                let own = word(2).map(|word| pairs(&word.lossy())).unwrap_or_default();
+                let all = macros.clone().into_iter().chain(own).collect();
+                self.run(word(1), &all, depth);
+            }
+            "cd" | "chdir" => {
+                if let Some(folder) = word(1) {
+                    self.out.folder = self.out.folder.join(folder.lossy());
+                    if !folder.is_unknown() && !self.layout.is_folder(&self.out.folder) {
+                        let what = format!("there is no folder `{}`", folder.lossy());
+                        self.report.error(folder.place(0), "no-file", what, "paths start at the folder of st.cmd");
+                    }
+                }
+            }
+            "epicsEnvSet" => {
+                if let (Some(name), value) = (word(1), word(2)) {
+                    self.out.variables.insert(name.lossy(), value.map(Text::lossy).unwrap_or_default());
+                }
+            }
+            "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),
+            "dbLoadDatabase" => drop(word(1).and_then(|file| self.file(file))),
+            "dbLoadRecords" | "dbLoadTemplate" => self.load(&words[0], word(1), word(2)),
+            _ => self.other(words),
+        }
+    }
+
+    fn run(&mut self, file: Option<&Word>, macros: &BTreeMap<String, String>, depth: usize) {
+        let Some(file) = file else { return };
+        let name = file.lossy();
+        // Variables of envPaths are set from the start: make writes it.
+        if Path::new(&name).file_name().is_some_and(|name| name == "envPaths") {
+            return;
+        }
+        match self.file(file) {
+            Some(path) if depth > 0 => self.script(&path, macros, depth - 1),
+            Some(_) => {
+                let what = format!("`{name}` runs itself");
+                self.report.error(file.place(0), "includes-itself", what, "take this line out");
+            }
+            None => self.out.open = true,
+        }
+    }
+
+    /// The file that a word names; it is a finding where there is none.
+    fn file(&mut self, word: &Word) -> Option<PathBuf> {
+        if word.is_unknown() {
+            self.out.open = true;
+            return None;
+        }
+        let name = word.lossy();
+        let path = self.out.folder.join(&name);
+        let found = self.layout.find(&path);
+        if found.is_none() {
+            let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let there = self.layout.names();
+            let hint = suggest(&own, there.iter().map(String::as_str), || {
+                "paths start at the folder of st.cmd; databases come from *App/Db/".to_owned()
+            });
+            self.report.error(
+                word.place(0),
+                "no-file",
+                format!("there is no file `{}`", plain(&name, self.layout)),
+                hint,
+            );
+        }
+        found
+    }
+
+    fn load(&mut self, command: &Word, file: Option<&Word>, macros: Option<&Word>) {
+        let name = command.lossy();
+        let Some(file) = file else {
+            let hint = format!("{name}(\"db/FILE\", \"MACRO=VALUE\")");
+            self.report.error(command.place(0), "syntax", format!("{name} needs a file"), hint);
+            return;
+        };
+        if let Some(path) = self.file(file) {
+            let mut defs = MacroDefs::new();
+            for (name, value) in macros.map(|word| pairs(&word.lossy())).unwrap_or_default() {
+                defs.put(name, value);
+            }
+            self.out.loads.push(Load { path, macros: defs, at: command.place(0), template: name == "dbLoadTemplate" });
+        } else {
+            self.out.open = true;
+        }
+    }
+
+    fn other(&mut self, words: &[Word]) {
+        let name = words[0].lossy();
+        let suffix = "_registerRecordDeviceDriver";
+        if name.ends_with(suffix) && !self.commands.contains(&name) {
+            let own = self.commands.iter().find(|known| known.ends_with(suffix)).cloned().unwrap_or_default();
+            let what = format!("the application has no command `{name}`");
+            self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{own}`?"));
+            return;
+        }
+        let strange = !self.commands.contains(&name) && !name.contains(UNKNOWN) && name.len() > 4;
+        let known = self.commands.iter().map(String::as_str);
+        if let Some(near) = strange.then(|| nearest(&name, known)).flatten() {
+            let what = format!("`{name}` is no command of EPICS base, asyn or StreamDevice");
+            self.report.warning(words[0].place(0), "unknown-command", what, format!("did you mean `{near}`?"));
+            self.out.open = true;
+        }
+        let uses =
+            ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];
+        if !uses.iter().any(|prefix| name.starts_with(prefix)) {
+            self.out.ports.extend(words[1..].iter().map(Text::lossy));
+        }
+    }
+}
+
+/// A path as people read it: without the top.
+fn plain(name: &str, layout: &Layout) -> String {
+    name.replace(&format!("{}/", layout.top.display()), "")
+}
+
+/// `A=1,B=2`, as the macro library splits it.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let pairs = epics_base_rs::server::iocsh::macro_defn_pairs(text).into_iter();
+    pairs.filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty.
+fn words(line: &Text) -> Vec<Word> {
+    let bytes = &line.bytes;
+    let (mut words, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        if b" \t\r(),".contains(&bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let (mut word, mut quote) = (Text::default(), 0);
+        let mut was_quoted = false;
+        while at < bytes.len() && (quote != 0 || !b" \t\r(),".contains(&bytes[at])) {
+            let byte = bytes[at];
+            if byte == quote {
+                quote = 0;
+            } else if quote == 0 && matches!(byte, b'"' | b'\'') {
+                (quote, was_quoted) = (byte, true);
+            } else if byte == b'\\' && at + 1 < bytes.len() {
+                at += 1;
+                word.push(bytes[at], line.places[at]);
+            } else if byte == b'#' && quote == 0 && word.bytes.is_empty() && words.is_empty() {
+                return words;
+            } else {
+                word.push(byte, line.places[at]);
+            }
+            at += 1;
+        }
+        if was_quoted || !word.bytes.is_empty() {
+            words.push(word);
+        }
+    }
+    words
+}

@@ -1,0 +1,205 @@
+//! Text that knows where each of its bytes comes from: through macros, includes and substitutions, a
+//! finding points to the user's own file.
+
+use epics_base_rs::server::db_loader::MacroTable;
+
+use super::finding::Place;
+
+/// What stands for a macro that is not known here. Nothing that has it in it is judged.
+pub const UNKNOWN: &str = "__macro__";
+
+/// Bytes and their places.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    pub bytes: Vec<u8>,
+    pub places: Vec<Place>,
+}
+
+/// A macro that could not be replaced: where it is used, and what the macro library says.
+#[derive(Debug)]
+pub struct Fault {
+    pub place: Place,
+    /// The name of the macro; `None` where a reference is not closed.
+    pub name: Option<String>,
+}
+
+impl Text {
+    /// The text of a file.
+    pub fn of_file(file: usize, bytes: &[u8]) -> Self {
+        let mut text = Self::default();
+        let mut place = Place { file, line: 1, column: 1 };
+        for (at, &byte) in bytes.iter().enumerate() {
+            text.push(byte, place);
+            // The bytes of one character share its column.
+            if byte == b'\n' {
+                place = Place { line: place.line + 1, column: 1, ..place };
+            } else if bytes.get(at + 1).is_none_or(|next| next & 0xC0 != 0x80) {
+                place.column += 1;
+            }
+        }
+        text
+    }
+
+    pub fn push(&mut self, byte: u8, place: Place) {
+        self.bytes.push(byte);
+        self.places.push(place);
+    }
+
+    pub fn extend(&mut self, other: &Self) {
+        self.bytes.extend(&other.bytes);
+        self.places.extend(&other.places);
+    }
+
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        Self { bytes: self.bytes[from..to].to_vec(), places: self.places[from..to].to_vec() }
+    }
+
+    /// The place of a byte; that of the last one where there are fewer.
+    pub fn place(&self, at: usize) -> Place {
+        self.places.get(at).or(self.places.last()).copied().unwrap_or(Place { file: 0, line: 1, column: 1 })
+    }
+
+    pub fn lossy(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    pub fn is_unknown(&self) -> bool {
+        self.lossy().contains(UNKNOWN)
+    }
+
+    /// The lines, without their line feeds.
+    pub fn lines(&self) -> Vec<Self> {
+        let mut lines = Vec::new();
+        let mut start = 0;
+        while start < self.bytes.len() {
+            let length = self.bytes[start..].iter().position(|byte| *byte == b'\n');
+            let end = length.map_or(self.bytes.len(), |length| start + length);
+            lines.push(self.slice(start, end));
+            start = end + 1;
+        }
+        lines
+    }
+
+    /// The text with macros replaced, line by line as C's readers do it, but for comments. One that
+    /// cannot be replaced is given to `fault` and becomes [`UNKNOWN`]; with `fault` answering
+    /// `false`, it stays as it is.
+    pub fn expand(&self, table: &mut MacroTable, mut fault: impl FnMut(Fault) -> bool) -> Self {
+        let bytes = &self.bytes;
+        let mut out = Self::default();
+        let (mut at, mut quote, mut comment) = (0, 0, false);
+        while at < bytes.len() {
+            let byte = bytes[at];
+            if byte == b'\n' {
+                (quote, comment) = (0, false);
+            } else if byte == b'\\' && at + 1 < bytes.len() && bytes[at + 1] != b'\n' {
+                out.push(byte, self.places[at]);
+                at += 1;
+            } else if quote != 0 {
+                quote = if byte == quote { 0 } else { quote };
+            } else if matches!(byte, b'"' | b'\'') && !comment {
+                quote = byte;
+            }
+            comment |= byte == b'#' && quote == 0;
+            let reference = byte == b'$' && matches!(bytes.get(at + 1), Some(b'(' | b'{'));
+            if !reference || comment || quote == b'\'' {
+                out.push(bytes[at], self.places[at]);
+                at += 1;
+                continue;
+            }
+            let place = self.places[at];
+            let Some(end) = reference_end(bytes, at) else {
+                fault(Fault { place, name: None });
+                out.push(byte, place);
+                at += 1;
+                continue;
+            };
+            let (expansion, _) = table.expand_bytes_deferred(&bytes[at..end]);
+            let value = match expansion.fault() {
+                None => expansion.text,
+                Some(found) => {
+                    use epics_base_rs::server::db_loader::MacroFault::{Recursive, Undefined, Unterminated};
+                    let name = match found {
+                        Undefined(name) | Recursive(name) => Some(name.to_owned()),
+                        Unterminated(_) => None,
+                    };
+                    let known = fault(Fault { place, name });
+                    if known { UNKNOWN.as_bytes().to_vec() } else { bytes[at..end].to_vec() }
+                }
+            };
+            comment |= quote == 0 && value.contains(&b'#');
+            for byte in value {
+                out.push(byte, place);
+            }
+            at = end;
+        }
+        out
+    }
+}
+
+/// Where the macro reference that starts at `at` ends, on the same line.
+fn reference_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut closers = Vec::new();
+    let mut at = at;
+    while at < bytes.len() && bytes[at] != b'\n' {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'$', Some(b'(')) => {
+                closers.push(b')');
+                at += 1;
+            }
+            (b'$', Some(b'{')) => {
+                closers.push(b'}');
+                at += 1;
+            }
+            (byte, _) if closers.last() == Some(&byte) => {
+                closers.pop();
+                if closers.is_empty() {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions};
+
+    use super::*;
+
+    fn expanded(text: &str) -> (String, Vec<u32>, Vec<String>) {
+        let mut macros = MacroDefs::new();
+        macros.put("P", "me:");
+        macros.put("EMPTY", "");
+        macros.put("HASH", "#");
+        let mut table = MacroTable::new(macros, MacroExpandOptions::default());
+        let mut faults = Vec::new();
+        let out = Text::of_file(0, text.as_bytes()).expand(&mut table, |fault| {
+            faults.push(fault.name.unwrap_or_else(|| "unclosed".to_owned()));
+            true
+        });
+        (out.lossy(), out.places.iter().map(|place| place.column).collect(), faults)
+    }
+
+    #[test]
+    fn bytes_keep_their_places() {
+        let (text, columns, faults) = expanded("ü$(P)x ${EMPTY}y");
+        assert_eq!(text, "üme:x y");
+        assert_eq!(columns, [1, 1, 2, 2, 2, 6, 7, 16]);
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn defaults_and_nested_references_are_the_librarys() {
+        assert_eq!(expanded("$(Q=$(P)z) $(Q=) $(Q,Q=3)").0, "me:z  3");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_once_and_not_in_comments() {
+        let (text, _, faults) = expanded("\"$(Q)\" '$(P)' # $(R)\n$(HASH) $(S)\n$(P\n");
+        assert_eq!(text, "\"__macro__\" '$(P)' # $(R)\n# $(S)\n$(P\n");
+        assert_eq!(faults, ["Q", "unclosed"]);
+    }
+}

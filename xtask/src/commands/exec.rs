@@ -1,0 +1,46 @@
+//! `cargo xtask exec`: a command, or a shell, on a sandbox machine that runs.
+
+use std::os::unix::process::ExitStatusExt;
+
+use anyhow::{Context, Result};
+
+use crate::cli::Exec;
+use crate::fail::{self, Status};
+use crate::project::{Project, nearest};
+use crate::sandbox::{enter, sys};
+
+/// Runs the command; its exit status is ours.
+pub fn run(args: &Exec) -> Result<Status> {
+    let project = Project::load()?;
+    let machines = enter::machines(&project.target.join("checks"));
+    let newest = machines.last().ok_or_else(|| {
+        fail::host("no machine of this project runs").hint("start one in another terminal: cargo xtask run")
+    })?;
+    let of_run: Vec<_> = machines.iter().filter(|machine| machine.spec == newest.spec).collect();
+    let names: Vec<&str> = of_run.iter().map(|machine| machine.name.as_str()).collect();
+    let machine = match (&args.machine, of_run.as_slice()) {
+        (None, [one]) => one,
+        (None, _) => {
+            return Err(fail::Failure::new(Status::Usage, format!("several machines run: {}", names.join(", ")))
+                .hint(format!("choose one: cargo xtask exec --machine {}", names[0]))
+                .into());
+        }
+        (Some(name), all) => all.iter().find(|machine| machine.name == *name).ok_or_else(|| {
+            let near = nearest(name, &names).unwrap_or(names[0]);
+            fail::Failure::new(Status::NothingSelected, format!("no machine `{name}` runs"))
+                .hint(format!("cargo xtask exec --machine {near}"))
+        })?,
+    };
+    // Ctrl-C belongs to the command.
+    sys::block_interrupts()?;
+    machine.enter()?;
+    let mut command = enter::command(&args.command);
+    let mut child = command.spawn().map_err(|e| {
+        let program = command.get_program().to_string_lossy();
+        fail::host(format!("`{program}` could not be started on the machine: {e}"))
+            .hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
+    })?;
+    let status = child.wait().context("cannot wait for the command")?;
+    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
+    Ok(Status::Other(u8::try_from(code).unwrap_or(1)))
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask lint`: mistakes in the IOC's files and the checks.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::backend;
+use crate::cli::Lint;
+use crate::fail::Status;
+use crate::lint::{self, Severity, show};
+use crate::project::Project;
+use crate::report::github::Github;
+use crate::ui;
+
+/// Runs the command.
+pub fn run(args: &Lint) -> Result<Status> {
+    let project = Project::load()?;
+    let backend = backend::choose(&project, args.backend)?;
+    let findings = lint::run(&project, backend)?;
+    let (errors, warnings) = show::count(&findings);
+    // Before anything of the files is shown: they are not ours to give commands to GitHub.
+    let github = Github::detect(&project.root)?;
+    if args.json {
+        let document = json!({ "schema": 1, "errors": errors, "warnings": warnings, "findings": findings });
+        ui::data(&serde_json::to_string_pretty(&document)?);
+    } else {
+        for finding in &findings {
+            ui::data(&show::finding(finding, &project.root));
+        }
+        let style = if errors > 0 {
+            ui::BAD
+        } else if warnings > 0 {
+            ui::WARN
+        } else {
+            ui::GOOD
+        };
+        ui::say(&ui::paint(style, &format!("lint: {}", show::summary(&findings))));
+    }
+    if let Some(mut github) = github {
+        for finding in &findings {
+            let level = if finding.severity == Severity::Error { "error" } else { "warning" };
+            let text = format!("{}\nhint: {}", finding.message, finding.hint);
+            let place = (finding.line, finding.column);
+            github.annotate(level, &finding.file, place, &format!("lint {}", finding.code), &text);
+        }
+        github.end();
+    }
+    Ok(if errors > 0 || (args.deny_warnings && warnings > 0) { Status::CheckFailed } else { Status::Done })
+}

@@ -1,0 +1,240 @@
+//! Mistakes in the files of the IOC and in the checks, told without starting anything.
+//!
+//! Two programs know the languages: the soft IOC reads st.cmd, databases and protocols (`soft-ioc --lint`), the test
+//! driver reads scripts (`python3 xtask/driver --preflight`). They run side by side; here their answers become findings.
+
+pub mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::backend::sandbox::python;
+use crate::cli::BackendChoice;
+use crate::embedded;
+use crate::fail;
+use crate::process::Cmd;
+use crate::project::{Check, Project};
+use crate::settings::Settings;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot work.
+    Error,
+    /// It loads, and is most likely not what was meant.
+    Warning,
+}
+
+/// A mistake and its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// The file, as seen from the root of the project.
+    pub file: String,
+    /// From 1 on.
+    pub line: u32,
+    /// In characters, from 1 on.
+    pub column: u32,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Stable name, in lower case with dashes: docs/lint.md lists them.
+    pub code: String,
+    /// What is wrong: a sentence without a final period.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What `soft-ioc --lint` answers.
+#[derive(Debug, Deserialize)]
+struct OfIoc {
+    findings: Vec<Finding>,
+    records: BTreeSet<String>,
+    /// Whether `records` has all records that the IOC will have.
+    complete: bool,
+}
+
+/// What the driver answers about one script.
+#[derive(Debug, Deserialize)]
+struct OfScript {
+    problems: Vec<Problem>,
+    pvs: Vec<Pv>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    line: u32,
+    column: u32,
+    kind: String,
+    message: String,
+    hint: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pv {
+    name: String,
+    line: u32,
+    column: u32,
+}
+
+/// All findings, by file and line.
+///
+/// # Errors
+/// If the project's configuration is wrong, or a program that reads the files cannot run.
+pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Finding>> {
+    let checks = project.checks()?;
+    let settings = checks.iter().map(Settings::load).collect::<Result<Vec<_>>>()?;
+    let scripts: Vec<(&Check, &Path, &Settings)> =
+        checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, s))).collect();
+    let (ioc, answers) = std::thread::scope(|scope| {
+        let answers = scope.spawn(|| read_scripts(project, backend, &scripts));
+        let ioc = read_ioc(project, &settings);
+        (ioc, answers.join())
+    });
+    let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    let ioc = ioc?;
+    let mut findings: Vec<Finding> =
+        ioc.findings.iter().map(|f| Finding { file: in_project(&f.file), ..f.clone() }).collect();
+    for ((_, script, _), answer) in scripts.iter().zip(&answers) {
+        let file = script.strip_prefix(&project.root).unwrap_or(script).to_string_lossy().into_owned();
+        findings.extend(of_script(&file, answer, &ioc, backend));
+    }
+    findings.sort();
+    Ok(findings)
+}
+
+/// A file that the soft IOC names by the folder that holds the top. `ioc` may be a link to a folder of another name.
+fn in_project(file: &str) -> String {
+    match file.split_once('/') {
+        Some((top, rest)) if !top.is_empty() => format!("ioc/{rest}"),
+        _ => file.to_owned(),
+    }
+}
+
+/// The findings of one script.
+fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice) -> Vec<Finding> {
+    let problem = |problem: &Problem| {
+        let (code, severity) = match problem.kind.as_str() {
+            "SyntaxError" => ("python-syntax", Severity::Error),
+            "NameError" => ("undefined-name", Severity::Error),
+            "AttributeError" => ("unknown-method", Severity::Error),
+            // Which backend will run is not settled: it works in the others.
+            _ if backend == BackendChoice::Auto => ("not-in-sandbox", Severity::Warning),
+            _ => ("not-in-sandbox", Severity::Error),
+        };
+        Finding {
+            file: file.to_owned(),
+            line: problem.line,
+            column: problem.column,
+            severity,
+            code: code.to_owned(),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        }
+    };
+    let known: Vec<&str> = ioc.records.iter().map(String::as_str).collect();
+    let missing = |pv: &&Pv| ioc.complete && !ioc.records.contains(&pv.name);
+    let pv = |pv: &Pv| Finding {
+        file: file.to_owned(),
+        line: pv.line,
+        column: pv.column,
+        severity: Severity::Warning,
+        code: "unknown-pv".to_owned(),
+        message: format!("no database that st.cmd loads defines `{}`", pv.name),
+        hint: crate::project::nearest(&pv.name, &known)
+            .map_or_else(|| "it would time out".to_owned(), |near| format!("did you mean `{near}`?")),
+    };
+    answer.problems.iter().map(problem).chain(answer.pvs.iter().filter(missing).map(pv)).collect()
+}
+
+/// Asks the soft IOC, for every environment that a check gives the IOC.
+fn read_ioc(project: &Project, settings: &[Settings]) -> Result<OfIoc> {
+    let programs = embedded::programs(project)?;
+    let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
+    let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);
+    if !boot.is_dir() {
+        return Err(fail::config(format!("there is no folder {}", boot.display()))
+            .hint("`ioc` in ioc.toml names the folder below ioc/iocBoot/ that holds st.cmd")
+            .into());
+    }
+    let mut environments = BTreeSet::from([BTreeMap::new()]);
+    environments.extend(settings.iter().flat_map(|s| s.nodes.values()).map(|node| node.environment.clone()));
+    let list = serde_json::to_string(&environments)?;
+    let command =
+        Cmd::new(&soft_ioc.path).args(["--lint", &list, "--app", &project.config.ioc.app, "st.cmd"]).cwd(boot);
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(fail::host(format!("`{command}` ended with {}", output.status)))
+            .context(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("answer of `{command}`"))
+}
+
+/// Asks the driver about all scripts at once.
+fn read_scripts(
+    project: &Project,
+    backend: BackendChoice,
+    scripts: &[(&Check, &Path, &Settings)],
+) -> Result<Vec<OfScript>> {
+    let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
+    let one = |(_, script, settings): &(&Check, &Path, &Settings)| {
+        let machines: Vec<String> = settings.machines().into_keys().collect();
+        json!({ "script": script, "machines": machines, "sandbox": sandbox })
+    };
+    let request: Vec<_> = scripts.iter().map(one).collect();
+    // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
+    let command =
+        Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.root.join("xtask/driver")).arg("--preflight");
+    let mut child = command
+        .to_std()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| command.not_started(&error))?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // Where it does not read, its status and its last words say why.
+        let _ = pipe.write_all(&serde_json::to_vec(&request)?);
+    }
+    let output = child.wait_with_output().with_context(|| format!("answer of `{command}`"))?;
+    if !output.status.success() {
+        return Err(fail::host(format!("`{command}` ended with {}", output.status)))
+            .context(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("answer of `{command}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ioc(complete: bool) -> OfIoc {
+        OfIoc { findings: Vec::new(), records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(), complete }
+    }
+
+    #[test]
+    fn a_function_that_only_some_backends_have_is_an_error_only_where_one_is_chosen() {
+        let problem =
+            Problem { line: 1, column: 2, kind: "NotInSandbox".into(), message: "m".into(), hint: "h".into() };
+        let answer = OfScript { problems: vec![problem], pvs: Vec::new() };
+        let severity = |backend| of_script("checks/a.py", &answer, &ioc(true), backend)[0].severity;
+        assert_eq!(severity(BackendChoice::Auto), Severity::Warning);
+        assert_eq!(severity(BackendChoice::Sandbox), Severity::Error);
+    }
+
+    #[test]
+    fn a_pv_is_missing_only_where_all_are_known() {
+        let pv = |name: &str| Pv { name: name.to_owned(), line: 3, column: 4 };
+        let answer = OfScript { problems: Vec::new(), pvs: vec![pv("VOLT"), pv("VOTL")] };
+        let found = of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].line, found[0].hint.as_str()), (3, "did you mean `VOLT`?"));
+        assert!(of_script("checks/a.py", &answer, &ioc(false), BackendChoice::Auto).is_empty());
+    }
+}

@@ -1,0 +1,322 @@
+//! `--junit FILE`: one JUnit report of a run, in the form that Maven Surefire writes and Jenkins and GitLab read.
+//!
+//! Written by hand: the crate quick-junit brings 14 crates and 7 s of processor time to a cold build, and its attribute
+//! `disabled` is none that Jenkins' schema (junit-10.xsd) knows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use super::Reporter;
+use crate::fail::{self, Failure};
+use crate::runner::{self, Event, Outcome, Summary, Verdict};
+
+/// Bytes of a log that a report shows: its end, where a failure is.
+const LOG: usize = 32 * 1024;
+
+/// A report that is written when the run ends.
+#[derive(Debug)]
+pub struct Junit {
+    path: PathBuf,
+    checks: Vec<String>,
+}
+
+impl Junit {
+    /// A report to `path`. Makes its folder, and drops a report of an earlier run.
+    ///
+    /// # Errors
+    /// If the file could not be written later.
+    pub fn create(path: &Path) -> Result<Self> {
+        let junit = Self { path: path.to_owned(), checks: Vec::new() };
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let tried = fs::create_dir_all(dir).and_then(|()| fs::write(junit.part(), "")).and_then(|()| {
+            fs::remove_file(junit.part())?;
+            if path.exists() { fs::remove_file(path) } else { Ok(()) }
+        });
+        tried.with_context(|| junit.cannot_write())?;
+        Ok(junit)
+    }
+
+    /// Its name while it is written; other runs have other names.
+    fn part(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+    }
+
+    fn cannot_write(&self) -> Failure {
+        fail::host(format!("cannot write the JUnit report {}", self.path.display()))
+            .hint("give a file in a folder that you may write to: --junit target/junit.xml")
+    }
+}
+
+impl Reporter for Junit {
+    fn report(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Begun(begun) => self.checks.clone_from(&begun.checks),
+            Event::Finished(summary) => {
+                // Renamed over: a reader sees all of it or nothing.
+                fs::write(self.part(), document(&self.checks, summary))
+                    .and_then(|()| fs::rename(self.part(), &self.path))
+                    .with_context(|| self.cannot_write())?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The whole report: a suite for each execution that counts, one for each check that has none.
+fn document(checks: &[String], summary: &Summary) -> String {
+    let mut suites: Vec<Suite> = summary.results().map(|outcome| executed(outcome, summary)).collect();
+    let begun: BTreeSet<&str> = summary.outcomes.iter().map(|o| o.exec.check.name.as_str()).collect();
+    let not_run = checks.iter().filter(|name| !begun.contains(name.as_str()));
+    suites.extend(not_run.map(|name| left_out(name, "not run: the run ended before")));
+    suites.extend(summary.skipped.iter().map(|skipped| left_out(&skipped.check, &skipped.reason)));
+    let total = |count: fn(&Suite) -> usize| suites.iter().map(count).sum::<usize>();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"cargo xtask test\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">\n",
+        total(|s| s.tests),
+        total(|s| s.failures),
+        total(|s| s.errors),
+        summary.seconds
+    );
+    for Suite { name, tests, failures, errors, skipped, rest, cases } in &suites {
+        let name = xml(name);
+        text += &format!(
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" \
+             skipped=\"{skipped}\"{rest}>\n{cases}  </testsuite>\n"
+        );
+    }
+    text + "</testsuites>\n"
+}
+
+#[derive(Default)]
+struct Suite {
+    name: String,
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+    /// More attributes.
+    rest: String,
+    cases: String,
+}
+
+impl Suite {
+    fn case(&mut self, name: &str, seconds: f64, children: &str) {
+        self.tests += 1;
+        let (class, name) = (xml(&self.name), xml(name));
+        self.cases += &format!(
+            "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\">{children}</testcase>\n"
+        );
+    }
+}
+
+/// A check that has no result.
+fn left_out(name: &str, reason: &str) -> Suite {
+    let mut suite = Suite { name: name.to_owned(), skipped: 1, ..Suite::default() };
+    suite.case(name, 0.0, &format!("<skipped message=\"{}\"/>", xml(reason)));
+    suite
+}
+
+/// The last attempt of an execution. Earlier ones are told in the case of the script, as Surefire does for reruns.
+fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
+    let exec = &outcome.exec;
+    let name = match exec.repetition {
+        1 => exec.check.name.clone(),
+        n => format!("{}.{n}", exec.check.name),
+    };
+    let seconds = outcome.seconds;
+    let rest = format!(" time=\"{seconds:.3}\" timestamp=\"{}\"", date(outcome.started));
+    let mut suite = Suite { name, rest, ..Suite::default() };
+    let (kind, why) = reason(outcome);
+    let failure = |element: &str| {
+        format!("<{element} type=\"{kind}\" message=\"{}\">{}</{element}>", xml(first(&why)), xml(&why))
+    };
+    for subtest in &outcome.subtests {
+        let seconds = subtest.seconds.unwrap_or_else(|| (outcome.seconds - subtest.start).max(0.0));
+        // A script may catch what goes wrong in a subtest: then nothing has failed.
+        let failed = outcome.verdict.is_failure() && !subtest.ok;
+        suite.failures += usize::from(failed);
+        suite.case(&subtest.name, seconds, &if failed { failure("failure") } else { String::new() });
+    }
+    let mut script = match outcome.verdict {
+        Verdict::Passed => String::new(),
+        Verdict::Interrupted => failure("error"),
+        Verdict::Failed(_) | Verdict::TimedOut(_) => failure("failure"),
+    };
+    suite.errors += usize::from(outcome.verdict == Verdict::Interrupted);
+    suite.failures += usize::from(outcome.verdict.is_failure());
+    let same = |o: &&Outcome| o.retried && o.exec.check == exec.check && o.exec.repetition == exec.repetition;
+    for earlier in summary.outcomes.iter().filter(same) {
+        let element = if outcome.verdict == Verdict::Passed { "flakyFailure" } else { "rerunFailure" };
+        let (kind, why) = reason(earlier);
+        script += &format!(
+            "<{element} type=\"{kind}\" message=\"{}\"><stackTrace>{}</stackTrace><system-out>{}</system-out></{element}>",
+            xml(first(&why)),
+            xml(&why),
+            xml(&log(&earlier.exec.dir))
+        );
+    }
+    script += &format!("<system-out>{}</system-out>", xml(&log(&exec.dir)));
+    let script_name = exec.check.script.as_deref().and_then(Path::file_name);
+    suite.case(&script_name.map_or_else(|| exec.check.name.clone().into(), |n| n.to_string_lossy()), seconds, &script);
+    suite
+}
+
+/// Kind of a failure, and all that is known of it.
+fn reason(outcome: &Outcome) -> (String, String) {
+    let (kind, mut why) = match (&outcome.verdict, &outcome.failure) {
+        (Verdict::TimedOut(limit), _) => ("timeout", format!("ran into its time limit of {limit} s")),
+        (Verdict::Interrupted, _) => ("interrupted", "interrupted".to_owned()),
+        (_, Some(failure)) => (failure.class.as_str(), failure.message.clone()),
+        (Verdict::Failed(code), None) => ("driver", format!("the driver ended with status {code} and gave no reason")),
+        (Verdict::Passed, None) => ("", String::new()),
+    };
+    if let Some(failure) = &outcome.failure {
+        if let Some(subtest) = &failure.subtest {
+            why += &format!("\nin subtest \"{subtest}\"");
+        }
+        if let Some(line) = failure.line {
+            let source = failure.source.as_deref().map_or("", str::trim);
+            why += &format!("\nat checks/{}.py:{line}: {source}", outcome.exec.check.name);
+        }
+    }
+    (xml(kind), why)
+}
+
+fn first(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The end of the log of an execution.
+fn log(dir: &Path) -> String {
+    let path = dir.join("log");
+    let bytes = fs::read(&path).unwrap_or_default();
+    let left_out = bytes.len().saturating_sub(LOG);
+    // Cut at a line, unless it is endless.
+    let from = bytes[left_out..]
+        .iter()
+        .position(|b| *b == b'\n')
+        .filter(|_| left_out > 0)
+        .map_or(left_out, |n| left_out + n + 1);
+    let note = if from > 0 {
+        format!("[the first {from} bytes are left out; all of it: {}]\n", path.display())
+    } else {
+        String::new()
+    };
+    note + &anstream::adapter::strip_str(&String::from_utf8_lossy(&bytes[from..])).to_string()
+}
+
+/// `2026-11-23T21:33:05Z`.
+fn date(seconds: f64) -> String {
+    let time = runner::timestamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let (day, time) = time.split_once('T').unwrap_or_default();
+    let (year, month_day) = day.split_at(day.len().saturating_sub(4));
+    format!("{year}-{}-{}T{}:{}:{}Z", &month_day[..2], &month_day[2..], &time[..2], &time[2..4], &time[4..6])
+}
+
+/// Text that may stand anywhere in XML. Characters that XML 1.0 forbids become `\u{FFFD}`.
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\r' => out += "&#13;",
+            '\t' | '\n' | ' '..='\u{fffd}' | '\u{10000}'.. => out.push(c),
+            _ => out.push('\u{fffd}'),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::project::Check;
+    use crate::runner::{Exec, Skipped, Subtest};
+
+    fn outcome(name: &str, attempt: u32, verdict: Verdict) -> Outcome {
+        let check = Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), nix: None };
+        let exec = Exec { id: 0, check, repetition: 1, attempt, dir: "/nonexistent".into() };
+        let failed = verdict.is_failure();
+        let subtest =
+            |name: &str, ok: bool| Subtest { name: name.into(), depth: 0, start: 0.5, seconds: ok.then_some(0.25), ok };
+        let failure = failed.then(|| runner::Failure {
+            class: "AssertionError".into(),
+            message: "5 < 6 & \"so\"\nmore".into(),
+            line: Some(3),
+            source: Some("    assert x".into()),
+            subtest: Some("second".into()),
+            unit: None,
+        });
+        Outcome {
+            started: 1_795_469_585.25,
+            subtests: vec![subtest("first", true), subtest("second", !failed)],
+            ..Outcome::new(&exec, verdict, failure, 1.5)
+        }
+    }
+
+    #[test]
+    fn a_report_has_all_that_happened() {
+        let retried = |name| Outcome { retried: true, ..outcome(name, 1, Verdict::Failed(1)) };
+        let summary = Summary {
+            outcomes: vec![
+                outcome("good", 1, Verdict::Passed),
+                retried("flaky"),
+                outcome("flaky", 2, Verdict::Passed),
+                retried("bad"),
+                outcome("bad", 2, Verdict::TimedOut(60)),
+                outcome("stopped", 1, Verdict::Interrupted),
+            ],
+            skipped: vec![Skipped { check: "vm".into(), reason: "not meant for sandbox, only for nixos".into() }],
+            not_run: 1,
+            started: 0.0,
+            seconds: 9.0,
+        };
+        let checks = ["good", "flaky", "bad", "stopped", "late"].map(str::to_owned);
+        insta::assert_snapshot!(document(&checks, &summary));
+    }
+
+    #[test]
+    fn a_log_is_cut_at_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = "\u{1b}[31mred\u{1b}[0m\n";
+        fs::write(dir.path().join("log"), line.repeat(LOG / line.len() + 100)).unwrap();
+        let log = log(dir.path());
+        assert!(log.starts_with("[the first ") && log.ends_with("\nred\n"), "{log}");
+        assert!(log.lines().skip(1).all(|line| line == "red"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        for path in ["file/junit.xml", "."] {
+            let error = Junit::create(&dir.path().join(path)).unwrap_err();
+            assert!(fail::render(&error).contains("cannot write the JUnit report"), "{error:#}");
+        }
+        let path = dir.path().join("new/folder/junit.xml");
+        Junit::create(&path).unwrap();
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_gets_out_of_its_place(text in "\\PC*|[\\x00-\\x7f]{0,40}") {
+            let xml = xml(&text);
+            prop_assert!(!xml.contains(['<', '>', '"']));
+            let legal = |c| matches!(c, '\t' | '\n' | ' '..='\u{fffd}' | '\u{10000}'..);
+            prop_assert!(xml.chars().all(legal));
+        }
+    }
+}

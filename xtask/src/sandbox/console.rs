@@ -1,0 +1,36 @@
+//! PID 1 of a run without a driver: one machine, and one command on it that has the caller's terminal.
+
+use std::fs::File;
+use std::io;
+
+use anyhow::{Context, Result, bail};
+use unix::sys::wait::{WaitStatus, waitpid};
+
+use super::network::Switches;
+use super::spec::Spec;
+use super::{as_root, machine};
+use crate::fail::Status;
+use crate::process::Cmd;
+
+/// Boots the first machine, runs the command on it, and ends with it; its exit status is ours.
+pub fn run(spec: &Spec, command: &[String]) -> Result<Status> {
+    let machine = spec.machines.first().context("the run has no machine")?;
+    let mut switches = Switches::new()?;
+    let (booted, lines) = machine::boot(spec, machine, &mut switches)?;
+    // The journal has it all.
+    std::thread::spawn(move || io::copy(&mut File::from(lines.console), &mut io::sink()));
+    let (program, arguments) = command.split_first().context("the run has no command")?;
+    let inside = as_root(&Cmd::new(program).args(arguments));
+    let pid = booted.spawn_inside(inside)?;
+    loop {
+        let (ended, code) = match waitpid(None, None) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), code),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid.as_raw(), 128 + signal as i32),
+            Ok(_) | Err(unix::Error::EINTR) => continue,
+            Err(_) => bail!("the sandbox lost track of its command"),
+        };
+        if ended == pid {
+            return Ok(Status::Other(u8::try_from(code).unwrap_or(1)));
+        }
+    }
+}

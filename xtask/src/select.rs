@@ -1,0 +1,240 @@
+//! Which checks a command is about: by name, tag, change and the last run. Kinds of selection narrow each other.
+
+mod changed;
+mod last_run;
+
+use anyhow::Result;
+
+use crate::cli::Selection;
+use crate::fail::{Failure, Status};
+use crate::project::{Check, Project, nearest};
+use crate::runner::Skipped;
+use crate::settings::Settings;
+use crate::ui;
+
+/// Checks that were chosen, and why there is none if there is none.
+#[derive(Debug)]
+pub struct Chosen {
+    /// In the order of their names.
+    pub checks: Vec<Check>,
+    why_none: String,
+}
+
+impl Chosen {
+    /// The checks; an error where there is none.
+    pub fn or_nothing(self) -> Result<Vec<Check>> {
+        if self.checks.is_empty() {
+            return Err(Failure::new(Status::NothingSelected, self.why_none)
+                .hint("cargo xtask list shows all checks; exit status 4 says that nothing was selected")
+                .into());
+        }
+        Ok(self.checks)
+    }
+}
+
+impl Selection {
+    /// Whether it leaves nothing out.
+    pub fn is_all(&self) -> bool {
+        let Self { names, tag, skip_tag, changed, rerun_failed } = self;
+        names.is_empty() && tag.is_empty() && skip_tag.is_empty() && changed.is_none() && !rerun_failed
+    }
+}
+
+/// Chooses checks of the project. None may be left; a name, tag or Git base that does not exist is an error.
+pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
+    let all = project.checks()?;
+    let mut checks = if selection.is_all() { all.clone() } else { by_names(&all, &selection.names)? };
+    let mut why_none = "there is no check in checks/".to_owned();
+    if !selection.tag.is_empty() || !selection.skip_tag.is_empty() {
+        let tagged = all.iter().map(|c| Ok((c.name.clone(), Settings::load(c)?.tags))).collect::<Result<Vec<_>>>()?;
+        let names = by_tags(&tagged, &selection.tag, &selection.skip_tag)?;
+        checks.retain(|check| names.contains(&check.name.as_str()));
+        "no check has the tags that were asked for".clone_into(&mut why_none);
+    }
+    if let Some(base) = &selection.changed
+        && !checks.is_empty()
+    {
+        let change = changed::read(&project.root, base)?;
+        let affected = changed::affected(&change.paths, &all, changed::mentions);
+        checks.retain(|check| affected.has(&check.name));
+        let (files, since) = (change.paths.len(), &change.since);
+        why_none = match files {
+            0 => format!("nothing changed since {since}"),
+            _ => format!("{} changed since {since}, and nothing that these checks depend on", count(files, "file")),
+        };
+        if !checks.is_empty() {
+            let because = affected.all_because().map_or_else(String::new, |path| format!(", {path} among them"));
+            say(&format!("{} changed since {since}{because}: {}", count(files, "file"), count(checks.len(), "check")));
+        }
+    }
+    if selection.rerun_failed && !checks.is_empty() {
+        let last = last_run::read(&project.target.join("checks"))?;
+        let gone: Vec<&str> =
+            last.to_do.iter().map(String::as_str).filter(|n| all.iter().all(|c| c.name != *n)).collect();
+        if !gone.is_empty() {
+            ui::warn(&format!("no longer there, so not run again: {}", gone.join(", ")));
+        }
+        checks.retain(|check| last.to_do.contains(&check.name));
+        why_none = format!("nothing of this selection failed in the last run, {}", last.name);
+        if !checks.is_empty() {
+            say(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
+        }
+    }
+    Ok(Chosen { checks, why_none })
+}
+
+fn say(text: &str) {
+    ui::say(&ui::paint(ui::DIM, text));
+}
+
+/// `1 file`, `2 files`.
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Chooses checks by names and globs, in the order of their names. No pattern chooses all.
+pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
+    let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
+    for pattern in patterns {
+        if !names.iter().any(|name| glob(pattern, name)) {
+            let failure = Failure::new(Status::NothingSelected, format!("no check is called `{pattern}`"));
+            return Err(match nearest(pattern, &names) {
+                Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
+                None => failure.hint(format!("the checks are: {}", names.join(", "))),
+            }
+            .into());
+        }
+    }
+    if checks.is_empty() {
+        return Err(Failure::new(Status::NothingSelected, "there is no check in checks/")
+            .hint("make one: cargo xtask new-check first")
+            .into());
+    }
+    let wanted = |check: &&Check| patterns.is_empty() || patterns.iter().any(|p| glob(p, &check.name));
+    Ok(checks.iter().filter(wanted).cloned().collect())
+}
+
+/// Names of the checks that have one of the tags `with`, if any are given, and none of `without`.
+fn by_tags<'a>(tagged: &'a [(String, Vec<String>)], with: &[String], without: &[String]) -> Result<Vec<&'a str>> {
+    let mut known: Vec<&str> = tagged.iter().flat_map(|(_, tags)| tags).map(String::as_str).collect();
+    known.sort_unstable();
+    known.dedup();
+    if let Some(tag) = with.iter().find(|tag| !known.contains(&tag.as_str())) {
+        let failure = Failure::new(Status::NothingSelected, format!("no check has the tag `{tag}`"));
+        return Err(match nearest(tag, &known) {
+            Some(near) => failure.hint(format!("did you mean `--tag {near}`?")),
+            None if known.is_empty() => failure.hint(format!("tags stand in checks/NAME.toml: tags = [\"{tag}\"]")),
+            None => failure.hint(format!("the tags are: {}", known.join(", "))),
+        }
+        .into());
+    }
+    let has = |tags: &[String], some: &[String]| some.iter().any(|tag| tags.contains(tag));
+    let wanted = |tags: &[String]| (with.is_empty() || has(tags, with)) && !has(tags, without);
+    Ok(tagged.iter().filter(|(_, tags)| wanted(tags)).map(|(name, _)| name.as_str()).collect())
+}
+
+/// Leaves out what is not meant for a backend, and says why. It is an error if such a check was named, or none is left.
+pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<Check>, Vec<Skipped>)> {
+    let (mut fitting, mut skipped) = (Vec::new(), Vec::new());
+    for check in checks {
+        let backends = Settings::load(&check)?.backends;
+        let Some(others) = backends.filter(|backends| backends.iter().all(|name| name != backend)) else {
+            fitting.push(check);
+            continue;
+        };
+        let name = check.name;
+        if named.contains(&name) {
+            let (list, first) = (others.join(", "), others.first().map_or("auto", String::as_str));
+            let message =
+                format!("check `{name}` is not meant for the backend {backend}: checks/{name}.toml names {list}");
+            let failure = Failure::new(Status::Usage, message);
+            return Err(failure.hint(format!("cargo xtask test {name} --backend {first}")).into());
+        }
+        skipped
+            .push(Skipped { check: name, reason: format!("not meant for {backend}, only for {}", others.join(", ")) });
+    }
+    Ok((fitting, skipped))
+}
+
+/// Whether `name` matches a pattern with `*` and `?`.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut i, mut j, mut star) = (0, 0, None);
+    while j < n.len() {
+        if i < p.len() && p[i] == '*' {
+            star = Some((i, j));
+            i += 1;
+        } else if i < p.len() && (p[i] == '?' || p[i] == n[j]) {
+            i += 1;
+            j += 1;
+        } else if let Some((at, from)) = star {
+            (i, j, star) = (at + 1, from + 1, Some((at, from + 1)));
+        } else {
+            return false;
+        }
+    }
+    p[i..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fail;
+
+    fn checks(names: &[&str]) -> Vec<Check> {
+        names.iter().map(|n| Check { name: (*n).to_owned(), script: None, nix: None }).collect()
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|w| (*w).to_owned()).collect()
+    }
+
+    #[test]
+    fn selection_by_name_and_glob() {
+        let all = checks(&["ramp", "reconnect", "simple"]);
+        let names = |patterns: &[&str]| {
+            by_names(&all, &strings(patterns)).map(|v| v.into_iter().map(|c| c.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["ramp", "reconnect", "simple"]);
+        assert_eq!(names(&["r*", "simple"]).unwrap(), ["ramp", "reconnect", "simple"]);
+        assert_eq!(names(&["?amp"]).unwrap(), ["ramp"]);
+        let error = names(&["simpel"]).unwrap_err();
+        assert_eq!(fail::status(&error).code(), 4);
+        assert_eq!(
+            fail::render(&error),
+            "error: no check is called `simpel`\n\nhint: did you mean `cargo xtask test simple`?"
+        );
+    }
+
+    #[test]
+    fn an_empty_project_selects_nothing() {
+        assert_eq!(fail::status(&by_names(&[], &[]).unwrap_err()).code(), 4);
+    }
+
+    #[test]
+    fn selection_by_tags() {
+        let tagged = [("a", &["slow", "vm"][..]), ("b", &["slow"]), ("c", &[])]
+            .map(|(name, tags)| (name.to_owned(), strings(tags)));
+        let names = |with: &[&str], without: &[&str]| by_tags(&tagged, &strings(with), &strings(without));
+        assert_eq!(names(&["slow"], &[]).unwrap(), ["a", "b"]);
+        assert_eq!(names(&["slow"], &["vm"]).unwrap(), ["b"]);
+        assert_eq!(names(&[], &["slow"]).unwrap(), ["c"]);
+        assert_eq!(names(&["vm", "slow"], &[]).unwrap(), ["a", "b"]);
+        let error = names(&["slwo"], &[]).unwrap_err();
+        assert_eq!(fail::render(&error), "error: no check has the tag `slwo`\n\nhint: did you mean `--tag slow`?");
+        assert_eq!(fail::status(&error).code(), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_of_stars_matches_what_it_was_made_from(name in "[a-z]{0,12}", cut in 0usize..12) {
+            let cut = cut.min(name.len());
+            let starred = format!("{}*{}", &name[..cut], &name[cut..]);
+            prop_assert!(glob(&starred, &name));
+            let longer = name.clone() + "x";
+            prop_assert!(!glob(&longer, &name));
+        }
+    }
+}

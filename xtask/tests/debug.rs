@@ -1,0 +1,64 @@
+//! `test --debug`: a prompt in the machine as a failure left it, on a real terminal.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use common::Scratch;
+
+/// `xtask` on a terminal of its own (script(1)). `talk` sees what has been printed, and types.
+fn on_terminal(scratch: &Scratch, args: &str, mut talk: impl FnMut(&str) -> Option<&'static str>) -> (i32, String) {
+    let mut command = Command::new("script");
+    let line = format!("'{}' {args}", env!("CARGO_BIN_EXE_xtask"));
+    command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+    scratch.environment(&mut command);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(size @ 1..) = screen.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..size]);
+        while let Some(typed) = talk(&String::from_utf8_lossy(&text)) {
+            keyboard.write_all(typed.as_bytes()).unwrap();
+        }
+    }
+    (child.wait().unwrap().code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_failure_leads_to_a_prompt_with_the_scripts_names_and_machines() {
+    let scratch = Scratch::new();
+    scratch.check(
+        "fails",
+        "machine.succeed('echo left > /tmp/trace')\nanswer = 21\nwith subtest('breaks'):\n    machine.succeed('false')\n",
+    );
+    // Each is typed once its cue has been printed.
+    let mut steps = [
+        (">>> ", "print('twice', 2 * answer)\n"),
+        ("twice 42", "print(machine.succeed('cat /tmp/trace').upper())\n"),
+        ("LEFT", "exit()\n"),
+    ]
+    .into_iter()
+    .peekable();
+    let (code, text) = on_terminal(&scratch, "test fails --backend sandbox --debug", |text| {
+        steps.next_if(|(cue, _)| text.contains(cue)).map(|(_, typed)| typed)
+    });
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(steps.next(), None, "{text}");
+    for part in ["line 4: machine.succeed('false')", "fails failed, in subtest \"breaks\"", "1 failed"] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}
+
+#[test]
+fn a_pass_needs_no_prompt_and_a_prompt_needs_a_terminal() {
+    let scratch = Scratch::new();
+    scratch.check("passes", "");
+    let (code, text) = on_terminal(&scratch, "test passes --backend sandbox --debug", |_| None);
+    assert_eq!(code, 0, "{text}");
+    let output = scratch.command(&["test", "passes", "--debug"]).stdin(Stdio::null()).output().unwrap();
+    common::Run::of(&output).expect(2, &["`--debug` needs a terminal"]);
+    scratch.xtask(&["test", "passes", "--debug", "-j", "2"]).expect(2, &["cannot be used with"]);
+}

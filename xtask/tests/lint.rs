@@ -1,0 +1,239 @@
+//! `lint`: one mistake each in a copy of the project, and the finding at its place.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use common::Scratch;
+use serde_json::Value;
+
+const DB: &str = "ioc/exampleApp/Db/example.db";
+const PROTO: &str = "ioc/exampleApp/Db/example.proto";
+const ST_CMD: &str = "ioc/iocBoot/iocExample/st.cmd";
+const SCRIPT: &str = "checks/simple.py";
+
+/// `code file:line:column` of each finding, and the first hint.
+fn found(scratch: &Scratch, more: &[&str]) -> (Vec<String>, String) {
+    let run = scratch.xtask(&[&["lint", "--json"], more].concat());
+    assert!(matches!(run.code, Some(0 | 1)), "{}", run.stderr);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(run.code == Some(1), json["errors"].as_u64() > Some(0));
+    let findings = json["findings"].as_array().unwrap();
+    let word = |f: &Value, key: &str| f[key].as_str().map_or_else(|| f[key].to_string(), str::to_owned);
+    let short =
+        |f: &Value| format!("{} {}:{}:{}", word(f, "code"), word(f, "file"), word(f, "line"), word(f, "column"));
+    (findings.iter().map(short).collect(), findings.first().map(|f| word(f, "hint")).unwrap_or_default())
+}
+
+#[test]
+fn the_template_has_none() {
+    let scratch = Scratch::new();
+    let run = scratch.xtask(&["lint", "--deny-warnings"]).expect(0, &["lint: nothing found"]);
+    assert_eq!(run.stdout, "");
+}
+
+/// Each row: file, text, what stands there instead with a `¶` before the place of the finding, its code, a part of its
+/// hint. Without a `¶`, the place may be anywhere and others may follow.
+#[test]
+fn every_mistake_is_found_at_its_place() {
+    let mistakes: &[(&str, &str, &str, &str, &str)] = &[
+        // Databases
+        (DB, "record(mbbi,", "record(¶mbi,", "unknown-record-type", "`mbbi`"),
+        (DB, "field(DESC, \"Current set", "field(¶DECS, \"Current set", "unknown-field", "`DESC`"),
+        (DB, "\"Current set on the device", "\"Current that is said to be set on the de¶vice", "too-long", ""),
+        (DB, "field(HSV, \"MINOR\")", "field(HSV, ¶\"MINR\")", "unknown-choice", "`MINOR`"),
+        (DB, "field(SCAN, \"10 second\")", "field(SCAN, ¶\"3 second\")", "unknown-choice", "second"),
+        (DB, "field(HOPR, \"65\")", "field(HOPR, ¶\"sixty\")", "bad-value", ""),
+        (DB, "field(DTYP, \"stream\")", "field(DTYP, ¶\"Stream\")", "unknown-device", "`stream`"),
+        (DB, "field(FLNK, \"$(PREFIX)MODE-RB\")", "field(FLNK, ¶\"$(PREFIX)MODE-RBV\")", "unknown-record", "`MODE-RB`"),
+        (DB, "field(LNK4, \"$(PREFIX)MODE-RB\")", "field(LNK4, ¶\"$(PREFIX)MODE-RB.PROX\")", "unknown-field", "`PROC`"),
+        (DB, "@example.proto getMode", "@¶exmple.proto getMode", "no-file", "`example.proto`"),
+        (DB, "@example.proto getMode", "@example.proto ¶getMod", "unknown-function", "`getMode`"),
+        (DB, "getMode $(PORT)", "getMode ¶PS2", "unknown-port", "`PS1`"),
+        (
+            DB,
+            "getMode $(PORT)",
+            "getMode ¶$(PROT)",
+            "undefined-macro",
+            "ioc/iocBoot/iocExample/st.cmd:17 defines `PORT`",
+        ),
+        (DB, "\"@example.proto getMode", "¶\"example.proto getMode", "bad-link", "@"),
+        (
+            DB,
+            "record(stringin, \"$(PREFIX)IDN\")",
+            "record(stringin, ¶\"$(PREFIX)POLL\")",
+            "duplicate-record",
+            "rename",
+        ),
+        (DB, "    field(ONAM, \"ON\")\n}\n\nrecord", "    field(ONAM, \"ON\")\n\n¶record", "syntax", "`}`"),
+        (DB, "field(EGU, \"A\")", "field(EGU, ¶\"A)", "syntax", "same line"),
+        (DB, "field(EGU, \"A\")", "field(EGU ¶\"A\")", "syntax", "field(NAME"),
+        (DB, "field(EGU, \"A\")", "field(EGU, ¶°C)", "syntax", "quotes"),
+        // Protocols
+        (PROTO, "out \"outp:mode?\";", "¶ot \"outp:mode?\";", "protocol", ""),
+        (PROTO, "in \"%{CV|CC}\"", "in \"%{CV|CC\"", "protocol", ""),
+        (PROTO, "@init { getMode; }", "¶@int { getMode; }", "protocol", ""),
+        (PROTO, "Terminator = LF;", "Terminator = LF", "protocol", ""),
+        // The start-up script
+        (ST_CMD, "${TOP}/db/example.db", "¶${TOP}/db/exampel.db", "no-file", "`example.db`"),
+        (ST_CMD, "${TOP}/dbd/example.dbd", "¶${TOP}/dbd/exampel.dbd", "no-file", "`example.dbd`"),
+        (ST_CMD, "example_register", "¶exmple_register", "unknown-command", "`example_registerRecordDeviceDriver`"),
+        (ST_CMD, "dbLoadRecords(", "¶dbLoadRecord(", "unknown-command", "`dbLoadRecords`"),
+        (ST_CMD, "${PREFIX=}", "¶${PREFX}", "undefined-variable", "${PREFX=…}"),
+        (DB, "getIdentification $(PORT)", "getIdentification ¶$(POTR) $(POTR)", "undefined-macro", "st.cmd:17"),
+        (ST_CMD, ",PORT=PS1", "", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17"),
+        (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
+        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "other-program", "#!"),
+        (ST_CMD, "< envPaths", "< ¶common.cmd", "no-file", ""),
+        // Checks
+        (SCRIPT, "wait_for_open_port(9999)", "¶wait_for_open_prt(9999)", "unknown-method", "`wait_for_open_port`"),
+        (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
+        (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
+        (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
+        (SCRIPT, "start_all()", "machine.¶screenshot('x')", "not-in-sandbox", ""),
+    ];
+    let mut wrong = Vec::new();
+    let scratch = Scratch::new();
+    for (file, from, to, code, hint) in mistakes {
+        let good = fs::read_to_string(scratch.root.join(file)).unwrap();
+        assert!(good.contains(from), "{file} has no `{from}`");
+        let marked = good.replacen(from, to, 1);
+        scratch.write(file, &marked.replace('¶', ""));
+        let (findings, first_hint) = found(&scratch, &[]);
+        scratch.write(file, &good);
+        let fits = match marked.split_once('¶') {
+            Some((before, _)) => {
+                let line = before.lines().count();
+                let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+                let line = if before.ends_with('\n') { line + 1 } else { line };
+                findings == [format!("{code} {file}:{}:{column}", line.max(1))]
+            }
+            None => findings.first().is_some_and(|f| f.starts_with(&format!("{code} "))),
+        };
+        if !fits || !first_hint.contains(hint) {
+            wrong.push(format!("{to}\n   expected {code} `{hint}`\n   found {findings:?} `{first_hint}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn places_hold_through_includes_and_substitutions() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc/exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    scratch.write("ioc/exampleApp/Db/inner.template", "record(ai, \"$(N)\") {\n  field(DECS, \"\")\n}\n");
+    scratch.write("ioc/exampleApp/Db/one.template", "# $(NOTHING)\r\n\r\ninclude \"inner.template\"\r\n");
+    scratch.write("ioc/exampleApp/Db/many.substitutions", "file one.template {\n  { N=A }\n  { N=B }\n}\n");
+    scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords(\"../../db/many.db\")\niocInit()");
+    assert_eq!(found(&scratch, &[]).0, ["unknown-field ioc/exampleApp/Db/inner.template:2:9"]);
+}
+
+#[test]
+fn strange_files_are_no_trouble() {
+    let long = format!("record(ai, \"{}\") {{}}\n", "x".repeat(100_000));
+    let files: &[(&str, &[u8], &[&str])] = &[
+        ("empty", b"", &[]),
+        ("binary", b"\x7fELF\0\0\xff\xfe\n\n", &["syntax 1:1"]),
+        ("bom", b"\xef\xbb\xbfrecord(ai, \"A\") {}\n", &["syntax 1:1"]),
+        ("crlf", b"record(ai, \"A\") {\r\n  field(DESC, \"x\")\r\n}\r\n", &[]),
+        ("no end", b"record(ai, \"A\") { field(DESC, \"x\")", &["syntax 1:34"]),
+        ("only a quote", b"\"", &["syntax 1:1"]),
+        ("self", b"include \"mine.db\"\n", &["includes-itself 1:9"]),
+        (
+            "unicode",
+            "record(ai, \"größe\") { field(DECS, \"ü\") }\n".as_bytes(),
+            &["odd-name 1:12", "unknown-field 1:29"],
+        ),
+        ("long", long.as_bytes(), &["bad-name 1:12"]),
+        ("unclosed macro", b"record(ai, \"$(A\") {}\n", &["syntax 1:12", "undefined-macro 1:13"]),
+        ("dots", b"record(ai, \"a.b\") {}\nrecord(ai, \"\") {}\n", &["bad-name 1:12", "bad-name 2:12"]),
+    ];
+    let scratch = Scratch::new();
+    scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords(\"../../db/mine.db\")\niocInit()");
+    for (what, bytes, expected) in files {
+        fs::write(scratch.root.join("ioc/exampleApp/Db/mine.db"), bytes).unwrap();
+        let (findings, _) = found(&scratch, &[]);
+        let short: Vec<String> = findings.iter().map(|f| f.replace("ioc/exampleApp/Db/mine.db:", "")).collect();
+        assert_eq!(short, *expected, "{what}");
+    }
+}
+
+#[test]
+fn a_script_must_be_there_and_executable() {
+    let scratch = Scratch::new();
+    let path = scratch.root.join(ST_CMD);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let (findings, hint) = found(&scratch, &[]);
+    assert_eq!(findings, [format!("not-executable {ST_CMD}:1:1")]);
+    assert!(hint.starts_with("chmod +x "), "{hint}");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(found(&scratch, &[]).0, [format!("no-file {ST_CMD}:1:1")]);
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    scratch.xtask(&["lint"]).expect(3, &["there is no folder", "hint: `ioc` in ioc.toml"]);
+}
+
+#[test]
+fn what_a_c_ioc_accepts_is_no_error() {
+    let scratch = Scratch::new();
+    let text = "# it's $(NOT) a macro\nalias(\"VOLT\", \"V\")\ngrecord(ai, C:C<1>;[x]) { info(autosaveFields, \"VAL\") alias(OTHER) }\n\
+                record(calc, \"D\") { field(INPA, {const:3}) field(INPB, \"V.VAL CP MS\") field(INPC, \"far:away CA\") field(CALC, \"A+B\") }\n\
+                record(ai, E) record(\"*\", VOLT) { field(DESC, \"it's\") }\n"
+        .to_owned();
+    let more = "record(ai, \"F\") { field(PREC, 0x2) field(SCAN, 5) field(DTYP, \"asynInt32\") field(INP, \"@asyn(PS1,0)X\") field(DESC, \"a\\\"b\") }\n\
+                record(longin, \"G\") { field(HOPR, \"\") field(INP, 12) field(FLNK, \"F.PROC\") }\nrecord(waveform, \"H\") { field(FTVL, DOUBLE) field(INP, [1, 2, 3]) }\n";
+    scratch.write("ioc/exampleApp/Db/mine.db", &(text + more));
+    scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords \"../../db/mine.db\"\niocInit\ndbl > /tmp/x\nseq sncX, \"a=b\"");
+    assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
+}
+
+#[test]
+fn checks_set_the_environment_of_their_iocs() {
+    let scratch = Scratch::new();
+    scratch.check("two", "start_all()\na.succeed('caget A:VOLT B:VOLT C:VOLT')\n");
+    let nodes =
+        ["a", "b"].map(|name| format!("[nodes.{name}]\nenvironment = {{ PREFIX = \"{}:\" }}\n", name.to_uppercase()));
+    scratch.write("checks/two.toml", &nodes.concat());
+    assert_eq!(found(&scratch, &[]).0, ["unknown-pv checks/two.py:2:32"]);
+    // Where only a check sets it, the script needs no default.
+    scratch.check("two", "start_all()\n");
+    scratch.edit(ST_CMD, "${PREFIX=}", "${PREFIX}");
+    assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
+}
+
+#[test]
+fn the_backend_decides_about_functions_of_vms() {
+    let scratch = Scratch::new();
+    scratch.check("vm", "start_all()\nmachine.screenshot('x')\n");
+    scratch.xtask(&["lint"]).expect(0, &["1 warning in 1 file"]);
+    scratch.xtask(&["lint", "--deny-warnings"]).expect(1, &["1 warning in 1 file"]);
+    scratch.xtask(&["lint", "--backend", "sandbox"]).expect(1, &["1 error in 1 file"]);
+    scratch.xtask(&["lint", "--backend", "nixos"]).expect(0, &["nothing found"]);
+}
+
+#[test]
+fn people_see_the_line_and_github_an_annotation() {
+    let scratch = Scratch::new();
+    scratch.edit(DB, "field(LNK4", "field(LNNK4");
+    let run = scratch.xtask(&["lint"]).expect(1, &["lint: 1 error in 1 file"]);
+    insta::assert_snapshot!(run.stdout, @r#"
+    ioc/exampleApp/Db/example.db:18:11: error[unknown-field]: record type fanout has no field `LNNK4`
+        field(LNNK4, "$(PREFIX)MODE-RB")
+              ^
+        hint: did you mean `LNK4`?
+    "#);
+    let output = scratch.command(&["lint"]).env("GITHUB_ACTIONS", "true").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let line =
+        "\n::error file=ioc/exampleApp/Db/example.db,line=18,col=11,title=lint unknown-field::record type fanout";
+    assert!(stderr.contains(line), "{stderr}");
+    assert!(stderr.starts_with("::stop-commands::") || stderr.contains("\n::stop-commands::"), "{stderr}");
+}
+
+#[test]
+fn a_broken_ioc_toml_is_status_3() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc.toml", "app = ", "aap = ");
+    scratch.xtask(&["lint"]).expect(3, &["unknown key `aap`"]);
+}

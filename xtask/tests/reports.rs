@@ -1,0 +1,156 @@
+//! Reports for programs: real runs, read as CI services read them.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use common::{Run, Scratch};
+
+/// Checks that start no machine, so that they take no time.
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    std::fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
+    scratch
+        .check("good", "with subtest('one'):\n    pass\nwith subtest('two & \"three\" \\x1b[31m\\x07'):\n    pass\n");
+    scratch.check("bad", "with subtest('outer'):\n    with subtest('inner'):\n        assert 1 == 2, 'not <equal>'\n");
+    let counter = format!("{:?}", scratch.root.join("counter").to_str().unwrap());
+    scratch.check(
+        "flaky",
+        &format!(
+            "import os\nif not os.path.exists({counter}):\n    open({counter}, 'w').close()\n    raise Exception('first')\n"
+        ),
+    );
+    scratch.check("vm", "");
+    scratch.write("checks/vm.toml", "backends = [\"nixos\", \"driver\"]\n");
+    scratch
+}
+
+const SANDBOX: [&str; 3] = ["test", "--backend", "sandbox"];
+
+/// `suite / case / children` of each case of a report that keeps to the rules.
+fn cases(path: &Path) -> String {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/junit_rules.py");
+    Run::of(&Command::new("python3").arg(rules).arg(path).output().unwrap()).expect(0, &[]).stdout
+}
+
+#[test]
+fn junit_tells_what_the_run_told() {
+    let scratch = scratch();
+    let run = scratch
+        .xtask(&[&SANDBOX[..], &["--junit", "new/junit.xml", "--no-fail-fast", "--retries", "1", "-j1"]].concat());
+    run.expect(1, &["1 flaky"]);
+    let path = scratch.root.join("new/junit.xml");
+    assert_eq!(
+        cases(&path),
+        "bad / outer / failure\n\
+         bad / inner / failure\n\
+         bad / bad.py / failure rerunFailure system-out\n\
+         flaky / flaky.py / flakyFailure system-out\n\
+         good / one / \n\
+         good / two & \"three\" \u{fffd}[31m\u{fffd} / \n\
+         good / good.py / system-out\n\
+         vm / vm / skipped\n"
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains("type=\"AssertionError\" message=\"not &lt;equal&gt;\""), "{text}");
+    assert!(text.contains("at checks/bad.py:3: assert 1 == 2"), "{text}");
+    assert_eq!(std::fs::read_dir(scratch.root.join("new")).unwrap().count(), 1, "nothing beside it");
+}
+
+#[test]
+fn what_did_not_run_is_skipped_in_junit() {
+    let scratch = scratch();
+    let path = scratch.root.join("junit.xml");
+    scratch.xtask(&[&SANDBOX[..], &["-j1", "bad", "good", "--junit", path.to_str().unwrap()]].concat()).expect(1, &[]);
+    assert!(cases(&path).ends_with("good / good / skipped\n"), "{}", cases(&path));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
+    let scratch = scratch();
+    scratch.write("file", "");
+    let run = scratch.xtask(&[&SANDBOX[..], &["good", "--junit", "file/junit.xml"]].concat());
+    run.expect(5, &["error: cannot write the JUnit report file/junit.xml: ", "hint: "]);
+    assert!(!scratch.root.join("target/checks").exists());
+}
+
+fn json_lines(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Looks whether a stream is in order: the run around all, each execution around what is said of it.
+fn in_order(events: &[Value]) {
+    let kind = |event: &Value| event["event"].as_str().unwrap().to_owned();
+    assert_eq!((kind(&events[0]).as_str(), &events[0]["version"]), ("run-begun", &json!(1)));
+    assert_eq!(kind(events.last().unwrap()), "run-finished");
+    let mut open: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut time = 0.0;
+    for event in &events[1..events.len() - 1] {
+        assert!(event["time"].as_f64().unwrap() >= time, "{event}");
+        time = event["time"].as_f64().unwrap();
+        let id = event["id"].as_u64().unwrap();
+        let name = event["name"].as_str().unwrap_or_default().to_owned();
+        match kind(event).as_str() {
+            "check-started" => assert!(open.insert(id, Vec::new()).is_none(), "{event}"),
+            "subtest-entered" => open.get_mut(&id).unwrap().push(name),
+            "subtest-left" => assert_eq!(open.get_mut(&id).unwrap().pop(), Some(name)),
+            "failure" | "line" => assert!(open.contains_key(&id), "{event}"),
+            "check-ended" => assert_eq!(open.remove(&id), Some(vec![]), "{event}"),
+            other => panic!("{other} is new: add it to docs/events.md"),
+        }
+    }
+    assert!(open.is_empty());
+}
+
+#[test]
+fn json_lines_tell_all_in_order_and_agree_with_run_json() {
+    let scratch = scratch();
+    let args =
+        [&SANDBOX[..], &["--message-format", "json", "--no-fail-fast", "--retries", "1", "--show-output"]].concat();
+    let run = scratch.xtask(&args).expect(1, &["FAIL bad", "1 flaky"]);
+    let events = json_lines(&run.stdout);
+    in_order(&events);
+    let count = |kind: &str| events.iter().filter(|e| e["event"] == kind).count();
+    assert_eq!((count("check-started"), count("check-ended"), count("failure")), (5, 5, 3));
+    assert!(count("line") > 10);
+    let failure = events.iter().find(|e| e["event"] == "failure" && e["subtest"] == "inner").unwrap();
+    assert_eq!((&failure["message"], &failure["line"]), (&json!("not <equal>"), &json!(3)));
+    let last = events.last().unwrap();
+    assert_eq!(
+        [&last["ok"], &last["passed"], &last["flaky"], &last["failed"], &last["not_run"], &last["skipped"]],
+        [&json!(false), &json!(2), &json!(1), &json!(1), &json!(0), &json!(1)]
+    );
+    let kept: Value = serde_json::from_str(&scratch.result("run.json")).unwrap();
+    assert_eq!(kept["summary"]["seconds"], last["seconds"]);
+    assert_eq!(kept["run"]["dir"], events[0]["dir"]);
+}
+
+#[test]
+fn a_reader_of_json_lines_may_leave_early() {
+    let scratch = scratch();
+    let args = [&SANDBOX[..], &["good", "--message-format", "json"]].concat();
+    let mut child = scratch.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    Run::of(&child.wait_with_output().unwrap()).expect(0, &["1 passed"]);
+}
+
+/// docs/events.md names every event and key, and shows real lines.
+#[test]
+fn the_events_are_documented() {
+    let docs = include_str!("../../docs/events.md");
+    let shown: Vec<&str> = docs.lines().map(str::trim).filter(|line| line.starts_with('{')).collect();
+    in_order(&json_lines(&shown.join("\n")));
+    let snapshot = include_str!("../src/report/snapshots/xtask__report__json__tests__the_form_is_stable.snap");
+    for event in snapshot.lines().filter(|line| line.starts_with('{')) {
+        let event: Value = serde_json::from_str(event).unwrap();
+        for key in event.as_object().unwrap().keys() {
+            assert!(docs.contains(&format!("`{key}`")), "docs/events.md says nothing of `{key}`");
+        }
+        assert!(docs.contains(&format!("`{}`", event["event"].as_str().unwrap())), "{event}");
+    }
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask run` and `exec`: the real IOC and simulator, on a machine and on this host.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use common::processes::{tree, wait_until_gone};
+use common::{Run, Scratch};
+
+/// The IOC at its prompt, on pipes.
+struct Session {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut session = Self { stdin: child.stdin.take(), child, stdout };
+        session.prompt();
+        session
+    }
+
+    /// What the IOC says until its next prompt.
+    fn prompt(&mut self) -> String {
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while !said.ends_with(b"epics> ") {
+            assert_eq!(self.stdout.read(&mut byte).unwrap(), 1, "ended: {}", String::from_utf8_lossy(&said));
+            said.push(byte[0]);
+        }
+        String::from_utf8(said).unwrap()
+    }
+
+    fn say(&mut self, line: &str) -> String {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+        self.prompt()
+    }
+
+    /// Status and stderr, once nothing of the run is left.
+    fn finish(mut self, end: impl FnOnce(&mut ChildStdin)) -> Run {
+        let processes = tree(self.child.id());
+        assert!(processes.len() >= 3, "{processes:?}");
+        end(self.stdin.as_mut().unwrap());
+        let output = self.child.wait_with_output().unwrap();
+        wait_until_gone(&processes);
+        Run::of(&output)
+    }
+}
+
+fn exec(scratch: &Scratch, words: &[&str]) -> Run {
+    scratch.xtask(&[&["exec"], words].concat())
+}
+
+#[test]
+fn commands_on_a_pipe_are_run_to_the_end() {
+    let scratch = Scratch::new();
+    let mut child = scratch
+        .command(&["run", "--ioc", "embedded"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"dbl\n").unwrap();
+    let run = Run::of(&child.wait_with_output().unwrap()).expect(0, &["the embedded soft IOC", "cargo xtask exec"]);
+    assert!(run.stdout.lines().any(|line| line == "CURR-MEAS"), "{}", run.stdout);
+    assert!(!run.stdout.contains("cargo xtask"), "talk goes to stderr: {}", run.stdout);
+}
+
+#[test]
+fn a_second_terminal_reaches_the_machine() {
+    let scratch = Scratch::new();
+    exec(&scratch, &["true"]).expect(5, &["no machine of this project runs", "hint:", "cargo xtask run"]);
+    let mut session = Session::start(scratch.command(&["run"]));
+    let put = exec(&scratch, &["caput", "VOLT", "12.5"]).expect(0, &[]);
+    assert!(put.stdout.contains("12.5"), "{}", put.stdout);
+    assert!(session.say("dbgf VOLT").contains("12.5"));
+    let unit = exec(&scratch, &["systemctl", "is-active", "simulator"]).expect(0, &[]);
+    assert_eq!(unit.stdout, "active\n");
+    let mut shell = scratch.command(&["exec"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(b"hostname; pwd; exit 7\n").unwrap();
+    let shell = shell.wait_with_output().unwrap();
+    assert_eq!((shell.status.code(), &shell.stdout[..]), (Some(7), &b"machine\n/root\n"[..]));
+    exec(&scratch, &["no-such-program"]).expect(5, &["`no-such-program` could not be started"]);
+    exec(&scratch, &["--machine", "machin", "true"]).expect(4, &["hint: cargo xtask exec --machine machine"]);
+    session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &[]);
+}
+
+#[test]
+fn without_a_simulator_nothing_answers() {
+    let scratch = Scratch::new();
+    let session = Session::start(scratch.command(&["run", "--no-simulator"]));
+    let unit = exec(&scratch, &["systemctl", "is-active", "simulator"]);
+    assert_eq!(unit.stdout, "inactive\n");
+    let severity = "until caget -t IDN.SEVR | grep INVALID; do sleep 0.1; done";
+    exec(&scratch, &["timeout", "60", "bash", "-c", severity]).expect(0, &[]);
+    session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &["none"]);
+}
+
+#[test]
+fn a_simulator_that_does_not_start_is_shown() {
+    let scratch = Scratch::new();
+    let sulky = r#"command = ["/bin/sh", "-c", "echo I would rather not; exit 1"]"#;
+    scratch.edit("ioc.toml", r#"command = ["psu-simulator"]"#, sulky);
+    let wanted = ["simulator", "I would rather not"];
+    scratch.xtask(&["run"]).expect(5, &wanted);
+    let port = free_port();
+    scratch.edit("ioc.toml", "port = 9999", &format!("port = {port}"));
+    scratch.xtask(&["run", "--host"]).expect(5, &[&wanted[..], &["hint: try it by hand:"]].concat());
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A project whose simulator has a port of its own, and the command that runs it on this host.
+fn on_host(scratch: &Scratch) -> (Command, u16, u16) {
+    let port = free_port();
+    let ca = UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    scratch.edit("ioc.toml", r#"["psu-simulator"]"#, &format!(r#"["psu-simulator", "--port", "{port}"]"#));
+    scratch.edit("ioc.toml", "port = 9999", &format!("port = {port}"));
+    let mut command = scratch.command(&["run", "--host"]);
+    command.env("PSU_ADDRESS", format!("localhost:{port}")).env("PREFIX", "HERE:");
+    command.env("EPICS_CA_SERVER_PORT", ca.to_string()).env("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1");
+    (command, port, ca)
+}
+
+#[test]
+fn on_this_host_any_client_reaches_the_ioc() {
+    let scratch = Scratch::new();
+    let (command, port, ca) = on_host(&scratch);
+    let session = Session::start(command);
+    let caget = scratch.root.join("target/embedded/debug/caget-rs");
+    let got = Command::new(caget)
+        .args(["-w", "30", "-t", "HERE:IDN"])
+        .env("EPICS_CA_SERVER_PORT", ca.to_string())
+        .envs([("EPICS_CA_ADDR_LIST", "127.0.0.1"), ("EPICS_CA_AUTO_ADDR_LIST", "NO")])
+        .output()
+        .unwrap();
+    assert!(got.status.success() && !got.stdout.trim_ascii().is_empty(), "{got:?}");
+    let hint = "hint: if it is the simulator";
+    scratch.xtask(&["run", "--host"]).expect(5, &[&format!("port {port}"), hint, "--no-simulator"]);
+    let log = format!("port {port}");
+    session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &["simulator.log", &log]);
+}
+
+#[test]
+fn ctrl_c_is_the_iocs_business_and_leaves_nothing() {
+    for host in [false, true] {
+        let scratch = Scratch::new();
+        let mut command = if host { on_host(&scratch).0 } else { scratch.command(&["run"]) };
+        // What a terminal signals at Ctrl-C: its foreground process group.
+        command.process_group(0);
+        let session = Session::start(command);
+        let group = format!("-{}", session.child.id());
+        let interrupt = || assert!(Command::new("kill").args(["-s", "INT", "--", &group]).status().unwrap().success());
+        session.finish(|_| interrupt()).expect(130, &[]);
+    }
+}
+
+#[test]
+fn exec_asks_which_of_several_machines() {
+    let scratch = Scratch::new();
+    scratch.check("pair", "");
+    scratch.write("checks/pair.toml", "[nodes.first]\n[nodes.second]\n");
+    let mut prompt = scratch.command(&["interactive", "pair"]);
+    let mut prompt = prompt.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = prompt.stdin.take().unwrap();
+    stdin.write_all(b"start_all(); print('they', 'run', flush=True)\n").unwrap();
+    let mut said = Vec::new();
+    let mut byte = [0];
+    let mut stdout = prompt.stdout.take().unwrap();
+    while !said.ends_with(b"they run\n") {
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "ended: {}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    exec(&scratch, &["hostname"]).expect(2, &["first, second", "hint: choose one: cargo xtask exec --machine first"]);
+    let second = exec(&scratch, &["--machine", "second", "hostname"]).expect(0, &[]);
+    assert_eq!(second.stdout, "second\n");
+    drop(stdin);
+    prompt.wait().unwrap();
+}
+
+#[test]
+fn nothing_outlives_kill_9() {
+    for host in [false, true] {
+        let scratch = Scratch::new();
+        let temporary = scratch.scratch_dir().join("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        let mut command = if host { on_host(&scratch).0 } else { scratch.command(&["run"]) };
+        command.env("TMPDIR", &temporary);
+        let session = Session::start(command);
+        let pid = session.child.id().to_string();
+        let run = session.finish(|_| assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success()));
+        assert_eq!(run.code, None, "killed");
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "left in TMPDIR");
+    }
+}

@@ -1,0 +1,177 @@
+//! Machines of a NixOS test in the sandbox: units that a real Nix evaluates by nix/sandbox.nix, with programs that it
+//! builds. The flake is of plain derivations, in the shape of NixOS tests. No network.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+
+mod common;
+#[path = "common/nix.rs"]
+#[allow(dead_code, reason = "tests/nix.rs uses the rest")]
+mod fixture;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Run, copy};
+use fixture::Fixture;
+
+/// Two machines as NixOS evaluates them: what every machine has, and what the check declares.
+const WEB: &str = r#"
+{ nixosTest, sh, ... }:
+let
+  bare = import ../nix/bare.nix;
+  script = name: text: sh name { inherit text; passAsFile = [ "text" ]; } "cp $textPath $out; chmod +x $out";
+  file = name: text: sh name { inherit text; passAsFile = [ "text" ]; } "cp $textPath $out";
+  foo = script "unit-script-foo" ''
+    #!/bin/sh
+    echo "$0 as $(id -un) of $(cat /etc/foo.conf)"
+    greet
+    exec sleep infinity
+  '';
+  machine = extra: {
+    systemd.units = bare.systemd.units // extra.units or { };
+    systemd.tmpfiles.rules = bare.systemd.tmpfiles.rules ++ extra.rules or [ ];
+    environment.etc = bare.environment.etc // extra.etc or { };
+    users.users = bare.users.users // extra.users or { };
+    users.groups = bare.users.groups;
+    virtualisation.vlans = extra.vlans or [ 1 ];
+    system.path = sh "system-path" { } "mkdir -p $out/bin; echo '#!/bin/sh' > $out/bin/greet; echo 'echo hello from NixOS' >> $out/bin/greet; chmod +x $out/bin/greet";
+  };
+  unit = text: wantedBy: { inherit text wantedBy; enable = true; overrideStrategy = "asDropinIfExists"; };
+in
+nixosTest { } "mkdir $out" // {
+  config.name = "web";
+  config.globalTimeout = 70;
+  config.testScriptString = builtins.readFile ./web.script;
+  nodes.server = machine {
+    vlans = [ 1 2 ];
+    units."foo.service" = unit ''
+      [Unit]
+      Description=Says hello
+      X-Reload-Triggers=nothing
+
+      [Service]
+      Environment="LOCALE_ARCHIVE=/no/such"
+      Environment="PATH=/run/current-system/sw/bin:/usr/bin:/bin"
+      X-RestartIfChanged=false
+      ExecStart=${foo}
+      User=bob
+      MemoryMax=1G
+    '' [ "multi-user.target" ];
+    units."echo@.service" = unit ''
+      [Service]
+      Type=oneshot
+      RemainAfterExit=true
+      ExecStart=/bin/echo instance %i
+    '' [ ];
+    units."echo@one.service" = unit "[Service]\nExecStartPost=/bin/echo more\n" [ "multi-user.target" ] // { overrideStrategy = "asDropin"; };
+    units."network-addresses-eth2.service" = unit "[Service]\nExecStart=/no/such/ip\n" [ "multi-user.target" ];
+    etc."foo.conf" = { target = "foo.conf"; source = file "etc-foo.conf" "a file of Nix"; mode = "symlink"; };
+    etc.secret = { target = "app/secret"; source = file "etc-secret" "x"; mode = "0400"; };
+    users.bob = { uid = 0; group = "users"; home = "/home/bob"; createHome = true; isNormalUser = true; shell = ""; extraGroups = [ "wheel" ]; };
+  };
+  nodes.client = machine { EXTRA };
+}
+"#;
+
+const SCRIPT: &str = r#"
+start_all()
+server.wait_for_unit("foo.service")
+assert "hello from NixOS" == server.succeed("greet").strip()
+server.wait_until_succeeds("journalctl -u foo.service | grep 'hello from NixOS'", timeout=10)
+journal = server.succeed("journalctl -u foo.service -o cat")
+assert "MemoryMax= has no effect" in journal, journal
+assert "unit-script-foo as " in journal and "of a file of Nix" in journal, journal
+server.succeed("test $(stat -c %a /etc/app/secret) = 400")
+server.wait_for_unit("echo@one.service")
+echoed = server.succeed("journalctl -u echo@one.service -o cat")
+assert "instance one" in echoed and "more" in echoed, echoed
+server.succeed("id bob; test -d /home/bob; grep wheel:x:1:bob /etc/group")
+assert "backend nixos has them" in server.fail("systemd-run true 2>&1")
+server.fail("systemctl cat nscd.service")
+server.fail("systemctl cat network-addresses-eth2.service")
+server.succeed("ip -br address show eth2 | grep 192.168.2.2")
+client.fail("systemctl cat foo.service")
+client.fail("getent passwd operator1")
+client.wait_for_unit("multi-user.target")
+"#;
+
+/// A project with the check `web` on evaluated machines; `extra` is more of its client.
+fn project(extra: &str) -> Option<Fixture> {
+    let fixture = Fixture::new()?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    copy(&source.join("nix/sandbox.nix"), &fixture.root.join("nix/sandbox.nix"));
+    copy(&source.join("xtask/driver"), &fixture.root.join("xtask/driver"));
+    fixture.write("checks/web.nix", &WEB.replace("EXTRA", extra));
+    fixture.write("checks/web.script", SCRIPT);
+    fixture.write("checks/web.toml", "services = \"nixos\"\n");
+    fixture.git(&["add", "."]);
+    Some(fixture)
+}
+
+fn sandbox(fixture: &Fixture) -> Run {
+    fixture.xtask(&["test", "web", "--backend", "sandbox"])
+}
+
+#[test]
+fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
+    let Some(fixture) = project("") else { return };
+    let run = sandbox(&fixture);
+    let run = run.expect(
+        0,
+        &[
+            "services from checks/web.nix, evaluated by Nix",
+            "(checks/web.toml says so)",
+            "sandbox (asked for) with the services of NixOS; untested: its boot",
+            "warning: checks/web.nix: foo.service: MemoryMax= has no effect in the sandbox",
+            "PASS web",
+        ],
+    );
+    assert_eq!(run.stderr.matches("MemoryMax=").count(), 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("soft IOC"), "nothing of embedded/ is needed: {}", run.stderr);
+    let spec = fixture.result("web/sandbox.json");
+    assert!(spec.contains("\"global_timeout\": 70"), "{spec}");
+    // Nothing is left to build.
+    let again = sandbox(&fixture).expect(0, &["PASS web"]);
+    assert!(!again.stderr.contains("nix: building"), "{}", again.stderr);
+}
+
+#[test]
+fn what_the_sandbox_cannot_do_is_named_before_anything_runs() {
+    let extra = r#"
+      rules = [ "d /var/lib/foo" ];
+      units."foo.timer" = unit "[Timer]\nOnBootSec=1\n" [ "timers.target" ];
+      units."bar.service" = unit "[Service]\nExecStart=/bin/true\nBindPaths=/x\n" [ ];
+      units."foo@1.service" = unit "[Service]\nUser=x\n" [ ] // { overrideStrategy = "asDropin"; };
+    "#;
+    let Some(fixture) = project(extra) else { return };
+    sandbox(&fixture).expect(
+        3,
+        &[
+            "checks/web.nix: the sandbox cannot do all of it",
+            "machine `client`: systemd.tmpfiles.rules: d /var/lib/foo\n",
+            "machine `client`: foo.timer: units of kind .timer are not offered by the sandbox",
+            "machine `client`: bar.service:3: directive `BindPaths` of [Service] is not known to the sandbox",
+            "machine `client`: foo@1.service: it adds to a unit that the check does not bring along",
+            "hint: cargo xtask test web --backend nixos has it",
+        ],
+    );
+    assert!(!fixture.root.join("target/checks").exists(), "no run has begun");
+}
+
+#[test]
+fn errors_of_nix_are_sorted() {
+    let Some(fixture) = project("units = undefinedName;") else { return };
+    sandbox(&fixture).expect(3, &["undefined variable 'undefinedName'", "checks/web.nix:"]);
+    fixture.write("checks/web.nix", &WEB.replace("EXTRA", "users.x.shell = sh \"shell\" { } \"exit 3\";"));
+    sandbox(&fixture).expect(1, &["Nix could not build it", "failed with exit code 3"]);
+    let mut command = fixture.command(&["test", "web", "--backend", "sandbox"]);
+    let python = fixture.dir.path().join("bin");
+    fs::create_dir(&python).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/python3", python.join("python3")).unwrap();
+    command.env("PATH", &python);
+    let run = Run::of(&command.output().unwrap());
+    run.expect(5, &["check `web` takes its services from Nix, which is not here", "[nodes.NAME]"]);
+    fixture.write("checks/web.nix", &WEB.replace("EXTRA", ""));
+    let run = fixture.xtask(&["test", "web", "--backend", "sandbox", "--ioc", "make"]);
+    run.expect(2, &["`--ioc` cannot be honoured: check `web` has the IOC that Nix builds"]);
+}
