@@ -237,7 +237,6 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> Machine {
         tools: Some(node.tools),
         etc,
         accounts: accounts(&node.users, &node.groups),
-        recorder: None,
     }
 }
 
