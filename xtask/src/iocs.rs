@@ -46,7 +46,7 @@ pub fn choose(choice: IocChoice, found: Found) -> Result<IocBuild> {
         (IocChoice::Auto | IocChoice::Embedded, _) => Ok(IocBuild::Embedded),
         (IocChoice::Nix, _) => Err(fail::host("there is no IOC in result/").hint("build it: nix build").into()),
         (IocChoice::Make, _) => {
-            Err(fail::host("there is no IOC in ioc/bin/").hint("build it: make -C ioc EPICS_BASE=/path/to/base").into())
+            Err(fail::host("there is no IOC in ioc/bin/").hint("build it: EPICS_BASE=/path/to/base make -C ioc").into())
         }
     }
 }

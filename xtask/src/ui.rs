@@ -140,10 +140,25 @@ pub fn say(text: &str) {
 
 /// A line of data, to stdout. A closed pipe is not an error.
 pub fn data(text: &str) {
-    // Both may be the same terminal; the live lines come back with their next change.
     let mut screen = hold(&SCREEN);
     screen.show(Vec::new());
     let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+/// Stdout for whole lines while checks run: it may be the same terminal as stderr. The live lines come back with their next
+/// picture.
+pub struct Data;
+
+impl Write for Data {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut screen = hold(&SCREEN);
+        screen.show(Vec::new());
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
 }
 
 /// A warning, to stderr.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, LineWriter};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
@@ -107,18 +107,6 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     })
 }
 
-/// The reports that programs read.
-fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
-    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-    if let Some(path) = &args.junit {
-        reporters.push(Box::new(Junit::create(path)?));
-    }
-    if args.message_format == MessageFormat::Json {
-        reporters.push(Box::new(Json::new(Box::new(std::io::stdout()), Box::new(runner::now), args.show_output)));
-    }
-    Ok(reporters)
-}
-
 impl MachineOptions {
     /// The options that were given, as words of a command line.
     fn words(&self) -> Vec<String> {
@@ -141,6 +129,22 @@ impl MachineOptions {
         }
         words
     }
+}
+
+/// The reports that programs read.
+fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if let Some(path) = &args.junit {
+        reporters.push(Box::new(Junit::create(path)?));
+    }
+    if args.message_format == MessageFormat::Json {
+        reporters.push(Box::new(Json::new(
+            Box::new(LineWriter::new(ui::Data)),
+            Box::new(runner::now),
+            args.show_output,
+        )));
+    }
+    Ok(reporters)
 }
 
 /// What each check needs.

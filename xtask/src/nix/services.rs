@@ -226,6 +226,7 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> Machine {
     }));
     let here = |path: &Path| Bind { source: path.to_owned(), target: path.to_owned() };
     Machine {
+        recorder: None,
         name,
         number,
         vlans: node.vlans,
@@ -236,7 +237,6 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> Machine {
         tools: Some(node.tools),
         etc,
         accounts: accounts(&node.users, &node.groups),
-        recorder: None,
     }
 }
 

@@ -312,7 +312,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn a_renaming_to_unused_names_can_be_taken_back(text in text(), kind in any_kind(), app in "[a-w]|[A-Z][a-z0-9_]{0,6}q|example2|ex") {

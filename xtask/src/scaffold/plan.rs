@@ -401,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn a_renamed_project_can_be_renamed_back(app in "[a-zA-Z][a-z0-9_]{0,8}", prefix in "[A-Z]{0,4}:?") {

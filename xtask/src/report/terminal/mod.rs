@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use self::state::{Row, State};
 pub use self::text::duration;
 pub(super) use self::text::{TAIL, clean, evidence, relative};
-use crate::runner::{Begun, DriverEvent, Event, Outcome, Verdict};
+use crate::runner::{Begun, DriverEvent, Event, Outcome, Skipped, Verdict};
 use crate::ui::{self, BAD, DIM, GOOD, STRONG, Screen, WARN, columns, cut, paint};
 
 /// Time between pictures.
@@ -124,6 +124,9 @@ impl Teller {
                 self.one_by_one = one_by_one(begun);
                 self.several = begun.checks.len() > 1 || begun.repeat != Some(1);
                 self.backend = begun.backend;
+                let skipped = |s: &Skipped| format!("{} {}  {}\n", paint(WARN, "SKIP"), s.check, paint(DIM, &s.reason));
+                let text: String = begun.skipped.iter().map(skipped).collect();
+                self.say(&text);
             }
             Event::Started(exec) => {
                 self.state.started(exec, now);

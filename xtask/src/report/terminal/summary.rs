@@ -6,7 +6,7 @@ use super::Telling;
 use super::text::{TAIL, clean, duration, evidence, relative};
 use crate::process::Cmd;
 use crate::project::Check;
-use crate::runner::{Failure, Outcome, Skipped, Summary, Verdict};
+use crate::runner::{Failure, Outcome, Summary, Verdict};
 use crate::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
 
 /// Characters of a line of somebody else's text.
@@ -36,9 +36,6 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
     let ran: Vec<&Outcome> = results().filter(|o| !o.cached).collect();
     if ran.len() >= MANY {
         text += &report.wrapped(&slowest(ran), 0);
-    }
-    for Skipped { check, reason } in &summary.skipped {
-        text += &report.wrapped(&paint(DIM, &format!("skipped {check}: {reason}")), 0);
     }
     text + &report.wrapped(&counts(summary), 0)
 }
@@ -75,7 +72,7 @@ fn counts(summary: &Summary) -> String {
         (count(|o| o.verdict.is_failure()), BAD, "failed"),
         (count(|o| o.verdict == Verdict::Interrupted), WARN, "interrupted"),
         (summary.not_run, WARN, "not run"),
-        (summary.skipped.len(), DIM, "skipped"),
+        (summary.skipped.len(), WARN, "skipped"),
     ] {
         if number > 0 {
             parts.push(paint(style, &format!("{number} {word}")));

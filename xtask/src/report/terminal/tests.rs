@@ -54,10 +54,10 @@ impl Play {
         let checks = checks.iter().map(|name| (*name).to_owned()).collect();
         let begun = Begun {
             checks,
+            skipped: Vec::new(),
             jobs: Some(jobs),
             repeat: Some(1),
             backend: "sandbox",
-            skipped: Vec::new(),
             dir: PathBuf::new(),
         };
         self.teller.report(&Event::Begun(&begun));
