@@ -238,7 +238,7 @@ fn markdown(summary: &Summary, root: &Path, source_at: &str) -> String {
         add(&mut text, &row, &mut left_out);
     }
     for outcome in failed {
-        let script = outcome.exec.check.script.as_deref().map_or(String::new(), |s| relative(root, s));
+        let script = outcome.exec.script().map_or(String::new(), |s| relative(root, &s));
         let line = outcome.failure.as_ref().and_then(|f| f.line).map_or(String::new(), |line| format!(":{line}"));
         let place = html(&format!("{script}{line}"));
         let place = match outcome.failure.as_ref().and_then(|f| f.line) {

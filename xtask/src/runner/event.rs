@@ -74,6 +74,12 @@ fn name_of<S: serde::Serializer>(check: &Check, serializer: S) -> Result<S::Ok, 
 }
 
 impl Exec {
+    /// The script that ran: the check's own, or that of its .nix file, which was written beside the log.
+    pub fn script(&self) -> Option<PathBuf> {
+        let written = || Some(self.dir.join("script.py")).filter(|file| file.is_file());
+        self.check.script.clone().or_else(written)
+    }
+
     /// `simple`, `simple.2` for the second repetition, `simple.2.retry1` for its second attempt: its folder's name, too.
     pub fn label(&self) -> String {
         let mut label = self.check.name.clone();

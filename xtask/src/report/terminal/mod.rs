@@ -246,7 +246,7 @@ impl Teller {
         let Some(failure) = outcome.failure.as_ref().filter(|_| outcome.verdict.is_failure()) else {
             return String::new();
         };
-        let line = format!("  {}", summary::in_a_line(failure, &outcome.exec.check, &self.telling.root));
+        let line = format!("  {}", summary::in_a_line(failure, &outcome.exec, &self.telling.root));
         cut(&line, width.unwrap_or(200).max(20)) + "\n"
     }
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::Telling;
 use super::text::{TAIL, clean, duration, evidence, relative};
 use crate::process::Cmd;
-use crate::project::Check;
-use crate::runner::{Failure, Outcome, Summary, Verdict};
+use crate::runner::{Exec, Failure, Outcome, Summary, Verdict};
 use crate::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
 
 /// Characters of a line of somebody else's text.
@@ -41,18 +40,18 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
 }
 
 /// Where and why, in a line.
-pub fn in_a_line(failure: &Failure, check: &Check, root: &Path) -> String {
+pub fn in_a_line(failure: &Failure, exec: &Exec, root: &Path) -> String {
     let message = failure.message.lines().map(|line| clean(line, LINE)).find(|line| !line.trim().is_empty());
     let message = message.unwrap_or_else(|| clean(&failure.class, LINE));
-    match place(failure, check, root) {
+    match place(failure, exec, root) {
         place if place.is_empty() => message,
         place => format!("{place}: {message}"),
     }
 }
 
 /// `checks/simple.py:17`
-fn place(failure: &Failure, check: &Check, root: &Path) -> String {
-    let script = check.script.as_deref().map_or(String::new(), |s| relative(root, s));
+fn place(failure: &Failure, exec: &Exec, root: &Path) -> String {
+    let script = exec.script().map_or(String::new(), |s| relative(root, &s));
     failure.line.map_or(script.clone(), |line| format!("{script}:{line}"))
 }
 
@@ -100,7 +99,7 @@ impl Report<'_> {
         let mut text = "\n".to_owned();
         match &outcome.failure {
             Some(failure) => {
-                let place = place(failure, &outcome.exec.check, &self.telling.root);
+                let place = place(failure, &outcome.exec, &self.telling.root);
                 let subtest = failure.subtest.as_ref();
                 let subtest = subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(s, LINE)));
                 let at = if place.is_empty() { place } else { format!(", at {}", paint(STRONG, &place)) };
@@ -168,7 +167,7 @@ impl Report<'_> {
         let same = |o: &&Outcome| o.exec.check.name == exec.check.name && o.exec.repetition == exec.repetition;
         for failed in summary.outcomes.iter().filter(same).filter(|o| o.retried) {
             let why = match (&failed.failure, &failed.verdict) {
-                (Some(failure), _) => in_a_line(failure, &exec.check, &self.telling.root),
+                (Some(failure), _) => in_a_line(failure, &failed.exec, &self.telling.root),
                 (None, Verdict::TimedOut(limit)) => format!("ran into its time limit of {limit} s"),
                 (None, _) => "the driver gave no reason".to_owned(),
             };
