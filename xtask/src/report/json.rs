@@ -136,7 +136,7 @@ fn message<'a>(event: &Event<'a>, show_output: bool) -> Option<Message<'a>> {
         }
         Event::Driver(exec, said) => return driver(exec.id, said),
         Event::Line(exec, text) if show_output => Message::Line { id: exec.id, text },
-        Event::Line(..) | Event::Tick => return None,
+        Event::Line(..) => return None,
         Event::Ended(outcome) => ended(outcome),
         Event::Interrupted(times) => Message::Interrupted { times: *times },
         Event::Finished(summary) => finished(summary),
@@ -266,7 +266,6 @@ mod tests {
                 Event::Driver(&exec, &enter),
                 Event::Driver(&exec, &nested),
                 Event::Line(&exec, "caput VOLT 42"),
-                Event::Tick,
                 Event::Driver(&exec, &leave),
                 Event::Driver(&exec, &failed),
                 Event::Ended(&outcome),

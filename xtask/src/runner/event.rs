@@ -21,8 +21,6 @@ pub enum Event<'a> {
     Ended(&'a Outcome),
     /// Ctrl-C, for the first, second … time: once lets the checks clean up, twice kills them.
     Interrupted(u32),
-    /// Some time has passed; comes ten times a second while checks run side by side.
-    Tick,
     /// All checks have ended.
     Finished(&'a Summary),
 }

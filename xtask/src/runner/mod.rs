@@ -137,11 +137,6 @@ impl<'a> Job<'a> {
             (self.report)(&Event::Interrupted(times));
         }
     }
-
-    /// Some time has passed.
-    pub fn tick(&mut self) {
-        (self.report)(&Event::Tick);
-    }
 }
 
 impl Notes {

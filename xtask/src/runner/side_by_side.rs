@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -10,8 +10,6 @@ use super::{DriverEvent, Exec, Job, Outcome};
 
 /// How long a Ctrl-C may go unseen.
 const STEP: Duration = Duration::from_millis(50);
-/// Time between ticks.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How one execution talks to the run.
 #[derive(Debug)]
@@ -70,7 +68,6 @@ pub fn side_by_side(
     let mut running: BTreeMap<usize, (Exec, Sender<()>)> = BTreeMap::new();
     let mut times = 0;
     let mut trouble = None;
-    let mut last_tick = Instant::now();
     std::thread::scope(|scope| {
         loop {
             while trouble.is_none()
@@ -121,10 +118,6 @@ pub fn side_by_side(
                 times += 1;
                 end_all(&running);
                 job.interrupted(times);
-            }
-            if last_tick.elapsed() >= TICK {
-                last_tick = Instant::now();
-                job.tick();
             }
         }
     });

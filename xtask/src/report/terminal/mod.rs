@@ -169,8 +169,6 @@ impl Teller {
                     _ => {}
                 }
             }
-            // The clock is ours.
-            Event::Tick => {}
             Event::Finished(summary) => {
                 self.over = true;
                 ui::hold(self.screen).show(Vec::new());
