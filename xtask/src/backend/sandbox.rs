@@ -1,6 +1,8 @@
 //! Backend `sandbox`: checks on machines made of Linux namespaces.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
@@ -11,7 +13,7 @@ use crate::cli::{IocChoice, MachineOptions};
 use crate::fail::{self, Failure, Status};
 use crate::iocs::{self, IocBuild};
 use crate::nix::services::{self, Evaluated};
-use crate::process;
+use crate::process::{self, Cmd};
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
 use crate::sandbox::accounts::Accounts;
@@ -244,11 +246,22 @@ impl Backend for Sandbox {
 
 /// The Python that runs test scripts.
 pub fn python() -> Result<PathBuf> {
-    process::which("python3").ok_or_else(|| {
+    process::which("python3").map(behind_shim).ok_or_else(|| {
         fail::host("`python3` was not found: it runs the test scripts")
             .hint("install Python 3.9 or newer, for example: sudo apt-get install python3")
             .into()
     })
+}
+
+/// What a shim stands for: those of pyenv are shell scripts that take longer than Python itself, at every start.
+fn behind_shim(found: PathBuf) -> PathBuf {
+    let mut start = [0; 2];
+    let script = File::open(&found).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
+    if !script {
+        return found;
+    }
+    let asked = Cmd::new(&found).args(["-c", "import sys; print(sys.executable)"]).read();
+    asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
 }
 
 /// What runs, why, and what that leaves untested.
@@ -312,5 +325,22 @@ mod tests {
             "sandbox (Nix is not here) with the embedded soft IOC; \
              untested: the NixOS machine and code of your own in *App/src"
         );
+    }
+
+    #[test]
+    fn a_shim_is_asked_what_it_stands_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let python = process::which("python3").unwrap();
+        let shim = |name: &str, text: String| {
+            let path = dir.path().join(name);
+            let line = format!("printf '%s' \"$1\" > \"$2\"; chmod 755 \"$2\"");
+            // Written by another process: a file that is open here for writing cannot be run.
+            Cmd::new("sh").args(["-c", &line, "sh", &text]).arg(&path).read().unwrap();
+            behind_shim(path)
+        };
+        let real = shim("python3", format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()));
+        assert!(real.is_file() && real.parent() != Some(dir.path()), "{}", real.display());
+        let broken = shim("broken", "#!/bin/sh\nexit 3\n".to_owned());
+        assert_eq!(broken, dir.path().join("broken"));
     }
 }
