@@ -333,9 +333,9 @@ mod tests {
         let python = process::which("python3").unwrap();
         let shim = |name: &str, text: String| {
             let path = dir.path().join(name);
-            let line = format!("printf '%s' \"$1\" > \"$2\"; chmod 755 \"$2\"");
+            let line = r#"printf '%s' "$1" > "$2"; chmod 755 "$2""#;
             // Written by another process: a file that is open here for writing cannot be run.
-            Cmd::new("sh").args(["-c", &line, "sh", &text]).arg(&path).read().unwrap();
+            Cmd::new("sh").args(["-c", line, "sh", &text]).arg(&path).read().unwrap();
             behind_shim(path)
         };
         let real = shim("python3", format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()));
