@@ -13,6 +13,7 @@ fn doctor(folder: &Path, args: &[&str]) -> Output {
         .args(args)
         .current_dir(folder)
         .env_remove("XTASK_BACKEND")
+        .env_remove("GITHUB_ACTIONS")
         .output()
         .unwrap()
 }

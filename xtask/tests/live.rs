@@ -24,7 +24,7 @@ fn running_checks_have_a_line_each_and_nothing_is_left_of_it() {
     let scratch = Scratch::new();
     let goes = [waiting(&scratch, "a"), waiting(&scratch, "b")];
     let mut told = false;
-    let (code, text) = on_terminal(&scratch, SIZE, "test a b --backend sandbox -j 2", |text| {
+    let (code, text) = on_terminal(&scratch, SIZE, "test a b --backend sandbox -j 2 --timeout 120", |text| {
         let frame = text.rsplit("\u{1b}[?2026h").next().unwrap();
         if !told && frame.contains("a     a waits") && frame.contains("b     b waits") && frame.contains("2 running") {
             told = true;
@@ -53,7 +53,7 @@ fn ctrl_c_lets_checks_clean_up_and_says_so() {
         waiting(&scratch, name);
     }
     let mut pressed = false;
-    let (code, text) = on_terminal(&scratch, SIZE, "test a b --backend sandbox -j 2", |text| {
+    let (code, text) = on_terminal(&scratch, SIZE, "test a b --backend sandbox -j 2 --timeout 120", |text| {
         let now = !pressed && text.contains("a waits") && text.contains("b waits");
         pressed |= now;
         now.then_some("\u{3}")

@@ -29,7 +29,7 @@ pub fn run(_args: &Ci) -> Result<Status> {
         ("lint of the IOC and the checks", cmd!(sh, "{xtask} lint --deny-warnings")),
         // The checks come before the tests: they build what the tests need.
         ("checks", cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast")),
-        ("tests", cmd!(sh, "{cargo} test --workspace --locked").env_remove("GITHUB_ACTIONS")),
+        ("tests", cmd!(sh, "{cargo} test --workspace --locked")),
         (
             "tests of the embedded programs",
             cmd!(sh, "{cargo} test --locked --workspace --manifest-path embedded/Cargo.toml --target-dir {programs}")

@@ -60,13 +60,7 @@ impl Scratch {
 
     /// What `cargo xtask` would set.
     pub fn environment(&self, command: &mut Command) {
-        command
-            .current_dir(&self.root)
-            .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
-            .env("NO_COLOR", "1")
-            .env_remove("GITHUB_ACTIONS")
-            .env_remove("XTASK_BACKEND");
+        environment(command, &self.root);
     }
 
     pub fn xtask(&self, args: &[&str]) -> Run {
@@ -82,6 +76,19 @@ impl Scratch {
     pub fn scratch_dir(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Whoever runs the tests, a person at a terminal or a CI service (`CI=true`), the binary sees the same.
+pub fn environment(command: &mut Command, root: &Path) {
+    const KEPT: [&str; 9] =
+        ["PATH", "HOME", "USER", "LANG", "TMPDIR", "CARGO", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    command
+        .env_clear()
+        .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .current_dir(root)
+        .env("CARGO_MANIFEST_DIR", root.join("xtask"))
+        .env("CARGO_TARGET_DIR", root.join("target"))
+        .env("NO_COLOR", "1");
 }
 
 pub struct Run {

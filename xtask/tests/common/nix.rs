@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use unix::unistd::Pid;
 
-use crate::common::{Run, copy};
+use crate::common::{Run, copy, environment};
 
 /// A project whose flake is the fixture, in a Git repository, and a Nix store of its own. All of it in one folder.
 pub struct Fixture {
@@ -55,14 +55,9 @@ impl Fixture {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         let place = |name: &str| self.dir.path().join(name);
+        environment(&mut command, &self.root);
         command
             .args(args)
-            .current_dir(&self.root)
-            .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
-            .env("NO_COLOR", "1")
-            .env_remove("GITHUB_ACTIONS")
-            .env_remove("XTASK_BACKEND")
             .env("HOME", place("home"))
             .env("XDG_CACHE_HOME", place("home"))
             .env("NIX_STORE_DIR", place("store"))
