@@ -7,6 +7,7 @@
 mod database;
 mod fields;
 mod finding;
+mod grammar;
 mod layout;
 mod lexer;
 mod protocol;
