@@ -492,6 +492,9 @@ pub struct SandboxInit {
     /// Inherited descriptor of the console
     #[arg(long)]
     pub console_fd: i32,
+    /// What is kept of limits of services, as JSON
+    #[arg(long)]
+    pub groups: String,
 }
 
 /// Arguments of `build`.

@@ -17,6 +17,7 @@ use crate::process::{self, Cmd};
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
 use crate::sandbox::accounts::Accounts;
+use crate::sandbox::cgroups::Groups;
 use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
@@ -146,6 +147,7 @@ impl Sandbox {
                 Some(evaluated) => evaluated.machines.clone(),
                 None => self.machines(&settings, dir),
             },
+            groups: Groups::default(),
         })
     }
 
@@ -231,6 +233,7 @@ pub fn console(
             accounts: Accounts::default(),
             recorder: None,
         }],
+        groups: Groups::default(),
     })
 }
 

@@ -1,7 +1,9 @@
 //! The first stage of a run: enters new user, mount and PID namespaces, then starts `sandbox-host` as PID 1 in them.
 //!
-//! If xtask dies, this stage dies (`PR_SET_PDEATHSIG`); with it dies PID 1, and with that everything in the sandbox.
+//! If xtask dies, this stage dies (`PR_SET_PDEATHSIG`); with it dies PID 1, and with that everything in the sandbox. Where
+//! the run has control groups, it first sees the end of all processes and removes the groups.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,8 +12,11 @@ use std::os::unix::process::ExitStatusExt;
 use anyhow::{Context, Result};
 use unix::mount::{MsFlags, mount};
 use unix::sched::{CloneFlags, unshare};
+use unix::sys::signal::{Signal, kill};
+use unix::unistd::Pid;
 
-use super::sys;
+use super::spec::Spec;
+use super::{cgroups, sys};
 use crate::cli::SandboxStage;
 use crate::fail::{self, Status};
 use crate::process::Cmd;
@@ -35,7 +40,21 @@ pub fn run(args: &SandboxStage) -> Result<Status> {
     let mut command = host.to_std();
     let mut child = sys::inherit(&mut command, passed).spawn().map_err(|e| host.not_started(&e))?;
     drop(command);
+    let spec: Spec = serde_json::from_slice(&fs::read(&args.spec)?)?;
+    let xtask = unix::unistd::getppid();
+    if spec.groups.dir.is_some() {
+        let host = Pid::from_raw(child.id().cast_signed());
+        sys::on_end_of_parent(move || {
+            let _ = kill(host, Signal::SIGKILL);
+        })?;
+    }
     let status = child.wait().context("cannot wait for the sandbox")?;
+    if let Some(group) = spec.groups.dir {
+        cgroups::remove(&group);
+        if unix::unistd::getppid() != xtask {
+            group.parent().into_iter().for_each(cgroups::leave);
+        }
+    }
     let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
     Ok(Status::Other(u8::try_from(code).unwrap_or(1)))
 }

@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod applets;
 pub mod cage;
+pub mod cgroups;
 mod console;
 pub mod enter;
 pub mod host;

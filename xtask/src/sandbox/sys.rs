@@ -41,6 +41,13 @@ pub fn dying_with_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(tie) }
 }
 
+/// Lets the child join a control group, whose `cgroup.procs` is open for writing.
+pub fn joining(command: &mut Command, group: std::fs::File) {
+    let join = move || unix::unistd::write(&group, b"0").map(drop).map_err(io::Error::from);
+    // SAFETY: the closure only calls write, which is async-signal-safe.
+    unsafe { command.pre_exec(join) };
+}
+
 /// Takes a descriptor that the parent left open for us under a number.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
@@ -60,6 +67,15 @@ pub fn die_with_parent() -> io::Result<()> {
     let parent = unix::unistd::getppid();
     unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL)?;
     if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
+}
+
+/// Instead of ending with its parent (or by SIGTERM), this process does something then.
+pub fn on_end_of_parent(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let asked = unix::sys::signal::SigSet::from(unix::sys::signal::Signal::SIGTERM);
+    asked.thread_block()?;
+    std::thread::spawn(move || asked.wait().map(|_| act()));
+    // Until here, the end of the parent has been our end.
+    unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGTERM).map_err(Into::into)
 }
 
 /// Blocks SIGINT for this thread and those that it starts.

@@ -285,6 +285,7 @@ fn explain(unit: &str, job: &str, result: &str) {
                 "exit-code" => "the control process exited with error code",
                 "signal" => "a fatal signal was delivered to the control process",
                 "core-dump" => "a fatal signal was delivered causing the control process to dump core",
+                "oom-kill" => "of an out-of-memory (OOM) situation",
                 "start-limit-hit" => "start of the service was attempted too often",
                 _ => "of an unknown reason",
             };

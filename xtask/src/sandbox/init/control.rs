@@ -205,6 +205,9 @@ impl Machine {
         let one = |name: &String| {
             let rt = self.manager.view(name);
             let mut props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
+            for (name, value) in self.groups.iter().flat_map(|groups| groups.usage(&rt.unit.name)) {
+                props.iter_mut().filter(|(key, _)| key == name).for_each(|(_, shown)| shown.clone_from(&value));
+            }
             if let Some(job) = rt.job.and_then(|j| self.manager.jobs.get(&j)) {
                 props.push(("_JobType".into(), job.kind.as_str().into()));
             }

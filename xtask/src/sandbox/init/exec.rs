@@ -1,7 +1,7 @@
 //! Starting the processes of a service.
 
 use std::fs::{self, File};
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,16 @@ pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
 }
 
 /// Starts a command of a service. Returns the process, and whether its program is being executed.
-pub(super) fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths: &Paths) -> (Option<i32>, bool) {
+///
+/// `group` is the control group that it is to join, with what there is to say of it.
+pub(super) fn spawn(
+    rt: &Rt,
+    phase: Phase,
+    exec: &Exec,
+    group: Option<io::Result<(File, Vec<String>)>>,
+    journal: &Journal,
+    paths: &Paths,
+) -> (Option<i32>, bool) {
     let unit = &rt.unit.name;
     let say = |text: String| journal.manager(unit, &rt.invocation, 3, &text);
     let Some(service) = rt.unit.service() else { return (None, false) };
@@ -57,8 +66,19 @@ pub(super) fn spawn(rt: &Rt, phase: Phase, exec: &Exec, journal: &Journal, paths
         Ok(prepared) => prepared,
         Err(failed) => return (refuse(&failed), false),
     };
+    let group = match group.transpose() {
+        Ok(group) => group.map(|(file, trouble)| {
+            trouble.into_iter().for_each(&say);
+            file
+        }),
+        Err(error) => return (refuse(&failed(219, "CGROUP", error)), false),
+    };
     let [stdin, stdout, stderr] = &prepared.stdio;
-    let program = start::Program { stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]), ..prepared.program };
+    let program = start::Program {
+        stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
+        group: group.as_ref().map(AsFd::as_fd),
+        ..prepared.program
+    };
     match start::start(&program) {
         Ok(started) => {
             if let Some((status, errno)) = started.failed {
@@ -145,6 +165,7 @@ fn prepare<'a>(
         limits: service.limits.iter().filter_map(|(name, soft, hard)| Some((resource(name)?, *soft, *hard))).collect(),
         oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
         ignore_sigpipe: service.ignore_sigpipe,
+        group: None,
     };
     Ok(Prepared { program, stdio })
 }

@@ -9,6 +9,7 @@ mod console;
 mod control;
 mod enable;
 mod exec;
+mod groups;
 mod journal;
 pub mod manager;
 mod paths;
@@ -35,6 +36,7 @@ use unix::unistd::Pid;
 
 use self::clock::Clock;
 use self::console::Console;
+use self::groups::Groups;
 use self::journal::Journal;
 use self::manager::Manager;
 use self::manager::types::{Action, Event, Exit, Time, Who};
@@ -50,6 +52,8 @@ use crate::sandbox::{netlink, start, sys};
 enum Message {
     /// Children have ended.
     Children,
+    /// A service may have run out of memory.
+    Memory,
     /// The driver wants a command to be run.
     Execute(shell::Execute),
     /// The driver has closed its end.
@@ -93,6 +97,8 @@ struct Machine {
     waiters: Vec<control::Waiter>,
     waiting_for_boot: Vec<Sender<Value>>,
     power: Option<Power>,
+    /// Where limits of services are kept.
+    groups: Option<Groups>,
 }
 
 /// Runs as PID 1 until the machine is powered off.
@@ -106,6 +112,8 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     let driver = UnixStream::from(sys::inherited(args.shell_fd).context("--shell-fd")?);
     let paths = Paths::default();
     set_up(&args.name, &paths)?;
+    let kept = serde_json::from_str(&args.groups).context("--groups")?;
+    let groups = Groups::set_up(&kept)?;
     let boot_id = boot_id(&paths);
     let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
     let spec = Specifiers {
@@ -116,7 +124,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     };
     let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
-    let loader = Loader { paths: paths.clone(), spec };
+    let loader = Loader { paths: paths.clone(), spec, groups: kept };
     enable::preset_all(&loader);
 
     let (sender, receiver) = channel();
@@ -126,6 +134,9 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     streams::serve_stdout(&paths.journal_stdout(), journal.clone())?;
     serve_notify(&paths.notify(), sender.clone())?;
     control::serve(&paths.control(), sender.clone())?;
+    if let Some(groups) = &groups {
+        groups.serve(sender.clone());
+    }
     shell::serve(driver, sender)?;
 
     let units = loader.clone();
@@ -142,6 +153,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         waiters: Vec::new(),
         waiting_for_boot: Vec::new(),
         power: None,
+        groups,
     };
     machine.manager.boot(clock.now());
     machine.settle();
@@ -220,6 +232,7 @@ impl Machine {
             };
             match message {
                 Ok(Message::Children) => self.reap(),
+                Ok(Message::Memory) => self.out_of_memory(),
                 Ok(Message::Execute(request)) => self.execute(request),
                 Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
                 Ok(Message::Control { request, reply }) => self.control(&request, reply),
@@ -294,7 +307,8 @@ impl Machine {
             }
             Action::Spawn { unit, phase, exec } => {
                 let rt = self.manager.units.get(&unit)?;
-                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, &self.paths);
+                let group = self.groups.as_mut().and_then(|groups| groups.join(&rt.unit).transpose());
+                let (pid, executed) = exec::spawn(rt, phase, &exec, group, &self.journal, &self.paths);
                 Some(Event::Spawned { unit, phase, pid, executed })
             }
             Action::Signal { unit, who, signal } => {
@@ -314,6 +328,9 @@ impl Machine {
                     exec::cleanup(service, rt.job.is_some(), &self.paths);
                 }
                 let _ = fs::remove_file(self.paths.run().join("systemd/units").join(&rt.invocation));
+                if let Some(groups) = &mut self.groups {
+                    groups.remove(&unit);
+                }
                 None
             }
             Action::JobDone { job, unit, result } => {
@@ -365,8 +382,17 @@ impl Machine {
         (service.guess_main_pid && members.len() == 1).then(|| members[0])
     }
 
+    /// Tells the manager of services that have run out of memory.
+    fn out_of_memory(&mut self) {
+        for unit in self.groups.as_mut().map(Groups::out_of_memory).unwrap_or_default() {
+            self.handle(Event::OutOfMemory { unit });
+        }
+    }
+
     /// Takes in all children that have ended.
     fn reap(&mut self) {
+        // A service that has run out of memory has not just been killed by somebody.
+        self.out_of_memory();
         let mut any = false;
         loop {
             let (pid, exit) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
