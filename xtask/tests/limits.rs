@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -91,31 +92,32 @@ fn runs_side_by_side_keep_their_limits_apart() {
 fn kill_9_leaves_no_control_group() {
     let Some(scope) = delegated() else { return };
     let scratch = Scratch::new();
-    let fifo = scratch.root.join("reached");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let text = "[Service]\\nExecStart=/bin/sleep 1000\\nMemoryMax=1G\\n";
     scratch.check(
         "killed",
         &format!(
             "machine.succeed(\"printf '{text}' > /etc/systemd/system/some.service; systemctl start some\")\n\
              t.assertNotEqual(machine.get_unit_property('some', 'MemoryCurrent'), '[not set]')\n\
-             open({fifo:?}, 'w').close()\nimport time\ntime.sleep(1000)\n"
+             print('reached')\nimport time\ntime.sleep(1000)\n"
         ),
     );
-    let mut run = alone(&scratch, scope, &["test", "killed", "--backend", "sandbox"]);
-    let run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // Opening waits for the script.
-    fs::File::open(&fifo).unwrap();
+    let mut run = alone(&scratch, scope, &["test", "killed", "--backend", "sandbox", "--show-output"]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let before: Vec<String> = lines.by_ref().take_while(|line| line != "reached").collect();
     let xtask = fs::read_to_string(scratch.root.join("xtask.pid")).unwrap();
-    assert!(Command::new("kill").args(["-s", "KILL", xtask.trim()]).status().unwrap().success());
-    Run::of(&run.wait_with_output().unwrap()).expect(137, &[NOTHING_LEFT]);
+    let killed = Command::new("kill").args(["-s", "KILL", xtask.trim()]).status().unwrap();
+    assert!(killed.success(), "{before:#?}");
+    let after: Vec<String> = lines.collect();
+    assert_eq!((run.wait().unwrap().code(), after.last().map(String::as_str)), (Some(137), Some(NOTHING_LEFT)));
 }
 
 #[test]
 fn where_nothing_is_delegated_the_cause_is_said_before_and_in_the_journal() {
     // These tests are in their group themselves, so that it is not xtask's own.
     let root = Path::new("/sys/fs/cgroup");
-    if !root.join("cgroup.type").exists() && fs::read_to_string(root.join("cgroup.controllers")).is_ok_and(|c| c != "")
+    if !root.join("cgroup.type").exists()
+        && fs::read_to_string(root.join("cgroup.controllers")).is_ok_and(|c| !c.is_empty())
     {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
         if own.trim() == "0::/" {

@@ -4,16 +4,16 @@
 //! the run has control groups, it first sees the end of all processes and removes the groups.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
 
 use anyhow::{Context, Result};
 use unix::mount::{MsFlags, mount};
 use unix::sched::{CloneFlags, unshare};
-use unix::sys::signal::{Signal, kill};
-use unix::unistd::Pid;
+use unix::sys::signal::{SigSet, Signal};
 
 use super::spec::Spec;
 use super::{cgroups, sys};
@@ -42,13 +42,11 @@ pub fn run(args: &SandboxStage) -> Result<Status> {
     drop(command);
     let spec: Spec = serde_json::from_slice(&fs::read(&args.spec)?)?;
     let xtask = unix::unistd::getppid();
-    if spec.groups.dir.is_some() {
-        let host = Pid::from_raw(child.id().cast_signed());
-        sys::on_end_of_parent(move || {
-            let _ = kill(host, Signal::SIGKILL);
-        })?;
-    }
-    let status = child.wait().context("cannot wait for the sandbox")?;
+    let status = match spec.groups.dir {
+        Some(_) => outlive_xtask(&mut child),
+        None => child.wait(),
+    };
+    let status = status.context("cannot wait for the sandbox")?;
     if let Some(group) = spec.groups.dir {
         cgroups::remove(&group);
         if unix::unistd::getppid() != xtask {
@@ -57,6 +55,25 @@ pub fn run(args: &SandboxStage) -> Result<Status> {
     }
     let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
     Ok(Status::Other(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Waits for PID 1 of the run, and ends it when xtask ends. No thread can do so: they are not allowed beside another PID
+/// namespace for children.
+fn outlive_xtask(host: &mut Child) -> io::Result<ExitStatus> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    // Until here, the end of xtask has been our end.
+    unix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+    loop {
+        if let Some(status) = host.try_wait()? {
+            return Ok(status);
+        }
+        if signals.wait()? == Signal::SIGTERM {
+            host.kill()?;
+        }
+    }
 }
 
 fn enter(sync: &mut UnixStream) -> Result<()> {

@@ -69,15 +69,6 @@ pub fn die_with_parent() -> io::Result<()> {
     if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
 }
 
-/// Instead of ending with its parent (or by SIGTERM), this process does something then.
-pub fn on_end_of_parent(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let asked = unix::sys::signal::SigSet::from(unix::sys::signal::Signal::SIGTERM);
-    asked.thread_block()?;
-    std::thread::spawn(move || asked.wait().map(|_| act()));
-    // Until here, the end of the parent has been our end.
-    unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGTERM).map_err(Into::into)
-}
-
 /// Blocks SIGINT for this thread and those that it starts.
 pub fn block_interrupts() -> io::Result<()> {
     interrupts().thread_block().map_err(Into::into)

@@ -122,6 +122,22 @@ fn manager(host: &Host) -> Manager {
 }
 
 #[cfg(test)]
+impl Facts {
+    /// A scope that systemd delegates to its user.
+    pub(crate) fn delegated() -> Self {
+        Self {
+            dir: Some("/sys/fs/cgroup/a.scope".into()),
+            root: false,
+            controllers: ["cpuset", "cpu", "io", "memory", "pids"].map(String::from).to_vec(),
+            version_1: Vec::new(),
+            writable: true,
+            other: None,
+            manager: Manager::User,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -88,18 +88,6 @@ fn delegation(manager: Manager) -> String {
 mod tests {
     use super::*;
 
-    fn delegated() -> Facts {
-        Facts {
-            dir: Some("/sys/fs/cgroup/a.scope".into()),
-            root: false,
-            controllers: ["cpuset", "cpu", "io", "memory", "pids"].map(String::from).to_vec(),
-            version_1: Vec::new(),
-            writable: true,
-            other: None,
-            manager: Manager::User,
-        }
-    }
-
     fn refused(facts: &Facts) -> String {
         let verdict = judge(facts);
         assert_eq!((verdict.dir.as_ref(), verdict.controllers.len()), (None, 0));
@@ -108,35 +96,40 @@ mod tests {
 
     #[test]
     fn a_delegated_group_keeps_all() {
-        let verdict = judge(&delegated());
-        assert_eq!(verdict.dir, delegated().dir);
+        let verdict = judge(&Facts::delegated());
+        assert_eq!(verdict.dir, Facts::delegated().dir);
         assert_eq!((verdict.controllers.join(" ").as_str(), verdict.why_not().as_str()), ("cpu memory pids", ""));
     }
 
     #[test]
     fn what_is_delegated_in_part_is_kept_in_part() {
         let some = vec!["memory".to_owned(), "pids".to_owned()];
-        let verdict = judge(&Facts { controllers: some.clone(), ..delegated() });
-        assert_eq!((verdict.dir, verdict.controllers), (delegated().dir, some));
-        let why = judge(&Facts { controllers: vec!["memory".to_owned()], ..delegated() }).why_not();
+        let verdict = judge(&Facts { controllers: some.clone(), ..Facts::delegated() });
+        assert_eq!((verdict.dir, verdict.controllers), (Facts::delegated().dir, some));
+        let why = judge(&Facts { controllers: vec!["memory".to_owned()], ..Facts::delegated() }).why_not();
         assert!(why.starts_with("/sys/fs/cgroup/a.scope has no controller cpu, pids (hint: sudo systemctl"), "{why}");
-        assert!(refused(&Facts { controllers: Vec::new(), ..delegated() }).contains("no controller cpu, memory, pids"));
+        assert!(
+            refused(&Facts { controllers: Vec::new(), ..Facts::delegated() })
+                .contains("no controller cpu, memory, pids")
+        );
     }
 
     #[test]
     fn the_cause_is_named_with_what_to_type() {
         let version_1 = ["memory", "cpu", "cpuacct", "pids"].map(String::from).to_vec();
-        let hybrid = Facts { controllers: Vec::new(), version_1, ..delegated() };
+        let hybrid = Facts { controllers: Vec::new(), version_1, ..Facts::delegated() };
         assert!(refused(&hybrid).starts_with("this host has control groups of version 1 (hint: boot with systemd."));
         assert!(refused(&Facts { dir: None, ..hybrid }).starts_with("this host has control groups of version 1"));
-        assert!(refused(&Facts { dir: None, controllers: Vec::new(), ..delegated() }).starts_with("no cgroup2 file"));
-        let foreign = Facts { writable: false, ..delegated() };
+        assert!(
+            refused(&Facts { dir: None, controllers: Vec::new(), ..Facts::delegated() }).starts_with("no cgroup2 file")
+        );
+        let foreign = Facts { writable: false, ..Facts::delegated() };
         assert_eq!(
             refused(&foreign),
             "xtask may not make control groups in /sys/fs/cgroup/a.scope \
              (hint: systemd-run --user --scope -p Delegate=yes cargo xtask test)"
         );
-        let shared = Facts { other: Some("`bash` (process 7)".into()), ..delegated() };
+        let shared = Facts { other: Some("`bash` (process 7)".into()), ..Facts::delegated() };
         for (manager, hint) in [
             (Manager::User, "(hint: systemd-run --user --scope -p Delegate=yes cargo xtask test)"),
             (Manager::System, "(hint: systemd-run --scope -p Delegate=yes cargo xtask test)"),

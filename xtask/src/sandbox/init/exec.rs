@@ -1,7 +1,7 @@
 //! Starting the processes of a service.
 
 use std::fs::{self, File};
-use std::io::{self, Seek, Write};
+use std::io::{Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -45,12 +45,12 @@ pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
 
 /// Starts a command of a service. Returns the process, and whether its program is being executed.
 ///
-/// `group` is the control group that it is to join, with what there is to say of it.
+/// `group` is `cgroup.procs` of the control group that it is to join.
 pub(super) fn spawn(
     rt: &Rt,
     phase: Phase,
     exec: &Exec,
-    group: Option<io::Result<(File, Vec<String>)>>,
+    group: Option<&File>,
     journal: &Journal,
     paths: &Paths,
 ) -> (Option<i32>, bool) {
@@ -66,17 +66,10 @@ pub(super) fn spawn(
         Ok(prepared) => prepared,
         Err(failed) => return (refuse(&failed), false),
     };
-    let group = match group.transpose() {
-        Ok(group) => group.map(|(file, trouble)| {
-            trouble.into_iter().for_each(&say);
-            file
-        }),
-        Err(error) => return (refuse(&failed(219, "CGROUP", error)), false),
-    };
     let [stdin, stdout, stderr] = &prepared.stdio;
     let program = start::Program {
         stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
-        group: group.as_ref().map(AsFd::as_fd),
+        group: group.map(AsFd::as_fd),
         ..prepared.program
     };
     match start::start(&program) {

@@ -12,10 +12,12 @@ use unix::mount::{MsFlags, mount};
 use unix::sched::{CloneFlags, unshare};
 use unix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::Message;
+use super::manager::types::Event;
 use super::unit::Unit;
 use super::unit::service::OomPolicy;
+use super::{Machine, Message};
 use crate::sandbox::cgroups::{self, enable};
+use crate::sandbox::rootfs;
 
 /// Where the machine sees its groups.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -36,6 +38,8 @@ impl Groups {
             return Ok(None);
         }
         unshare(CloneFlags::CLONE_NEWCGROUP).context("the machine's cgroup namespace cannot be made")?;
+        // The kernel does not mount a file system on itself, and the host's stands there.
+        rootfs::tmpfs(Path::new(ROOT), "mode=755")?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         mount(Some("cgroup2"), ROOT, Some("cgroup2"), flags, None::<&str>).context("cannot mount /sys/fs/cgroup")?;
         let root = Path::new(ROOT);
@@ -52,15 +56,14 @@ impl Groups {
         Ok(Some(Self { controllers: kept.controllers.clone(), watch, killed: BTreeMap::new() }))
     }
 
-    /// Lets the manager know when it should ask for [`Self::out_of_memory`].
+    /// Lets the manager know when it should look for [`Machine::out_of_memory`].
     pub(super) fn serve(&self, sender: Sender<Message>) {
         let watch = Arc::clone(&self.watch);
         std::thread::spawn(move || while watch.read_events().is_ok() && sender.send(Message::Memory).is_ok() {});
     }
 
-    /// The group of a service that is to get a process; what is written to the file joins it. `None` for a service
-    /// without limits. Also what is to be said of limits that the kernel does not take.
-    pub(super) fn join(&mut self, unit: &Unit) -> io::Result<Option<(File, Vec<String>)>> {
+    /// The group of a service that is to get a process; `None` for a service without limits.
+    fn make(&mut self, unit: &Unit, say: impl Fn(String)) -> io::Result<Option<File>> {
         let settings = unit.group_limits().map(|limits| limits.settings(&self.controllers)).unwrap_or_default();
         if settings.is_empty() {
             return Ok(None);
@@ -70,24 +73,24 @@ impl Groups {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
-        let mut trouble = Vec::new();
         for setting in settings {
             if let Err(e) = fs::write(dir.join(setting.file), &setting.value) {
-                trouble.push(format!("{}: {}= has no effect: {}: {e}", unit.name, setting.directive, setting.file));
+                say(format!("{}: {}= has no effect: {}: {e}", unit.name, setting.directive, setting.file));
             }
         }
         if unit.service().is_some_and(|service| service.oom_policy == OomPolicy::Kill) {
+            // Without the controller there is nothing to run out of.
             let _ = fs::write(dir.join("memory.oom.group"), "1");
         }
         if !self.killed.contains_key(&unit.name) {
             let _ = self.watch.add_watch(&dir.join("memory.events"), AddWatchFlags::IN_MODIFY);
             self.killed.insert(unit.name.clone(), killed(&dir));
         }
-        Ok(Some((File::options().write(true).open(dir.join("cgroup.procs"))?, trouble)))
+        File::options().write(true).open(dir.join("cgroup.procs")).map(Some)
     }
 
     /// Services that have lost a process for want of memory since the last call.
-    pub(super) fn out_of_memory(&mut self) -> Vec<String> {
+    fn out_of_memory(&mut self) -> Vec<String> {
         let mut units = Vec::new();
         for (unit, known) in &mut self.killed {
             let now = killed(&dir(unit));
@@ -112,6 +115,21 @@ impl Groups {
         let here = files.into_iter().filter(|_| self.killed.contains_key(unit));
         here.filter_map(|(name, file)| Some((name, fs::read_to_string(dir(unit).join(file)).ok()?.trim().to_owned())))
             .collect()
+    }
+}
+
+impl Machine {
+    /// `cgroup.procs` of the group that a service with limits is to have its processes in.
+    pub(super) fn control_group(&mut self, unit: &str) -> io::Result<Option<File>> {
+        let (Some(groups), Some(rt)) = (&mut self.groups, self.manager.units.get(unit)) else { return Ok(None) };
+        groups.make(&rt.unit, |text| self.journal.manager(unit, &rt.invocation, 4, &text))
+    }
+
+    /// Tells the manager of services that have run out of memory.
+    pub(super) fn out_of_memory(&mut self) {
+        for unit in self.groups.as_mut().map(Groups::out_of_memory).unwrap_or_default() {
+            self.handle(Event::OutOfMemory { unit });
+        }
     }
 }
 

@@ -306,9 +306,16 @@ impl Machine {
                 Some(Event::Prepared { unit, invocation, unmet })
             }
             Action::Spawn { unit, phase, exec } => {
+                let group = self.control_group(&unit);
                 let rt = self.manager.units.get(&unit)?;
-                let group = self.groups.as_mut().and_then(|groups| groups.join(&rt.unit).transpose());
-                let (pid, executed) = exec::spawn(rt, phase, &exec, group, &self.journal, &self.paths);
+                let (pid, executed) = match group {
+                    Ok(group) => exec::spawn(rt, phase, &exec, group.as_ref(), &self.journal, &self.paths),
+                    Err(error) => {
+                        let text = format!("{unit}: Failed to create its control group: {error}");
+                        self.journal.manager(&unit, &rt.invocation, 4, &text);
+                        (None, false)
+                    }
+                };
                 Some(Event::Spawned { unit, phase, pid, executed })
             }
             Action::Signal { unit, who, signal } => {
@@ -323,14 +330,15 @@ impl Machine {
                 None
             }
             Action::Cleanup { unit } => {
+                // The manager may have forgotten the unit by now.
+                if let Some(groups) = &mut self.groups {
+                    groups.remove(&unit);
+                }
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
                     exec::cleanup(service, rt.job.is_some(), &self.paths);
                 }
                 let _ = fs::remove_file(self.paths.run().join("systemd/units").join(&rt.invocation));
-                if let Some(groups) = &mut self.groups {
-                    groups.remove(&unit);
-                }
                 None
             }
             Action::JobDone { job, unit, result } => {
@@ -380,13 +388,6 @@ impl Machine {
         }
         let members = self.members(unit);
         (service.guess_main_pid && members.len() == 1).then(|| members[0])
-    }
-
-    /// Tells the manager of services that have run out of memory.
-    fn out_of_memory(&mut self) {
-        for unit in self.groups.as_mut().map(Groups::out_of_memory).unwrap_or_default() {
-            self.handle(Event::OutOfMemory { unit });
-        }
     }
 
     /// Takes in all children that have ended.
