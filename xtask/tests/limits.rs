@@ -98,7 +98,7 @@ fn kill_9_leaves_no_control_group() {
         &format!(
             "machine.succeed(\"printf '{text}' > /etc/systemd/system/some.service; systemctl start some\")\n\
              t.assertNotEqual(machine.get_unit_property('some', 'MemoryCurrent'), '[not set]')\n\
-             print('reached')\nimport time\ntime.sleep(1000)\n"
+             print('reached', flush=True)\nimport time\ntime.sleep(1000)\n"
         ),
     );
     let mut run = alone(&scratch, scope, &["test", "killed", "--backend", "sandbox", "--show-output"]);
