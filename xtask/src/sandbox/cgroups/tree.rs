@@ -93,7 +93,7 @@ fn wait_until_empty(dir: &Path) -> io::Result<()> {
 
 /// Moves processes until none is left: they may start others meanwhile.
 fn move_all(from: &Path, to: &Path) -> io::Result<()> {
-    loop {
+    for _ in 0..1000 {
         let all = fs::read_to_string(from.join("cgroup.procs"))?;
         if all.is_empty() {
             return Ok(());
@@ -106,6 +106,7 @@ fn move_all(from: &Path, to: &Path) -> io::Result<()> {
             }
         }
     }
+    Err(io::Error::other(format!("processes in {} start others without end", from.display())))
 }
 
 /// Only the root of all groups has no type.
