@@ -494,7 +494,7 @@ pub struct SandboxInit {
     pub console_fd: i32,
     /// What is kept of limits of services, as JSON
     #[arg(long)]
-    pub groups: String,
+    pub groups: Option<String>,
 }
 
 /// Arguments of `build`.

@@ -112,7 +112,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     let driver = UnixStream::from(sys::inherited(args.shell_fd).context("--shell-fd")?);
     let paths = Paths::default();
     set_up(&args.name, &paths)?;
-    let kept = serde_json::from_str(&args.groups).context("--groups")?;
+    let kept = args.groups.as_deref().map(serde_json::from_str).transpose().context("--groups")?.unwrap_or_default();
     let groups = Groups::set_up(&kept)?;
     let boot_id = boot_id(&paths);
     let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
