@@ -75,12 +75,13 @@ fn own_group(manager: Manager) -> String {
 
 /// How to get more controllers.
 fn delegation(manager: Manager) -> String {
+    let own = own_group(manager);
     match manager {
-        Manager::None => CONTAINER.to_owned(),
-        Manager::System => own_group(manager),
-        Manager::User | Manager::Others => {
-            "sudo systemctl set-property user@$(id -u).service Delegate='cpu memory pids', then log in again".to_owned()
-        }
+        Manager::None | Manager::System => own,
+        Manager::User | Manager::Others => format!(
+            "{own}; if that is how xtask was started: sudo systemctl edit user@.service, with the lines [Service] and \
+             Delegate=cpu memory pids, then log in again"
+        ),
     }
 }
 
@@ -107,7 +108,10 @@ mod tests {
         let verdict = judge(&Facts { controllers: some.clone(), ..Facts::delegated() });
         assert_eq!((verdict.dir, verdict.controllers), (Facts::delegated().dir, some));
         let why = judge(&Facts { controllers: vec!["memory".to_owned()], ..Facts::delegated() }).why_not();
-        assert!(why.starts_with("/sys/fs/cgroup/a.scope has no controller cpu, pids (hint: sudo systemctl"), "{why}");
+        assert!(
+            why.starts_with("/sys/fs/cgroup/a.scope has no controller cpu, pids (hint: systemd-run --user --scope -p "),
+            "{why}"
+        );
         assert!(
             refused(&Facts { controllers: Vec::new(), ..Facts::delegated() })
                 .contains("no controller cpu, memory, pids")

@@ -29,7 +29,7 @@ fn maker(name: &str) -> Option<u32> {
 /// beside groups with controllers. The root of all groups may have both.
 pub(super) fn enter(dir: &Path, controllers: &[String]) -> io::Result<()> {
     for name in subgroups(dir) {
-        // Left by an xtask that was killed together with its cage.
+        // In the root of all groups, nobody else clears away after an xtask that was killed together with its cage.
         if maker(&name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             remove(&dir.join(name));
         }
