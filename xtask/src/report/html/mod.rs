@@ -26,6 +26,10 @@ pub struct Run {
     pub seconds: Option<f64>,
     /// Checks that were left out after a failure.
     pub not_run: u64,
+    /// The host's trouble that ended it.
+    pub trouble: String,
+    /// The commit of Git that was checked, in words; empty where nobody knows.
+    pub revision: String,
     /// Checks at once.
     pub jobs: Option<u64>,
     /// What ran; failures first.
@@ -41,6 +45,8 @@ pub enum State {
     TimedOut,
     /// It never came to its end, nobody knows why.
     Unfinished,
+    /// The host failed while it ran.
+    HostFailed,
     /// Ctrl-C ended it.
     Interrupted,
     /// It failed and was run again.
@@ -58,6 +64,7 @@ impl State {
             Self::Failed => "✗",
             Self::TimedOut => "⧗",
             Self::Unfinished => "?",
+            Self::HostFailed => "!",
             Self::Interrupted => "■",
             Self::Retried => "↻",
             Self::Flaky => "≈",
@@ -71,6 +78,7 @@ impl State {
             Self::Failed => "failed",
             Self::TimedOut => "timed out",
             Self::Unfinished => "unfinished",
+            Self::HostFailed => "could not run",
             Self::Interrupted => "interrupted",
             Self::Retried => "retried",
             Self::Flaky => "flaky",

@@ -41,7 +41,15 @@ pub fn page(run: &Run, place: &Path) -> String {
 
 /// What the run comes to: a state that stands for it, and in words.
 fn verdict(run: &Run) -> (State, String) {
-    let counted = [State::Failed, State::TimedOut, State::Unfinished, State::Interrupted, State::Flaky, State::Passed];
+    let counted = [
+        State::Failed,
+        State::TimedOut,
+        State::Unfinished,
+        State::HostFailed,
+        State::Interrupted,
+        State::Flaky,
+        State::Passed,
+    ];
     let count = |state| run.executions.iter().filter(|e| e.state == state).count();
     let counts: Vec<_> = counted.into_iter().map(|state| (state, count(state))).filter(|(_, n)| *n > 0).collect();
     let mut words: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {}", state.word())).collect();
@@ -75,6 +83,9 @@ fn summary(html: &mut Html, run: &Run) {
     if !run.backend.is_empty() {
         facts.push(format!("backend {}", run.backend));
     }
+    if !run.revision.is_empty() {
+        facts.push(run.revision.clone());
+    }
     if let Some(jobs) = run.jobs.filter(|_| run.executions.len() > 1) {
         facts.push(format!("{jobs} at once"));
     }
@@ -82,6 +93,9 @@ fn summary(html: &mut Html, run: &Run) {
         html.raw(if i > 0 { " <span class=\"dot\">·</span> " } else { "" }).raw("<span>").text(fact).raw("</span>");
     }
     html.raw("</p></div></header>\n");
+    if !run.trouble.is_empty() {
+        html.raw("<pre class=\"trouble\">").text(&run.trouble).raw("</pre>\n");
+    }
 }
 
 /// `2026-11-23 21:33:05 UTC`.
@@ -155,6 +169,8 @@ fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, plac
         html.raw("<p class=\"why\">It ran into its time limit.</p>");
     } else if state == State::Failed {
         html.raw("<p class=\"why\">The driver gave no reason; its log may tell.</p>");
+    } else if state == State::HostFailed {
+        html.raw("<p class=\"why\">The host failed while it ran, as told above: that says nothing of the check.</p>");
     } else if state == State::Unfinished {
         html.raw("<p class=\"why\">Nobody wrote down how it ended: the run was killed, or it is still under way.</p>");
     }
@@ -312,6 +328,8 @@ mod tests {
             started: Some(1_795_469_585.0),
             seconds: Some(3.0),
             not_run: 1,
+            trouble: String::new(),
+            revision: "commit 0123456789ab with changes".into(),
             jobs: Some(4),
             executions,
         }

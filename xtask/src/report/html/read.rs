@@ -59,9 +59,18 @@ pub fn run(dir: &Path, root: &Path) -> Run {
             .or_else(|| executions.iter().filter_map(|e| e.started).min_by(f64::total_cmp)),
         seconds: known["summary"]["seconds"].as_f64(),
         not_run: known["summary"]["not_run"].as_u64().unwrap_or_default(),
+        trouble: word(&known["summary"]["trouble"]),
+        revision: revision(&known["summary"]["revision"]),
         jobs: known["run"]["jobs"].as_u64(),
         executions,
     }
+}
+
+/// `commit 789f13734a9b with changes`
+fn revision(revision: &Value) -> String {
+    let commit: String = revision["commit"].as_str().unwrap_or_default().chars().take(12).collect();
+    let changes = if revision["changed"] == true { " with changes" } else { "" };
+    if commit.is_empty() { commit } else { format!("commit {commit}{changes}") }
 }
 
 fn json(file: &Path) -> Value {
@@ -118,6 +127,7 @@ fn state(result: &Value) -> State {
         Some("passed") if result["attempt"].as_u64() > Some(1) => State::Flaky,
         Some("passed") => State::Passed,
         Some("interrupted") => State::Interrupted,
+        Some("host-failed") => State::HostFailed,
         _ if verdict["timed-out"].is_u64() => State::TimedOut,
         _ if verdict["failed"].is_u64() => State::Failed,
         _ => State::Unfinished,
@@ -340,6 +350,7 @@ mod tests {
         assert_eq!(state(r#"{"verdict":"passed","attempt":2}"#), State::Flaky);
         assert_eq!(state(r#"{"verdict":{"failed":1},"retried":true}"#), State::Retried);
         assert_eq!(state(r#"{"verdict":{"timed-out":60}}"#), State::TimedOut);
+        assert_eq!(state(r#"{"verdict":"host-failed"}"#), State::HostFailed);
         assert_eq!(state("{}"), State::Unfinished);
     }
 }
