@@ -1,4 +1,4 @@
-//! The records of an IOC, as `lint` reads them from its start-up script and databases. Nothing is started.
+//! The records and the port of an IOC, as `lint` reads them from its start-up script and databases. Nothing is started.
 
 use std::path::Path;
 
@@ -16,6 +16,13 @@ pub struct Record {
     pub kind: String,
     /// Those of its fields that tell what its value means, and that are set.
     pub fields: Vec<(String, String)>,
+}
+
+/// The port of the Channel Access server of that IOC, as C reads it from its environment (caservertask.c).
+pub fn port(app: &str, script: &Path) -> u16 {
+    let variables = lint::variables(app, script, &std::env::vars().collect()).unwrap_or_default();
+    let names = ["EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"];
+    names.iter().find_map(|name| variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
 }
 
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and

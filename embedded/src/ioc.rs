@@ -21,6 +21,7 @@ use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::inventory;
 use crate::tree::View;
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
@@ -58,7 +59,9 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             at_exit("remove the installed view", move || view.remove());
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
-        let run = epics_ca_rs::server::run_ca_ioc_app(application(app, script));
+        // The server asks for its port before the script runs; C does so in iocInit.
+        let application = application(app, script).port(inventory::port(script));
+        let run = epics_ca_rs::server::run_ca_ioc_app(application);
         run.await.map_err(|error| error.to_string())
     })
 }

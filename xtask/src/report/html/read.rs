@@ -1,6 +1,6 @@
 //! Reads the folder of a run. What is missing or broken is left out: old runs, crashed ones and other backends have less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -93,12 +93,12 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
     let told = events.iter().find(|event| event["event"] == "failure");
     let failure = told.or_else(|| result.get("failure").filter(|f| f.is_object())).map(|f| failure(f, &check, root));
     let recordings = fs::read_dir(folder.join("record")).into_iter().flatten().flatten();
-    let mut recordings: Vec<Recording> = recordings
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|own| own == "jsonl"))
-        .filter_map(|path| record::read(&path, started.unwrap_or_default()))
+    let machines: BTreeSet<String> =
+        recordings.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    let recordings: Vec<Recording> = machines
+        .iter()
+        .map(|machine| record::read(&folder.join("record"), machine, started.unwrap_or_default()))
         .collect();
-    recordings.sort_by(|a, b| a.machine.cmp(&b.machine));
     Execution {
         state: state(&result),
         cached: result["cached"] == true,

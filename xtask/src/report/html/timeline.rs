@@ -23,6 +23,11 @@ fn failed_at(execution: &Execution) -> Option<f64> {
 pub fn figure(html: &mut Html, execution: &Execution) {
     let total = total(execution);
     let recorded = execution.recordings.iter().any(|recording| !recording.pvs.is_empty());
+    for Recording { machine, notes, .. } in &execution.recordings {
+        for note in notes {
+            html.raw("<p class=\"note\">Process variables of ").text(&format!("{machine}: {note}")).raw("</p>\n");
+        }
+    }
     if execution.spans.is_empty() && !recorded {
         return;
     }
