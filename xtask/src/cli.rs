@@ -24,33 +24,35 @@ pub enum Command {
     Run(Run),
     /// Run a command, or a shell, on the machine where the IOC runs
     Exec(Exec),
-    /// Make a web page of a run: verdicts, time line, process variables, logs
+    /// Make a web page of a run: verdicts, time line, PVs, logs
     Report(Report),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
-    /// Give the application, its boot folder and its records names of your own: shows the change first
+    /// Give everything names of your own: shows the change first
+    ///
+    /// The application, its boot folder and the prefix of its records, in folders, files and texts.
     Rename(Rename),
     /// Make one more check to start from
     NewCheck(NewCheck),
     /// List the checks
     List(List),
-    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    /// Look for mistakes in the IOC's files and the checks
     Lint(Lint),
     /// Build the IOC: with Nix, with make, or the soft IOC
     Build(Build),
 
-    /// Everything that must hold before a change lands: format, lints, tests, checks
+    /// Everything that must hold before a change lands
     Ci(Ci),
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
 
-    /// Tell everything that keeps checks from running here, worst first, with its fix
+    /// Tell what keeps checks from running here, and its fix
     Doctor(Doctor),
-    /// Tell whether VMs are accelerated here, for whom, and if not, why
+    /// Tell whether VMs are accelerated here, and if not, why
     CheckKvm(CheckKvm),
-    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
+    /// Let Nix run VM tests without KVM: shows the change first
     ConfigureNix(ConfigureNix),
 
     /// Run any script on a sandbox machine (plumbing)

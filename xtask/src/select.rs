@@ -72,7 +72,11 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
         .hint("leave out --changed to take them all, or name another base: --changed=HEAD~1");
         if !checks.is_empty() {
             let because = affected.all_because().map_or_else(String::new, |path| format!(", {path} among them"));
-            say(&format!("{} changed since {since}{because}: {}", count(files, "file"), count(checks.len(), "check")));
+            ui::remark(&format!(
+                "{} changed since {since}{because}: {}",
+                count(files, "file"),
+                count(checks.len(), "check")
+            ));
         }
     }
     if selection.rerun_failed && !checks.is_empty() {
@@ -86,14 +90,10 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
         why_none = nothing(format!("nothing of this selection failed in the last run, {}", last.name))
             .hint("leave out --rerun-failed to take them all");
         if !checks.is_empty() {
-            say(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
+            ui::remark(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
         }
     }
     Ok(Chosen { checks, why_none })
-}
-
-fn say(text: &str) {
-    ui::say(&ui::paint(ui::DIM, text));
 }
 
 /// `1 file`, `2 files`.

@@ -73,12 +73,12 @@ impl Sandbox {
         let python = python()?;
         let evaluated = services::evaluate(project, &options.nix, checks)?;
         let ours = if checks.iter().all(|check| evaluated.contains_key(&check.name)) {
-            ui::say(&ui::paint(ui::DIM, &announcement(None, why)));
+            ui::remark(&announcement(None, why));
             None
         } else {
             let ioc = iocs::choose(options.ioc, iocs::find(project))?;
             let programs = embedded::programs(project)?;
-            ui::say(&ui::paint(ui::DIM, &announcement(Some(&ioc), why)));
+            ui::remark(&announcement(Some(&ioc), why));
             if ioc == IocBuild::Embedded {
                 for gap in embedded::gaps(project, &programs)? {
                     ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));

@@ -46,6 +46,10 @@ impl Tail {
 
 /// Words that EPICS, StreamDevice and most programs use when something is wrong.
 fn speaks_of_trouble(line: &str) -> bool {
+    // The IOC's shell shows what it is told: `var streamError 1` is no trouble.
+    if line.starts_with("var ") {
+        return false;
+    }
     let line = line.to_lowercase();
     ["error", "fail", "can't", "cannot", "not found", "no such", "invalid", "refused"].iter().any(|w| line.contains(w))
 }
