@@ -218,7 +218,8 @@ fn text(html: &mut Html, title: &str, text: &Text, open: bool) {
     }
     let errors = text.lines.iter().filter(|line| line.error).count();
     let open = if open { " open" } else { "" };
-    html.raw(&format!("<details class=\"text\"{open}><summary>")).text(title);
+    let cut = if text.cut.is_some() { " data-cut" } else { "" };
+    html.raw(&format!("<details class=\"text\"{open}{cut}><summary>")).text(title);
     html.raw(&format!(" <span class=\"dim\">{} lines", text.lines.len())).raw("</span>");
     if errors > 0 {
         html.raw(&format!(" <span class=\"bad\">✗ {errors}</span>"));
@@ -274,7 +275,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::{Alarm, Kind, Line, Pv, Recording, Span, Update};
+    use super::super::{Alarm, Kind, Line, Pv, Recording, Room, Span, Update};
     use super::*;
 
     fn failed() -> Execution {
@@ -316,6 +317,7 @@ mod tests {
                 ],
                 ..Recording::default()
             }],
+            room: Room::of(false, 1),
             files: vec![("ramp.2/out/a b#.txt".into(), 1234)],
         }
     }
@@ -354,6 +356,43 @@ mod tests {
         assert_eq!(page.matches("</script>").count(), 1);
         assert!(!page.contains("<up>") && !page.contains("<x") && !page.contains("!!! <b>"));
         assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp.2/out/a%20b%23.txt"));
+    }
+
+    #[test]
+    fn many_long_executions_stay_a_page_that_a_browser_can_show() {
+        let span = |n: u32| Span {
+            subtest: true,
+            name: format!("step {n}"),
+            depth: 1,
+            start: f64::from(n) / 1000.0,
+            end: Some(f64::from(n + 1) / 1000.0),
+            ok: true,
+        };
+        let update = |n: u32| Update {
+            time: f64::from(n) / 200.0,
+            value: Kind::Number(f64::from(n % 7)),
+            alarm: if n % 3 == 0 { Alarm::Minor } else { Alarm::None },
+        };
+        let noise =
+            |n: usize| Pv { name: format!("NOISE{n}"), updates: (0..400).map(update).collect(), ..Pv::default() };
+        let mut recording = failed().recordings.remove(0);
+        recording.pvs.extend((0..30).map(noise));
+        let long = Execution {
+            spans: (0..2000).map(span).collect(),
+            recordings: vec![recording],
+            room: Room::of(false, 25),
+            ..failed()
+        };
+        let page = page(&run(vec![long; 25]), Path::new("/elsewhere"));
+        assert!(page.len() < 8_000_000, "{} bytes", page.len());
+        for part in [
+            "The first 1940 of 2000 subtests are not drawn.",
+            "… the first 1760 are left out here; events.jsonl has them …",
+            "that never changed, or changed most often and are not drawn (12)",
+            "<span class=\"pvname\" title=\" ()\">VOLT&quot;&gt;&lt;x</span>",
+        ] {
+            assert!(page.contains(part), "no `{part}`");
+        }
     }
 
     #[test]

@@ -8,21 +8,17 @@ use std::path::Path;
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::{Execution, Failure, Journal, Line, Recording, Run, Span, State, Text, record};
+use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
 use crate::report::terminal;
 
-/// Bytes of text that a page may have, for all failures together and for all others together.
-const ROOM: [u64; 2] = [1_000_000, 400_000];
-/// Bytes of text of one execution.
-const MOST: u64 = 400_000;
 /// Characters of a line.
 const LONG: usize = 2000;
 /// Characters of a failure's message.
 const MESSAGE: usize = 10_000;
 /// Lines of the script around the failing one.
 const AROUND: usize = 5;
-/// Blocks of a script that are shown.
-const BLOCKS: usize = 2000;
+/// Blocks of a script that are read.
+const BLOCKS: usize = 50_000;
 /// Files that are linked.
 const FILES: usize = 200;
 /// What is done to a run and not by it.
@@ -35,19 +31,16 @@ pub fn run(dir: &Path, root: &Path) -> Run {
     folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
     folders.sort();
     let mut executions: Vec<Execution> = folders.iter().map(|folder| execution(folder, dir, root)).collect();
-    executions.sort_by_key(|execution| execution.state);
-    // Failures get most of the room.
-    let good = |execution: &Execution| usize::from(execution.state == State::Passed);
-    let mut counts = [0_u64; 2];
-    for execution in &executions {
-        counts[good(execution)] += 1;
-    }
+    let begun = |execution: &Execution| execution.started.unwrap_or(f64::MAX);
+    executions.sort_by(|a, b| a.state.cmp(&b.state).then(begun(a).total_cmp(&begun(b))));
+    let passed = executions.iter().filter(|execution| execution.state == State::Passed).count();
+    let others = executions.len() - passed;
     for execution in &mut executions {
-        let of = good(execution);
-        let room = (ROOM[of] / counts[of]).min(MOST);
+        let good = execution.state == State::Passed;
+        execution.room = Room::of(good, if good { passed } else { others });
         let folder = dir.join(&execution.label);
-        execution.log = log(&folder.join("log"), room / 2);
-        execution.journals = journals(&folder.join("journal"), execution.started, room / 2);
+        execution.log = log(&folder.join("log"), execution.room.text / 2);
+        execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Run {
@@ -112,6 +105,7 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         failure,
         spans,
         recordings,
+        room: Room::of(true, 1),
     }
 }
 
