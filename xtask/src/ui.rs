@@ -86,6 +86,18 @@ impl Screen {
         }
     }
 
+    /// Text above the line that another program has at the cursor: that line moves down as it is, and so does the cursor.
+    pub fn insert(&mut self, text: &str) {
+        let Some((width, _)) = self.live() else { return self.print(text) };
+        let text = self.coloured(text.trim_end());
+        let rows: usize = text.lines().map(|line| columns(line).div_ceil(width.max(1)).max(1)).sum();
+        // Room below, which scrolls if need be; then empty rows at the line, the text in there, and back.
+        let room = "\x1bD".repeat(rows);
+        let text = text.replace('\n', "\r\n");
+        let frame = format!("{room}\x1b[{rows}A\x1b7\r\x1b[{rows}L{text}\x1b8\x1b[{rows}B");
+        let _ = self.out.write_all(frame.as_bytes()).and_then(|()| self.out.flush());
+    }
+
     /// Everything in one write: no half-drawn picture is seen.
     fn write(&mut self, text: &str, lines: Option<Vec<String>>) {
         let text = self.coloured(text);
@@ -184,6 +196,12 @@ impl Write for Data {
 /// A warning, to stderr.
 pub fn warn(text: &str) {
     say(&prose(&format!("{}{text}", paint(WARN, "warning: "))));
+}
+
+/// A warning while another program reads from the terminal: above what is being typed there.
+pub fn warn_above(text: &str) {
+    let text = prose(&format!("{}{text}", paint(WARN, "warning: ")));
+    hold(&SCREEN).insert(&format!("{text}\n"));
 }
 
 /// An error with its hints, to stderr.
