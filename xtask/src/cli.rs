@@ -109,19 +109,19 @@ pub struct Test {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
     pub message_format: MessageFormat,
     /// Limit for each check, in seconds
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
     pub timeout: Option<u64>,
     /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
     pub global_timeout: Option<u64>,
     /// Checks at once [default: four per processor in the sandbox, as many as Nix allows, else one per processor]
-    #[arg(short, long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = positive::<usize>)]
     pub jobs: Option<usize>,
     /// Run a check again up to N times if it fails; a pass then counts as flaky [default: as checks/NAME.toml says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     pub retries: Option<u32>,
     /// Run each check N times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = positive::<u32>)]
     pub repeat: u32,
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
@@ -146,8 +146,12 @@ pub struct Test {
     pub machine: MachineOptions,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+fn positive<N: std::str::FromStr + PartialOrd + Default>(text: &str) -> Result<N, String> {
+    text.parse().ok().filter(|n| *n > N::default()).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a number from 0 is expected".to_owned())
 }
 
 /// A form of what is told of a run on stdout.
@@ -458,7 +462,7 @@ pub enum MatrixFormat {
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Runs of each quick figure
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = positive::<u32>)]
     pub runs: u32,
     /// Measure the cold builds too: minutes
     #[arg(long)]

@@ -46,6 +46,12 @@ impl Selection {
 /// Chooses checks of the project. None may be left; a name, tag or Git base that does not exist is an error.
 pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     let all = project.checks()?;
+    if let (Some(""), [name]) = (selection.changed.as_deref(), &selection.names[..])
+        && !all.iter().any(|check| glob(name, &check.name))
+    {
+        let hint = format!("to compare with a commit, leave no blank: --changed={name}");
+        return Err(nothing(format!("no check is called `{name}`")).hint(hint).into());
+    }
     let mut checks = if selection.is_all() { all.clone() } else { by_names(&all, &selection.names)? };
     let mut why_none = no_checks();
     if !selection.tag.is_empty() || !selection.skip_tag.is_empty() {

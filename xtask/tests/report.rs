@@ -76,6 +76,10 @@ fn a_failed_check_as_a_page() {
     assert_eq!(page.matches("<script>").count(), 1, "the page's own");
     assert!(!page.contains("http://") && !page.contains("src="), "nothing is fetched");
 
+    // What is no run of checks is not the newest one.
+    fs::create_dir_all(scratch.root.join("target/checks/99990101T000000Z-1/run/journal")).unwrap();
+    assert_eq!(scratch.xtask(&["report"]).expect(0, &[]).stdout, run.stdout);
+
     // A run that was killed has no summary and no result.
     let dir = scratch.root.join("target/checks/latest");
     fs::remove_file(dir.join("run.json")).unwrap();

@@ -30,7 +30,7 @@ fn start(unit: &UnitFile) -> Option<Start> {
         entries.iter().filter(move |e| e.section == "Service" && e.key == key).map(|e| e.value.as_str())
     };
     let command = words::split(values("ExecStart").next_back()?).ok()?;
-    let script = command.iter().rfind(|word| word.ends_with(".cmd"))?.clone();
+    let script = command.iter().rfind(|word| Path::new(word).extension().is_some_and(|kind| kind == "cmd"))?.clone();
     let chdir = command.iter().enumerate().find_map(|(i, word)| match word.strip_prefix("--chdir=") {
         None if word == "--chdir" || word == "-c" => command.get(i + 1).map(String::as_str),
         folder => folder,

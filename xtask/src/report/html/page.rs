@@ -371,7 +371,7 @@ mod tests {
         let update = |n: u32| Update {
             time: f64::from(n) / 200.0,
             value: Kind::Number(f64::from(n % 7)),
-            alarm: if n % 3 == 0 { Alarm::Minor } else { Alarm::None },
+            alarm: if n.is_multiple_of(3) { Alarm::Minor } else { Alarm::None },
         };
         let noise =
             |n: usize| Pv { name: format!("NOISE{n}"), updates: (0..400).map(update).collect(), ..Pv::default() };

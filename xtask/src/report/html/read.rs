@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use walkdir::WalkDir;
@@ -27,10 +27,7 @@ const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
 /// Reads a run. `root` is the project's, where the scripts are.
 pub fn run(dir: &Path, root: &Path) -> Run {
     let known = json(&dir.join("run.json"));
-    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
-    folders.sort();
-    let mut executions: Vec<Execution> = folders.iter().map(|folder| execution(folder, dir, root)).collect();
+    let mut executions: Vec<Execution> = folders(dir).iter().map(|folder| execution(folder, dir, root)).collect();
     let begun = |execution: &Execution| execution.started.unwrap_or(f64::MAX);
     executions.sort_by(|a, b| a.state.cmp(&b.state).then(begun(a).total_cmp(&begun(b))));
     let passed = executions.iter().filter(|execution| execution.state == State::Passed).count();
@@ -57,6 +54,14 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         jobs: known["run"]["jobs"].as_u64(),
         executions,
     }
+}
+
+/// The folders of executions in that of a run.
+pub fn folders(dir: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
+    folders.sort();
+    folders
 }
 
 /// `commit 789f13734a9b with changes`
