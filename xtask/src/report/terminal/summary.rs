@@ -61,7 +61,7 @@ fn place(failure: &Failure, exec: &Exec, root: &Path) -> String {
 
 /// Where it was when it was ended from outside.
 fn open_subtest(outcome: &Outcome) -> String {
-    let subtest = outcome.subtests.iter().rfind(|subtest| subtest.seconds.is_none());
+    let subtest = outcome.subtests.iter().rfind(|subtest| !subtest.ok);
     subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(&s.name, LINE)))
 }
 
