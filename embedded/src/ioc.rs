@@ -38,6 +38,8 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    // The server asks for its port before the script runs; C does so in iocInit.
+    let port = inventory::port(app, script);
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {
@@ -59,8 +61,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             at_exit("remove the installed view", move || view.remove());
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
-        // The server asks for its port before the script runs; C does so in iocInit.
-        let application = application(app, script).port(inventory::port(script));
+        let application = application(app, script).port(port);
         let run = epics_ca_rs::server::run_ca_ioc_app(application);
         run.await.map_err(|error| error.to_string())
     })
