@@ -1,4 +1,4 @@
-//! The records of an IOC, as `lint` reads them from its start-up script and databases. Nothing is started.
+//! The records and the port of an IOC, as `lint` reads them from its start-up script and databases. Nothing is started.
 
 use std::path::Path;
 
@@ -18,10 +18,17 @@ pub struct Record {
     pub fields: Vec<(String, String)>,
 }
 
+/// The port of the Channel Access server of that IOC, as C reads it from its environment (caservertask.c).
+pub fn port(app: &str, script: &Path) -> u16 {
+    let variables = lint::variables(app, script, &environment()).unwrap_or_default();
+    let names = ["EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"];
+    names.iter().find_map(|name| variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
+}
+
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and
 /// whose environment is ours. What is wrong in its files is for the IOC itself to say.
 pub fn records(app: &str, script: &Path) -> Result<Vec<Record>, String> {
-    let mut records: Vec<Record> = lint::database(app, script, &std::env::vars().collect())?
+    let mut records: Vec<Record> = lint::database(app, script, &environment())?
         .records
         .into_iter()
         .map(|record| Record {
@@ -35,4 +42,11 @@ pub fn records(app: &str, script: &Path) -> Result<Vec<Record>, String> {
         .collect();
     records.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(records)
+}
+
+/// Our environment, as far as it is text.
+fn environment() -> lint::Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

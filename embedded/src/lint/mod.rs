@@ -57,14 +57,24 @@ pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<Str
 
 /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
 pub fn database(app: &str, script: &Path, environment: &Environment) -> Result<Database, String> {
+    let (mut lint, startup) = follow(app, script, environment)?;
+    let mut database = lint.load(&startup);
+    database.records.retain(|record| !record.name.contains(UNKNOWN));
+    Ok(database)
+}
+
+/// The variables that are set when the script is through.
+pub fn variables(app: &str, script: &Path, environment: &Environment) -> Result<Environment, String> {
+    Ok(follow(app, script, environment)?.1.variables)
+}
+
+fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {
     let (mut lint, script) = Lint::new(app, script)?;
     let mut variables = lint.variables(&script);
     variables.extend(environment.clone());
     let given = (variables, &BTreeSet::new());
     let startup = startup::follow(&script, &lint.layout, given, &BTreeSet::new(), &mut lint.report);
-    let mut database = lint.load(&startup);
-    database.records.retain(|record| !record.name.contains(UNKNOWN));
-    Ok(database)
+    Ok((lint, startup))
 }
 
 struct Lint {
@@ -81,7 +91,10 @@ impl Lint {
     /// With the path of the script.
     fn new(app: &str, script: &Path) -> Result<(Self, PathBuf), String> {
         let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-        let top = top_of(&boot).ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
+        // An installed IOC has no configure/.
+        let installed = || boot.ancestors().find(|top| top.join("iocBoot").is_dir()).map(Path::to_owned);
+        let top = top_of(&boot).or_else(installed);
+        let top = top.ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
         let lint = Self {
             layout: Layout::read(&top, app).map_err(|error| error.to_string())?,
             report: Report::default(),

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cli::Bench;
 use crate::conformance;
 use crate::embedded;
-use crate::fail::{self, Status};
+use crate::fail::{self, Failure, Status};
 use crate::process::{Cmd, which};
 use crate::project::Project;
 use crate::report::terminal::duration;
@@ -25,9 +25,17 @@ struct Row {
 /// Runs the command. The table goes to stdout.
 pub fn run(args: &Bench) -> Result<Status> {
     let project = Project::load()?;
+    if let Some(cases) = args.conformance.as_deref().filter(|cases| !cases.is_dir()) {
+        return Err(Failure::new(
+            Status::Usage,
+            format!("there is no folder {} of conformance cases", cases.display()),
+        )
+        .hint("leave out --conformance, or give the folder that holds the recorded cases")
+        .into());
+    }
     embedded::programs(&project)?;
     let scratch = project.target.join("bench");
-    std::fs::create_dir_all(&scratch)?;
+    std::fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let rows = measure(args, &project, &scratch);
     std::fs::remove_dir_all(&scratch)?;
     for Row { what, median, goal } in rows? {

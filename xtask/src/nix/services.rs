@@ -119,7 +119,7 @@ pub fn evaluate(project: &Project, options: &NixOptions, checks: &[Check]) -> Re
     let from: Vec<String> = names.iter().map(|name| format!("checks/{name}.nix")).collect();
     let why = if names.len() == 1 { format!("checks/{first}.toml says so") } else { "their .toml files say so".into() };
     let said = format!("services from {}, evaluated by {} ({why})", from.join(", "), nix.version());
-    ui::say(&ui::paint(ui::DIM, &said));
+    ui::remark(&said);
     let attributes: Vec<String> = names.iter().map(|name| nix.services(name)).collect();
     let files = build(project, &nix, &attributes)?;
     let read = |(name, file): (&&str, &PathBuf)| {

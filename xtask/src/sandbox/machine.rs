@@ -115,7 +115,7 @@ impl Booted {
         let program = Cmd::new(&recorder.program)
             .arg("--record")
             .arg(&recorder.file)
-            .args(["--app", &recorder.app, "st.cmd"])
+            .args(["--app", &recorder.app, &recorder.script])
             .cwd(&recorder.boot);
         let mut command = program.to_std();
         command.env_clear().envs(&recorder.environment).env("TMPDIR", temporary).stdin(Stdio::null());

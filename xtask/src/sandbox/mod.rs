@@ -19,6 +19,7 @@ pub mod init;
 mod machine;
 pub mod netlink;
 mod network;
+pub mod recorder;
 pub mod rootfs;
 pub mod run;
 pub mod spec;

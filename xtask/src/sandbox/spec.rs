@@ -90,6 +90,8 @@ pub struct Recorder {
     pub app: String,
     /// Folder of the host that holds the IOC's st.cmd.
     pub boot: PathBuf,
+    /// Name of the start-up script, as seen from there.
+    pub script: String,
     /// The IOC's own environment: it decides on names and ports.
     pub environment: BTreeMap<String, String>,
     /// Where updates go, one JSON object per line.
