@@ -35,6 +35,7 @@ const SIMULATORS: &str = "simulators";
 pub struct Sandbox {
     python: PathBuf,
     driver: PathBuf,
+    pycache: PathBuf,
     xtask: PathBuf,
     config: Config,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
@@ -91,6 +92,7 @@ impl Sandbox {
         Ok(Self {
             python,
             driver: project.root.join("xtask/driver"),
+            pycache: project.target.join("pycache"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),
             ours,
@@ -137,6 +139,7 @@ impl Sandbox {
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
+            pycache: self.pycache.clone(),
             xtask: self.xtask.clone(),
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
@@ -215,6 +218,7 @@ pub fn console(
         global_timeout: 0,
         python: PathBuf::new(),
         driver: PathBuf::new(),
+        pycache: PathBuf::new(),
         xtask: std::env::current_exe()?,
         out_dir: dir.join("out"),
         journal_dir: dir.join("journal"),
