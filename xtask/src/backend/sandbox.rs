@@ -267,7 +267,7 @@ fn behind_shim(found: PathBuf) -> PathBuf {
     if !script {
         return found;
     }
-    let asked = Cmd::new(&found).args(["-c", "import sys; print(sys.executable)"]).read();
+    let asked = Cmd::new(&found).args(["-S", "-c", "import sys; print(sys.executable)"]).read();
     asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
 }
 
