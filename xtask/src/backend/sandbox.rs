@@ -36,6 +36,7 @@ const SIMULATORS: &str = "simulators";
 pub struct Sandbox {
     python: PathBuf,
     driver: PathBuf,
+    pycache: PathBuf,
     xtask: PathBuf,
     config: Config,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
@@ -97,6 +98,7 @@ impl Sandbox {
             soft_ioc,
             python,
             driver: project.root.join("xtask/driver"),
+            pycache: project.target.join("pycache"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),
             ours,
@@ -143,6 +145,7 @@ impl Sandbox {
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
+            pycache: self.pycache.clone(),
             xtask: self.xtask.clone(),
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
@@ -259,6 +262,7 @@ pub fn console(
         global_timeout: 0,
         python: PathBuf::new(),
         driver: PathBuf::new(),
+        pycache: PathBuf::new(),
         xtask: std::env::current_exe()?,
         out_dir: dir.join("out"),
         journal_dir: dir.join("journal"),
@@ -307,7 +311,7 @@ fn behind_shim(found: PathBuf) -> PathBuf {
     if !script {
         return found;
     }
-    let asked = Cmd::new(&found).args(["-c", "import sys; print(sys.executable)"]).read();
+    let asked = Cmd::new(&found).args(["-S", "-c", "import sys; print(sys.executable)"]).read();
     asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
 }
 

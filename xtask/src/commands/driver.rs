@@ -47,6 +47,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         global_timeout: args.timeout,
         python: sandbox::python()?,
         driver: project.root.join("xtask/driver"),
+        pycache: project.target.join("pycache"),
         xtask: std::env::current_exe()?,
         out_dir: absolute(&args.output)?,
         journal_dir: dir.join("journal"),

@@ -184,7 +184,7 @@ impl Notes {
         if let (Some(file), Ok(serde_json::Value::Object(mut event))) = (&mut self.events, serde_json::to_value(event))
         {
             event.insert("time".to_owned(), json!(now()));
-            let _ = writeln!(file, "{}", serde_json::Value::Object(event));
+            let _ = file.write_all(format!("{}\n", serde_json::Value::Object(event)).as_bytes());
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Spec {
     pub python: PathBuf,
     /// Folder of the Python test driver.
     pub driver: PathBuf,
+    /// Where Python keeps what it compiled, for all runs.
+    pub pycache: PathBuf,
     /// This program: it is PID 1, `systemctl` and `journalctl` of the machines.
     pub xtask: PathBuf,
     /// Where the script's files go (`driver.out_dir`).
