@@ -40,7 +40,7 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
         out.line(&description(record));
     }
     // Clients look for servers where this says.
-    env::set("EPICS_CA_SERVER_PORT", &port.to_string());
+    env::set("EPICS_CA_SERVER_PORT", port.to_string());
     // One thread: the IOC and its clients need the processors more.
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
