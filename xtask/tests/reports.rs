@@ -173,6 +173,7 @@ fn a_host_that_fails_in_mid_run_leaves_whole_reports() {
         "{}",
         run.stderr
     );
+    assert!(!run.stderr.contains("--no-fail-fast"), "{}", run.stderr);
     assert_eq!(
         cases(&scratch.root.join("junit.xml")),
         "good / one / \ngood / good.py / system-out\nlate / late.py / error system-out\nnever / never / error\n"

@@ -154,7 +154,10 @@ fn copy_log(mut from: impl Read, file: &Path, mut pass_on: impl FnMut(String)) -
         if size == 0 {
             break;
         }
-        log.write_all(&buffer[..size]).with_context(|| format!("cannot write to {}", file.display()))?;
+        log.write_all(&buffer[..size]).with_context(|| {
+            fail::host(format!("cannot write to {}", file.display()))
+                .hint("if the disk is full: df -h . && du -sh target")
+        })?;
         for part in buffer[..size].split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(&part[..part.len().min(LINE.saturating_sub(line.len()))]);
             if part.ends_with(b"\n") {

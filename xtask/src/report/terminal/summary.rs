@@ -88,8 +88,8 @@ fn counts(summary: &Summary) -> String {
             parts.push(paint(style, &format!("{number} {word}")));
         }
     }
-    let go_on =
-        if summary.not_run > 0 && !summary.interrupted() { "; --no-fail-fast goes on after a failure" } else { "" };
+    let stopped = summary.not_run > 0 && !summary.interrupted() && summary.trouble.is_none();
+    let go_on = if stopped { "; --no-fail-fast goes on after a failure" } else { "" };
     format!("{} in {}{}", parts.join(", "), duration(summary.seconds), paint(DIM, go_on))
 }
 
