@@ -340,8 +340,11 @@ fn make_directories(
     Ok(())
 }
 
-/// Removes the folders that live only as long as the service runs.
+/// Removes what lives only as long as the service runs: its PID file and folders.
 pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+    if let Some(path) = &service.pid_file {
+        let _ = fs::remove_file(path);
+    }
     let keep = match service.runtime_directory_preserve {
         "yes" => true,
         "restart" => restarting,
@@ -382,6 +385,7 @@ fn streams_of(
                     invocation: rt.invocation.clone(),
                     priority: service.syslog_level.into(),
                     level_prefix: service.syslog_level_prefix,
+                    level_max: service.log_level_max,
                 };
                 let fd = streams::output(journal, source).map_err(|e| failed(status, step, e))?;
                 if let Ok(meta) = File::from(fd.try_clone().map_err(|e| failed(status, step, e))?).metadata() {

@@ -37,9 +37,11 @@ use self::clock::Clock;
 use self::console::Console;
 use self::journal::Journal;
 use self::manager::Manager;
-use self::manager::types::{Action, Event, Exit, Time, Who};
+use self::manager::types::{Action, Event, Exit, State, Time, Who};
 use self::paths::Paths;
 use self::unit::load::Loader;
+use self::unit::service::KillMode;
+use self::unit::values::signal_name;
 use self::unit::words::Specifiers;
 use crate::cli::SandboxInit;
 use crate::fail::Status;
@@ -56,6 +58,8 @@ enum Message {
     DriverGone,
     /// A service has sent a message to its manager.
     Notify { pid: i32, text: String },
+    /// A forking service has written its PID file.
+    PidFile { unit: String },
     /// A request of an applet.
     Control { request: Value, reply: Sender<Value> },
 }
@@ -93,6 +97,7 @@ struct Machine {
     waiters: Vec<control::Waiter>,
     waiting_for_boot: Vec<Sender<Value>>,
     power: Option<Power>,
+    sender: Sender<Message>,
 }
 
 /// Runs as PID 1 until the machine is powered off.
@@ -126,7 +131,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     streams::serve_stdout(&paths.journal_stdout(), journal.clone())?;
     serve_notify(&paths.notify(), sender.clone())?;
     control::serve(&paths.control(), sender.clone())?;
-    shell::serve(driver, sender)?;
+    shell::serve(driver, sender.clone())?;
 
     let units = loader.clone();
     let mut machine = Machine {
@@ -142,6 +147,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         waiters: Vec::new(),
         waiting_for_boot: Vec::new(),
         power: None,
+        sender,
     };
     machine.manager.boot(clock.now());
     machine.settle();
@@ -178,6 +184,12 @@ fn random_id() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
     let id: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     if id.len() == 32 { id } else { format!("{:032x}", u128::from(std::process::id())) }
+}
+
+/// The live process that a PID file names.
+fn pid_in(path: &Path) -> Option<i32> {
+    let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
 }
 
 fn watch_children(mask: &SigSet, sender: Sender<Message>) -> Result<()> {
@@ -222,6 +234,10 @@ impl Machine {
                 Ok(Message::Children) => self.reap(),
                 Ok(Message::Execute(request)) => self.execute(request),
                 Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
+                Ok(Message::PidFile { unit }) => {
+                    let pid = self.find_main(&unit);
+                    self.handle(Event::MainFound { unit, pid });
+                }
                 Ok(Message::Control { request, reply }) => self.control(&request, reply),
                 Ok(Message::DriverGone) | Err(RecvTimeoutError::Disconnected) => return Status::Done,
                 Err(RecvTimeoutError::Timeout) => self.tick(),
@@ -273,6 +289,8 @@ impl Machine {
 
     /// Does what the manager asks for until it asks for nothing more.
     fn settle(&mut self) {
+        let journal = self.journal.clone();
+        let _held = journal.hold();
         while let Some(action) = self.manager.next_action() {
             if let Some(event) = self.perform(action) {
                 self.manager.handle(self.clock.now(), event);
@@ -302,16 +320,34 @@ impl Machine {
                 None
             }
             Action::CheckEmpty { unit } => self.is_empty(&unit).then_some(Event::Empty { unit }),
-            Action::FindMain { unit } => Some(Event::MainFound { pid: self.find_main(&unit), unit }),
+            Action::FindMain { unit } => {
+                let pid = self.find_main(&unit);
+                if pid.is_none() {
+                    self.await_pid_file(&unit);
+                }
+                Some(Event::MainFound { unit, pid })
+            }
             Action::Log { unit, priority, text } => {
-                let invocation = self.manager.units.get(&unit).map(|rt| rt.invocation.clone()).unwrap_or_default();
-                self.journal.manager(&unit, &invocation, priority, &text);
+                let rt = self.manager.units.get(&unit);
+                let max = rt.and_then(|rt| rt.unit.service()?.log_level_max);
+                if max.is_none_or(|max| priority <= max) {
+                    self.journal.manager(&unit, rt.map_or("", |rt| &rt.invocation), priority, &text);
+                }
                 None
             }
             Action::Cleanup { unit } => {
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
-                    exec::cleanup(service, rt.job.is_some(), &self.paths);
+                    exec::cleanup(service, self.manager.will_restart(&unit), &self.paths);
+                    if matches!(service.kill_mode, KillMode::Process | KillMode::None) || !service.send_sigkill {
+                        for pid in self.members(&unit) {
+                            let text = format!(
+                                "{unit}: Unit process {pid} ({}) remains running after unit stopped.",
+                                procs::name(pid)
+                            );
+                            self.journal.manager(&unit, &rt.invocation, 5, &text);
+                        }
+                    }
                 }
                 let _ = fs::remove_file(self.paths.run().join("systemd/units").join(&rt.invocation));
                 None
@@ -344,7 +380,16 @@ impl Machine {
                 [roots.clone(), self.members(unit).into_iter().filter(|p| !roots.contains(p)).collect()].concat()
             }
         };
+        let by_force = matches!(rt.state, State::StopSigkill | State::FinalSigkill);
         for pid in targets.into_iter().filter(|p| *p > 1) {
+            if by_force {
+                let text = format!(
+                    "{unit}: Killing process {pid} ({}) with signal SIG{}.",
+                    procs::name(pid),
+                    signal_name(signal)
+                );
+                self.journal.manager(unit, &rt.invocation, 5, &text);
+            }
             start::signal(pid, signal);
             // A stopped process cannot act on a request to end.
             if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
@@ -358,11 +403,27 @@ impl Machine {
         let rt = self.manager.units.get(unit)?;
         let service = rt.unit.service()?;
         if let Some(path) = &service.pid_file {
-            let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-            return Path::new(&format!("/proc/{pid}")).exists().then_some(pid);
+            return pid_in(path);
         }
         let members = self.members(unit);
         (service.guess_main_pid && members.len() == 1).then(|| members[0])
+    }
+
+    /// Tells when the PID file of a forking service names a process, as long as its start may take.
+    fn await_pid_file(&self, unit: &str) {
+        let Some(service) = self.manager.units.get(unit).and_then(|rt| rt.unit.service()) else { return };
+        let Some(path) = service.pid_file.clone() else { return };
+        let limit = Duration::from_micros(service.timeout_start().min(90_000_000));
+        let (sender, unit, start) = (self.sender.clone(), unit.to_owned(), std::time::Instant::now());
+        std::thread::spawn(move || {
+            while start.elapsed() < limit {
+                if pid_in(&path).is_some() {
+                    let _ = sender.send(Message::PidFile { unit });
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
     }
 
     /// Takes in all children that have ended.
@@ -387,6 +448,9 @@ impl Machine {
                 };
                 let _ = command.status.send(status);
             } else {
+                if let Some((unit, _)) = self.manager.units.iter().find(|(_, rt)| control::roots(rt).contains(&pid)) {
+                    self.journal.drain(unit);
+                }
                 self.handle(Event::Exited { pid, exit });
             }
         }

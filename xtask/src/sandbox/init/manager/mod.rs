@@ -96,6 +96,7 @@ impl Manager {
     /// Runs what can run now, and forgets what nothing refers to.
     fn settle(&mut self) {
         self.run_jobs();
+        self.announce();
         if self.booted.is_none() && self.jobs.is_empty() && !self.units.is_empty() {
             self.booted = Some(self.now);
             let us = self.now.mono;
@@ -239,18 +240,7 @@ impl Manager {
                 }
                 self.finish_job(job, JobResult::Assert, true);
             }
-            None if self.is_service(name) => {
-                let quick = self.units.get(name).and_then(|rt| rt.unit.service()).is_some_and(|s| {
-                    use super::unit::service::Type;
-                    matches!(s.kind(), Type::Simple | Type::Idle)
-                        && s.exec_start_pre.is_empty()
-                        && s.exec_condition.is_empty()
-                });
-                if !quick {
-                    self.log(name, service::INFO, format!("Starting {title}..."));
-                }
-                self.service_start(name, invocation);
-            }
+            None if self.is_service(name) => self.service_start(name, invocation),
             None => {
                 self.with(name, |rt| rt.invocation = invocation);
                 self.set_state(name, State::Active);

@@ -265,6 +265,18 @@ pub enum Action {
     JobDone { job: u32, unit: String, result: JobResult },
 }
 
+impl Action {
+    /// The unit about which it waits for an answer.
+    pub fn asks_about(&self) -> Option<&str> {
+        match self {
+            Self::Prepare { unit } | Self::Spawn { unit, .. } | Self::CheckEmpty { unit } | Self::FindMain { unit } => {
+                Some(unit)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What a job does to its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as systemd does")]
@@ -328,6 +340,8 @@ pub struct Job {
     pub kind: JobKind,
     /// Whether it has begun.
     pub running: bool,
+    /// Whether `Starting …` and the like was said, or need not be.
+    pub announced: bool,
     /// When it is given up, µs.
     pub deadline: u64,
 }
@@ -395,6 +409,8 @@ pub struct Rt {
     pub assert_result: bool,
     /// `STATUS=` of the service.
     pub status_text: String,
+    /// `ERRNO=` of the service.
+    pub status_errno: i32,
     /// Moments of recent starts, µs, for the start limit.
     pub starts: Vec<u64>,
     /// The unit's job.
@@ -426,6 +442,7 @@ impl Rt {
             condition_result: false,
             assert_result: false,
             status_text: String::new(),
+            status_errno: 0,
             starts: Vec::new(),
             job: None,
             main_known: false,
@@ -447,8 +464,10 @@ impl Rt {
 
     /// Whether it waits for its last process to end.
     pub fn waits_for_empty(&self) -> bool {
-        matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill)
-            && self.main.is_none()
-            && self.control.is_none()
+        // A forking service that left several processes runs until the last has ended.
+        let runs_without_main = self.state == State::Running && self.exec_main.pid == 0;
+        let stops =
+            matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill);
+        (stops || runs_without_main) && self.main.is_none() && self.control.is_none()
     }
 }

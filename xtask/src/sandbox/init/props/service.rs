@@ -87,7 +87,7 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     put("FileDescriptorStoreMax", "0".to_owned());
     put("NFileDescriptorStore", "0".to_owned());
     put("StatusText", rt.status_text.clone());
-    put("StatusErrno", "0".to_owned());
+    put("StatusErrno", rt.status_errno.to_string());
     put("Result", rt.result.as_str().to_owned());
     put("ReloadResult", rt.reload_result.as_str().to_owned());
     put("CleanResult", "success".to_owned());

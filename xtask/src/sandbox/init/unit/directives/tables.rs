@@ -190,12 +190,8 @@ pub(super) const SERVICE: &[(&str, Set)] = &[
     ("StandardOutput", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stdout = s)),
     ("StandardError", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stderr = s)),
     ("SyslogIdentifier", |d, v| d.text(v).map(|t| d.service.syslog_identifier = t)),
-    ("SyslogLevel", |d, v| {
-        let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-        let level = names.iter().position(|n| *n == v).ok_or_else(|| format!("`{v}` is no level"))?;
-        d.service.syslog_level = u8::try_from(level).unwrap_or(6);
-        Ok(())
-    }),
+    ("SyslogLevel", |d, v| level(v).map(|l| d.service.syslog_level = l)),
+    ("LogLevelMax", |d, v| level(v).map(|l| d.service.log_level_max = Some(l))),
     ("SyslogLevelPrefix", |d, v| boolean(v).map(|b| d.service.syslog_level_prefix = b)),
     ("UMask", |d, v| octal(v).map(|m| d.service.umask = m)),
     ("Nice", |d, v| {
@@ -383,7 +379,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
         "Service",
         "there is no console, watchdog, bus or core dump on the machine for it to act on",
         &[
-            "LogLevelMax",
             "LogRateLimitBurst",
             "LogRateLimitIntervalSec",
             "LogExtraFields",
@@ -412,6 +407,13 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
 
 fn number(value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("`{value}` is no number"))
+}
+
+fn level(value: &str) -> Result<u8, String> {
+    let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let by_number = value.parse().ok().filter(|n| *n < names.len());
+    let level = names.iter().position(|n| *n == value).or(by_number).and_then(|n| u8::try_from(n).ok());
+    level.ok_or_else(|| format!("`{value}` is no level"))
 }
 
 fn octal(value: &str) -> Result<u32, String> {
