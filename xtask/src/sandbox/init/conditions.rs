@@ -30,7 +30,7 @@ fn holds(condition: &Condition, host: &str) -> bool {
     let path = Path::new(value);
     let truth = match condition.name {
         "PathExists" => path.exists(),
-        "PathExistsGlob" => glob_exists(value),
+        "PathExistsGlob" => !glob::paths(value).is_empty(),
         "PathIsDirectory" => path.is_dir(),
         "PathIsSymbolicLink" => path.is_symlink(),
         "PathIsMountPoint" => fs::read_to_string("/proc/self/mountinfo")
@@ -50,20 +50,6 @@ fn holds(condition: &Condition, host: &str) -> bool {
         _ => false,
     };
     truth != condition.negate
-}
-
-/// Whether a pattern with stars in any part of a path matches something.
-fn glob_exists(pattern: &str) -> bool {
-    let mut found = vec![std::path::PathBuf::from("/")];
-    for part in pattern.split('/').filter(|p| !p.is_empty()) {
-        found = found
-            .iter()
-            .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten())
-            .filter(|entry| entry.file_name().to_str().is_some_and(|name| glob::matches(part, name)))
-            .map(|entry| entry.path())
-            .collect();
-    }
-    !found.is_empty()
 }
 
 #[cfg(test)]

@@ -139,6 +139,27 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Adds a message of a process that was to become a program of a unit and could not.
+    pub(super) fn child(&self, pid: i32, unit: &str, invocation: &str, program: &str, message: &str) {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let fields = [
+            ("PRIORITY", "3".to_owned()),
+            ("SYSLOG_FACILITY", "3".to_owned()),
+            ("SYSLOG_IDENTIFIER", format!("({})", &name[name.len().saturating_sub(8)..])),
+            ("_TRANSPORT", "journal".to_owned()),
+            ("_PID", pid.to_string()),
+            ("_UID", "0".to_owned()),
+            ("_GID", "0".to_owned()),
+            ("UNIT", unit.to_owned()),
+            ("INVOCATION_ID", invocation.to_owned()),
+            ("_SYSTEMD_UNIT", unit.to_owned()),
+            ("_SYSTEMD_INVOCATION_ID", invocation.to_owned()),
+        ];
+        self.append(message.as_bytes(), &fields);
+    }
+}
+
 /// A value of an entry: a string, or its bytes where it is not text.
 fn text(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {

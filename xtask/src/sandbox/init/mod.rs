@@ -42,7 +42,7 @@ use self::paths::Paths;
 use self::unit::load::Loader;
 use self::unit::service::KillMode;
 use self::unit::values::signal_name;
-use self::unit::words::Specifiers;
+use self::unit::words::{Env, Specifiers};
 use crate::cli::SandboxInit;
 use crate::fail::Status;
 use crate::sandbox::{netlink, start, sys};
@@ -97,6 +97,8 @@ struct Machine {
     waiters: Vec<control::Waiter>,
     waiting_for_boot: Vec<Sender<Value>>,
     power: Option<Power>,
+    /// Variables of all services.
+    environment: Env,
     sender: Sender<Message>,
 }
 
@@ -118,6 +120,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         host: args.name.clone(),
         boot_id: boot_id.clone(),
         machine_id: machine_id.clone(),
+        ..Default::default()
     };
     let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
@@ -147,6 +150,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         waiters: Vec::new(),
         waiting_for_boot: Vec::new(),
         power: None,
+        environment: exec::default_environment(),
         sender,
     };
     machine.manager.boot(clock.now());
@@ -312,7 +316,7 @@ impl Machine {
             }
             Action::Spawn { unit, phase, exec } => {
                 let rt = self.manager.units.get(&unit)?;
-                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, &self.paths);
+                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, (&self.paths, &self.environment));
                 Some(Event::Spawned { unit, phase, pid, executed })
             }
             Action::Signal { unit, who, signal } => {

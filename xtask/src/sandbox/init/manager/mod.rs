@@ -68,9 +68,13 @@ impl Manager {
         self.settle();
     }
 
-    /// The next thing to do.
+    /// The next thing to do. Units that nothing refers to are forgotten when all is done.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.out.pop_front()
+        let action = self.out.pop_front();
+        if action.is_none() {
+            self.collect_garbage();
+        }
+        action
     }
 
     /// When [`Event::Tick`] is due next, µs.
@@ -93,7 +97,7 @@ impl Manager {
         }
     }
 
-    /// Runs what can run now, and forgets what nothing refers to.
+    /// Runs what can run now.
     fn settle(&mut self) {
         self.run_jobs();
         self.announce();
@@ -102,7 +106,6 @@ impl Manager {
             let us = self.now.mono;
             self.log("", service::INFO, format!("Startup finished in {}.{:03}s.", us / 1_000_000, us / 1000 % 1000));
         }
-        self.collect_garbage();
     }
 
     /// Starts what the machine comes up with.

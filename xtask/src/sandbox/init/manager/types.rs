@@ -203,6 +203,21 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// What systemd calls it where it cannot be begun.
+    pub fn task(self) -> &'static str {
+        match self {
+            Self::Condition => "exec-condition",
+            Self::StartPre => "start-pre",
+            Self::Start => "start",
+            Self::StartPost => "start-post",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::StopPost => "stop-post",
+        }
+    }
+}
+
 /// Which processes of a unit get a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {

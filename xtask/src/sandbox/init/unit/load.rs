@@ -137,7 +137,7 @@ impl Loader {
     }
 
     fn build(&self, unit: Unit, fragment: &Path) -> Result<Unit, String> {
-        let spec = Specifiers { unit: unit.name.clone(), ..self.spec.clone() };
+        let spec = Specifiers { unit: unit.name.clone(), fragment: fragment.to_owned(), ..self.spec.clone() };
         let mut files = Vec::new();
         for path in std::iter::once(fragment).chain(unit.drop_ins.iter().map(PathBuf::as_path)) {
             let name = path.display().to_string();

@@ -108,6 +108,21 @@ const STATUSES: &[(i32, &str)] = &[
     (5, "NOTINSTALLED"),
     (6, "NOTCONFIGURED"),
     (7, "NOTRUNNING"),
+    (64, "USAGE"),
+    (65, "DATAERR"),
+    (66, "NOINPUT"),
+    (67, "NOUSER"),
+    (68, "NOHOST"),
+    (69, "UNAVAILABLE"),
+    (70, "SOFTWARE"),
+    (71, "OSERR"),
+    (72, "OSFILE"),
+    (73, "CANTCREAT"),
+    (74, "IOERR"),
+    (75, "TEMPFAIL"),
+    (76, "PROTOCOL"),
+    (77, "NOPERM"),
+    (78, "CONFIG"),
     (200, "CHDIR"),
     (201, "NICE"),
     (202, "FDS"),
@@ -131,12 +146,22 @@ const STATUSES: &[(i32, &str)] = &[
     (239, "CACHE_DIRECTORY"),
     (240, "LOGS_DIRECTORY"),
     (241, "CONFIGURATION_DIRECTORY"),
-    (242, "EXIT_NUMA_POLICY"),
+    (242, "NUMA_POLICY"),
+    (243, "CREDENTIALS"),
+    (255, "EXCEPTION"),
 ];
 
 /// Name of an exit status as systemd writes it: `3` is `NOTIMPLEMENTED`, an unknown one `n/a`.
 pub fn status_name(status: i32) -> &'static str {
     STATUSES.iter().find(|(number, _)| *number == status).map_or("n/a", |(_, name)| name)
+}
+
+/// `/NAME` as `systemctl status` adds it to an exit status: only the C library's and systemd's own have one there.
+pub fn status_suffix(status: i32) -> String {
+    match status_name(status) {
+        name if matches!(status, 0 | 1 | 200..) && name != "n/a" => format!("/{name}"),
+        _ => String::new(),
+    }
 }
 
 /// What `SuccessExitStatus=` and its like list.

@@ -187,6 +187,11 @@ pub(super) const SERVICE: &[(&str, Set)] = &[
         d.service.stdin = Stream::Data(Vec::new());
         Ok(())
     }),
+    ("StandardInputData", |d, v| {
+        d.service.stdin_data.extend(base64(v).ok_or_else(|| format!("`{v}` is not Base64"))?);
+        d.service.stdin = Stream::Data(Vec::new());
+        Ok(())
+    }),
     ("StandardOutput", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stdout = s)),
     ("StandardError", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stderr = s)),
     ("SyslogIdentifier", |d, v| d.text(v).map(|t| d.service.syslog_identifier = t)),
@@ -414,6 +419,20 @@ fn level(value: &str) -> Result<u8, String> {
     let by_number = value.parse().ok().filter(|n| *n < names.len());
     let level = names.iter().position(|n| *n == value).or(by_number).and_then(|n| u8::try_from(n).ok());
     level.ok_or_else(|| format!("`{value}` is no level"))
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in text.chars().filter(|c| !c.is_whitespace() && *c != '=') {
+        bits = (bits << 6) | u32::try_from(DIGITS.find(digit)?).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from((bits >> held) & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 fn octal(value: &str) -> Result<u32, String> {
