@@ -83,7 +83,11 @@ fn options(
             if valued.contains(&arg.as_str()) {
                 let value = args.next().ok_or_else(|| format!("{program}: option '{arg}' requires an argument"))?;
                 out.given.push((arg.clone(), value.clone()));
-            } else if flags.contains(&arg.as_str()) || optional.contains(&arg.as_str()) {
+            } else if optional.contains(&arg.as_str()) {
+                let value = args.as_slice().first().filter(|next| may_follow(arg, next)).cloned();
+                args.by_ref().take(usize::from(value.is_some())).for_each(drop);
+                out.given.push((arg.clone(), value.unwrap_or_default()));
+            } else if flags.contains(&arg.as_str()) {
                 out.given.push((arg.clone(), String::new()));
             } else {
                 return Err(unknown(arg));
@@ -102,7 +106,7 @@ fn options(
                     // As getopt does: a value only when it follows at once, or, for numbers, as the next word.
                     let mut value = rest.to_owned();
                     if rest.is_empty()
-                        && let Some(next) = args.as_slice().first().filter(|n| is_offset(n))
+                        && let Some(next) = args.as_slice().first().filter(|next| may_follow(&name, next))
                     {
                         value.clone_from(next);
                         args.next();
@@ -122,12 +126,13 @@ fn options(
     Ok(out)
 }
 
-/// `3`, `-1`, `+2`, `all`, a boot id: what may follow `-b` or `-n` as a word of its own.
-fn is_offset(word: &str) -> bool {
-    let digits = word.trim_start_matches(['-', '+']);
+/// `3`, `all`, and for boots `-1`, `+2` or an id: what may follow `-b` or `-n` as a word of its own.
+fn may_follow(option: &str, word: &str) -> bool {
+    let boot = matches!(option, "-b" | "--boot");
+    let digits = if boot { word.trim_start_matches(['-', '+']) } else { word };
     word == "all"
         || (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
-        || (word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))
+        || (boot && word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 impl Options {

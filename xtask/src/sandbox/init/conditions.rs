@@ -1,5 +1,6 @@
 //! Looking at the conditions of a unit.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,19 +11,22 @@ use crate::sandbox::applets::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
 pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {
-    let failing = |list: &[Condition], prefix: &str| {
-        let text = |c: &Condition| {
-            let (trigger, negate) = (if c.trigger { "|" } else { "" }, if c.negate { "!" } else { "" });
-            format!("{prefix}{}={trigger}{negate}{}", c.name, c.value)
-        };
-        let (triggers, needed): (Vec<_>, Vec<_>) = list.iter().partition(|c| c.trigger);
-        let first = needed.into_iter().find(|c| !holds(c, host));
-        let last = triggers.last().filter(|_| !triggers.iter().any(|c| holds(c, host))).copied();
-        first.or(last).map(text)
-    };
-    failing(&unit.conditions, "Condition")
-        .map(Unmet::Condition)
-        .or_else(|| failing(&unit.asserts, "Assert").map(Unmet::Assert))
+    match failing(&unit.conditions, host) {
+        Some(what) => Some(Unmet::Condition(what.map(text))),
+        None => failing(&unit.asserts, host).map(|_| Unmet::Assert),
+    }
+}
+
+/// Whether a list keeps the unit from starting: the last condition that does not hold, if it is one in particular.
+fn failing<'a>(list: &'a [Condition], host: &str) -> Option<Option<&'a Condition>> {
+    let (triggers, needed): (Vec<_>, Vec<_>) = list.iter().partition(|c| c.trigger);
+    let last = needed.into_iter().rfind(|c| !holds(c, host));
+    let none = !triggers.is_empty() && !triggers.iter().any(|c| holds(c, host));
+    (last.is_some() || none).then_some(last)
+}
+
+fn text(condition: &Condition) -> String {
+    format!("Condition{}={}{}", condition.name, if condition.negate { "!" } else { "" }, condition.value)
 }
 
 fn holds(condition: &Condition, host: &str) -> bool {
@@ -43,13 +47,42 @@ fn holds(condition: &Condition, host: &str) -> bool {
         "User" => matches!(value, "root" | "0" | "@system"),
         // The machine stands for the virtual one that the check was written for.
         "Virtualization" => !matches!(value, "no" | "false" | "0" | "private-users"),
+        "FirstBoot" => matches!(value, "no" | "false" | "0"),
         "Environment" => match value.split_once('=') {
             Some((key, want)) => std::env::var(key).is_ok_and(|v| v == want),
             None => std::env::var_os(value).is_some(),
         },
+        "Group" => matches!(value, "root" | "0" | "@system"),
+        "KernelCommandLine" => {
+            let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+            words.split_whitespace().any(|w| w == value || w.split('=').next() == Some(value))
+        }
+        "Architecture" => value == std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"),
+        // Rights, power and control groups are the host's; a check is written for a machine that has them.
+        "ACPower" => matches!(value, "yes" | "true" | "1"),
+        "Capability" | "ControlGroupController" => true,
+        "CPUs" => {
+            let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let (wanted, order) = comparison(value);
+            wanted.parse().is_ok_and(|wanted: usize| order(count.cmp(&wanted)))
+        }
         _ => false,
     };
     truth != condition.negate
+}
+
+/// What a value such as `>=2` is compared with, and how.
+fn comparison(value: &str) -> (&str, fn(Ordering) -> bool) {
+    let table: [(&str, fn(Ordering) -> bool); 6] = [
+        (">=", Ordering::is_ge),
+        ("<=", Ordering::is_le),
+        ("!=", Ordering::is_ne),
+        (">", Ordering::is_gt),
+        ("<", Ordering::is_lt),
+        ("=", Ordering::is_eq),
+    ];
+    let found = table.into_iter().find_map(|(sign, order)| Some((value.strip_prefix(sign)?.trim(), order)));
+    found.unwrap_or((value, Ordering::is_ge))
 }
 
 #[cfg(test)]
@@ -70,9 +103,14 @@ mod tests {
         ];
         assert_eq!(check(&unit, "machine"), None);
         unit.conditions[2].negate = false;
-        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition("ConditionPathExists=|/none".into())));
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition(None)));
         unit.conditions =
             vec![condition("Host", "mach*", false, false), condition("PathExistsGlob", "/pro*/self", false, false)];
         assert_eq!(check(&unit, "machine"), None);
+        unit.conditions[0].negate = true;
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition(Some("ConditionHost=!mach*".into()))));
+        unit.conditions = vec![condition("CPUs", ">=1", false, false), condition("CPUs", "<1", true, false)];
+        unit.asserts = vec![condition("PathExists", "/none", false, false)];
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Assert));
     }
 }

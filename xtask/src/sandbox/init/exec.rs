@@ -340,6 +340,27 @@ pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
     }
 }
 
+/// Removes folders of a service that does not run, as `systemctl clean --what=` asks. `false` where it has none.
+pub(super) fn clean(service: &Service, what: &[&str], paths: &Paths) -> bool {
+    let asked = |kind: DirKind| {
+        let name = match kind {
+            DirKind::Runtime => "runtime",
+            DirKind::State => "state",
+            DirKind::Cache => "cache",
+            DirKind::Logs => "logs",
+            DirKind::Configuration => "configuration",
+        };
+        what.contains(&name) || what.contains(&"all")
+    };
+    let mut any = false;
+    for (kind, name) in service.directories.iter().filter(|(kind, _)| asked(*kind)) {
+        let name = name.split(':').next().unwrap_or(name);
+        let _ = fs::remove_dir_all(paths.path(format!("{}/{name}", kind.facts().0)));
+        any = true;
+    }
+    any
+}
+
 fn streams_of(
     rt: &Rt,
     service: &Service,

@@ -174,6 +174,9 @@ pub(super) fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, 
     if let Ok(comm) = fs::read_to_string(format!("/proc/{pid}/comm")) {
         fields.push(("_COMM", comm.trim_end().to_owned()));
     }
+    if let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) {
+        fields.push(("_EXE", program.display().to_string()));
+    }
     fields
 }
 

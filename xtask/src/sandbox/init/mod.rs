@@ -402,6 +402,25 @@ impl Machine {
         }
     }
 
+    /// Sends a signal that `systemctl kill` asks for.
+    fn signal_on_request(&self, unit: &str, who: Who, signal: i32) {
+        let Some(rt) = self.manager.units.get(unit) else { return };
+        let roots = control::roots(rt);
+        let pids = if who == Who::All { self.members(unit) } else { roots.clone() };
+        let name = signal_name(signal);
+        for pid in pids {
+            let what = match pid {
+                _ if rt.main == Some(pid) && who != Who::Control => format!("main process {pid}"),
+                _ if rt.control == Some(pid) && who != Who::Main => format!("control process {pid}"),
+                _ if who == Who::All => format!("process {pid}"),
+                _ => continue,
+            };
+            let text = format!("{unit}: Sent signal SIG{name} to {what} ({}) on client request.", procs::name(pid));
+            self.journal.manager(unit, &rt.invocation, 6, &text);
+        }
+        self.signal(unit, who, signal);
+    }
+
     /// The main process of a forking service: from its PID file, else the only process that it has left.
     fn find_main(&self, unit: &str) -> Option<i32> {
         let rt = self.manager.units.get(unit)?;

@@ -155,9 +155,11 @@ impl Stream {
         let mut fields = vec![
             ("PRIORITY", priority.to_string()),
             ("SYSLOG_FACILITY", "3".to_owned()),
-            ("SYSLOG_IDENTIFIER", source.identifier.clone()),
             ("_TRANSPORT", "stdout".to_owned()),
         ];
+        if !source.identifier.is_empty() {
+            fields.push(("SYSLOG_IDENTIFIER", source.identifier.clone()));
+        }
         fields.extend_from_slice(sender);
         if !source.unit.is_empty() {
             fields.push(("_SYSTEMD_UNIT", source.unit.clone()));

@@ -11,6 +11,10 @@ use super::types::{Action, ExecMain, Exit, Outcome, Phase, Pid, State, Who};
 impl Manager {
     /// A process has ended.
     pub(super) fn exited(&mut self, pid: Pid, exit: Exit) {
+        let now = self.now;
+        for ran in self.units.values_mut().flat_map(|rt| rt.ran.iter_mut()).filter(|r| r.pid == pid) {
+            (ran.exit, ran.end) = (Some(exit), now);
+        }
         let find = |main: bool| {
             self.units
                 .iter()

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::unit::values::INFINITY;
-use super::super::unit::{Dep, Kind, Load};
+use super::super::unit::{Dep, Kind, Load, is_valid_name};
 use super::types::{Action, Active, Job, JobKind, JobResult, Outcome, State, Time};
 use super::{Manager, service};
 
@@ -17,6 +17,8 @@ pub enum Refusal {
     Masked(String),
     Manual(String),
     NotApplicable(JobKind, String),
+    NoInstance(String),
+    NoName(String),
     ShuttingDown,
 }
 
@@ -34,6 +36,8 @@ impl fmt::Display for Refusal {
             Self::NotApplicable(kind, unit) => {
                 write!(f, "Job type {} is not applicable for unit {unit}.", kind.as_str())
             }
+            Self::NoInstance(unit) => write!(f, "Unit name {unit} is missing the instance name."),
+            Self::NoName(unit) => write!(f, "Unit name {unit} is not valid."),
             Self::ShuttingDown => f.write_str("Transaction is destructive: the machine is shutting down."),
         }
     }
@@ -44,8 +48,15 @@ impl Refusal {
     pub fn status(&self) -> u8 {
         match self {
             Self::NotFound(_) | Self::NotLoaded(_) => 5,
+            Self::Manual(_) => 4,
+            Self::NotApplicable(..) => 3,
             _ => 1,
         }
+    }
+
+    /// Whether `systemctl` points to the log.
+    pub fn is_in_log(&self) -> bool {
+        !matches!(self, Self::NotFound(_) | Self::NotLoaded(_) | Self::Masked(_) | Self::NotApplicable(..))
     }
 }
 
@@ -62,15 +73,33 @@ impl Manager {
         if self.stopping {
             return Err(Refusal::ShuttingDown);
         }
+        if !is_valid_name(name) {
+            return Err(Refusal::NoName(name.to_owned()));
+        }
+        if name.contains("@.") {
+            return Err(Refusal::NoInstance(name.to_owned()));
+        }
         let rt = self.view(name);
         let unit = rt.unit.name.clone();
-        let manual = if kind == JobKind::Stop { rt.unit.refuse_manual_stop } else { rt.unit.refuse_manual_start };
+        let manual = match kind {
+            JobKind::Start => rt.unit.refuse_manual_start,
+            JobKind::Stop => rt.unit.refuse_manual_stop,
+            JobKind::Restart => rt.unit.refuse_manual_start || rt.unit.refuse_manual_stop,
+            JobKind::Reload => false,
+        };
         if manual {
             return Err(Refusal::Manual(unit));
         }
         let job = self.enqueue(kind, &unit)?;
         self.settle();
         Ok(job)
+    }
+
+    /// Gives a job up before it has done what it should.
+    pub fn cancel(&mut self, now: Time, id: u32) {
+        self.now = now;
+        self.finish_job(id, JobResult::Canceled, true);
+        self.settle();
     }
 
     /// Adds a job with all that it pulls in.
@@ -93,7 +122,7 @@ impl Manager {
         let unit = name.to_owned();
         match (kind, load) {
             (_, Load::Loaded) => Ok(()),
-            (JobKind::Stop, _) if !self.active(name).is_down() => Ok(()),
+            (JobKind::Stop, load) if load == Load::Masked || !self.active(name).is_down() => Ok(()),
             (JobKind::Stop, _) => Err(Refusal::NotLoaded(unit)),
             (_, Load::NotFound) => Err(Refusal::NotFound(unit)),
             (_, Load::BadSetting(_)) => Err(Refusal::BadSetting(unit)),
@@ -434,7 +463,10 @@ impl Manager {
             (JobKind::Start, JobResult::Skipped) if self.units.get(&job.unit).is_some_and(|rt| rt.condition_result) => {
                 (service::INFO, format!("Condition check resulted in {title} being skipped."))
             }
-            (JobKind::Start, JobResult::Timeout) => (3, format!("Timed out starting {title}.")),
+            (JobKind::Start, JobResult::Timeout) => {
+                self.log(&job.unit, 3, format!("Timed out starting {title}."));
+                (service::NOTICE, format!("{0}: Job {0}/start failed with result 'timeout'.", job.unit))
+            }
             (JobKind::Start, JobResult::Assert) => (3, format!("Assertion failed for {title}.")),
             (JobKind::Start, JobResult::Dependency) => {
                 self.log(&job.unit, service::WARNING, format!("Dependency failed for {title}."));

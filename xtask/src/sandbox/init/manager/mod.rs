@@ -93,6 +93,10 @@ impl Manager {
         }
         let due: Vec<u32> = self.jobs.values().filter(|j| j.deadline <= now).map(|j| j.id).collect();
         for id in due {
+            if let Some(job) = self.jobs.get(&id).cloned() {
+                let text = format!("{0}: Job {0}/{1} timed out.", job.unit, job.kind.as_str());
+                self.log(&job.unit, service::WARNING, text);
+            }
             self.finish_job(id, JobResult::Timeout, true);
         }
     }
@@ -100,6 +104,7 @@ impl Manager {
     /// Runs what can run now.
     fn settle(&mut self) {
         self.run_jobs();
+        self.stop_unneeded();
         self.announce();
         if self.booted.is_none() && self.jobs.is_empty() && !self.units.is_empty() {
             self.booted = Some(self.now);
@@ -186,7 +191,11 @@ impl Manager {
             for alias in &unit.aliases {
                 self.aliases.insert(alias.clone(), unit.name.clone());
             }
-            self.with(&name, |rt| rt.unit = Rc::new(unit));
+            self.with(&name, |rt| {
+                // What runs is stopped as it was started, though its file is gone.
+                let gone = unit.load == Load::NotFound && !rt.active().is_down();
+                rt.unit = Rc::new(if gone { Unit { load: unit.load, ..(*rt.unit).clone() } } else { unit });
+            });
         }
         self.settle();
     }
@@ -226,18 +235,18 @@ impl Manager {
         let title = rt.unit.title();
         match unmet {
             Some(Unmet::Condition(what)) => {
-                self.log(
-                    name,
-                    service::INFO,
-                    format!("{title} was skipped because of an unmet condition check ({what})."),
-                );
+                let why = match what {
+                    Some(what) => format!("of an unmet condition check ({what})"),
+                    None => "no trigger condition checks were met".to_owned(),
+                };
+                self.log(name, service::INFO, format!("{title} was skipped because {why}."));
                 if self.active(name) == Active::Activating {
                     self.set_state(name, State::Dead);
                 }
                 self.finish_job(job, JobResult::Skipped, true);
             }
-            Some(Unmet::Assert(what)) => {
-                self.log(name, 3, format!("Starting of {title} unsupported: assertion failed ({what})."));
+            Some(Unmet::Assert) => {
+                self.log(name, service::NOTICE, format!("{name}: Starting requested but asserts failed."));
                 if self.active(name) == Active::Activating {
                     self.set_state(name, State::Dead);
                 }
@@ -278,13 +287,9 @@ impl Manager {
             self.log(name, service::INFO, format!("{name}: Triggering {trigger:?}= dependencies."));
             let _ = self.enqueue(JobKind::Start, other);
         }
-        for other in
-            self.dependents(name, &[Dep::Upholds]).into_iter().filter(|o| self.active(o).is_up()).collect::<Vec<_>>()
-        {
-            self.log(name, service::INFO, format!("{name}: Started again, because {other} upholds it."));
+        if self.dependents(name, &[Dep::Upholds]).iter().any(|other| self.active(other).is_up()) {
             let _ = self.enqueue(JobKind::Start, name);
         }
-        self.stop_unneeded();
     }
 
     fn stop_unneeded(&mut self) {
@@ -300,8 +305,11 @@ impl Manager {
             })
             .map(|(n, _)| n.clone())
             .collect();
-        for name in unneeded {
-            let _ = self.enqueue(JobKind::Stop, &name);
+        for name in &unneeded {
+            let _ = self.enqueue(JobKind::Stop, name);
+        }
+        if !unneeded.is_empty() {
+            self.run_jobs();
         }
     }
 

@@ -5,7 +5,7 @@ use super::super::unit::values::INFINITY;
 use super::super::unit::{Kind, Service};
 use super::Manager;
 use super::events::should_restart;
-use super::types::{Action, Active, Outcome, Phase, Pid, State, Who};
+use super::types::{Action, Active, Outcome, Phase, Pid, Ran, State, Time, Who};
 
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
@@ -45,6 +45,7 @@ impl Manager {
             rt.status_errno = 0;
             rt.forbid_restart = false;
             rt.exec_main = super::types::ExecMain::default();
+            rt.ran.clear();
             if std::mem::take(&mut rt.flush_restarts) {
                 rt.n_restarts = 0;
             }
@@ -130,6 +131,11 @@ impl Manager {
             }
             return;
         };
+        self.with(name, |rt| {
+            let index = rt.command.1;
+            rt.ran.retain(|r| (r.phase, r.index) != (phase, index));
+            rt.ran.push(Ran { phase, index, pid, exit: None, start: now, end: Time::default() });
+        });
         if phase != Phase::Start || service.kind() == Type::Forking {
             self.with(name, |rt| rt.control = Some(pid));
             return;

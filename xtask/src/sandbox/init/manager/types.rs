@@ -189,6 +189,10 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Condition, Self::StartPre, Self::Start, Self::StartPost, Self::Reload, Self::Stop, Self::StopPost];
+
     /// The directive.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -252,10 +256,10 @@ pub enum Event {
 /// Why a unit does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
-    /// A condition does not hold.
-    Condition(String),
+    /// This condition does not hold; `None` where none of several holds.
+    Condition(Option<String>),
     /// An assertion does not hold.
-    Assert(String),
+    Assert,
 }
 
 /// What the manager asks for.
@@ -371,6 +375,18 @@ pub struct ExecMain {
     pub end: Time,
 }
 
+/// A command of the unit's present or last run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Ran {
+    pub phase: Phase,
+    pub index: usize,
+    pub pid: Pid,
+    pub exit: Option<Exit>,
+    pub start: Time,
+    pub end: Time,
+}
+
 /// Moments of a unit's life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as the properties of systemd")]
@@ -406,6 +422,8 @@ pub struct Rt {
     pub main_index: usize,
     /// The last main process.
     pub exec_main: ExecMain,
+    /// Commands of this run.
+    pub ran: Vec<Ran>,
     /// Automatic restarts since the last manual start.
     pub n_restarts: u32,
     /// The counter starts anew with the next start.
@@ -448,6 +466,7 @@ impl Rt {
             command: (Phase::Start, 0),
             main_index: 0,
             exec_main: ExecMain::default(),
+            ran: Vec::new(),
             n_restarts: 0,
             flush_restarts: false,
             forbid_restart: false,

@@ -228,6 +228,8 @@ impl Unit {
             match &self.kind {
                 Kind::Service(_) => {
                     self.add_dep(Dep::Requires, "sysinit.target");
+                    self.add_dep(Dep::Requires, "system.slice");
+                    self.add_dep(Dep::After, "system.slice");
                     self.add_dep(Dep::After, "sysinit.target");
                     self.add_dep(Dep::After, "basic.target");
                     self.add_dep(Dep::Conflicts, "shutdown.target");

@@ -254,7 +254,7 @@ pub(super) const INSTALL: &[(&str, Set)] = &[
     ("DefaultInstance", |d, v| d.text(v).map(|t| d.unit.install.default_instance = t)),
 ];
 
-/// Path conditions and assertions: the part of the name behind `Condition` or `Assert`.
+/// Conditions and assertions: the part of the name behind `Condition` or `Assert`.
 pub(super) const CONDITIONS: &[&str] = &[
     "PathExists",
     "PathExistsGlob",
@@ -270,6 +270,15 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Virtualization",
     "FirstBoot",
     "Environment",
+    "Group",
+    "KernelCommandLine",
+    "Architecture",
+    "ACPower",
+    "Capability",
+    "ControlGroupController",
+    "CPUs",
+    "Security",
+    "NeedsUpdate",
 ];
 
 /// Limits that only a control group could keep. They have no effect either, but a service may be meant to hit them, so
