@@ -6,6 +6,7 @@ mod nc;
 mod systemctl;
 mod talk;
 pub mod time;
+mod transient;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -24,9 +25,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "systemd-notify" => talk::notify,
         "systemd-cat" => talk::cat,
         "nc" => nc::run,
-        "systemd-run" => {
-            |name, _| Err(format!("{name}: transient units are not offered by the sandbox; backend nixos has them"))
-        }
+        "systemd-run" => transient::run,
         _ => return Ok(None),
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();
@@ -124,6 +123,19 @@ fn options(
         }
     }
     Ok(out)
+}
+
+/// How many words of a command line are a program's own: its options, before the command that it is to run.
+fn own_arguments(args: &[String], valued: &[&str]) -> usize {
+    let mut at = 0;
+    while let Some(arg) = args.get(at).filter(|a| a.len() > 1 && a.starts_with('-')) {
+        at += 1;
+        if arg == "--" {
+            break;
+        }
+        at += usize::from(valued.contains(&arg.as_str()));
+    }
+    at.min(args.len())
 }
 
 /// `3`, `all`, and for boots `-1`, `+2` or an id: what may follow `-b` or `-n` as a word of its own.

@@ -6,6 +6,8 @@ mod jobs;
 mod print;
 mod status;
 
+pub(super) use jobs::explain;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
@@ -71,7 +73,7 @@ const VALUED: &[&str] = &[
 ];
 
 /// Asks the manager.
-fn ask(request: &Value) -> Result<Value, String> {
+pub(super) fn ask(request: &Value) -> Result<Value, String> {
     let no_bus = |e: std::io::Error| {
         let text = e.to_string();
         format!("Failed to connect to bus: {}", text.split(" (os error").next().unwrap_or_default())

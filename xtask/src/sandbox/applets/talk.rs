@@ -66,8 +66,8 @@ fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
 pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     // Options of the command that follows are not ours.
-    let own = own_arguments(args);
     let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];
+    let own = super::own_arguments(args, &valued);
     let given = options(program, &args[..own], &[], &valued, &[])?;
     let level = |names: &[&str], default: u8| match given.last(names) {
         Some(text) => super::journalctl::priority(text).map_err(|_| "Failed to parse priority value.".to_owned()),
@@ -102,16 +102,4 @@ pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-fn own_arguments(args: &[String]) -> usize {
-    let mut at = 0;
-    while let Some(arg) = args.get(at).filter(|a| a.starts_with('-')) {
-        let takes_next = matches!(
-            arg.as_str(),
-            "-t" | "-p" | "--identifier" | "--priority" | "--level-prefix" | "--stderr-priority"
-        );
-        at += 1 + usize::from(takes_next);
-    }
-    at.min(args.len())
 }

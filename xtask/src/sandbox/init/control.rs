@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use unix::sys::socket::getsockopt;
 use unix::sys::socket::sockopt::PeerCredentials;
 
-use super::manager::types::{Active, JobKind, JobResult, Rt, Who};
-use super::unit::Load;
+use super::manager::types::{Active, Exit, JobKind, JobResult, Rt, Who};
+use super::unit::{Load, is_valid_name};
 use super::{Machine, Message, Power, enable, procs, props, streams};
 use crate::sandbox::applets::glob;
 
@@ -95,6 +95,13 @@ impl Machine {
                 self.manager.reload_files(self.clock.now());
                 json!({})
             }
+            Some("transient") => return self.transient(request, reply),
+            Some("end") => {
+                let unit = request["unit"].as_str().unwrap_or_default().to_owned();
+                let results = vec![json!({ "unit": unit })];
+                self.waiters.push(Waiter { jobs: Vec::new(), results, until_down: vec![unit], reply });
+                return self.answer_waiters();
+            }
             Some("file-state") => {
                 let name = request["unit"].as_str().unwrap_or_default();
                 let unit = self.loader.load(name);
@@ -171,6 +178,7 @@ impl Machine {
                     let changed = self.has_changed(&rt);
                     waiter.results.push(json!({ "unit": name, "job": "done", "changed": changed }));
                     if request["wait"] == true && kind != JobKind::Stop {
+                        self.manager.keep(&rt.unit.name, true);
                         waiter.until_down.push(rt.unit.name.clone());
                     }
                 }
@@ -206,12 +214,17 @@ impl Machine {
 
     /// Answers requests whose jobs have all ended.
     pub(super) fn answer_waiters(&mut self) {
-        let manager = &self.manager;
-        for waiter in &mut self.waiters {
+        for mut waiter in std::mem::take(&mut self.waiters) {
             if waiter.jobs.is_empty() {
-                waiter.until_down.retain(|u| !manager.active(u).is_down());
+                let (down, up) = waiter.until_down.into_iter().partition(|u| self.manager.active(u).is_down());
+                waiter.until_down = up;
+                for unit in down {
+                    self.note_end(&unit, &mut waiter.results);
+                }
             }
+            self.waiters.push(waiter);
         }
+        self.forget_transient();
         let (done, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiters).into_iter().partition(|w| w.jobs.is_empty() && w.until_down.is_empty());
         self.waiters = waiting;
@@ -223,6 +236,74 @@ impl Machine {
                 let _ = reply.send(json!({ "state": props::system_state(&self.manager) }));
             }
         }
+    }
+
+    /// Adds to the results how a unit that was waited for has ended.
+    fn note_end(&mut self, unit: &str, results: &mut [Value]) {
+        let rt = self.manager.view(unit);
+        let exit = rt.exec_main.exit;
+        let times = rt.times;
+        let end = json!({
+            "active": rt.active().as_str(),
+            "result": rt.result.as_str(),
+            "code": exit.map_or(0, Exit::code),
+            "status": exit.map_or(0, Exit::status),
+            "runtime": times.inactive_enter.mono.saturating_sub(times.inactive_exit.mono),
+        });
+        for result in results.iter_mut().filter(|r| self.manager.canonical(r["unit"].as_str().unwrap_or("")) == unit) {
+            result["end"] = end.clone();
+        }
+        self.manager.keep(unit, false);
+    }
+
+    /// Makes a unit of `systemd-run` and starts it.
+    fn transient(&mut self, request: &Value, reply: Sender<Value>) {
+        let name = request["unit"].as_str().unwrap_or_default();
+        let refuse = |error: String| json!({ "error": error });
+        let path = self.paths.transient_units().join(name);
+        if !is_valid_name(name) || !name.ends_with(".service") {
+            let _ = reply.send(refuse(format!("Unit name {name} is not valid.")));
+            return;
+        }
+        if self.manager.is_loaded(name) || self.loader.load(name).load != Load::NotFound {
+            let _ = reply.send(refuse(format!("Unit {name} was already loaded or has a fragment file.")));
+            return;
+        }
+        let written = std::fs::create_dir_all(self.paths.transient_units())
+            .and_then(|()| std::fs::write(&path, request["text"].as_str().unwrap_or_default()));
+        let reason = match (written, self.loader.load(name).load) {
+            (Err(error), _) => Some(format!("{}: {error}", path.display())),
+            (_, Load::BadSetting(reason)) => Some(reason),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let _ = std::fs::remove_file(&path);
+            let _ = reply.send(refuse(reason));
+            return;
+        }
+        self.transients.push(name.to_owned());
+        if request["keep"] == true {
+            self.manager.keep(name, true);
+        }
+        let job = json!({ "verb": "start", "units": [name], "no_block": request["no_block"] });
+        self.job_request(&job, reply);
+    }
+
+    /// Removes the files of transient units that are no longer in memory.
+    fn forget_transient(&mut self) {
+        if self.transients.is_empty() {
+            return;
+        }
+        let manager = &mut self.manager;
+        manager.forget_unused();
+        let paths = &self.paths;
+        self.transients.retain(|name| {
+            let loaded = manager.is_loaded(name);
+            if !loaded {
+                let _ = std::fs::remove_file(paths.transient_units().join(name));
+            }
+            loaded
+        });
     }
 
     fn show(&self, request: &Value) -> Value {
@@ -291,6 +372,7 @@ impl Machine {
     /// Whether the unit's files are newer than what is in memory.
     fn has_changed(&self, rt: &Rt) -> bool {
         self.manager.is_loaded(&rt.unit.name)
+            && rt.unit.load != Load::NotFound
             && rt.unit.fragment.is_some()
             && self.loader.load(&rt.unit.name) != *rt.unit
     }

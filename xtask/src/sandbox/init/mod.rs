@@ -97,6 +97,8 @@ struct Machine {
     waiters: Vec<control::Waiter>,
     waiting_for_boot: Vec<Sender<Value>>,
     power: Option<Power>,
+    /// Units of `systemd-run` that are in memory.
+    transients: Vec<String>,
     /// Variables of all services.
     environment: Env,
     sender: Sender<Message>,
@@ -150,6 +152,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         waiters: Vec::new(),
         waiting_for_boot: Vec::new(),
         power: None,
+        transients: Vec::new(),
         environment: exec::default_environment(),
         sender,
     };

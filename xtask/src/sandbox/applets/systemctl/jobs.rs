@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{Options, glob, say};
-use super::{ask, changed_on_disk, mangle_all, power_down, property, show, simple, too_few};
+use super::{ask, changed_on_disk, mangle_all, power_down, simple, too_few};
 use crate::sandbox::init::unit::values;
 
 /// `start`, `stop`, `restart` and the like.
@@ -47,8 +47,7 @@ pub(super) fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, S
         let job = result["job"].as_str().unwrap_or("done");
         if matches!(job, "done" | "skipped") {
             if given.has(&["--wait"]) && verb != "stop" {
-                let answer = show(&[unit.to_owned()], false)?;
-                status = status.max(u8::from(property(&answer["units"][0], "ActiveState") == "failed"));
+                status = status.max(u8::from(result["end"]["active"] == "failed"));
             }
             continue;
         }
@@ -67,7 +66,7 @@ Hint: unit globs expand to loaded units, so start will usually have no effect.
       See systemctl(1) for more details.";
 
 /// Says why a job has not done what it should.
-fn explain(unit: &str, job: &str, result: &str) {
+pub fn explain(unit: &str, job: &str, result: &str) {
     let text = match job {
         "canceled" => format!("Job for {unit} canceled."),
         "timeout" => format!("Job for {unit} timed out."),

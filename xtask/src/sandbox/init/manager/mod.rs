@@ -31,6 +31,8 @@ pub struct Manager {
     /// A shutdown is under way.
     pub stopping: bool,
     aliases: BTreeMap<String, String>,
+    /// Units that stay in memory because somebody waits for their end.
+    kept: BTreeSet<String>,
     last_job: u32,
     now: Time,
     out: VecDeque<Action>,
@@ -46,6 +48,7 @@ impl Manager {
             booted: None,
             stopping: false,
             aliases: BTreeMap::new(),
+            kept: BTreeSet::new(),
             last_job: 0,
             now: Time::default(),
             out: VecDeque::new(),
@@ -72,7 +75,7 @@ impl Manager {
     pub fn next_action(&mut self) -> Option<Action> {
         let action = self.out.pop_front();
         if action.is_none() {
-            self.collect_garbage();
+            self.forget_unused();
         }
         action
     }
@@ -152,6 +155,15 @@ impl Manager {
     /// Whether the unit is in memory.
     pub fn is_loaded(&self, name: &str) -> bool {
         self.units.contains_key(&self.canonical(name))
+    }
+
+    /// Whether a unit stays in memory when it is down, for somebody who waits for its end.
+    pub fn keep(&mut self, name: &str, keep: bool) {
+        if keep {
+            self.kept.insert(name.to_owned());
+        } else {
+            self.kept.remove(name);
+        }
     }
 
     /// The real name behind an alias that is in memory.
@@ -320,8 +332,14 @@ impl Manager {
     }
 
     /// Drops units that are down, have no job, and that no unit that stays refers to.
-    fn collect_garbage(&mut self) {
-        let stays = |rt: &Rt| rt.state != State::Dead || rt.job.is_some();
+    pub fn forget_unused(&mut self) {
+        if !self.out.is_empty() {
+            return;
+        }
+        let stays = |rt: &Rt| {
+            let down = rt.state == State::Dead || (rt.state == State::Failed && rt.unit.collect_failed);
+            !down || rt.job.is_some() || self.kept.contains(&rt.unit.name)
+        };
         if self.units.values().all(stays) {
             return;
         }

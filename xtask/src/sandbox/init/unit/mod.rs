@@ -142,6 +142,8 @@ pub struct Unit {
     pub refuse_manual_stop: bool,
     /// `StopWhenUnneeded`.
     pub stop_when_unneeded: bool,
+    /// `CollectMode=inactive-or-failed`: it is forgotten though it has failed.
+    pub collect_failed: bool,
     /// `JobTimeoutSec`, µs.
     pub job_timeout: u64,
     /// Limits that it sets and that only a control group could keep.
@@ -176,6 +178,7 @@ impl Unit {
             refuse_manual_start: false,
             refuse_manual_stop: false,
             stop_when_unneeded: false,
+            collect_failed: false,
             job_timeout: values::INFINITY,
             limits_without_effect: Vec::new(),
             install: Install::default(),

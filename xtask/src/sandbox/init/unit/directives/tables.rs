@@ -43,6 +43,14 @@ pub(super) const UNIT: &[(&str, Set)] = &[
     ("StartLimitIntervalSec", |d, v| timespan(v).map(|t| d.unit.start_limit_interval = t)),
     ("StartLimitInterval", |d, v| timespan(v).map(|t| d.unit.start_limit_interval = t)),
     ("StartLimitBurst", |d, v| number(v).map(|n| d.unit.start_limit_burst = n)),
+    ("CollectMode", |d, v| {
+        d.unit.collect_failed = match v {
+            "inactive" => false,
+            "inactive-or-failed" => true,
+            _ => return Err(format!("`{v}` is no setting of CollectMode=")),
+        };
+        Ok(())
+    }),
     ("JobTimeoutSec", |d, v| timespan(v).map(|t| d.unit.job_timeout = t)),
     ("JobRunningTimeoutSec", |d, v| timespan(v).map(|t| d.unit.job_timeout = t)),
 ];
@@ -294,7 +302,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "SourcePath",
             "AllowIsolate",
             "IgnoreOnIsolate",
-            "CollectMode",
             "SuccessAction",
             "FailureAction",
             "JobTimeoutAction",
