@@ -1,6 +1,5 @@
 //! Looking at the conditions of a unit.
 
-use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,18 +10,29 @@ use crate::sandbox::applets::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
 pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {
-    match failing(&unit.conditions, host) {
-        Some(what) => Some(Unmet::Condition(what.map(text))),
-        None => failing(&unit.asserts, host).map(|_| Unmet::Assert),
+    match (verdict(&unit.conditions, host), verdict(&unit.asserts, host)) {
+        (Verdict::Fails(condition), _) => Some(Unmet::Condition(Some(text(condition)))),
+        (Verdict::NoTrigger, _) => Some(Unmet::Condition(None)),
+        (Verdict::Holds, Verdict::Holds) => None,
+        (Verdict::Holds, _) => Some(Unmet::Assert),
     }
 }
 
-/// Whether a list keeps the unit from starting: the last condition that does not hold, if it is one in particular.
-fn failing<'a>(list: &'a [Condition], host: &str) -> Option<Option<&'a Condition>> {
+/// What a list of conditions says.
+enum Verdict<'a> {
+    Holds,
+    Fails(&'a Condition),
+    NoTrigger,
+}
+
+/// Of several conditions that do not hold, systemd names the last.
+fn verdict<'a>(list: &'a [Condition], host: &str) -> Verdict<'a> {
     let (triggers, needed): (Vec<_>, Vec<_>) = list.iter().partition(|c| c.trigger);
-    let last = needed.into_iter().rfind(|c| !holds(c, host));
-    let none = !triggers.is_empty() && !triggers.iter().any(|c| holds(c, host));
-    (last.is_some() || none).then_some(last)
+    match needed.into_iter().rfind(|c| !holds(c, host)) {
+        Some(condition) => Verdict::Fails(condition),
+        None if triggers.is_empty() || triggers.iter().any(|c| holds(c, host)) => Verdict::Holds,
+        None => Verdict::NoTrigger,
+    }
 }
 
 fn text(condition: &Condition) -> String {
@@ -61,28 +71,26 @@ fn holds(condition: &Condition, host: &str) -> bool {
         // Rights, power and control groups are the host's; a check is written for a machine that has them.
         "ACPower" => matches!(value, "yes" | "true" | "1"),
         "Capability" | "ControlGroupController" => true,
-        "CPUs" => {
-            let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let (wanted, order) = comparison(value);
-            wanted.parse().is_ok_and(|wanted: usize| order(count.cmp(&wanted)))
-        }
+        "CPUs" => compares(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), value),
         _ => false,
     };
     truth != condition.negate
 }
 
-/// What a value such as `>=2` is compared with, and how.
-fn comparison(value: &str) -> (&str, fn(Ordering) -> bool) {
-    let table: [(&str, fn(Ordering) -> bool); 6] = [
-        (">=", Ordering::is_ge),
-        ("<=", Ordering::is_le),
-        ("!=", Ordering::is_ne),
-        (">", Ordering::is_gt),
-        ("<", Ordering::is_lt),
-        ("=", Ordering::is_eq),
-    ];
-    let found = table.into_iter().find_map(|(sign, order)| Some((value.strip_prefix(sign)?.trim(), order)));
-    found.unwrap_or((value, Ordering::is_ge))
+/// Whether a number compares with a value such as `>=2` as that says.
+fn compares(number: usize, value: &str) -> bool {
+    let signs = [">=", "<=", "!=", ">", "<", "="];
+    let (sign, wanted) = signs.iter().find_map(|s| Some((*s, value.strip_prefix(s)?))).unwrap_or((">=", value));
+    let Ok(wanted) = wanted.trim().parse() else { return false };
+    let order = number.cmp(&wanted);
+    match sign {
+        ">=" => order.is_ge(),
+        "<=" => order.is_le(),
+        "!=" => order.is_ne(),
+        ">" => order.is_gt(),
+        "<" => order.is_lt(),
+        _ => order.is_eq(),
+    }
 }
 
 #[cfg(test)]

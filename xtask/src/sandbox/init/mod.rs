@@ -286,6 +286,7 @@ impl Machine {
                 }
             }
         }
+        self.notice_lost();
         self.handle(Event::Tick);
     }
 
@@ -480,11 +481,23 @@ impl Machine {
                 self.handle(Event::Exited { pid, exit });
             }
         }
+        if any {
+            self.notice_lost();
+        }
         let waiting = self.manager.units.iter().filter(|(_, rt)| any && rt.waits_for_empty());
         for unit in waiting.map(|(n, _)| n.clone()).collect::<Vec<_>>() {
             if self.is_empty(&unit) {
                 self.handle(Event::Empty { unit });
             }
+        }
+    }
+
+    /// Main processes that are no children of PID 1, as a PID file may name, end unheard: how, nobody knows.
+    fn notice_lost(&mut self) {
+        let gone = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
+        let lost: Vec<i32> = self.manager.units.values().filter_map(|rt| rt.main.filter(gone)).collect();
+        for pid in lost {
+            self.handle(Event::Exited { pid, exit: Exit::Code(0) });
         }
     }
 

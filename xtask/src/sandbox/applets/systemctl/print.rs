@@ -73,7 +73,7 @@ pub(super) fn cat(words: &[String]) -> Result<u8, String> {
             return Ok(1);
         }
         if property(unit, "LoadState") == "masked" {
-            let _ = write!(text, "# Unit {name} is masked.\n");
+            let _ = writeln!(text, "# Unit {name} is masked.");
             continue;
         }
         for path in std::iter::once(fragment).chain(property(unit, "DropInPaths").split_whitespace()) {

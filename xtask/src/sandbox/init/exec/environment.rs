@@ -7,7 +7,6 @@ use anyhow::anyhow;
 
 use super::super::manager::types::{Exit, Phase, Rt};
 use super::super::unit::service::Service;
-use super::super::unit::values::signal_name;
 use super::super::unit::words::{Env, is_name};
 use crate::sandbox::applets::glob;
 
@@ -24,15 +23,13 @@ pub(super) fn environment(rt: &Rt, service: &Service, phase: Phase, manager: &En
     }
     if matches!(phase, Phase::Stop | Phase::StopPost) {
         put("SERVICE_RESULT", rt.result.as_str());
-        if let Some(exit) = rt.exec_main.exit {
-            let (code, status) = match exit {
-                Exit::Code(n) => ("exited", n.to_string()),
-                Exit::Signal(n) => ("killed", signal_name(n)),
-                Exit::Core(n) => ("dumped", signal_name(n)),
-            };
+        if let Some((code, status)) = rt.exec_main.exit.map(Exit::texts) {
             put("EXIT_CODE", code);
             put("EXIT_STATUS", &status);
         }
+    }
+    for (key, value) in &rt.monitor {
+        put(key, value);
     }
     for name in &service.pass_environment {
         if let Ok(value) = std::env::var(name) {

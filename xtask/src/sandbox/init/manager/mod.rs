@@ -288,8 +288,8 @@ impl Manager {
         if old.is_down() || !new.is_down() {
             return;
         }
-        let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone()));
-        let Some((result, unit)) = result else { return };
+        let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone(), monitor(rt)));
+        let Some((result, unit, monitor)) = result else { return };
         let trigger = match new {
             Active::Failed => Dep::OnFailure,
             _ if result == Outcome::Success => Dep::OnSuccess,
@@ -297,7 +297,10 @@ impl Manager {
         };
         for other in unit.dep(trigger) {
             self.log(name, service::INFO, format!("{name}: Triggering {trigger:?}= dependencies."));
-            let _ = self.enqueue(JobKind::Start, other);
+            if self.enqueue(JobKind::Start, other).is_ok() {
+                let other = self.canonical(other);
+                self.with(&other, |rt| rt.monitor.clone_from(&monitor));
+            }
         }
         if self.dependents(name, &[Dep::Upholds]).iter().any(|other| self.active(other).is_up()) {
             let _ = self.enqueue(JobKind::Start, name);
@@ -366,4 +369,16 @@ impl Manager {
     fn log(&mut self, name: &str, priority: u8, text: String) {
         self.out.push_back(Action::Log { unit: name.to_owned(), priority, text });
     }
+}
+
+/// What the unit that a failure or success starts is told of the one that has ended.
+fn monitor(rt: &Rt) -> Vec<(&'static str, String)> {
+    let (code, status) = rt.exec_main.exit.map_or(("", String::new()), types::Exit::texts);
+    vec![
+        ("MONITOR_SERVICE_RESULT", rt.result.as_str().to_owned()),
+        ("MONITOR_EXIT_CODE", code.to_owned()),
+        ("MONITOR_EXIT_STATUS", status),
+        ("MONITOR_INVOCATION_ID", rt.invocation.clone()),
+        ("MONITOR_UNIT", rt.unit.name.clone()),
+    ]
 }

@@ -258,6 +258,7 @@ impl Manager {
         let restart =
             allow_restart && !rt.forbid_restart && should_restart(rt.unit.service(), result, rt.exec_main.exit);
         rt.forbid_restart = false;
+        rt.monitor.clear();
         if !restart {
             // The counter can still be read until the next start.
             rt.flush_restarts = true;

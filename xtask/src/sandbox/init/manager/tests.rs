@@ -29,7 +29,7 @@ impl Sim {
             let text = match texts.get(name) {
                 Some(text) => text,
                 None if name.ends_with(".target") => "",
-                None if name.ends_with(".slice") => {
+                None if name == "system.slice" => {
                     return Unit { load: Load::Loaded, kind: Kind::Fixed { sub: "active" }, ..unit };
                 }
                 None => return unit,

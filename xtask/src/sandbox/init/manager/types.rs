@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::unit::service::Exec;
+use super::super::unit::values::signal_name;
 use super::super::unit::{Kind, Unit};
 
 /// A process id.
@@ -164,6 +165,15 @@ impl Exit {
             Self::Code(_) => 1,
             Self::Signal(_) => 2,
             Self::Core(_) => 3,
+        }
+    }
+
+    /// What a service is told of it in `$EXIT_CODE` and `$EXIT_STATUS`.
+    pub fn texts(self) -> (&'static str, String) {
+        match self {
+            Self::Code(n) => ("exited", n.to_string()),
+            Self::Signal(n) => ("killed", signal_name(n)),
+            Self::Core(n) => ("dumped", signal_name(n)),
         }
     }
 
@@ -422,6 +432,8 @@ pub struct Rt {
     pub main_index: usize,
     /// The last main process.
     pub exec_main: ExecMain,
+    /// `$MONITOR_…`: what is known of the unit whose end has started this one.
+    pub monitor: Vec<(&'static str, String)>,
     /// Commands of this run.
     pub ran: Vec<Ran>,
     /// Automatic restarts since the last manual start.
@@ -466,6 +478,7 @@ impl Rt {
             command: (Phase::Start, 0),
             main_index: 0,
             exec_main: ExecMain::default(),
+            monitor: Vec::new(),
             ran: Vec::new(),
             n_restarts: 0,
             flush_restarts: false,

@@ -179,7 +179,7 @@ impl Specifiers {
                 Some('h') => out.push_str("/root"),
                 Some('s') => out.push_str("/bin/bash"),
                 Some('a') => {
-                    out.push_str(&std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"))
+                    out.push_str(&std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"));
                 }
                 Some('v') => out.push_str(&kernel()),
                 Some('d') => {
