@@ -21,6 +21,7 @@ use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::inventory;
 use crate::tree::View;
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
@@ -37,6 +38,8 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    // The server asks for its port before the script runs; C does so in iocInit.
+    let port = inventory::port(app, script);
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {
@@ -58,7 +61,8 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             at_exit("remove the installed view", move || view.remove());
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
-        let run = epics_ca_rs::server::run_ca_ioc_app(application(app, script));
+        let application = application(app, script).port(port);
+        let run = epics_ca_rs::server::run_ca_ioc_app(application);
         run.await.map_err(|error| error.to_string())
     })
 }

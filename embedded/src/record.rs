@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use epics_base_rs::runtime::env;
 use epics_base_rs::server::snapshot::Snapshot;
 use epics_base_rs::types::EpicsValue;
 use epics_ca_rs::client::{CaChannel, CaClient};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::inventory::{Record, records};
+use crate::inventory::{self, Record, records};
 
 /// Records that are monitored; the others are named at the start of the file.
 const MOST: usize = 500;
@@ -30,21 +31,23 @@ const WATCH: Duration = Duration::from_millis(50);
 
 /// Appends to `file` until it is killed: first what is recorded, then every update.
 pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
-    let all = records(app, script).map_err(|error| format!("{}: {error}", script.display()))?;
+    let (all, port) = (records(app, script)?, inventory::port(app, script));
     let out = File::options().create(true).append(true).open(file);
     let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
     let (chosen, left_out) = all.split_at(all.len().min(MOST));
-    out.line(&heading(chosen.len(), left_out));
+    out.line(&heading(port, chosen.len(), left_out));
     for record in chosen {
         out.line(&description(record));
     }
+    // Clients look for servers where this says.
+    env::set("EPICS_CA_SERVER_PORT", &port.to_string());
     // One thread: the IOC and its clients need the processors more.
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
         loop {
-            match server_socket() {
-                Some(server) => monitor(chosen, &out, &server).await?,
+            match server_socket(port) {
+                Some(server) => monitor(chosen, &out, port, &server).await?,
                 None => sleep(SEEK).await,
             }
         }
@@ -52,13 +55,13 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
 }
 
 /// Writes down updates until the IOC that serves at `server` is gone.
-async fn monitor(records: &[Record], out: &Log, server: &str) -> Result<(), String> {
+async fn monitor(records: &[Record], out: &Log, port: u16, server: &str) -> Result<(), String> {
     let client = CaClient::new().await.map_err(|error| error.to_string())?;
     out.line(&format!(r#"{{"time":{},"ioc":"up"}}"#, now()));
     let follow =
         |record: &Record| tokio::spawn(follow(client.create_channel(&record.name), record.name.clone(), out.clone()));
     let tasks: Vec<_> = records.iter().map(follow).collect();
-    while server_socket().as_deref() == Some(server) {
+    while server_socket(port).as_deref() == Some(server) {
         sleep(WATCH).await;
     }
     for task in tasks {
@@ -80,10 +83,9 @@ async fn follow(channel: CaChannel, name: String, out: Log) {
     }
 }
 
-/// What listens for searches on this machine, by the kernel's number: it changes with a restart. `None` where nobody does.
+/// What listens for searches at a port of this machine, by the kernel's number: it changes with a restart. `None` where nobody does.
 /// Reading it costs no packet, so the IOC is not disturbed before it serves.
-fn server_socket() -> Option<String> {
-    let port = std::env::var("EPICS_CA_SERVER_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(5064_u16);
+fn server_socket(port: u16) -> Option<String> {
     let table = fs::read_to_string("/proc/self/net/udp").ok()?;
     let wanted = format!(":{port:04X}");
     let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -104,9 +106,9 @@ impl Log {
     }
 }
 
-fn heading(recorded: usize, left_out: &[Record]) -> String {
+fn heading(port: u16, recorded: usize, left_out: &[Record]) -> String {
     let names: Vec<String> = left_out.iter().map(|record| text(&record.name)).collect();
-    format!(r#"{{"version":1,"time":{},"recorded":{recorded},"left_out":[{}]}}"#, now(), names.join(","))
+    format!(r#"{{"version":1,"time":{},"port":{port},"recorded":{recorded},"left_out":[{}]}}"#, now(), names.join(","))
 }
 
 fn description(record: &Record) -> String {

@@ -346,21 +346,21 @@ fn what_process_variables_do_is_recorded() {
     let ioc = Ioc::running(&top, &simulator);
     let file = top.tmp().join("record.jsonl");
     let mut recorder = ioc.record(&top, &file);
-    let recorded = |part: &str| {
+    let written = |part: &str| {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while !fs::read_to_string(&file).unwrap_or_default().contains(part) {
             assert!(std::time::Instant::now() < end, "no {part} in {}", fs::read_to_string(&file).unwrap_or_default());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     };
-    recorded("\"recorded\":12,\"left_out\":[]}");
-    recorded("{\"pv\":\"A:B:VOLT-RB\",\"type\":\"ai\",\"DESC\":\"Voltage set on the device\",\"EGU\":\"V\"");
-    recorded("\"pv\":\"A:B:MODE-RB\",\"value\":\"Constant voltage\",\"severity\":0,\"status\":0}");
+    written("\"recorded\":12,\"left_out\":[]}");
+    written("{\"pv\":\"A:B:VOLT-RB\",\"type\":\"ai\",\"DESC\":\"Voltage set on the device\",\"EGU\":\"V\"");
+    written("\"pv\":\"A:B:MODE-RB\",\"value\":\"Constant voltage\",\"severity\":0,\"status\":0}");
     assert!(ioc.ca("caput", ["-w", "20", "A:B:VOLT", "42"]).status.success());
-    recorded("\"pv\":\"A:B:VOLT-RB\",\"value\":42,\"severity\":0");
+    written("\"pv\":\"A:B:VOLT-RB\",\"value\":42,\"severity\":0");
     let (status, _) = ioc.end();
     assert_eq!(status.code(), Some(0));
-    recorded("\"ioc\":\"down\"");
+    written("\"ioc\":\"down\"");
     recorder.kill().unwrap();
     recorder.wait().unwrap();
     let left: Vec<_> = fs::read_dir(top.tmp()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

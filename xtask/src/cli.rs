@@ -24,33 +24,35 @@ pub enum Command {
     Run(Run),
     /// Run a command, or a shell, on the machine where the IOC runs
     Exec(Exec),
-    /// Make a web page of a run: verdicts, time line, process variables, logs
+    /// Make a web page of a run: verdicts, time line, PVs, logs
     Report(Report),
     /// Open a Python prompt on a check's machine
     Interactive(Interactive),
-    /// Give the application, its boot folder and its records names of your own: shows the change first
+    /// Give everything names of your own: shows the change first
+    ///
+    /// The application, its boot folder and the prefix of its records, in folders, files and texts.
     Rename(Rename),
     /// Make one more check to start from
     NewCheck(NewCheck),
     /// List the checks
     List(List),
-    /// Look for mistakes in the IOC's files and the checks, without starting anything
+    /// Look for mistakes in the IOC's files and the checks
     Lint(Lint),
     /// Build the IOC: with Nix, with make, or the soft IOC
     Build(Build),
 
-    /// Everything that must hold before a change lands: format, lints, tests, checks
+    /// Everything that must hold before a change lands
     Ci(Ci),
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
     /// Print the figures of speed and size
     Bench(Bench),
 
-    /// Tell everything that keeps checks from running here, worst first, with its fix
+    /// Tell what keeps checks from running here, and its fix
     Doctor(Doctor),
-    /// Tell whether VMs are accelerated here, for whom, and if not, why
+    /// Tell whether VMs are accelerated here, and if not, why
     CheckKvm(CheckKvm),
-    /// Let Nix run VM tests without KVM (slowly): shows the change of nix.conf first
+    /// Let Nix run VM tests without KVM: shows the change first
     ConfigureNix(ConfigureNix),
 
     /// Run any script on a sandbox machine (plumbing)
@@ -107,19 +109,19 @@ pub struct Test {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
     pub message_format: MessageFormat,
     /// Limit for each check, in seconds
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
     pub timeout: Option<u64>,
     /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
     pub global_timeout: Option<u64>,
     /// Checks at once [default: four per processor in the sandbox, as many as Nix allows, else one per processor]
-    #[arg(short, long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = positive::<usize>)]
     pub jobs: Option<usize>,
     /// Run a check again up to N times if it fails; a pass then counts as flaky [default: as checks/NAME.toml says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     pub retries: Option<u32>,
     /// Run each check N times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = positive::<u32>)]
     pub repeat: u32,
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
@@ -144,8 +146,12 @@ pub struct Test {
     pub machine: MachineOptions,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 is expected".to_owned())
+fn positive<N: std::str::FromStr + PartialOrd + Default>(text: &str) -> Result<N, String> {
+    text.parse().ok().filter(|n| *n > N::default()).ok_or_else(|| "a number from 1 is expected".to_owned())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a number from 0 is expected".to_owned())
 }
 
 /// A form of what is told of a run on stdout.
@@ -456,7 +462,7 @@ pub enum MatrixFormat {
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Runs of each quick figure
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = positive::<u32>)]
     pub runs: u32,
     /// Measure the cold builds too: minutes
     #[arg(long)]
@@ -492,6 +498,9 @@ pub struct SandboxInit {
     /// Inherited descriptor of the console
     #[arg(long)]
     pub console_fd: i32,
+    /// What is kept of limits of services, as JSON
+    #[arg(long)]
+    pub groups: Option<String>,
 }
 
 /// Arguments of `build`.

@@ -42,6 +42,12 @@ pub fn programs(project: &Project) -> Result<Vec<Program>> {
     Ok(list(&target))
 }
 
+/// The programs, where they are there already. Nothing is built.
+pub fn built(project: &Project) -> Option<Vec<Program>> {
+    let target = project.target.join("embedded");
+    up_to_date(&project.root.join("embedded"), &target.join("built")).then(|| list(&target))
+}
+
 /// What the soft IOC cannot do with this IOC, a line each: `FILE:LINE: what`.
 pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
     const FOUND: i32 = 1;

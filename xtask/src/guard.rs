@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use unix::errno::Errno;
 use unix::sys::signal::{Signal, kill};
-use unix::sys::wait::waitpid;
+use unix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use unix::unistd::Pid;
 
 use crate::cli::Guard;
@@ -55,6 +55,17 @@ impl Guarded {
     pub fn has_ended(&mut self) -> Result<bool> {
         self.ended = self.ended || self.child.try_wait().context("cannot wait for a program")?.is_some();
         Ok(self.ended)
+    }
+
+    /// Waits, in any thread, for the end of the program without taking note of it; gives its exit status as [`Self::wait`]
+    /// does. `None` once [`Self::wait`] or [`Self::kill`] have taken note.
+    pub fn end(&self) -> impl FnOnce() -> Option<u8> + Send + 'static {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        move || match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).ok()? {
+            WaitStatus::Exited(_, code) => u8::try_from(code).ok(),
+            WaitStatus::Signaled(_, signal, _) => u8::try_from(128 + signal as i32).ok(),
+            _ => None,
+        }
     }
 
     fn start(cmd: &Cmd, remove: Option<&Path>, prepare: impl FnOnce(&mut Command)) -> Result<Self> {

@@ -9,6 +9,7 @@ mod complete;
 pub mod conformance;
 pub mod embedded;
 pub mod fail;
+pub mod files;
 pub mod guard;
 pub mod iocs;
 pub mod lint;

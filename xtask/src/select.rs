@@ -46,6 +46,12 @@ impl Selection {
 /// Chooses checks of the project. None may be left; a name, tag or Git base that does not exist is an error.
 pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     let all = project.checks()?;
+    if let (Some(""), [name]) = (selection.changed.as_deref(), &selection.names[..])
+        && !all.iter().any(|check| glob(name, &check.name))
+    {
+        let hint = format!("to compare with a commit, leave no blank: --changed={name}");
+        return Err(nothing(format!("no check is called `{name}`")).hint(hint).into());
+    }
     let mut checks = if selection.is_all() { all.clone() } else { by_names(&all, &selection.names)? };
     let mut why_none = no_checks();
     if !selection.tag.is_empty() || !selection.skip_tag.is_empty() {
@@ -72,7 +78,11 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
         .hint("leave out --changed to take them all, or name another base: --changed=HEAD~1");
         if !checks.is_empty() {
             let because = affected.all_because().map_or_else(String::new, |path| format!(", {path} among them"));
-            say(&format!("{} changed since {since}{because}: {}", count(files, "file"), count(checks.len(), "check")));
+            ui::remark(&format!(
+                "{} changed since {since}{because}: {}",
+                count(files, "file"),
+                count(checks.len(), "check")
+            ));
         }
     }
     if selection.rerun_failed && !checks.is_empty() {
@@ -86,14 +96,10 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
         why_none = nothing(format!("nothing of this selection failed in the last run, {}", last.name))
             .hint("leave out --rerun-failed to take them all");
         if !checks.is_empty() {
-            say(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
+            ui::remark(&format!("failed or not run in {}: {}", last.name, count(checks.len(), "check")));
         }
     }
     Ok(Chosen { checks, why_none })
-}
-
-fn say(text: &str) {
-    ui::say(&ui::paint(ui::DIM, text));
 }
 
 /// `1 file`, `2 files`.

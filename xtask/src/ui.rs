@@ -86,6 +86,18 @@ impl Screen {
         }
     }
 
+    /// Text above the line that another program has at the cursor: that line moves down as it is, and so does the cursor.
+    pub fn insert(&mut self, text: &str) {
+        let Some((width, _)) = self.live() else { return self.print(text) };
+        let text = self.coloured(text.trim_end());
+        let rows: usize = text.lines().map(|line| columns(line).div_ceil(width.max(1)).max(1)).sum();
+        // Room below, which scrolls if need be; then empty rows at the line, the text in there, and back.
+        let room = "\x1bD".repeat(rows);
+        let text = text.replace('\n', "\r\n");
+        let frame = format!("{room}\x1b[{rows}A\x1b7\r\x1b[{rows}L{text}\x1b8\x1b[{rows}B");
+        let _ = self.out.write_all(frame.as_bytes()).and_then(|()| self.out.flush());
+    }
+
     /// Everything in one write: no half-drawn picture is seen.
     fn write(&mut self, text: &str, lines: Option<Vec<String>>) {
         let text = self.coloured(text);
@@ -138,6 +150,26 @@ pub fn say(text: &str) {
     hold(&SCREEN).print(&format!("{text}\n"));
 }
 
+/// What a run sets out to do and why: talk that stands back.
+pub fn remark(text: &str) {
+    say(&paint(DIM, &prose(text)));
+}
+
+/// Text whose long lines are broken at blanks, where stderr is a terminal. A hint is pasted: it stays whole.
+fn prose(text: &str) -> String {
+    let columns = hold(&SCREEN).columns();
+    columns.map_or_else(|| text.to_owned(), |width| broken(text, width))
+}
+
+fn broken(text: &str, width: usize) -> String {
+    let (text, hint) = text.find("hint: ").map_or((text, ""), |at| text.split_at(at));
+    let broken = |line: &str| {
+        // What is indented has been laid out by somebody.
+        if line.starts_with(' ') || columns(line) <= width { line.to_owned() } else { wrap(line, 0, width) }
+    };
+    text.split('\n').map(broken).collect::<Vec<_>>().join("\n") + hint
+}
+
 /// A line of data, to stdout. A closed pipe is not an error.
 pub fn data(text: &str) {
     let mut screen = hold(&SCREEN);
@@ -163,14 +195,20 @@ impl Write for Data {
 
 /// A warning, to stderr.
 pub fn warn(text: &str) {
-    say(&format!("{}{text}", paint(WARN, "warning: ")));
+    say(&prose(&format!("{}{text}", paint(WARN, "warning: "))));
+}
+
+/// A warning while another program reads from the terminal: above what is being typed there.
+pub fn warn_above(text: &str) {
+    let text = prose(&format!("{}{text}", paint(WARN, "warning: ")));
+    hold(&SCREEN).insert(&format!("{text}\n"));
 }
 
 /// An error with its hints, to stderr.
 pub fn error(text: &str) {
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    let text = text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: ")));
-    say(&format!("{}{text}", paint(BAD, "error: ")));
+    let text = prose(&format!("{}{text}", paint(BAD, "error: ")));
+    say(&text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: "))));
 }
 
 /// Bytes of another program's talk, to stderr as they are; colour is dropped where it is not wanted.
@@ -183,8 +221,12 @@ pub fn raw(bytes: &[u8]) {
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.
 pub fn width() -> usize {
     let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    let asked = || sys::terminal_size(&io::stdout()).map(|(columns, _)| columns);
-    set.or_else(asked).filter(|&columns| columns >= 20).unwrap_or(80)
+    set.or_else(data_columns).filter(|&columns| columns >= 20).unwrap_or(80)
+}
+
+/// Columns of the terminal that data goes to; `None` where it goes to a program or a file, which want whole lines.
+pub fn data_columns() -> Option<usize> {
+    sys::terminal_size(&io::stdout()).map(|(columns, _)| columns).filter(|_| io::stdout().is_terminal())
 }
 
 /// Columns that a text takes on a terminal. Styles take none.
@@ -250,6 +292,16 @@ mod tests {
         assert_eq!(wrap(&format!("see {long} there"), 0, 20), format!("see\n{long}\nthere"));
         assert_eq!(wrap("", 9, 80), "");
         assert_eq!(wrap(&paint(BAD, "aaaaaaaaaa bbbbbbbbb"), 0, 20).lines().count(), 1);
+    }
+
+    #[test]
+    fn prose_is_broken_and_hints_are_not() {
+        let text = "error: one two three four five six\n  laid out by somebody else, in one line\n\nhint: cargo xtask test one two";
+        assert_eq!(
+            broken(text, 20),
+            "error: one two three\nfour five six\n  laid out by somebody else, in one line\n\nhint: cargo xtask test one two"
+        );
+        assert_eq!(broken(text, 80), text);
     }
 
     #[test]

@@ -43,7 +43,27 @@ fn wrong_usage_exits_with_2() {
     let scratch = Scratch::new();
     scratch.xtask(&["test", "--backend", "sandbx"]).expect(2, &["'sandbx'", "sandbox"]);
     scratch.xtask(&["tset"]).expect(2, &["tset"]);
-    scratch.xtask(&["test", "--timeout", "0"]).expect(2, &["timeout"]);
+    for (option, value) in [("--timeout", "0"), ("--timeout", "-5"), ("--jobs", "-1"), ("--repeat", "x")] {
+        scratch.xtask(&["test", option, value]).expect(2, &[option, value, "a number from 1 is expected"]);
+    }
+    scratch.xtask(&["test", "--retries", "-1"]).expect(2, &["--retries", "a number from 0 is expected"]);
+    scratch.xtask(&["bench", "--conformance", "nowhere"]).expect(2, &["there is no folder nowhere", "hint: "]);
+}
+
+#[test]
+fn a_base_that_is_taken_for_a_check_is_explained() {
+    Scratch::new()
+        .xtask(&["test", "--changed", "main"])
+        .expect(4, &["no check is called `main`", "hint: to compare with a commit, leave no blank: --changed=main"]);
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_named() {
+    let scratch = Scratch::new();
+    scratch.write("target/checks", "a file");
+    for command in [&["test", "--backend", "sandbox"][..], &["run"], &["interactive", "--backend", "sandbox"]] {
+        scratch.xtask(command).expect(5, &["error: cannot create ", "target/checks/", "hint: ", "CARGO_TARGET_DIR="]);
+    }
 }
 
 #[test]

@@ -59,9 +59,15 @@ fn ctrl_c_lets_checks_clean_up_and_says_so() {
         now.then_some("\u{3}")
     });
     assert_eq!(code, 130, "{text}");
-    for part in ["stopping: the checks clean up; Ctrl-C again kills them", "STOP a", "2 interrupted"] {
+    for part in [
+        "stopping: the checks clean up; Ctrl-C again kills them",
+        "STOP a",
+        "2 interrupted",
+        "a was interrupted, in subtest \"a waits\"",
+    ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
+    assert!(text.contains("\n  run again    cargo xtask test a b --backend sandbox --timeout 120\r\n"), "{text}");
     assert!(!text.rsplit_once("\u{1b}[?2026l").unwrap().1.contains("running"), "{text}");
 }
 

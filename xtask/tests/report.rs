@@ -76,6 +76,10 @@ fn a_failed_check_as_a_page() {
     assert_eq!(page.matches("<script>").count(), 1, "the page's own");
     assert!(!page.contains("http://") && !page.contains("src="), "nothing is fetched");
 
+    // What is no run of checks is not the newest one.
+    fs::create_dir_all(scratch.root.join("target/checks/99990101T000000Z-1/run/journal")).unwrap();
+    assert_eq!(scratch.xtask(&["report"]).expect(0, &[]).stdout, run.stdout);
+
     // A run that was killed has no summary and no result.
     let dir = scratch.root.join("target/checks/latest");
     fs::remove_file(dir.join("run.json")).unwrap();
@@ -103,6 +107,38 @@ fn recording_can_be_left_out_and_a_page_is_made_all_the_same() {
     let run = scratch.xtask(&["report"]).expect(0, &[]);
     assert!(page(&run).contains("<title>✓ short: 1 passed</title>"));
     assert!(!page(&run).contains("Process variables of"));
+}
+
+/// Ports that the unit or the start-up script names, and one that nobody serves.
+#[test]
+fn an_ioc_on_another_port_is_recorded() {
+    let scratch = Scratch::new();
+    scratch.write("checks/unit.toml", "timeout = 60\n[nodes.machine.environment]\nEPICS_CA_SERVER_PORT = \"5070\"\n");
+    scratch.write("checks/script.toml", "timeout = 60\n[nodes.machine.environment]\nPORT = \"5075\"\n");
+    scratch.edit(
+        "ioc/iocBoot/iocExample/st.cmd",
+        "< envPaths",
+        "< envPaths\nepicsEnvSet EPICS_CAS_SERVER_PORT ${PORT=${EPICS_CA_SERVER_PORT=5064}}\n",
+    );
+    for name in ["unit", "script"] {
+        let record = scratch.root.join(format!("target/checks/latest/{name}/record/machine.jsonl"));
+        let text = format!(
+            "import time\nmachine.wait_for_unit('ioc.service')\n\
+             while '\"pv\":\"VOLT-RB\",\"value\":0' not in open({record:?}).read():\n    time.sleep(0.02)\n"
+        );
+        scratch.check(name, &text);
+    }
+    scratch.xtask(&["test", "unit", "script", "--backend", "sandbox"]).expect(0, &["2 passed"]);
+    assert!(scratch.result("unit/record/machine.jsonl").contains("\"port\":5070,"));
+    assert!(scratch.result("script/record/machine.jsonl").contains("\"port\":5075,"));
+    assert!(!page(&scratch.xtask(&["report"]).expect(0, &[])).contains("nothing served port"));
+
+    scratch
+        .check("deaf", "machine.wait_for_unit('multi-user.target')\nmachine.succeed('systemctl stop ioc.service')\n");
+    scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "");
+    scratch.xtask(&["test", "deaf", "--backend", "sandbox"]).expect(0, &[]);
+    let page = page(&scratch.xtask(&["report"]).expect(0, &[]));
+    assert!(page.contains("Process variables of machine: nothing served port 5064 of Channel Access"));
 }
 
 #[test]

@@ -154,3 +154,100 @@ fn the_events_are_documented() {
         assert!(docs.contains(&format!("`{}`", event["event"].as_str().unwrap())), "{event}");
     }
 }
+
+/// The host fails in mid-run: what is known by then is kept and reported, and the rest is an error of the host.
+#[test]
+fn a_host_that_fails_in_mid_run_leaves_whole_reports() {
+    let scratch = scratch();
+    // A script runs on the host, so it can put a file where the next check's folder is to be.
+    let latest = scratch.root.join("target/checks/latest");
+    let spoil = |path: &str| format!("open({:?}, 'w').close()\n", latest.join(path).to_str().unwrap());
+    scratch.check("good", &format!("with subtest('one'):\n    {}", spoil("late")));
+    scratch.check("late", "");
+    scratch.check("never", "");
+    let args = ["-j1", "good", "late", "never", "--junit", "junit.xml", "--message-format", "json"];
+    let run = scratch.xtask(&[&SANDBOX[..], &args].concat()).expect(5, &["PASS good", "HOST late"]);
+    let trouble = format!("error: cannot write to {}/", latest.canonicalize().unwrap().display());
+    assert!(
+        run.stderr.contains(&trouble) && run.stderr.contains("1 passed, 1 could not run, 1 not run"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        cases(&scratch.root.join("junit.xml")),
+        "good / one / \ngood / good.py / system-out\nlate / late.py / error system-out\nnever / never / error\n"
+    );
+    let kept: Value = serde_json::from_str(&scratch.result("run.json")).unwrap();
+    let outcomes = &kept["summary"]["outcomes"];
+    assert_eq!([&outcomes[0]["verdict"], &outcomes[1]["verdict"]], [&json!("passed"), &json!("host-failed")]);
+    assert_eq!(kept["summary"]["not_run"], 1);
+    let events = json_lines(&run.stdout);
+    in_order(&events);
+    let last = events.last().unwrap();
+    assert_eq!((&last["host_failed"], &last["trouble"]), (&json!(1), &kept["summary"]["trouble"]));
+    // They are what is left to do.
+    let run = scratch.xtask(&[&SANDBOX[..], &["--rerun-failed", "--list"]].concat()).expect(0, &[]);
+    assert_eq!(run.stdout, "late\nnever\n");
+}
+
+/// The sandbox of one check cannot start: those beside it are ended, and it is not theirs.
+#[test]
+fn a_sandbox_that_cannot_start_ends_the_run_and_not_the_reports() {
+    let scratch = scratch();
+    let latest = scratch.root.join("target/checks/latest");
+    let (state, beside) = (latest.join("on/state"), latest.join("long/events.jsonl"));
+    // `on` starts when `good` ends: by then `long` runs, and there is no place for the state of `on`.
+    let script = format!(
+        "import os, time\nwhile 'waits' not in open({beside:?}).read():\n    time.sleep(0.02)\n\
+         os.mkdir(os.path.dirname({state:?}))\nopen({state:?}, 'w').close()\n"
+    );
+    scratch.check("good", &script);
+    scratch.check("long", "import time\nwith subtest('waits'):\n    time.sleep(600)\n");
+    scratch.check("on", "");
+    let args = ["-j2", "good", "long", "on", "--junit", "junit.xml"];
+    scratch.xtask(&[&SANDBOX[..], &args].concat()).expect(5, &["HOST long", "HOST on", "error: cannot create "]);
+    let cases = cases(&scratch.root.join("junit.xml"));
+    assert!(cases.contains("on / on.py / error system-out\n"), "{cases}");
+    assert!(cases.contains("long / long.py / error system-out\n"), "{cases}");
+    let kept: Value = serde_json::from_str(&scratch.result("run.json")).unwrap();
+    assert!(kept["summary"]["trouble"].as_str().unwrap().contains("on/state"), "{kept}");
+}
+
+/// Not even run.json can be written: the other reports still come.
+#[test]
+fn a_run_that_cannot_be_kept_is_reported_all_the_same() {
+    let scratch = scratch();
+    let path = scratch.root.join("target/checks/latest/run.json");
+    scratch.check("good", &format!("import os\nos.mkdir({:?})\n", path.to_str().unwrap()));
+    let run = scratch.xtask(&[&SANDBOX[..], &["good", "--junit", "junit.xml"]].concat());
+    run.expect(5, &["1 passed in", "error: cannot write ", "run.json"]);
+    assert_eq!(cases(&scratch.root.join("junit.xml")), "good / good.py / system-out\n");
+    let left = std::fs::read_dir(path.parent().unwrap()).unwrap().flatten();
+    assert!(left.map(|e| e.file_name().into_string().unwrap()).all(|name| !name.contains(".part")));
+}
+
+#[test]
+fn a_run_names_the_commit_that_it_checked() {
+    let scratch = scratch();
+    let revision = || {
+        scratch.xtask(&[&SANDBOX[..], &["good"]].concat()).expect(0, &[]);
+        serde_json::from_str::<Value>(&scratch.result("run.json")).unwrap()["summary"]["revision"].take()
+    };
+    assert_eq!(revision(), Value::Null);
+    let git = |args: &[&str]| {
+        let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"];
+        let output = Command::new("git").current_dir(&scratch.root).args(me).args(args).output().unwrap();
+        Run::of(&output).expect(0, &[]).stdout.trim().to_owned()
+    };
+    scratch.write(".gitignore", "target\n");
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "first"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    assert_eq!(revision(), json!({"commit": commit, "changed": false}));
+    scratch.check("new", "");
+    assert_eq!(revision(), json!({"commit": commit, "changed": true}));
+    let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;
+    let page = std::fs::read_to_string(page.trim()).unwrap();
+    assert!(page.contains(&format!("commit {} with changes", &commit[..12])));
+}

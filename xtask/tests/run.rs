@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use common::processes::{tree, wait_until_gone};
-use common::{Run, Scratch};
+use common::{Run, Scratch, on_terminal};
 
 /// The IOC at its prompt, on pipes.
 struct Session {
@@ -203,4 +203,59 @@ fn nothing_outlives_kill_9() {
         assert_eq!(run.code, None, "killed");
         assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "left in TMPDIR");
     }
+}
+
+/// On a terminal the typed line is drawn anew below the word on the simulator; what was typed is not lost.
+#[test]
+fn a_simulator_that_dies_is_announced_above_the_prompt() {
+    let scratch = Scratch::new();
+    let port = free_port();
+    let pid = scratch.scratch_dir().join("pid");
+    // One that the IOC has nothing to do with: its death is not the IOC's to tell.
+    let idle = format!(
+        "import os, socket\ns = socket.create_server(('127.0.0.1', {port}))\nopen({pid:?}, 'w').write(str(os.getpid()))\n\
+         s.accept()\ns.accept()\n"
+    );
+    scratch.write("idle.py", &idle);
+    scratch.write(
+        "ioc.toml",
+        &format!(
+            "[ioc]\napp = \"example\"\nioc = \"iocExample\"\n[simulators.idle]\npackage = \"x\"\n\
+             command = [\"python3\", \"./idle.py\"]\nport = {port}\n"
+        ),
+    );
+    let ca = UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let before =
+        format!("stty cols 200 rows 40; TERM=xterm EPICS_CA_SERVER_PORT={ca} EPICS_CAS_INTF_ADDR_LIST=127.0.0.1");
+    let typed = "dbgf \"VOLT";
+    let mut step = 0;
+    let (code, text) = on_terminal(&scratch, &before, "run --host", |text| {
+        let prompted = text.rsplit_once("initialization complete").is_some_and(|(_, after)| after.contains("epics> "));
+        match step {
+            0 if prompted => {
+                step = 1;
+                Some(typed)
+            }
+            1 if text.contains(typed) => {
+                step = 2;
+                let pid = std::fs::read_to_string(&pid).unwrap();
+                assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+                None
+            }
+            2 if text.contains("has ended by signal 9; ") => {
+                step = 3;
+                Some("\"\r")
+            }
+            3 if text.rsplit_once("DBF_DOUBLE").is_some_and(|(_, after)| after.contains("epics> ")) => {
+                step = 4;
+                Some("exit\r")
+            }
+            _ => None,
+        }
+    });
+    assert!(code == 0 && step == 4, "{step}: {text}");
+    // A row of its own is made above the line, which is not touched.
+    let word = "\u{1b}D\u{1b}[1A\u{1b}7\r\u{1b}[1Lwarning: simulator `idle` has ended by signal 9; its output: ";
+    let (_, after) = text.split_once(word).unwrap();
+    assert!(after.split_once("idle.log").unwrap().1.starts_with("\u{1b}8\u{1b}[1B"), "{text}");
 }

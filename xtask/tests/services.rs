@@ -179,3 +179,51 @@ fn errors_of_nix_are_sorted() {
     let run = fixture.xtask(&["test", "web", "--backend", "sandbox", "--ioc", "make"]);
     run.expect(2, &["`--ioc` cannot be honoured: check `web` has the IOC that Nix builds"]);
 }
+
+/// An IOC as `services.iocs` of EPNix writes it, on a port of its own.
+const IOC: &str = r#"
+  units."psu.service" =
+    let
+      top = sh "top" { } ''
+        mkdir -p $out/iocBoot/iocExample $out/db
+        echo 'record(ao, "X") {}' > $out/db/x.db
+        printf 'dbLoadRecords("../../db/x.db")\niocInit()\n' > $out/iocBoot/iocExample/st.cmd
+      '';
+      procServ = script "procServ" ''
+        #!/bin/bash
+        cd "''${1#--chdir=}" && exec ${../soft-ioc} --app example st.cmd < <(exec sleep infinity)
+      '';
+    in
+    unit ''
+      [Service]
+      Environment="EPICS_CA_SERVER_PORT=5070"
+      Environment="PATH=/usr/bin:/bin"
+      ExecStart=${procServ} --chdir=${top}/iocBoot/iocExample --foreground --logfile=- 2000 \
+        ./st.cmd
+    '' [ "multi-user.target" ];
+"#;
+
+#[test]
+fn an_ioc_of_the_nixos_configuration_is_recorded_or_the_page_says_why_not() {
+    let Some(fixture) = project(IOC) else { return };
+    let embedded = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap().join("embedded");
+    fs::copy(embedded.join("debug/soft-ioc"), fixture.root.join("soft-ioc")).unwrap();
+    fixture.git(&["add", "soft-ioc"]);
+    fixture.write("checks/web.script", "client.start()\nclient.wait_for_unit('psu.service')\n");
+    sandbox(&fixture).expect(0, &["PASS web"]);
+    let page = || fs::read_to_string(fixture.xtask(&["report"]).expect(0, &[]).stdout.trim()).unwrap();
+    let why = "Process variables of client: not recorded: the recorder is not built; cargo xtask build";
+    assert!(page().contains(why));
+    assert_eq!(page().matches("not recorded: ").count(), 1, "the server has no IOC");
+
+    std::os::unix::fs::symlink(embedded, fixture.root.join("target/embedded")).unwrap();
+    let record = fixture.root.join("target/checks/latest/web/record/client.jsonl");
+    let script = format!(
+        "import os, time\nclient.start()\n\
+         while not os.path.exists({record:?}) or '\"pv\":\"X\",\"value\":0' not in open({record:?}).read():\n    time.sleep(0.02)\n"
+    );
+    fixture.write("checks/web.script", &script);
+    sandbox(&fixture).expect(0, &["PASS web"]);
+    assert!(fs::read_to_string(&record).unwrap().contains("\"port\":5070,\"recorded\":1,"));
+    assert!(!page().contains("not recorded: "));
+}

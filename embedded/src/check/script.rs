@@ -80,7 +80,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
 }
 
 /// Words end at blanks, commas and parentheses outside of quotes; those of a macro belong to it.
-pub fn words(line: &str) -> Vec<&str> {
+fn words(line: &str) -> Vec<&str> {
     let (mut words, mut start, mut quoted, mut macros) = (Vec::new(), 0, false, 0_u32);
     let mut before = ' ';
     for (at, c) in line.char_indices().chain([(line.len(), ' ')]) {

@@ -7,6 +7,7 @@
 mod database;
 mod fields;
 mod finding;
+mod grammar;
 mod layout;
 mod lexer;
 mod protocol;
@@ -47,20 +48,33 @@ pub type Environment = BTreeMap<String, String>;
 /// Findings and records as JSON, for the application `app` whose start-up script `script` is in the
 /// current folder. Each of the environments is gone through.
 pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<String, String> {
-    let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let top = top_of(&boot).ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
-    let layout = Layout::read(&top, app).map_err(|error| error.to_string())?;
+    let (mut lint, script) = Lint::new(app, script)?;
     let commands = check::script::known_commands(app).map_err(|error| error.to_string())?;
-    let mut lint = Lint {
-        layout,
-        report: Report::default(),
-        protocols: Protocols::default(),
-        seen: BTreeSet::new(),
-        without_value: BTreeSet::new(),
-    };
-    let names = lint.everything(app, &boot.join(script), environments, &commands);
+    let names = lint.everything(app, &script, environments, &commands);
     let open = lint.report.open;
-    Ok(json!({ "findings": lint.report.json(&top), "records": names, "complete": !open }).to_string())
+    Ok(json!({ "findings": lint.report.json(&lint.layout.top), "records": names, "complete": !open }).to_string())
+}
+
+/// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
+pub fn database(app: &str, script: &Path, environment: &Environment) -> Result<Database, String> {
+    let (mut lint, startup) = follow(app, script, environment)?;
+    let mut database = lint.load(&startup);
+    database.records.retain(|record| !record.name.contains(UNKNOWN));
+    Ok(database)
+}
+
+/// The variables that are set when the script is through.
+pub fn variables(app: &str, script: &Path, environment: &Environment) -> Result<Environment, String> {
+    Ok(follow(app, script, environment)?.1.variables)
+}
+
+fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {
+    let (mut lint, script) = Lint::new(app, script)?;
+    let mut variables = lint.variables(&script);
+    variables.extend(environment.clone());
+    let given = (variables, &BTreeSet::new());
+    let startup = startup::follow(&script, &lint.layout, given, &BTreeSet::new(), &mut lint.report);
+    Ok((lint, startup))
 }
 
 struct Lint {
@@ -74,6 +88,23 @@ struct Lint {
 }
 
 impl Lint {
+    /// With the path of the script.
+    fn new(app: &str, script: &Path) -> Result<(Self, PathBuf), String> {
+        let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+        // An installed IOC has no configure/.
+        let installed = || boot.ancestors().find(|top| top.join("iocBoot").is_dir()).map(Path::to_owned);
+        let top = top_of(&boot).or_else(installed);
+        let top = top.ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
+        let lint = Self {
+            layout: Layout::read(&top, app).map_err(|error| error.to_string())?,
+            report: Report::default(),
+            protocols: Protocols::default(),
+            seen: BTreeSet::new(),
+            without_value: BTreeSet::new(),
+        };
+        Ok((lint, boot.join(script)))
+    }
+
     /// Returns the names of all records.
     fn everything(
         &mut self,

@@ -154,7 +154,7 @@ fn copy_log(mut from: impl Read, file: &Path, mut pass_on: impl FnMut(String)) -
         if size == 0 {
             break;
         }
-        log.write_all(&buffer[..size])?;
+        log.write_all(&buffer[..size]).with_context(|| format!("cannot write to {}", file.display()))?;
         for part in buffer[..size].split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(&part[..part.len().min(LINE.saturating_sub(line.len()))]);
             if part.ends_with(b"\n") {

@@ -133,7 +133,7 @@ pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check
 pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Choice, why: &str) -> Result<()> {
     nix::require_nix_files(checks)?;
     nix::git::see_to(&project.root, checks, nix.options().track)?;
-    crate::ui::say(&crate::ui::paint(crate::ui::DIM, &announcement(choice, nix, why)));
+    crate::ui::remark(&announcement(choice, nix, why));
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use crate::process::{self, Cmd};
 use crate::project::{Check, Config, Project};
 use crate::runner::{self, Backend, Job};
 use crate::sandbox::accounts::Accounts;
+use crate::sandbox::cgroups::Groups;
+use crate::sandbox::recorder;
 use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 use crate::sandbox::units;
 use crate::settings::{Node, Settings};
@@ -34,12 +36,15 @@ const SIMULATORS: &str = "simulators";
 pub struct Sandbox {
     python: PathBuf,
     driver: PathBuf,
+    pycache: PathBuf,
     xtask: PathBuf,
     config: Config,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
     ours: Option<(InMachine, Vec<Program>)>,
     /// Checks whose machines come from Nix.
     evaluated: BTreeMap<String, Evaluated>,
+    /// What records process variables, where it is built.
+    soft_ioc: Option<PathBuf>,
     timeout: Option<u64>,
     debug: bool,
     record: bool,
@@ -70,12 +75,12 @@ impl Sandbox {
         let python = python()?;
         let evaluated = services::evaluate(project, &options.nix, checks)?;
         let ours = if checks.iter().all(|check| evaluated.contains_key(&check.name)) {
-            ui::say(&ui::paint(ui::DIM, &announcement(None, why)));
+            ui::remark(&announcement(None, why));
             None
         } else {
             let ioc = iocs::choose(options.ioc, iocs::find(project))?;
             let programs = embedded::programs(project)?;
-            ui::say(&ui::paint(ui::DIM, &announcement(Some(&ioc), why)));
+            ui::remark(&announcement(Some(&ioc), why));
             if ioc == IocBuild::Embedded {
                 for gap in embedded::gaps(project, &programs)? {
                     ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
@@ -87,9 +92,13 @@ impl Sandbox {
             let what = format!("`--ioc` cannot be honoured: check `{name}` has the IOC that Nix builds");
             return Err(Failure::new(Status::Usage, what).hint(format!("see services in checks/{name}.toml")).into());
         }
+        let programs = ours.as_ref().map(|(_, programs)| programs.clone()).or_else(|| embedded::built(project));
+        let soft_ioc = programs.unwrap_or_default().into_iter().find(|p| p.name == "soft-ioc").map(|p| p.path);
         Ok(Self {
+            soft_ioc,
             python,
             driver: project.root.join("xtask/driver"),
+            pycache: project.target.join("pycache"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),
             ours,
@@ -136,6 +145,7 @@ impl Sandbox {
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.python.clone(),
             driver: self.driver.clone(),
+            pycache: self.pycache.clone(),
             xtask: self.xtask.clone(),
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
@@ -143,9 +153,14 @@ impl Sandbox {
             console: None,
             junit: Some("../junit.xml".to_owned()),
             machines: match evaluated {
-                Some(evaluated) => evaluated.machines.clone(),
+                Some(evaluated) => evaluated
+                    .machines
+                    .iter()
+                    .map(|machine| self.recorded(machine.clone(), &dir.join("record")))
+                    .collect::<Result<_>>()?,
                 None => self.machines(&settings, dir),
             },
+            groups: Groups::default(),
         })
     }
 
@@ -153,7 +168,7 @@ impl Sandbox {
     fn machines(&self, settings: &Settings, dir: &Path) -> Vec<Machine> {
         let Some((ioc, programs)) = &self.ours else { return Vec::new() };
         let machine = |((name, node), number): ((String, Node), u8)| Machine {
-            recorder: self.recorder(ioc, programs, &node, &dir.join("record").join(&name).with_extension("jsonl")),
+            recorder: self.recorder(ioc, &node, &dir.join("record").join(&name).with_extension("jsonl")),
             name,
             number,
             vlans: node.vlans,
@@ -171,15 +186,49 @@ impl Sandbox {
         settings.machines().into_iter().zip(1..).map(machine).collect()
     }
 
-    fn recorder(&self, ioc: &InMachine, programs: &[Program], node: &Node, file: &Path) -> Option<Recorder> {
-        let program = programs.iter().find(|p| p.name == "soft-ioc").filter(|_| self.record && node.ioc)?;
+    fn recorder(&self, ioc: &InMachine, node: &Node, file: &Path) -> Option<Recorder> {
         Some(Recorder {
-            program: program.path.clone(),
+            program: self.soft_ioc.clone().filter(|_| self.record && node.ioc)?,
             app: self.config.ioc.app.clone(),
             boot: ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
+            script: "st.cmd".to_owned(),
             environment: node.environment.clone(),
             file: file.to_owned(),
         })
+    }
+
+    /// A machine of Nix with what records its IOC. What is not recorded is told in a file of `dir`, which the report reads.
+    fn recorded(&self, mut machine: Machine, dir: &Path) -> Result<Machine> {
+        let mut starts = recorder::starts(&machine.units).into_iter().filter(|_| self.record);
+        let Some(start) = starts.next() else { return Ok(machine) };
+        let mut notes = String::new();
+        let script = start.boot.join(&start.script);
+        match &self.soft_ioc {
+            None => notes += "not recorded: the recorder is not built; cargo xtask build --backend sandbox builds it\n",
+            Some(_) if !script.is_file() => {
+                notes += &format!("not recorded: {}: there is no {} on this host\n", start.unit, script.display());
+            }
+            Some(program) => {
+                machine.recorder = Some(Recorder {
+                    program: program.clone(),
+                    app: self.config.ioc.app.clone(),
+                    boot: start.boot,
+                    script: start.script,
+                    environment: start.environment,
+                    file: dir.join(&machine.name).with_extension("jsonl"),
+                });
+            }
+        }
+        notes.extend(starts.map(|other| {
+            format!("not recorded: {}: only one IOC of a machine is, and that is {}\n", other.unit, start.unit)
+        }));
+        if !notes.is_empty() {
+            let file = dir.join(&machine.name).with_extension("log");
+            std::fs::create_dir_all(dir)
+                .and_then(|()| std::fs::write(&file, notes))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(machine)
     }
 }
 
@@ -213,6 +262,7 @@ pub fn console(
         global_timeout: 0,
         python: PathBuf::new(),
         driver: PathBuf::new(),
+        pycache: PathBuf::new(),
         xtask: std::env::current_exe()?,
         out_dir: dir.join("out"),
         journal_dir: dir.join("journal"),
@@ -231,6 +281,7 @@ pub fn console(
             accounts: Accounts::default(),
             recorder: None,
         }],
+        groups: Groups::default(),
     })
 }
 
@@ -260,7 +311,7 @@ fn behind_shim(found: PathBuf) -> PathBuf {
     if !script {
         return found;
     }
-    let asked = Cmd::new(&found).args(["-c", "import sys; print(sys.executable)"]).read();
+    let asked = Cmd::new(&found).args(["-S", "-c", "import sys; print(sys.executable)"]).read();
     asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
 }
 

@@ -1,15 +1,16 @@
 //! `cargo xtask bench`: the figures of speed and size, as medians of whole processes.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cli::Bench;
 use crate::conformance;
 use crate::embedded;
-use crate::fail::{self, Status};
+use crate::fail::{self, Failure, Status};
 use crate::process::{Cmd, which};
 use crate::project::Project;
 use crate::report::terminal::duration;
@@ -25,9 +26,25 @@ struct Row {
 /// Runs the command. The table goes to stdout.
 pub fn run(args: &Bench) -> Result<Status> {
     let project = Project::load()?;
+    if let Some(cases) = args.conformance.as_deref().filter(|cases| !cases.is_dir()) {
+        return Err(Failure::new(
+            Status::Usage,
+            format!("there is no folder {} of conformance cases", cases.display()),
+        )
+        .hint("leave out --conformance, or give the folder that holds the recorded cases")
+        .into());
+    }
     embedded::programs(&project)?;
+    let processors = u32::try_from(std::thread::available_parallelism()?.get())?;
+    if let Some(warning) = busy(&std::fs::read_to_string("/proc/loadavg")?, processors) {
+        ui::warn(&warning);
+    }
     let scratch = project.target.join("bench");
-    std::fs::create_dir_all(&scratch)?;
+    // What an interrupted bench left.
+    let _ = std::fs::remove_dir_all(&scratch);
+    // Runs have a target folder of their own: in the user's, they would push out the user's runs.
+    std::fs::create_dir_all(scratch.join("target")).with_context(|| format!("cannot create {}", scratch.display()))?;
+    symlink(project.target.join("embedded"), scratch.join("target/embedded"))?;
     let rows = measure(args, &project, &scratch);
     std::fs::remove_dir_all(&scratch)?;
     for Row { what, median, goal } in rows? {
@@ -38,28 +55,30 @@ pub fn run(args: &Bench) -> Result<Status> {
 
 fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> {
     let xtask = std::env::current_exe()?;
+    let here = Cmd::new(&xtask).env("CARGO_TARGET_DIR", scratch.join("target"));
     let mut rows = Vec::new();
-    let mut figure = |what, runs, goal, cmd: &Cmd| -> Result<()> {
+    let mut figure = |what, goal, cmd: &Cmd, measure: &dyn Fn(&Cmd) -> Result<f64>| -> Result<()> {
         ui::say(&ui::paint(ui::DIM, &format!("measuring {what}: {cmd}")));
-        rows.push(Row { what, median: duration(median(runs, cmd)?), goal });
+        rows.push(Row { what, median: duration(measure(cmd)?), goal });
         Ok(())
     };
+    let warm = |cmd: &Cmd| median(args.runs, cmd);
 
     let script = scratch.join("first.py");
     std::fs::write(&script, "machine.succeed('true')\n")?;
-    let first = Cmd::new(&xtask).arg("driver").arg("-o").arg(scratch).arg(&script);
-    figure("sandbox: start to first answered command, with Python", args.runs, "0.10 s", &first)?;
-    let simple = Cmd::new(&xtask).args(["test", "simple", "--backend", "sandbox"]);
-    figure("test simple, warm", args.runs, "2.50 s", &simple)?;
+    let first = here.clone().arg("driver").arg("-o").arg(scratch).arg(&script);
+    figure("sandbox: start to first answered command, with Python", "0.10 s", &first, &warm)?;
+    let simple = here.args(["test", "simple", "--backend", "sandbox"]);
+    figure("test simple, warm", "2.50 s", &simple, &warm)?;
     if args.cold {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let fresh = |name| scratch.join(name);
         let build =
             Cmd::new(cargo).args(["build", "--locked", "--package", "xtask", "--target-dir"]).arg(fresh("xtask"));
-        figure("xtask, cold build", 1, "25 s", &build.cwd(&project.root))?;
+        figure("xtask, cold build", "25 s", &build.cwd(&project.root), &seconds)?;
         let source = project.root.join("embedded");
         let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
-        figure("embedded, cold build", 1, "100 s", &build)?;
+        figure("embedded, cold build", "100 s", &build, &seconds)?;
     }
     rows.push(side_by_side(args.runs, &simple)?);
     rows.push(recording(args.runs, &simple)?);
@@ -77,18 +96,15 @@ fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> 
 fn side_by_side(runs: u32, one: &Cmd) -> Result<Row> {
     let twenty = one.clone().args(["--repeat", "20", "--jobs", "20"]);
     ui::say(&ui::paint(ui::DIM, &format!("measuring 20 copies side by side: {twenty}")));
-    let ratio = median(runs, &twenty)? / median(runs, one)?;
-    Ok(Row { what: "20 copies of simple side by side, over one alone", median: format!("{ratio:.2} x"), goal: "3 x" })
+    let median = format!("{:.2} x", ratio(runs, &twenty, one)?);
+    Ok(Row { what: "20 copies of simple side by side, over one alone", median, goal: "3 x" })
 }
 
-/// What the recording of process variables adds to a check's time. In turn, as the machine's speed drifts.
+/// What the recording of process variables adds to a check's time.
 fn recording(runs: u32, with: &Cmd) -> Result<Row> {
     let without = with.clone().arg("--no-record");
     ui::say(&ui::paint(ui::DIM, &format!("measuring recording, cost: {with}, and {without}")));
-    let ratio = |_| Ok(median(1, with)? / median(1, &without)?);
-    let mut ratios = (0..runs.max(5)).map(ratio).collect::<Result<Vec<f64>>>()?;
-    ratios.sort_by(f64::total_cmp);
-    let median = format!("{:+.1} %", (ratios[ratios.len() / 2] - 1.0) * 100.0);
+    let median = format!("{:+.1} %", (ratio(runs, with, &without)? - 1.0) * 100.0);
     Ok(Row { what: "recording of process variables, cost in test simple", median, goal: "5 %" })
 }
 
@@ -126,7 +142,7 @@ fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Resul
     let features = ["--extra-experimental-features", "nix-command flakes"];
     let plain = here(Cmd::new("nix").args(["build", "-L", "--no-link"]).args(features).arg(check));
     let ours = here(Cmd::new(xtask).args(["test", "good", "--backend", "nixos"]));
-    let (plain, ours) = (median(runs.max(2), &plain)?, median(runs.max(2), &ours)?);
+    let (plain, ours) = (median(runs, &plain)?, median(runs, &ours)?);
     let median = format!("+{:.2} s", ours - plain);
     ui::say(&ui::paint(ui::DIM, &format!("nix build {}, cargo xtask test {}", duration(plain), duration(ours))));
     // Nix makes its store read-only.
@@ -145,25 +161,39 @@ fn agreement(cases: &Path, xtask: &Path, scratch: &Path) -> Result<Row> {
     Ok(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" })
 }
 
-/// Median of the wall time of a command in seconds, after one run that does not count if there are several.
+/// A word about a machine that has other things to do, from /proc/loadavg and the number of its processors.
+fn busy(loadavg: &str, processors: u32) -> Option<String> {
+    let load = loadavg.split_whitespace().next()?;
+    let what =
+        format!("the machine is busy (load {load} on {processors} processors): times and ratios will be too high");
+    (load.parse::<f64>().ok()? > f64::from(processors) / 2.0).then_some(what)
+}
+
+/// Median of the wall time of a command in seconds, after one run that does not count.
 fn median(runs: u32, cmd: &Cmd) -> Result<f64> {
-    let mut times = Vec::new();
-    for run in 0..=runs {
-        if run == 0 && runs == 1 {
-            continue;
-        }
-        let start = Instant::now();
-        let output = cmd.output()?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(fail::host(format!("`{cmd}` ended with {}\n{stderr}", output.status)).into());
-        }
-        if run > 0 {
-            times.push(start.elapsed().as_secs_f64());
-        }
+    seconds(cmd)?;
+    Ok(middle((0..runs).map(|_| seconds(cmd)).collect::<Result<_>>()?))
+}
+
+/// Median of the ratio of two commands' wall times. They take turns, as the machine's speed drifts.
+fn ratio(runs: u32, a: &Cmd, b: &Cmd) -> Result<f64> {
+    Ok(middle((0..runs).map(|_| Ok(seconds(a)? / seconds(b)?)).collect::<Result<_>>()?))
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Wall time of a command in seconds.
+fn seconds(cmd: &Cmd) -> Result<f64> {
+    let start = Instant::now();
+    let output = cmd.output()?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(fail::host(format!("`{cmd}` ended with {}\n{stderr}", output.status)).into());
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok(start.elapsed().as_secs_f64())
 }
 
 fn crates(project: &Project) -> Result<usize> {
@@ -173,4 +203,20 @@ fn crates(project: &Project) -> Result<usize> {
         .cwd(&project.root)
         .read()?;
     Ok(tree.lines().map(|line| line.trim_end_matches(" (*)")).collect::<BTreeSet<_>>().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_is_named() {
+        assert!(busy("0.97 3.00 3.00 1/90 12\n", 2).is_none());
+        assert!(busy("1.20 0.00 0.00 1/90 12\n", 2).is_some_and(|text| text.contains("load 1.20 on 2")));
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(middle(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+    }
 }

@@ -35,6 +35,9 @@ pub(crate) fn run(args: &Doctor) -> Result<Status> {
     Ok(if diagnosis.ready { Status::Done } else { Status::HostNotReady })
 }
 
+/// Columns below which names and texts do not stand side by side.
+const NARROW: usize = 60;
+
 fn print(diagnosis: &Diagnosis) {
     let width = ui::width().min(100);
     for item in &diagnosis.items {
@@ -64,18 +67,21 @@ fn print_item(item: &Item, width: usize) {
         State::Note => (ui::STRONG, "note"),
         State::Ok => (ui::GOOD, "ok  "),
     };
-    ui::data(&format!("{} {:<17}{}", ui::paint(style, word), item.name, ui::wrap(&item.text, 22, width)));
+    // Where the text would have a narrow column only, it stands below.
+    let (indent, between) = if width < NARROW { (4, "\n    ") } else { (22, "") };
+    let name = format!("{:<width$}", item.name, width = indent.max(5) - 5);
+    ui::data(&format!("{} {name}{between}{}", ui::paint(style, word), ui::wrap(&item.text, indent, width)));
     let Some(finding) = item.finding.as_ref() else { return };
     let arrow = ui::paint(ui::HINT, "->");
     let commands = finding.commands();
     if finding.id.starts_with("kvm-") || finding.id.starts_with("nix-feature") {
-        ui::data(&format!("{:22}{arrow} cargo xtask check-kvm", ""));
+        ui::data(&format!("{:indent$}{arrow} cargo xtask check-kvm", ""));
     } else if commands.is_empty() {
-        ui::data(&format!("{:22}{arrow} {}", "", ui::wrap(finding.fix, 25, width)));
+        ui::data(&format!("{:indent$}{arrow} {}", "", ui::wrap(finding.fix, indent + 3, width)));
     }
     if !finding.id.starts_with("kvm-") {
         for command in commands {
-            ui::data(&format!("{:22}{arrow} {command}", ""));
+            ui::data(&format!("{:indent$}{arrow} {command}", ""));
         }
     }
 }

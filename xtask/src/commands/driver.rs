@@ -11,7 +11,7 @@ use crate::fail::{self, Status};
 use crate::project::Project;
 use crate::runner;
 use crate::sandbox::accounts::Accounts;
-use crate::sandbox::init::unit::directives::limits_without_effect;
+use crate::sandbox::cgroups::{self, Groups};
 use crate::sandbox::run::{Output, Run};
 use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
 use crate::sandbox::sys;
@@ -47,6 +47,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         global_timeout: args.timeout,
         python: sandbox::python()?,
         driver: project.root.join("xtask/driver"),
+        pycache: project.target.join("pycache"),
         xtask: std::env::current_exe()?,
         out_dir: absolute(&args.output)?,
         journal_dir: dir.join("journal"),
@@ -54,6 +55,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         console: None,
         junit: args.junit_xml.clone(),
         machines: vec![machine],
+        groups: Groups::default(),
     };
     // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
     sys::block_interrupts()?;
@@ -71,7 +73,7 @@ fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read the unit {}", path.display()))?;
         let unit = UnitFile { name: file_name(&path), text };
-        if let Some(text) = limits_without_effect(&unit.name, &unit.text) {
+        if let Some(text) = cgroups::warning(&unit.name, &unit.text) {
             ui::warn(&text);
         }
         Ok(unit)

@@ -24,7 +24,7 @@ pub fn run(args: &Lint) -> Result<Status> {
         ui::data(&serde_json::to_string_pretty(&document)?);
     } else {
         for finding in &findings {
-            ui::data(&show::finding(finding, &project.root));
+            ui::data(&show::finding(finding, &project.root, ui::data_columns()));
         }
         let style = if errors > 0 {
             ui::BAD

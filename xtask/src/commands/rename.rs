@@ -51,10 +51,14 @@ fn tracked(root: &Path) -> Result<Files> {
     let output = git(root).args(["ls-files", "-z", "--", "."]).output()?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("fatal: ").to_owned();
+        // Git knows the way out where the folder is somebody else's.
+        let hint = why.lines().map(str::trim).find(|line| line.starts_with("git config"));
+        let hint = hint.unwrap_or("git init && git add -A && git commit -m 'Start from the template'").to_owned();
+        let why = why.lines().next().unwrap_or_default();
         return Err(fail::config(format!(
             "rename works on a Git repository only, so that it can be reviewed and undone: {why}"
         ))
-        .hint("git init && git add -A && git commit -m 'Start from the template'")
+        .hint(hint)
         .into());
     }
     let mut files = Files::new();

@@ -38,6 +38,16 @@ pub fn run(args: &Report) -> Result<Status> {
 /// The folder of a run: as it is, or by its name below target/checks/.
 fn find(project: &Project, run: &Path) -> Result<PathBuf> {
     let checks = project.target.join("checks");
+    // `run` and `interactive` have folders, too, and nothing to report.
+    if run == Path::new("latest") {
+        let mut runs: Vec<PathBuf> =
+            checks.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        runs.retain(|dir| !dir.is_symlink());
+        runs.sort();
+        if let Some(newest) = runs.into_iter().rev().find(|dir| !html::read::folders(dir).is_empty()) {
+            return Ok(newest);
+        }
+    }
     let named = checks.join(run);
     let dir = if named.is_dir() { named } else { run.to_owned() };
     // `latest` is a link that will point elsewhere tomorrow.

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -79,11 +81,14 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
 
 fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: bool, dir: &Path) -> Result<u8> {
     let mut running = Vec::new();
+    let over = Arc::new(AtomicBool::new(false));
     line("IOC", &format!("{ioc}, on this host"), "");
     for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
         let log = dir.join(format!("{name}.log"));
-        running.push(start_simulator(project, name, simulator, programs, &log)?);
+        let simulated = start_simulator(project, name, simulator, programs, &log)?;
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
+        announce_end(name, &simulated, &log.to_string(), &over);
+        running.push(simulated);
         line("device", &format!("{name}, port {}", simulator.port), "");
         line("", "its output:", &log.to_string());
     }
@@ -99,7 +104,27 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
         ));
     }
     say_how_to_end();
-    Guarded::on_terminal(&ioc_on_host(project, ioc, programs)?, None)?.wait()
+    let code = Guarded::on_terminal(&ioc_on_host(project, ioc, programs)?, None)?.wait();
+    over.store(true, Ordering::Relaxed);
+    code
+}
+
+/// Says when a simulator ends before the run is over.
+fn announce_end(name: &str, simulator: &Guarded, log: &str, over: &Arc<AtomicBool>) {
+    let (end, over) = (simulator.end(), Arc::clone(over));
+    let said = format!("simulator `{name}` has ended");
+    let log = format!("its output: {log}");
+    std::thread::spawn(move || {
+        let Some(code) = end() else { return };
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let how = match code.checked_sub(128).filter(|signal| *signal > 0) {
+            Some(signal) => format!("by signal {signal}"),
+            None => format!("with status {code}"),
+        };
+        ui::warn_above(&format!("{said} {how}; {log}"));
+    });
 }
 
 /// The IOC's command line, as an engineer would run it by hand.

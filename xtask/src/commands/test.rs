@@ -15,7 +15,7 @@ use crate::report::github::Github;
 use crate::report::json::Json;
 use crate::report::junit::Junit;
 use crate::report::terminal::{Telling, Terminal};
-use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule};
+use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary};
 use crate::sandbox::sys;
 use crate::select;
 use crate::settings::Settings;
@@ -91,15 +91,17 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         }
     };
     let job = Job::new(run_dir.path.clone(), Schedule::new(plan, limits, run_dir.path.clone()), &mut report)
-        .limited(args.global_timeout, interrupt);
-    let summary = runner::run(backend.as_ref(), &begun, job, &interrupts)?;
+        .limited(args.global_timeout, interrupt)
+        .of(&project.root);
+    let result = runner::run(backend.as_ref(), &begun, job, &interrupts);
     if let Some(trouble) = trouble {
         // Whoever asked for the report must hear that it is not there; a check's failure is worse.
-        if summary.passed() {
+        if result.as_ref().is_ok_and(Summary::passed) {
             return Err(trouble);
         }
         ui::error(&fail::render(&trouble));
     }
+    let summary = result?;
     Ok(match () {
         () if summary.interrupted() => Status::Interrupted,
         () if summary.passed() => Status::Done,

@@ -13,6 +13,7 @@ use crate::kvm;
 use crate::nix::inputs::{self, Inputs};
 use crate::process::{Cmd, Limited};
 use crate::project::Project;
+use crate::sandbox::cgroups;
 
 /// Time for a program to name its version.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -27,6 +28,8 @@ pub struct Facts {
     pub kvm: kvm::Facts,
     /// User namespaces.
     pub userns: UsernsFacts,
+    /// Control groups for limits of services.
+    pub cgroups: cgroups::Facts,
     /// Whether Nix's daemon listens.
     pub daemon_socket: bool,
     /// Root of the project; else what is wrong with it.
@@ -60,6 +63,7 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let nix = kvm.nix.is_some() && host.is_real();
     Facts {
         userns: userns::facts(host),
+        cgroups: cgroups::facts(host),
         daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
         python: version(host, "python3"),
         rust: version(host, "rustc"),

@@ -28,30 +28,35 @@ pub fn summary(findings: &[Finding]) -> String {
     }
 }
 
-/// A finding: its place and what it is, the line it is in, what to do.
-pub fn finding(finding: &Finding, root: &Path) -> String {
+/// A finding: its place and what it is, the line it is in, what to do; for a terminal of so many columns, or for a file.
+pub fn finding(finding: &Finding, root: &Path, width: Option<usize>) -> String {
     let Finding { file, line, column, severity, code, message, hint } = finding;
     let (style, word) = match severity {
         Severity::Error => (ui::BAD, "error"),
         Severity::Warning => (ui::WARN, "warning"),
     };
     let place = ui::paint(ui::STRONG, &plain(&format!("{file}:{line}:{column}:")));
-    let mut text = format!("{place} {} {}\n", ui::paint(style, &format!("{word}[{code}]:")), plain(message));
+    let broken = |text: &str, indent| width.map_or_else(|| text.to_owned(), |width| ui::wrap(text, indent, width));
+    let kind = ui::paint(style, &format!("{word}[{code}]:"));
+    let mut text = format!("{}\n", broken(&format!("{place} {kind} {}", plain(message)), 4));
+    let room = width.map_or(WIDEST, |width| width.saturating_sub(4).clamp(20, WIDEST));
     let source = std::fs::read(root.join(file)).unwrap_or_default();
     let source = String::from_utf8_lossy(&source);
-    if let Some((excerpt, at)) = source.lines().nth(line.saturating_sub(1) as usize).and_then(|l| excerpt(l, *column)) {
+    if let Some((excerpt, at)) =
+        source.lines().nth(line.saturating_sub(1) as usize).and_then(|l| excerpt(l, *column, room))
+    {
         text += &format!("    {excerpt}\n    {}{}\n", " ".repeat(at), ui::paint(style, "^"));
     }
-    text + &format!("    {} {}\n", ui::paint(ui::HINT, "hint:"), plain(hint))
+    text + &format!("    {} {}\n", ui::paint(ui::HINT, "hint:"), broken(&plain(hint), 10))
 }
 
 /// The part of a line around a column, without its indentation, and where the column is in it.
-fn excerpt(line: &str, column: u32) -> Option<(String, usize)> {
+fn excerpt(line: &str, column: u32, room: usize) -> Option<(String, usize)> {
     let line: Vec<char> = plain(line.trim_end()).chars().collect();
     let at = (column as usize).saturating_sub(1);
     let indent = line.iter().position(|c| *c != ' ')?.min(at);
-    let start = if at - indent < WIDEST { indent } else { at - WIDEST / 2 };
-    let shown: String = line.iter().skip(start).take(WIDEST).collect();
+    let start = if at - indent < room { indent } else { at - room / 2 };
+    let shown: String = line.iter().skip(start).take(room).collect();
     Some((shown, at - start))
 }
 
@@ -86,9 +91,18 @@ mod tests {
     fn a_finding_shows_its_line() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.db"), "x\n\tü \u{1b}[31mDECS\n").unwrap();
-        let text = anstream::adapter::strip_str(&finding(&sample(Severity::Error, "a.db"), dir.path())).to_string();
+        let text =
+            anstream::adapter::strip_str(&finding(&sample(Severity::Error, "a.db"), dir.path(), None)).to_string();
         insta::assert_snapshot!(text, @r"
         a.db:2:6: error[unknown-field]: record type ai has no field `DECS`
+            ü �[31mDECS
+                ^
+            hint: did you mean `DESC`?
+        ");
+        let text = finding(&sample(Severity::Error, "a.db"), dir.path(), Some(40));
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text).to_string(), @r"
+        a.db:2:6: error[unknown-field]:
+            record type ai has no field `DECS`
             ü �[31mDECS
                 ^
             hint: did you mean `DESC`?
@@ -98,11 +112,11 @@ mod tests {
     #[test]
     fn long_lines_are_cut_around_the_place() {
         let line = format!("{}X{}", "a".repeat(5000), "b".repeat(5000));
-        let (text, at) = excerpt(&line, 5001).unwrap();
+        let (text, at) = excerpt(&line, 5001, WIDEST).unwrap();
         assert_eq!(text.chars().count(), WIDEST);
         assert_eq!(text.chars().nth(at), Some('X'));
-        assert_eq!(excerpt("   ", 2), None);
-        assert_eq!(excerpt("  abc", 99).map(|(_, at)| at), Some(WIDEST / 2));
+        assert_eq!(excerpt("   ", 2, 40), None);
+        assert_eq!(excerpt("  abc", 99, WIDEST).map(|(_, at)| at), Some(WIDEST / 2));
     }
 
     #[test]

@@ -78,7 +78,10 @@ pub fn look(project: &Project) -> Inputs {
             }
         })
     };
-    look().unwrap_or_else(|e| Inputs::Unknown(format!("{e:#}")))
+    // The command line, which has a line for each input, helps nobody.
+    let first =
+        |e: anyhow::Error| e.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    look().unwrap_or_else(|e| Inputs::Unknown(first(e)))
 }
 
 /// Notes which inputs an evaluation that has just worked could do without; once for each lock file.

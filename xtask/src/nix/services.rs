@@ -15,7 +15,7 @@ use crate::cli::NixOptions;
 use crate::fail::{self, Failure, Status};
 use crate::project::{Check, Project, valid_name};
 use crate::sandbox::accounts::{self, Accounts};
-use crate::sandbox::init::unit::directives::limits_without_effect;
+use crate::sandbox::cgroups;
 use crate::sandbox::init::unit::{load::check_text, template};
 use crate::sandbox::spec::{Bind, Etc, Machine, UnitFile};
 use crate::settings::{Services, Settings};
@@ -119,7 +119,7 @@ pub fn evaluate(project: &Project, options: &NixOptions, checks: &[Check]) -> Re
     let from: Vec<String> = names.iter().map(|name| format!("checks/{name}.nix")).collect();
     let why = if names.len() == 1 { format!("checks/{first}.toml says so") } else { "their .toml files say so".into() };
     let said = format!("services from {}, evaluated by {} ({why})", from.join(", "), nix.version());
-    ui::say(&ui::paint(ui::DIM, &said));
+    ui::remark(&said);
     let attributes: Vec<String> = names.iter().map(|name| nix.services(name)).collect();
     let files = build(project, &nix, &attributes)?;
     let read = |(name, file): (&&str, &PathBuf)| {
@@ -167,7 +167,7 @@ fn convert(check: &str, file: File) -> Result<Evaluated> {
             problems.push(format!("machine `{name}`: {problem}"));
         }
         problems.extend(refusals(&node).into_iter().map(|problem| format!("machine `{name}`: {problem}")));
-        limits.extend(node.units.iter().filter_map(|(unit, Unit { text, .. })| limits_without_effect(unit, text)));
+        limits.extend(node.units.iter().filter_map(|(unit, Unit { text, .. })| cgroups::warning(unit, text)));
         machines.push(machine(name, number, node, &file.store_dir));
     }
     if problems.is_empty() {

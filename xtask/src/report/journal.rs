@@ -46,7 +46,11 @@ impl Tail {
 
 /// Words that EPICS, StreamDevice and most programs use when something is wrong.
 fn speaks_of_trouble(line: &str) -> bool {
-    let line = line.to_lowercase();
+    let line = anstream::adapter::strip_str(line).to_string().to_lowercase();
+    // The IOC's shell shows, in bold, what it is told: `var streamError 1` is no trouble.
+    if line.starts_with("var ") {
+        return false;
+    }
     ["error", "fail", "can't", "cannot", "not found", "no such", "invalid", "refused"].iter().any(|w| line.contains(w))
 }
 
@@ -72,6 +76,12 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_shell_shows_is_no_trouble() {
+        assert!(!speaks_of_trouble("\u{1b}[1mvar streamError 1\u{1b}[0m"));
+        assert!(speaks_of_trouble("\u{1b}[31;1mPS1 Can't connect\u{1b}[0m"));
+    }
 
     #[test]
     fn tails_are_per_unit_and_short() {

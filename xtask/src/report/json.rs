@@ -90,9 +90,11 @@ enum Message<'a> {
         flaky: usize,
         failed: usize,
         interrupted: usize,
+        host_failed: usize,
         not_run: usize,
         skipped: usize,
         seconds: f64,
+        trouble: Option<&'a str>,
     },
 }
 
@@ -176,6 +178,7 @@ fn ended(outcome: &Outcome) -> Message<'_> {
             Verdict::Failed(_) => "failed",
             Verdict::TimedOut(_) => "timed-out",
             Verdict::Interrupted => "interrupted",
+            Verdict::HostFailed => "host-failed",
         },
         seconds: outcome.seconds,
         flaky: outcome.is_flaky(),
@@ -184,7 +187,7 @@ fn ended(outcome: &Outcome) -> Message<'_> {
     }
 }
 
-fn finished(summary: &Summary) -> Message<'static> {
+fn finished(summary: &Summary) -> Message<'_> {
     let count = |wanted: fn(&Outcome) -> bool| summary.results().filter(|o| wanted(o)).count();
     Message::RunFinished {
         ok: summary.passed(),
@@ -192,9 +195,11 @@ fn finished(summary: &Summary) -> Message<'static> {
         flaky: count(Outcome::is_flaky),
         failed: count(|o| o.verdict.is_failure()),
         interrupted: count(|o| o.verdict == Verdict::Interrupted),
+        host_failed: count(|o| o.verdict == Verdict::HostFailed),
         not_run: summary.not_run,
         skipped: summary.skipped.len(),
         seconds: summary.seconds,
+        trouble: summary.trouble.as_deref(),
     }
 }
 
@@ -256,8 +261,9 @@ mod tests {
             outcomes: vec![outcome.clone()],
             skipped: begun.skipped.clone(),
             not_run: 1,
-            started: 0.0,
             seconds: 2.0,
+            trouble: Some("error: disk full".into()),
+            ..Summary::default()
         };
         insta::assert_snapshot!(lines(
             &[

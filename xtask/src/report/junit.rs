@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::Reporter;
 use crate::fail::{self, Failure};
+use crate::files;
 use crate::runner::{self, Event, Outcome, Summary, Verdict};
 
 /// Bytes of a log that a report shows: its end, where a failure is.
@@ -32,18 +33,10 @@ impl Junit {
     pub fn create(path: &Path) -> Result<Self> {
         let junit = Self { path: path.to_owned(), checks: Vec::new() };
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let tried = fs::create_dir_all(dir).and_then(|()| fs::write(junit.part(), "")).and_then(|()| {
-            fs::remove_file(junit.part())?;
-            if path.exists() { fs::remove_file(path) } else { Ok(()) }
-        });
+        let tried =
+            fs::create_dir_all(dir).and_then(|()| files::replace(path, "")).and_then(|()| fs::remove_file(path));
         tried.with_context(|| junit.cannot_write())?;
         Ok(junit)
-    }
-
-    /// Its name while it is written; other runs have other names.
-    fn part(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{name}.{}.part", std::process::id()))
     }
 
     fn cannot_write(&self) -> Failure {
@@ -57,10 +50,7 @@ impl Reporter for Junit {
         match event {
             Event::Begun(begun) => self.checks.clone_from(&begun.checks),
             Event::Finished(summary) => {
-                // Renamed over: a reader sees all of it or nothing.
-                fs::write(self.part(), document(&self.checks, summary))
-                    .and_then(|()| fs::rename(self.part(), &self.path))
-                    .with_context(|| self.cannot_write())?;
+                files::replace(&self.path, &document(&self.checks, summary)).with_context(|| self.cannot_write())?;
             }
             _ => {}
         }
@@ -73,7 +63,10 @@ fn document(checks: &[String], summary: &Summary) -> String {
     let mut suites: Vec<Suite> = summary.results().map(|outcome| executed(outcome, summary)).collect();
     let begun: BTreeSet<&str> = summary.outcomes.iter().map(|o| o.exec.check.name.as_str()).collect();
     let not_run = checks.iter().filter(|name| !begun.contains(name.as_str()));
-    suites.extend(not_run.map(|name| left_out(name, "not run: the run ended before")));
+    suites.extend(not_run.map(|name| match &summary.trouble {
+        Some(trouble) => could_not_run(name, trouble),
+        None => left_out(name, "not run: the run ended before"),
+    }));
     suites.extend(summary.skipped.iter().map(|skipped| left_out(&skipped.check, &skipped.reason)));
     let total = |count: fn(&Suite) -> usize| suites.iter().map(count).sum::<usize>();
     let mut text = format!(
@@ -123,6 +116,18 @@ fn left_out(name: &str, reason: &str) -> Suite {
     suite
 }
 
+/// A check that had no chance: the host failed before.
+fn could_not_run(name: &str, trouble: &str) -> Suite {
+    let mut suite = Suite { name: name.to_owned(), errors: 1, ..Suite::default() };
+    suite.case(name, 0.0, &problem("error", "host", trouble));
+    suite
+}
+
+/// What went wrong, as an element: its kind, its first line, all of it.
+fn problem(element: &str, kind: &str, why: &str) -> String {
+    format!("<{element} type=\"{}\" message=\"{}\">{}</{element}>", xml(kind), xml(first(why)), xml(why))
+}
+
 /// The last attempt of an execution. Earlier ones are told in the case of the script, as Surefire does for reruns.
 fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
     let exec = &outcome.exec;
@@ -133,10 +138,8 @@ fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
     let seconds = outcome.seconds;
     let rest = format!(" time=\"{seconds:.3}\" timestamp=\"{}\"", date(outcome.started));
     let mut suite = Suite { name, rest, ..Suite::default() };
-    let (kind, why) = reason(outcome);
-    let failure = |element: &str| {
-        format!("<{element} type=\"{kind}\" message=\"{}\">{}</{element}>", xml(first(&why)), xml(&why))
-    };
+    let (kind, why) = reason(outcome, summary);
+    let failure = |element| problem(element, &kind, &why);
     for subtest in &outcome.subtests {
         let seconds = subtest.seconds.unwrap_or_else(|| (outcome.seconds - subtest.start).max(0.0));
         // A script may catch what goes wrong in a subtest: then nothing has failed.
@@ -146,17 +149,18 @@ fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
     }
     let mut script = match outcome.verdict {
         Verdict::Passed => String::new(),
-        Verdict::Interrupted => failure("error"),
+        Verdict::Interrupted | Verdict::HostFailed => failure("error"),
         Verdict::Failed(_) | Verdict::TimedOut(_) => failure("failure"),
     };
-    suite.errors += usize::from(outcome.verdict == Verdict::Interrupted);
+    suite.errors += usize::from(matches!(outcome.verdict, Verdict::Interrupted | Verdict::HostFailed));
     suite.failures += usize::from(outcome.verdict.is_failure());
     let same = |o: &&Outcome| o.retried && o.exec.check == exec.check && o.exec.repetition == exec.repetition;
     for earlier in summary.outcomes.iter().filter(same) {
         let element = if outcome.verdict == Verdict::Passed { "flakyFailure" } else { "rerunFailure" };
-        let (kind, why) = reason(earlier);
+        let (kind, why) = reason(earlier, summary);
         script += &format!(
-            "<{element} type=\"{kind}\" message=\"{}\"><stackTrace>{}</stackTrace><system-out>{}</system-out></{element}>",
+            "<{element} type=\"{}\" message=\"{}\"><stackTrace>{}</stackTrace><system-out>{}</system-out></{element}>",
+            xml(&kind),
             xml(first(&why)),
             xml(&why),
             xml(&log(&earlier.exec.dir))
@@ -169,10 +173,11 @@ fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
 }
 
 /// Kind of a failure, and all that is known of it.
-fn reason(outcome: &Outcome) -> (String, String) {
+fn reason(outcome: &Outcome, summary: &Summary) -> (String, String) {
     let (kind, mut why) = match (&outcome.verdict, &outcome.failure) {
         (Verdict::TimedOut(limit), _) => ("timeout", format!("ran into its time limit of {limit} s")),
         (Verdict::Interrupted, _) => ("interrupted", "interrupted".to_owned()),
+        (Verdict::HostFailed, _) => ("host", summary.trouble.clone().unwrap_or_default()),
         (_, Some(failure)) => (failure.class.as_str(), failure.message.clone()),
         (Verdict::Failed(code), None) => ("driver", format!("the driver ended with status {code} and gave no reason")),
         (Verdict::Passed, None) => ("", String::new()),
@@ -186,7 +191,7 @@ fn reason(outcome: &Outcome) -> (String, String) {
             why += &format!("\nat checks/{}.py:{line}: {source}", outcome.exec.check.name);
         }
     }
-    (xml(kind), why)
+    (kind.to_owned(), why)
 }
 
 fn first(text: &str) -> &str {
@@ -280,8 +285,8 @@ mod tests {
             ],
             skipped: vec![Skipped { check: "vm".into(), reason: "not meant for sandbox, only for nixos".into() }],
             not_run: 1,
-            started: 0.0,
             seconds: 9.0,
+            ..Summary::default()
         };
         let checks = ["good", "flaky", "bad", "stopped", "late"].map(str::to_owned);
         insta::assert_snapshot!(document(&checks, &summary));

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use crate::fail;
 use crate::project::Project;
 
 /// Runs that are kept on disk.
@@ -24,8 +25,10 @@ pub struct RunDir {
 pub fn new_run_dir(project: &Project) -> Result<RunDir> {
     let checks = project.target.join("checks");
     let path = checks.join(format!("{}-{}", timestamp(SystemTime::now()), std::process::id()));
-    fs::create_dir_all(&path)
-        .with_context(|| format!("cannot create {}; in a read-only checkout set CARGO_TARGET_DIR", path.display()))?;
+    fs::create_dir_all(&path).with_context(|| {
+        fail::host(format!("cannot create {}", path.display()))
+            .hint("in a read-only checkout, build elsewhere: export CARGO_TARGET_DIR=\"$HOME/target\"")
+    })?;
     let lock = File::open(&path)?;
     lock.lock_shared().with_context(|| format!("cannot lock {}", path.display()))?;
     let link = checks.join("latest");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::revision::Revision;
 use crate::project::Check;
 
 /// What happens while checks run. Several may run at once: [`Exec::id`] tells them apart.
@@ -158,6 +159,8 @@ pub enum Verdict {
     TimedOut(u64),
     /// Ctrl-C.
     Interrupted,
+    /// The host failed while it ran ([`Summary::trouble`]): that tells nothing of the check.
+    HostFailed,
 }
 
 impl Verdict {
@@ -226,7 +229,7 @@ impl Outcome {
 }
 
 /// All executions of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     /// Those that ran, in the order of their end.
     pub outcomes: Vec<Outcome>,
@@ -238,6 +241,10 @@ pub struct Summary {
     pub started: f64,
     /// How long all of it took.
     pub seconds: f64,
+    /// The host's trouble that ended the run, as people read it.
+    pub trouble: Option<String>,
+    /// The commit that was checked.
+    pub revision: Option<Revision>,
 }
 
 impl Summary {

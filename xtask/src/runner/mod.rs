@@ -2,16 +2,18 @@
 
 mod dirs;
 mod event;
+mod revision;
 mod schedule;
 mod side_by_side;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -19,8 +21,10 @@ use serde_json::json;
 
 pub use self::dirs::{RunDir, new_run_dir, timestamp};
 pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Skipped, Subtest, Summary, Verdict};
+pub use self::revision::Revision;
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};
+use crate::{fail, files};
 
 /// Version of `result.json` and `run.json`. New keys do not change it.
 pub const VERSION: u32 = 1;
@@ -52,10 +56,12 @@ pub struct Job<'a> {
     outcomes: Vec<Outcome>,
     expired: Arc<AtomicBool>,
     limit: Option<u64>,
+    revision: Option<JoinHandle<Option<Revision>>>,
 }
 
 /// What is known of an execution while it runs.
 struct Notes {
+    exec: Exec,
     begin: Instant,
     started: f64,
     subtests: Vec<Subtest>,
@@ -66,7 +72,15 @@ impl<'a> Job<'a> {
     /// A run whose results go to `dir`.
     pub fn new(dir: PathBuf, schedule: Schedule, report: &'a mut dyn FnMut(&Event)) -> Self {
         let (notes, outcomes, expired) = (BTreeMap::new(), Vec::new(), Arc::default());
-        Self { dir, schedule, report, notes, outcomes, expired, limit: None }
+        Self { dir, schedule, report, notes, outcomes, expired, limit: None, revision: None }
+    }
+
+    /// Names the commit of the project at `root`, which is read beside the run.
+    #[must_use]
+    pub fn of(mut self, root: &Path) -> Self {
+        let root = root.to_owned();
+        self.revision = Some(thread::spawn(move || revision::read(&root)));
+        self
     }
 
     /// Ends the whole run after so many seconds: as by Ctrl-C, but what it ends has run out of time.
@@ -75,11 +89,11 @@ impl<'a> Job<'a> {
         self.limit = limit;
         if let Some(seconds) = limit {
             let expired = Arc::clone(&self.expired);
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_secs(seconds));
+            thread::spawn(move || {
+                thread::sleep(Duration::from_secs(seconds));
                 expired.store(true, Ordering::Relaxed);
                 let _ = interrupt.send(());
-                std::thread::sleep(GRACE);
+                thread::sleep(GRACE);
                 let _ = interrupt.send(());
             });
         }
@@ -92,11 +106,13 @@ impl<'a> Job<'a> {
     /// If the folder cannot be made.
     pub fn started(&mut self, exec: &Exec) -> Result<()> {
         let cannot = || format!("cannot write to {}", exec.dir.display());
-        fs::create_dir_all(&exec.dir).with_context(cannot)?;
-        let events = Some(File::create(exec.dir.join("events.jsonl")).with_context(cannot)?);
-        let notes = Notes { begin: Instant::now(), started: now(), subtests: Vec::new(), events };
-        self.notes.insert(exec.id, notes);
+        let (exec_of, begin) = (exec.clone(), Instant::now());
+        let notes = Notes { exec: exec_of, begin, started: now(), subtests: Vec::new(), events: None };
+        // First of all: what has begun is told, whatever happens.
+        let notes = self.notes.entry(exec.id).or_insert(notes);
         (self.report)(&Event::Started(exec));
+        fs::create_dir_all(&exec.dir).with_context(cannot)?;
+        notes.events = Some(File::create(exec.dir.join("events.jsonl")).with_context(cannot)?);
         Ok(())
     }
 
@@ -130,6 +146,16 @@ impl<'a> Job<'a> {
         self.outcomes.push(outcome);
     }
 
+    /// The run cannot go on: nothing is known of what still ran.
+    fn host_failed(&mut self) {
+        self.schedule.stop();
+        let left: Vec<Exec> = self.notes.values().map(|notes| notes.exec.clone()).collect();
+        for exec in left {
+            let seconds = self.notes[&exec.id].begin.elapsed().as_secs_f64();
+            self.ended(Outcome::new(&exec, Verdict::HostFailed, None, seconds));
+        }
+    }
+
     /// Ctrl-C, for the nth time.
     pub fn interrupted(&mut self, times: u32) {
         self.schedule.stop();
@@ -158,7 +184,7 @@ impl Notes {
         if let (Some(file), Ok(serde_json::Value::Object(mut event))) = (&mut self.events, serde_json::to_value(event))
         {
             event.insert("time".to_owned(), json!(now()));
-            let _ = writeln!(file, "{}", serde_json::Value::Object(event));
+            let _ = file.write_all(format!("{}\n", serde_json::Value::Object(event)).as_bytes());
         }
     }
 }
@@ -171,22 +197,33 @@ pub fn now() -> f64 {
 /// Runs checks, keeps what came of them, and sums up.
 ///
 /// # Errors
-/// The host's trouble, which is no check's failure.
+/// The host's trouble, which is no check's failure. What is known by then is kept and reported all the same.
 pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Receiver<()>) -> Result<Summary> {
     let (start, started) = (Instant::now(), now());
     (job.report)(&Event::Begun(begun));
-    backend.run(&mut job, interrupts)?;
+    let mut done = backend.run(&mut job, interrupts);
+    if done.is_err() {
+        job.host_failed();
+    }
     let not_run = job.schedule.not_run();
     let mut outcomes = std::mem::take(&mut job.outcomes);
     settle_retries(&mut outcomes);
     for outcome in &outcomes {
-        keep(&outcome.exec.dir.join("result.json"), &json!({"version": VERSION, "result": outcome}))?;
+        let kept = keep(&outcome.exec.dir.join("result.json"), &json!({"version": VERSION, "result": outcome}));
+        done = done.and(kept);
     }
-    let skipped = begun.skipped.clone();
-    let summary = Summary { outcomes, skipped, not_run, started, seconds: start.elapsed().as_secs_f64() };
-    keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}))?;
+    let summary = Summary {
+        outcomes,
+        skipped: begun.skipped.clone(),
+        not_run,
+        started,
+        seconds: start.elapsed().as_secs_f64(),
+        trouble: done.as_ref().err().map(fail::render),
+        revision: job.revision.take().and_then(|reader| reader.join().ok().flatten()),
+    };
+    let kept = keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}));
     (job.report)(&Event::Finished(&summary));
-    Ok(summary)
+    done.and(kept).map(|()| summary)
 }
 
 /// A retry that was promised may not have come: then the failure counts.
@@ -198,13 +235,9 @@ fn settle_retries(outcomes: &mut [Outcome]) {
     }
 }
 
-fn keep(path: &std::path::Path, value: &serde_json::Value) -> Result<()> {
+fn keep(path: &Path, value: &serde_json::Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
-    // Renamed over: a reader sees all of it or nothing.
-    let part = path.with_extension("json.part");
-    fs::write(&part, text)
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    files::replace(path, &text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Schedule {
         let Exec { repetition, attempt, .. } = outcome.exec;
         match outcome.verdict {
             Verdict::Passed => {}
-            Verdict::Interrupted => self.stop(),
+            Verdict::Interrupted | Verdict::HostFailed => self.stop(),
             _ if !self.stopped && attempt <= self.plan[at].retries => {
                 outcome.retried = true;
                 self.again.push_back((at, repetition, attempt + 1));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{DriverEvent, Exec, Job, Outcome};
+use super::{DriverEvent, Exec, Job, Outcome, Verdict};
 
 /// How long a Ctrl-C may go unseen.
 const STEP: Duration = Duration::from_millis(50);
@@ -93,7 +93,12 @@ pub fn side_by_side(
                 Ok((id, Said::Ended(result))) => {
                     running.remove(&id);
                     match *result {
-                        Ok(outcome) => job.ended(outcome),
+                        Ok(mut outcome) => {
+                            if trouble.is_some() && outcome.verdict == Verdict::Interrupted {
+                                outcome.verdict = Verdict::HostFailed;
+                            }
+                            job.ended(outcome);
+                        }
                         Err(error) => {
                             // It will not be better for the others.
                             end_all(&running);

@@ -97,7 +97,10 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     });
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
     let mut python = Cmd::new(&spec.python)
-        .arg("-B")
+        // Compiled once, not at every start, and not beside the sources. Empty is as good as not set.
+        .arg("-X")
+        .arg(format!("pycache_prefix={}", spec.pycache.display()))
+        .env("PYTHONDONTWRITEBYTECODE", "")
         .arg(&spec.driver)
         .arg("--config")
         .arg(&config)

@@ -66,6 +66,7 @@ fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<
     let network = openat(&own, "net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let cables = switches.plug(machine, network.as_fd())?;
     network::configure(machine)?;
+    let group = spec.groups.machine(&machine.name).context("the machine's control group cannot be made")?;
     // Last: from here on this thread can start processes, but no threads.
     unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
     rootfs::enter(spec, machine)?;
@@ -75,9 +76,13 @@ fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<
     let init = Cmd::new("/machine/xtask")
         .args(["sandbox-init", "--name", &machine.name])
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
-        .args(["--console-fd", &console_inside.as_raw_fd().to_string()]);
+        .args(["--console-fd", &console_inside.as_raw_fd().to_string()])
+        .args(["--groups", &serde_json::to_string(&spec.groups)?]);
     let mut command = init.to_std();
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    if let Some(group) = group {
+        sys::joining(&mut command, group);
+    }
     let child =
         sys::inherit(&mut command, vec![shell_inside, console_inside]).spawn().map_err(|e| init.not_started(&e))?;
     let pid = i32::try_from(child.id())?;
@@ -110,7 +115,7 @@ impl Booted {
         let program = Cmd::new(&recorder.program)
             .arg("--record")
             .arg(&recorder.file)
-            .args(["--app", &recorder.app, "st.cmd"])
+            .args(["--app", &recorder.app, &recorder.script])
             .cwd(&recorder.boot);
         let mut command = program.to_std();
         command.env_clear().envs(&recorder.environment).env("TMPDIR", temporary).stdin(Stdio::null());

@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod applets;
 pub mod cage;
+pub mod cgroups;
 mod console;
 pub mod enter;
 pub mod host;
@@ -18,6 +19,7 @@ pub mod init;
 mod machine;
 pub mod netlink;
 mod network;
+pub mod recorder;
 pub mod rootfs;
 pub mod run;
 pub mod spec;

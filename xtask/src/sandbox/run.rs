@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::spec::Spec;
-use super::{sys, userns};
+use super::{cgroups, sys, userns};
 use crate::fail;
 use crate::process::Cmd;
 
@@ -22,6 +22,8 @@ pub struct Run {
     child: Child,
     sync: UnixStream,
     ended: bool,
+    /// Goes when all else is gone.
+    _group: Option<cgroups::RunGroup>,
 }
 
 /// Where the driver's output and events go.
@@ -61,7 +63,8 @@ impl Run {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let file = dir.join("sandbox.json");
-        fs::write(&file, serde_json::to_vec_pretty(spec)?)
+        let (groups, group) = cgroups::for_run(spec);
+        fs::write(&file, serde_json::to_vec_pretty(&Spec { groups, ..spec.clone() })?)
             .with_context(|| format!("cannot write {}", file.display()))?;
         let (sync, sync_inside) = UnixStream::pair()?;
         let mut cage = Cmd::new(&spec.xtask)
@@ -97,7 +100,7 @@ impl Run {
         let child = sys::inherit(&mut command, passed).spawn().map_err(|e| cage.not_started(&e))?;
         // Our copies of the descriptors go away with the command: the streams end when the run does.
         drop(command);
-        let mut run = Self { child, sync, ended: false };
+        let mut run = Self { child, sync, ended: false, _group: group };
         run.handshake().inspect_err(|_| run.kill())?;
         Ok((run, streams))
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::Accounts;
+use super::cgroups::Groups;
 
 /// One run: a test script (or a prompt) and its machines.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Spec {
     pub python: PathBuf,
     /// Folder of the Python test driver.
     pub driver: PathBuf,
+    /// Where Python keeps what it compiled, for all runs.
+    pub pycache: PathBuf,
     /// This program: it is PID 1, `systemctl` and `journalctl` of the machines.
     pub xtask: PathBuf,
     /// Where the script's files go (`driver.out_dir`).
@@ -40,6 +43,8 @@ pub struct Spec {
     pub junit: Option<String>,
     /// The machines.
     pub machines: Vec<Machine>,
+    /// Control groups for limits of their services; the run sets them.
+    pub groups: Groups,
 }
 
 /// One machine.
@@ -87,6 +92,8 @@ pub struct Recorder {
     pub app: String,
     /// Folder of the host that holds the IOC's st.cmd.
     pub boot: PathBuf,
+    /// Name of the start-up script, as seen from there.
+    pub script: String,
     /// The IOC's own environment: it decides on names and ports.
     pub environment: BTreeMap<String, String>,
     /// Where updates go, one JSON object per line.

@@ -41,6 +41,13 @@ pub fn dying_with_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(tie) }
 }
 
+/// Lets the child join a control group, whose `cgroup.procs` is open for writing.
+pub fn joining(command: &mut Command, group: std::fs::File) {
+    let join = move || unix::unistd::write(&group, b"0").map(drop).map_err(io::Error::from);
+    // SAFETY: the closure only calls write, which is async-signal-safe.
+    unsafe { command.pre_exec(join) };
+}
+
 /// Takes a descriptor that the parent left open for us under a number.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;

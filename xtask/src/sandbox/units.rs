@@ -45,8 +45,8 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     }
     // The clients here repeat a search that nobody heard after one second, C's after 32 ms. So that a script that may
     // ask at once on NixOS may do it here too, the IOC gets a moment to open its port; it need not.
-    let moment = "for _ in {1..100}; do : </dev/tcp/localhost/5064 && break; kill -0 \"$MAINPID\" || break; sleep 0.02; \
-                  done 2>/dev/null; true";
+    let moment = "for _ in {1..100}; do : </dev/tcp/localhost/${EPICS_CAS_SERVER_PORT:-${EPICS_CA_SERVER_PORT:-5064}} && \
+                  break; kill -0 \"$MAINPID\" || break; sleep 0.02; done 2>/dev/null; true";
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\

@@ -85,11 +85,15 @@ pub fn plan(files: &Files, old: &Names, wish: &Wish) -> Result<Plan> {
 fn check_names(files: &Files, old: &Names, new: &Names) -> Result<()> {
     let usage = |what: String| Failure::new(Status::Usage, what);
     if new.app != old.app {
-        names::app(&new.app)
-            .map_err(|why| usage(format!("{:?} cannot be the name of an application: {why}", new.app)))?;
+        names::app(&new.app).map_err(|why| {
+            usage(format!("{:?} cannot be the name of an application: {why}", new.app))
+                .hint("cargo xtask rename --app psu")
+        })?;
     }
     if new.ioc != old.ioc {
-        names::boot(&new.ioc).map_err(|why| usage(format!("{:?} cannot be a boot folder: {why}", new.ioc)))?;
+        names::boot(&new.ioc).map_err(|why| {
+            usage(format!("{:?} cannot be a boot folder: {why}", new.ioc)).hint("cargo xtask rename --ioc iocPsu")
+        })?;
     }
     let folders = [
         (format!("ioc/{}App/", old.app), format!("app = \"{}\"", old.app)),
@@ -198,8 +202,10 @@ fn change_prefix(contents: &mut Files, old: &Names, prefix: &str, plan: &mut Pla
     let databases = contents.iter().filter(|(path, _)| path.starts_with("ioc/") && is_database(path));
     let found = databases.flat_map(|(_, text)| records::of_database(&String::from_utf8_lossy(text)));
     let names: Vec<String> = found.map(|(_, name)| name).collect();
-    names::prefix(prefix, &names)
-        .map_err(|why| Failure::new(Status::Usage, format!("{prefix:?} cannot be a prefix: {why}")))?;
+    names::prefix(prefix, &names).map_err(|why| {
+        Failure::new(Status::Usage, format!("{prefix:?} cannot be a prefix: {why}"))
+            .hint("cargo xtask rename --prefix LAB:PSU:")
+    })?;
 
     let boot = format!("ioc/iocBoot/{}/", old.ioc);
     let mut befores = BTreeSet::new();

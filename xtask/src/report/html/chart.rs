@@ -10,8 +10,6 @@ const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
 /// Free space above and below a line.
 const MARGIN: f64 = 8.0;
-/// Points of a line: more cannot be told apart on a screen.
-const POINTS: usize = 1500;
 /// Bands of a row.
 const BANDS: usize = 400;
 /// Part of the width, in percent, that a short word needs.
@@ -84,17 +82,17 @@ fn path(segments: &[Segment], total: f64) -> String {
     d
 }
 
-/// At most about `POINTS` segments: of those that fall on one spot the first, the last, the lowest and the highest.
-fn thin(segments: Vec<Segment>, total: f64) -> Vec<Segment> {
-    if segments.len() <= POINTS {
+/// At most about so many segments: of those that fall on one spot the first, the last, the lowest and the highest.
+fn thin(segments: Vec<Segment>, total: f64, points: usize) -> Vec<Segment> {
+    if segments.len() <= points {
         return segments;
     }
     let number = |segment: &Segment| match segment.value {
         Kind::Number(number) => number,
         Kind::Text(_) => 0.0,
     };
-    #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-    let spot = |segment: &Segment| (segment.from / total * (POINTS / 4) as f64).floor();
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let spot = |segment: &Segment| (segment.from / total * (points / 4) as f64).floor();
     let mut kept: Vec<Segment> = Vec::new();
     for group in segments.chunk_by(|a, b| spot(a).total_cmp(&spot(b)).is_eq()) {
         let by = |a: &&Segment, b: &&Segment| number(a).total_cmp(&number(b));
@@ -111,9 +109,10 @@ fn thin(segments: Vec<Segment>, total: f64) -> Vec<Segment> {
     kept
 }
 
-/// Writes what belongs between the tags of a plot, and gives the points that the pointer shows, as JSON.
-pub fn plot(html: &mut Html, pv: &Pv, down: &[(f64, Option<f64>)], total: f64) -> String {
-    let segments = thin(segments(pv, down, total), total);
+/// Writes what belongs between the tags of a plot, and gives the points that the pointer shows, as JSON; about `points` at
+/// most.
+pub fn plot(html: &mut Html, pv: &Pv, down: &[(f64, Option<f64>)], total: f64, points: usize) -> String {
+    let segments = thin(segments(pv, down, total), total, points);
     let percent = |time: f64| (time / total * 100.0).clamp(0.0, 100.0);
     let place = |from: f64, to: f64| format!("left:{:.3}%;width:{:.3}%", percent(from), percent(to) - percent(from));
     // A word that does not fit is left to the pointer.
@@ -156,10 +155,10 @@ pub fn plot(html: &mut Html, pv: &Pv, down: &[(f64, Option<f64>)], total: f64) -
         html.raw(&format!("<i class=\"state t{}\" style=\"{style}\"><b>", tint % TINTS));
         html.text(text).raw("</b></i>");
     }
-    points(pv, &segments)
+    told(pv, &segments)
 }
 
-fn points(pv: &Pv, segments: &[Segment]) -> String {
+fn told(pv: &Pv, segments: &[Segment]) -> String {
     let point = |s: &Segment| {
         let rounded = |time: f64| (time * 1e4).round() / 1e4;
         serde_json::json!([rounded(s.from), rounded(s.to), pv.show(&s.value), s.alarm.word()])
@@ -203,7 +202,7 @@ mod tests {
             update(1.5, n(41.5), Alarm::None),
         ]);
         let mut html = Html::default();
-        let points = plot(&mut html, &pv, &[], 2.0);
+        let points = plot(&mut html, &pv, &[], 2.0, 1500);
         insta::assert_snapshot!(html.finish().replace("><", ">\n<"), @r#"
         <i class="alarm major" style="left:50.000%;width:25.000%" title="MAJOR">
         <b>MAJOR</b>
@@ -226,7 +225,7 @@ mod tests {
             update(1.5, t("OFF"), Alarm::None),
         ]);
         let mut html = Html::default();
-        plot(&mut html, &pv, &[(1.8, None)], 2.0);
+        plot(&mut html, &pv, &[(1.8, None)], 2.0, 1500);
         insta::assert_snapshot!(html.finish().replace("><", ">\n<"), @r#"
         <i class="down" style="left:90.000%;width:10.000%" title="IOC down">
         <b>IOC down</b>
@@ -276,8 +275,8 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "small")]
             let total = count as f64;
             let all = segments(&pv(updates), &[], total);
-            let thinned = thin(all.clone(), total);
-            prop_assert!(thinned.len() <= POINTS + 4);
+            let thinned = thin(all.clone(), total, 1500);
+            prop_assert!(thinned.len() <= 1500 + 4);
             prop_assert_eq!(range(&thinned), range(&all));
             prop_assert_eq!(&thinned[0].value, &all[0].value);
             prop_assert_eq!(&thinned.last().unwrap().value, &all.last().unwrap().value);

@@ -26,6 +26,10 @@ pub struct Run {
     pub seconds: Option<f64>,
     /// Checks that were left out after a failure.
     pub not_run: u64,
+    /// The host's trouble that ended it.
+    pub trouble: String,
+    /// The commit of Git that was checked, in words; empty where nobody knows.
+    pub revision: String,
     /// Checks at once.
     pub jobs: Option<u64>,
     /// What ran; failures first.
@@ -41,6 +45,8 @@ pub enum State {
     TimedOut,
     /// It never came to its end, nobody knows why.
     Unfinished,
+    /// The host failed while it ran.
+    HostFailed,
     /// Ctrl-C ended it.
     Interrupted,
     /// It failed and was run again.
@@ -56,8 +62,9 @@ impl State {
     pub fn sign(self) -> &'static str {
         match self {
             Self::Failed => "✗",
-            Self::TimedOut => "⧗",
+            Self::TimedOut => "◷",
             Self::Unfinished => "?",
+            Self::HostFailed => "!",
             Self::Interrupted => "■",
             Self::Retried => "↻",
             Self::Flaky => "≈",
@@ -71,6 +78,7 @@ impl State {
             Self::Failed => "failed",
             Self::TimedOut => "timed out",
             Self::Unfinished => "unfinished",
+            Self::HostFailed => "could not run",
             Self::Interrupted => "interrupted",
             Self::Retried => "retried",
             Self::Flaky => "flaky",
@@ -84,6 +92,36 @@ impl State {
             Self::Passed => "good",
             Self::Failed | Self::TimedOut => "bad",
             _ => "warn",
+        }
+    }
+}
+
+/// What an execution may take of a page, so that one of many, or of long ones, stays one that a browser can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of log and journals.
+    pub text: u64,
+    /// Process variables of a machine that are drawn.
+    pub charts: usize,
+    /// Points of each.
+    pub points: usize,
+    /// Steps of the script.
+    pub steps: usize,
+}
+
+impl Room {
+    /// The room of each of so many executions that failed, or passed.
+    pub fn of(passed: bool, count: usize) -> Self {
+        let count = count.max(1);
+        // Failures get most of it.
+        let part = if passed { 2 } else { 5 };
+        let share = |all: usize| part * all / 5 / count;
+        let charts = share(480).clamp(8, 40);
+        Self {
+            text: share(1_000_000).min(400_000) as u64,
+            charts,
+            points: (share(60_000) / charts).clamp(40, 1500),
+            steps: share(6000).clamp(40, 2000),
         }
     }
 }
@@ -113,6 +151,8 @@ pub struct Execution {
     pub journals: Vec<Journal>,
     /// What its process variables did, by machine.
     pub recordings: Vec<Recording>,
+    /// What it may take of the page.
+    pub room: Room,
     /// Files that it left, relative to the run's folder, with their sizes in bytes.
     pub files: Vec<(String, u64)>,
 }

@@ -81,7 +81,8 @@ all(".texts").forEach((texts) => {
         shown.append(line.slice(from) + "\n");
       });
       part.pre.replaceChildren(shown);
-      part.hits.textContent = found.length === 1 ? "1 hit" : `${found.length} hits`;
+      const hits = found.length === 1 ? "1 hit" : `${found.length} hits`;
+      part.hits.textContent = "cut" in part.details.dataset ? `${hits} in what is shown here` : hits;
       part.details.open = found.length > 0;
     });
   };

@@ -41,7 +41,15 @@ pub fn page(run: &Run, place: &Path) -> String {
 
 /// What the run comes to: a state that stands for it, and in words.
 fn verdict(run: &Run) -> (State, String) {
-    let counted = [State::Failed, State::TimedOut, State::Unfinished, State::Interrupted, State::Flaky, State::Passed];
+    let counted = [
+        State::Failed,
+        State::TimedOut,
+        State::Unfinished,
+        State::HostFailed,
+        State::Interrupted,
+        State::Flaky,
+        State::Passed,
+    ];
     let count = |state| run.executions.iter().filter(|e| e.state == state).count();
     let counts: Vec<_> = counted.into_iter().map(|state| (state, count(state))).filter(|(_, n)| *n > 0).collect();
     let mut words: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {}", state.word())).collect();
@@ -75,6 +83,9 @@ fn summary(html: &mut Html, run: &Run) {
     if !run.backend.is_empty() {
         facts.push(format!("backend {}", run.backend));
     }
+    if !run.revision.is_empty() {
+        facts.push(run.revision.clone());
+    }
     if let Some(jobs) = run.jobs.filter(|_| run.executions.len() > 1) {
         facts.push(format!("{jobs} at once"));
     }
@@ -82,6 +93,9 @@ fn summary(html: &mut Html, run: &Run) {
         html.raw(if i > 0 { " <span class=\"dot\">·</span> " } else { "" }).raw("<span>").text(fact).raw("</span>");
     }
     html.raw("</p></div></header>\n");
+    if !run.trouble.is_empty() {
+        html.raw("<pre class=\"trouble\">").text(&run.trouble).raw("</pre>\n");
+    }
 }
 
 /// `2026-11-23 21:33:05 UTC`.
@@ -155,6 +169,8 @@ fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, plac
         html.raw("<p class=\"why\">It ran into its time limit.</p>");
     } else if state == State::Failed {
         html.raw("<p class=\"why\">The driver gave no reason; its log may tell.</p>");
+    } else if state == State::HostFailed {
+        html.raw("<p class=\"why\">The host failed while it ran, as told above: that says nothing of the check.</p>");
     } else if state == State::Unfinished {
         html.raw("<p class=\"why\">Nobody wrote down how it ended: the run was killed, or it is still under way.</p>");
     }
@@ -202,7 +218,8 @@ fn text(html: &mut Html, title: &str, text: &Text, open: bool) {
     }
     let errors = text.lines.iter().filter(|line| line.error).count();
     let open = if open { " open" } else { "" };
-    html.raw(&format!("<details class=\"text\"{open}><summary>")).text(title);
+    let cut = if text.cut.is_some() { " data-cut" } else { "" };
+    html.raw(&format!("<details class=\"text\"{open}{cut}><summary>")).text(title);
     html.raw(&format!(" <span class=\"dim\">{} lines", text.lines.len())).raw("</span>");
     if errors > 0 {
         html.raw(&format!(" <span class=\"bad\">✗ {errors}</span>"));
@@ -258,7 +275,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::{Alarm, Kind, Line, Pv, Recording, Span, Update};
+    use super::super::{Alarm, Kind, Line, Pv, Recording, Room, Span, Update};
     use super::*;
 
     fn failed() -> Execution {
@@ -300,6 +317,7 @@ mod tests {
                 ],
                 ..Recording::default()
             }],
+            room: Room::of(false, 1),
             files: vec![("ramp.2/out/a b#.txt".into(), 1234)],
         }
     }
@@ -312,6 +330,8 @@ mod tests {
             started: Some(1_795_469_585.0),
             seconds: Some(3.0),
             not_run: 1,
+            trouble: String::new(),
+            revision: "commit 0123456789ab with changes".into(),
             jobs: Some(4),
             executions,
         }
@@ -336,6 +356,43 @@ mod tests {
         assert_eq!(page.matches("</script>").count(), 1);
         assert!(!page.contains("<up>") && !page.contains("<x") && !page.contains("!!! <b>"));
         assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp.2/out/a%20b%23.txt"));
+    }
+
+    #[test]
+    fn many_long_executions_stay_a_page_that_a_browser_can_show() {
+        let span = |n: u32| Span {
+            subtest: true,
+            name: format!("step {n}"),
+            depth: 1,
+            start: f64::from(n) / 1000.0,
+            end: Some(f64::from(n + 1) / 1000.0),
+            ok: true,
+        };
+        let update = |n: u32| Update {
+            time: f64::from(n) / 200.0,
+            value: Kind::Number(f64::from(n % 7)),
+            alarm: if n.is_multiple_of(3) { Alarm::Minor } else { Alarm::None },
+        };
+        let noise =
+            |n: usize| Pv { name: format!("NOISE{n}"), updates: (0..400).map(update).collect(), ..Pv::default() };
+        let mut recording = failed().recordings.remove(0);
+        recording.pvs.extend((0..30).map(noise));
+        let long = Execution {
+            spans: (0..2000).map(span).collect(),
+            recordings: vec![recording],
+            room: Room::of(false, 25),
+            ..failed()
+        };
+        let page = page(&run(vec![long; 25]), Path::new("/elsewhere"));
+        assert!(page.len() < 8_000_000, "{} bytes", page.len());
+        for part in [
+            "The first 1940 of 2000 subtests are not drawn.",
+            "… the first 1760 are left out here; events.jsonl has them …",
+            "that never changed, or changed most often and are not drawn (12)",
+            "<span class=\"pvname\" title=\" ()\">VOLT&quot;&gt;&lt;x</span>",
+        ] {
+            assert!(page.contains(part), "no `{part}`");
+        }
     }
 
     #[test]

@@ -1,28 +1,24 @@
 //! Reads the folder of a run. What is missing or broken is left out: old runs, crashed ones and other backends have less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::{Execution, Failure, Journal, Line, Recording, Run, Span, State, Text, record};
+use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
 use crate::report::terminal;
 
-/// Bytes of text that a page may have, for all failures together and for all others together.
-const ROOM: [u64; 2] = [1_000_000, 400_000];
-/// Bytes of text of one execution.
-const MOST: u64 = 400_000;
 /// Characters of a line.
 const LONG: usize = 2000;
 /// Characters of a failure's message.
 const MESSAGE: usize = 10_000;
 /// Lines of the script around the failing one.
 const AROUND: usize = 5;
-/// Blocks of a script that are shown.
-const BLOCKS: usize = 2000;
+/// Blocks of a script that are read.
+const BLOCKS: usize = 50_000;
 /// Files that are linked.
 const FILES: usize = 200;
 /// What is done to a run and not by it.
@@ -31,23 +27,17 @@ const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
 /// Reads a run. `root` is the project's, where the scripts are.
 pub fn run(dir: &Path, root: &Path) -> Run {
     let known = json(&dir.join("run.json"));
-    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
-    folders.sort();
-    let mut executions: Vec<Execution> = folders.iter().map(|folder| execution(folder, dir, root)).collect();
-    executions.sort_by_key(|execution| execution.state);
-    // Failures get most of the room.
-    let good = |execution: &Execution| usize::from(execution.state == State::Passed);
-    let mut counts = [0_u64; 2];
-    for execution in &executions {
-        counts[good(execution)] += 1;
-    }
+    let mut executions: Vec<Execution> = folders(dir).iter().map(|folder| execution(folder, dir, root)).collect();
+    let begun = |execution: &Execution| execution.started.unwrap_or(f64::MAX);
+    executions.sort_by(|a, b| a.state.cmp(&b.state).then(begun(a).total_cmp(&begun(b))));
+    let passed = executions.iter().filter(|execution| execution.state == State::Passed).count();
+    let others = executions.len() - passed;
     for execution in &mut executions {
-        let of = good(execution);
-        let room = (ROOM[of] / counts[of]).min(MOST);
+        let good = execution.state == State::Passed;
+        execution.room = Room::of(good, if good { passed } else { others });
         let folder = dir.join(&execution.label);
-        execution.log = log(&folder.join("log"), room / 2);
-        execution.journals = journals(&folder.join("journal"), execution.started, room / 2);
+        execution.log = log(&folder.join("log"), execution.room.text / 2);
+        execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Run {
@@ -59,9 +49,26 @@ pub fn run(dir: &Path, root: &Path) -> Run {
             .or_else(|| executions.iter().filter_map(|e| e.started).min_by(f64::total_cmp)),
         seconds: known["summary"]["seconds"].as_f64(),
         not_run: known["summary"]["not_run"].as_u64().unwrap_or_default(),
+        trouble: word(&known["summary"]["trouble"]),
+        revision: revision(&known["summary"]["revision"]),
         jobs: known["run"]["jobs"].as_u64(),
         executions,
     }
+}
+
+/// The folders of executions in that of a run.
+pub fn folders(dir: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
+    folders.sort();
+    folders
+}
+
+/// `commit 789f13734a9b with changes`
+fn revision(revision: &Value) -> String {
+    let commit: String = revision["commit"].as_str().unwrap_or_default().chars().take(12).collect();
+    let changes = if revision["changed"] == true { " with changes" } else { "" };
+    if commit.is_empty() { commit } else { format!("commit {commit}{changes}") }
 }
 
 fn json(file: &Path) -> Value {
@@ -84,12 +91,12 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
     let told = events.iter().find(|event| event["event"] == "failure");
     let failure = told.or_else(|| result.get("failure").filter(|f| f.is_object())).map(|f| failure(f, &check, root));
     let recordings = fs::read_dir(folder.join("record")).into_iter().flatten().flatten();
-    let mut recordings: Vec<Recording> = recordings
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|own| own == "jsonl"))
-        .filter_map(|path| record::read(&path, started.unwrap_or_default()))
+    let machines: BTreeSet<String> =
+        recordings.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    let recordings: Vec<Recording> = machines
+        .iter()
+        .map(|machine| record::read(&folder.join("record"), machine, started.unwrap_or_default()))
         .collect();
-    recordings.sort_by(|a, b| a.machine.cmp(&b.machine));
     Execution {
         state: state(&result),
         cached: result["cached"] == true,
@@ -103,6 +110,7 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         failure,
         spans,
         recordings,
+        room: Room::of(true, 1),
     }
 }
 
@@ -118,6 +126,7 @@ fn state(result: &Value) -> State {
         Some("passed") if result["attempt"].as_u64() > Some(1) => State::Flaky,
         Some("passed") => State::Passed,
         Some("interrupted") => State::Interrupted,
+        Some("host-failed") => State::HostFailed,
         _ if verdict["timed-out"].is_u64() => State::TimedOut,
         _ if verdict["failed"].is_u64() => State::Failed,
         _ => State::Unfinished,
@@ -340,6 +349,7 @@ mod tests {
         assert_eq!(state(r#"{"verdict":"passed","attempt":2}"#), State::Flaky);
         assert_eq!(state(r#"{"verdict":{"failed":1},"retried":true}"#), State::Retried);
         assert_eq!(state(r#"{"verdict":{"timed-out":60}}"#), State::TimedOut);
+        assert_eq!(state(r#"{"verdict":"host-failed"}"#), State::HostFailed);
         assert_eq!(state("{}"), State::Unfinished);
     }
 }

@@ -7,8 +7,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::report::terminal;
+
 /// Updates that are read of one machine; a report of more would not be looked at.
 const MOST: usize = 200_000;
+/// Bytes of what the recorder says of itself.
+const NOTES: usize = 5000;
 /// Characters of a value that are kept.
 const LONG: usize = 200;
 
@@ -25,6 +29,8 @@ pub struct Recording {
     pub left_out: Vec<String>,
     /// Whether it has more updates than are shown.
     pub cut: bool,
+    /// What was not recorded, and why.
+    pub notes: Vec<String>,
 }
 
 /// A process variable.
@@ -110,13 +116,14 @@ impl Pv {
     }
 }
 
-/// Reads a recording; what cannot be understood is left out. `start` is the begin of the execution, seconds since 1970.
-pub fn read(file: &Path, start: f64) -> Option<Recording> {
-    let machine = file.file_stem()?.to_string_lossy().into_owned();
-    let mut recording = Recording { machine, ..Recording::default() };
+/// Reads the recording of a machine in a folder; what cannot be understood is left out. `start` is the begin of the
+/// execution, seconds since 1970.
+pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
+    let mut recording = Recording { machine: machine.to_owned(), ..Recording::default() };
     let mut pvs: BTreeMap<String, Pv> = BTreeMap::new();
-    let mut updates = 0;
-    for line in BufReader::new(File::open(file).ok()?).split(b'\n').map_while(Result::ok) {
+    let (mut updates, mut seen, mut port) = (0, false, None);
+    let file = File::open(dir.join(format!("{machine}.jsonl"))).ok();
+    for line in file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)) {
         // The last line may be half of one: the recorder is killed in the end.
         let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
         let time = line["time"].as_f64().map(|time| (time - start).max(0.0));
@@ -136,18 +143,32 @@ pub fn read(file: &Path, start: f64) -> Option<Recording> {
             (Some(_), Some(_)) => recording.cut = true,
             (None, Some(time)) if line["ioc"] == "down" => recording.down.push((time, None)),
             (None, Some(time)) if line["ioc"] == "up" => {
+                seen = true;
                 if let Some((_, end @ None)) = recording.down.last_mut() {
                     *end = Some(time);
                 }
             }
             (None, _) => {
+                port = line["port"].as_u64();
                 let names = line["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 recording.left_out = names.map(str::to_owned).collect();
             }
         }
     }
     recording.pvs = pvs.into_values().collect();
-    Some(recording)
+    if let Some(port) = port.filter(|_| !seen) {
+        recording.notes.push(format!("nothing served port {port} of Channel Access"));
+    }
+    recording.notes.extend(said(&dir.join(format!("{machine}.log")), updates == 0));
+    recording
+}
+
+/// What the recorder says was not recorded, or all it says.
+fn said(file: &Path, all: bool) -> Vec<String> {
+    let text = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[..text.len().min(NOTES)]).into_owned();
+    let lines = text.lines().filter(|line| all || line.starts_with("not recorded: "));
+    lines.map(|line| terminal::clean(line, LONG)).filter(|line| !line.is_empty()).collect()
 }
 
 fn value(json: &Value) -> Kind {
@@ -175,7 +196,7 @@ mod tests {
     fn a_recording_is_read_and_half_a_line_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("machine.jsonl");
-        let text = r#"{"version":1,"time":99.0,"recorded":2,"left_out":["Z"]}
+        let text = r#"{"version":1,"time":99.0,"port":5064,"recorded":2,"left_out":["Z"]}
 {"pv":"A","type":"ai","DESC":"Voltage","EGU":"V","PREC":"2"}
 {"time":101.0,"ioc":"up"}
 {"time":101.5,"stamp":101.4,"pv":"A","value":1.5,"severity":0,"status":0}
@@ -184,7 +205,9 @@ mod tests {
 {"time":104.0,"ioc":"up"}
 {"time":104.5,"pv":"A","val"#;
         std::fs::write(&file, text).unwrap();
-        let recording = read(&file, 100.0).unwrap();
+        std::fs::write(dir.path().join("machine.log"), "noise\nnot recorded: x\n").unwrap();
+        let recording = read(dir.path(), "machine", 100.0);
+        assert_eq!(recording.notes, ["not recorded: x"]);
         assert_eq!((recording.machine.as_str(), recording.down.as_slice()), ("machine", &[(3.0, Some(4.0))][..]));
         assert_eq!(recording.left_out, ["Z"]);
         let pv = &recording.pvs[0];
@@ -193,5 +216,16 @@ mod tests {
         assert!(pv.changed());
         assert_eq!(pv.show(&Kind::Number(1.50)), "1.5 V");
         assert_eq!(Pv::default().show(&Kind::Number(100.0)), "100");
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.jsonl"), "{\"version\":1,\"time\":1,\"port\":5070,\"recorded\":1}\n")
+            .unwrap();
+        std::fs::write(dir.path().join("a.log"), "soft-ioc: st.cmd: no such file\n").unwrap();
+        let notes = ["nothing served port 5070 of Channel Access", "soft-ioc: st.cmd: no such file"];
+        assert_eq!(read(dir.path(), "a", 0.0).notes, notes);
+        assert_eq!(read(dir.path(), "b", 0.0), Recording { machine: "b".into(), ..Recording::default() });
     }
 }

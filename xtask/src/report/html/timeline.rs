@@ -1,10 +1,12 @@
 //! The time line of an execution: subtests, and below them, on the same axis, its process variables.
 
-use super::{Execution, Html, Pv, Recording, Span, chart};
+use super::{Execution, Html, Pv, Recording, Room, Span, chart};
 use crate::report::terminal::duration;
 
-/// Steps that are drawn in one row.
-const STEPS: usize = 400;
+/// Subtests that have a row.
+const ROWS: usize = 60;
+/// Outermost subtests that all rows show, as bands; more of them are too narrow.
+const MOST_BANDS: usize = 40;
 
 /// The length of the axis in seconds.
 fn total(execution: &Execution) -> f64 {
@@ -23,6 +25,11 @@ fn failed_at(execution: &Execution) -> Option<f64> {
 pub fn figure(html: &mut Html, execution: &Execution) {
     let total = total(execution);
     let recorded = execution.recordings.iter().any(|recording| !recording.pvs.is_empty());
+    for Recording { machine, notes, .. } in &execution.recordings {
+        for note in notes {
+            html.raw("<p class=\"note\">Process variables of ").text(&format!("{machine}: {note}")).raw("</p>\n");
+        }
+    }
     if execution.spans.is_empty() && !recorded {
         return;
     }
@@ -32,15 +39,15 @@ pub fn figure(html: &mut Html, execution: &Execution) {
     ));
     let frame = Frame { total, bands: bands(&execution.spans), failed_at: failed_at(execution) };
     frame.axis(html);
-    frame.subtests(html, &execution.spans, execution.failure.is_some());
+    frame.subtests(html, execution);
     for recording in &execution.recordings {
-        frame.recording(html, recording);
+        frame.recording(html, recording, execution.room);
     }
     html.raw("</div>");
     for recording in &execution.recordings {
-        quiet(html, recording);
+        quiet(html, recording, execution.room.charts);
     }
-    steps(html, &execution.spans);
+    steps(html, &execution.spans, execution.room.steps);
 }
 
 /// What all rows share.
@@ -54,7 +61,8 @@ struct Frame {
 fn bands(spans: &[Span]) -> Vec<(f64, f64)> {
     let outer = spans.iter().filter(|span| span.subtest).map(|span| span.depth).min();
     let outer = spans.iter().filter(|span| span.subtest && Some(span.depth) == outer);
-    outer.filter_map(|span| Some((span.start, span.end?))).collect()
+    let bands: Vec<_> = outer.filter_map(|span| Some((span.start, span.end?))).collect();
+    if bands.len() > MOST_BANDS { Vec::new() } else { bands }
 }
 
 impl Frame {
@@ -92,10 +100,19 @@ impl Frame {
         html.raw("</div></div>");
     }
 
-    fn subtests(&self, html: &mut Html, spans: &[Span], failed: bool) {
+    fn subtests(&self, html: &mut Html, execution: &Execution) {
+        let (spans, failed) = (&execution.spans, execution.failure.is_some());
         let owners = owners(spans);
         let outer = spans.iter().filter(|span| span.subtest).map(|span| span.depth).min().unwrap_or_default();
-        let rows = std::iter::once(None).chain((0..spans.len()).filter(|i| spans[*i].subtest).map(Some));
+        // What went wrong is near the end.
+        let subtests = spans.iter().filter(|span| span.subtest).count();
+        let left_out = subtests.saturating_sub(ROWS);
+        if left_out > 0 {
+            html.raw(&format!("<p class=\"dim\">The first {left_out} of {subtests} subtests are not drawn.</p>"));
+        }
+        let rows = (0..spans.len()).filter(|i| spans[*i].subtest).skip(left_out).map(Some);
+        let rows = std::iter::once(None).chain(rows);
+        let mut room = execution.room.steps;
         for row in rows {
             let steps: Vec<&Span> = spans
                 .iter()
@@ -127,7 +144,9 @@ impl Frame {
                 let style = self.place(span.start, span.end.unwrap_or(self.total));
                 html.raw(&format!("<i class=\"bar {class}\" style=\"{style}\"></i>"));
             }
-            for step in steps.iter().take(STEPS) {
+            let drawn = steps.len().min(room);
+            room -= drawn;
+            for step in &steps[..drawn] {
                 let end = step.end.unwrap_or(self.total);
                 let bad = if step.ok { "" } else { " bad" };
                 html.raw(&format!("<i class=\"step{bad}\" style=\"{}\" title=\"", self.place(step.start, end)));
@@ -137,8 +156,8 @@ impl Frame {
         }
     }
 
-    fn recording(&self, html: &mut Html, recording: &Recording) {
-        let changed: Vec<&Pv> = recording.pvs.iter().filter(|pv| pv.changed()).collect();
+    fn recording(&self, html: &mut Html, recording: &Recording, room: Room) {
+        let (changed, _) = chosen(recording, room.charts);
         if changed.is_empty() {
             return;
         }
@@ -151,7 +170,7 @@ impl Frame {
             let value = value.trim_end();
             html.raw(" <output data-last=\"").text(value).raw("\">").text(value).raw("</output></div>");
             let mut plot = Html::default();
-            let points = chart::plot(&mut plot, pv, &recording.down, self.total);
+            let points = chart::plot(&mut plot, pv, &recording.down, self.total, room.points);
             self.open_row(html, "chart", &points);
             html.raw(&plot.finish());
             self.close_row(html);
@@ -213,15 +232,33 @@ fn trim(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Process variables that did nothing.
-fn quiet(html: &mut Html, recording: &Recording) {
-    let quiet: Vec<&Pv> = recording.pvs.iter().filter(|pv| !pv.changed()).collect();
+/// Process variables that are drawn, at most so many, and the others. What changes all the time is noise rather than what a
+/// test is about.
+fn chosen(recording: &Recording, most: usize) -> (Vec<&Pv>, Vec<&Pv>) {
+    let mut changed: Vec<&Pv> = recording.pvs.iter().filter(|pv| pv.changed()).collect();
+    changed.sort_by_key(|pv| pv.updates.len());
+    changed.truncate(most);
+    changed.sort_by(|a, b| a.name.cmp(&b.name));
+    let others = recording.pvs.iter().filter(|pv| !changed.iter().any(|drawn| std::ptr::eq(*drawn, *pv)));
+    let others = others.collect();
+    (changed, others)
+}
+
+/// Process variables that did nothing, and those that there is no room for.
+fn quiet(html: &mut Html, recording: &Recording, most: usize) {
+    let (_, quiet) = chosen(recording, most);
     if quiet.is_empty() && recording.left_out.is_empty() {
         return;
     }
     let s = if quiet.len() == 1 { "" } else { "s" };
     html.raw(&format!("<details class=\"quiet\"><summary>{} process variable{s} of ", quiet.len()));
-    html.text(&recording.machine).raw(" that never changed</summary><table><thead><tr><th>Name<th>Value<th>Alarm");
+    let changed = quiet.iter().filter(|pv| pv.changed()).count();
+    let what = if changed > 0 {
+        format!(" that never changed, or changed most often and are not drawn ({changed})")
+    } else {
+        " that never changed".to_owned()
+    };
+    html.text(&recording.machine).raw(&what).raw("</summary><table><thead><tr><th>Name<th>Value<th>Alarm");
     html.raw("<th>Record<th>Description</tr></thead><tbody>");
     for pv in quiet {
         html.raw("<tr><td><code>").text(&pv.name).raw("</code><td>");
@@ -246,13 +283,17 @@ fn quiet(html: &mut Html, recording: &Recording) {
 }
 
 /// All blocks as a table, for those who read.
-fn steps(html: &mut Html, spans: &[Span]) {
+fn steps(html: &mut Html, spans: &[Span], most: usize) {
     if spans.is_empty() {
         return;
     }
     html.raw(&format!("<details class=\"steps\"><summary>{} steps of the script</summary><table><thead>", spans.len()));
     html.raw("<tr><th class=\"num\">At<th class=\"num\">Took<th>Step</tr></thead><tbody>");
-    for span in spans {
+    let left_out = spans.len().saturating_sub(most);
+    if left_out > 0 {
+        html.raw(&format!("<tr><td><td><td>… the first {left_out} are left out here; events.jsonl has them …"));
+    }
+    for span in &spans[left_out..] {
         let class = if span.ok { "" } else { " class=\"bad\"" };
         html.raw(&format!("<tr{class}><td class=\"num\">{:.3} s<td class=\"num\">", span.start));
         html.text(&span.end.map_or("…".to_owned(), |end| format!("{:.3} s", end - span.start)));

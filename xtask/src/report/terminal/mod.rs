@@ -271,6 +271,7 @@ pub(super) fn label(outcome: &Outcome) -> (anstyle::Style, &'static str) {
         Verdict::Failed(_) => (BAD, "FAIL"),
         Verdict::TimedOut(_) => (BAD, "TIME"),
         Verdict::Interrupted => (WARN, "STOP"),
+        Verdict::HostFailed => (WARN, "HOST"),
     }
 }
 

@@ -101,7 +101,7 @@ impl State {
             _ if outcome.retried => self.retried += 1,
             Verdict::Passed => self.passed += 1,
             Verdict::Failed(_) | Verdict::TimedOut(_) => self.failed += 1,
-            Verdict::Interrupted => {}
+            Verdict::Interrupted | Verdict::HostFailed => {}
         }
         self.flaky += usize::from(outcome.is_flaky());
         self.running.remove(&outcome.exec.id)

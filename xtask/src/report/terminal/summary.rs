@@ -28,6 +28,10 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
         text.push('\n');
         text.extend(flaky.into_iter().map(|o| report.flaky(o, summary)));
     }
+    let interrupted: Vec<&Outcome> = results().filter(|o| o.verdict == Verdict::Interrupted).collect();
+    if !interrupted.is_empty() {
+        text += &report.interrupted(&interrupted);
+    }
     if failed {
         text += &format!("\n{} the whole run as a page: cargo xtask report --open\n", paint(HINT, "hint:"));
     }
@@ -55,6 +59,12 @@ fn place(failure: &Failure, exec: &Exec, root: &Path) -> String {
     failure.line.map_or(script.clone(), |line| format!("{script}:{line}"))
 }
 
+/// Where it was when it was ended from outside.
+fn open_subtest(outcome: &Outcome) -> String {
+    let subtest = outcome.subtests.iter().rfind(|subtest| !subtest.ok);
+    subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(&s.name, LINE)))
+}
+
 fn slowest(mut results: Vec<&Outcome>) -> String {
     results.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let named = |o: &&Outcome| format!("{} {}", o.exec.label(), duration(o.seconds));
@@ -70,6 +80,7 @@ fn counts(summary: &Summary) -> String {
         (count(Outcome::is_flaky), WARN, "flaky"),
         (count(|o| o.verdict.is_failure()), BAD, "failed"),
         (count(|o| o.verdict == Verdict::Interrupted), WARN, "interrupted"),
+        (count(|o| o.verdict == Verdict::HostFailed), WARN, "could not run"),
         (summary.not_run, WARN, "not run"),
         (summary.skipped.len(), WARN, "skipped"),
     ] {
@@ -112,9 +123,7 @@ impl Report<'_> {
                 }
             }
             None => {
-                let subtest = outcome.subtests.iter().rfind(|subtest| subtest.seconds.is_none());
-                let subtest = subtest.map_or(String::new(), |s| format!(", in subtest \"{}\"", clean(&s.name, LINE)));
-                text += &self.wrapped(&format!("{}{subtest}", paint(BAD, &what)), 0);
+                text += &self.wrapped(&format!("{}{}", paint(BAD, &what), open_subtest(outcome)), 0);
                 if let Verdict::Failed(code) = outcome.verdict {
                     text += &format!("  the driver ended with status {code} and gave no reason\n");
                 }
@@ -138,16 +147,33 @@ impl Report<'_> {
         text
     }
 
-    /// Commands that can be pasted: they are never broken.
-    fn next_steps(&self, outcome: &Outcome) -> String {
-        let name = &outcome.exec.check.name;
-        let Telling { root, machine, limits, .. } = self.telling;
+    /// What Ctrl-C ended, and the command that runs all of it again.
+    fn interrupted(&self, outcomes: &[&Outcome]) -> String {
+        let mut text = String::new();
+        for outcome in outcomes {
+            let what = paint(WARN, &format!("{} was interrupted", outcome.exec.label()));
+            text += &format!("\n{}", self.wrapped(&format!("{what}{}", open_subtest(outcome)), 0));
+            text += &format!("  files        {}\n", relative(&self.telling.root, &outcome.exec.dir));
+        }
+        let mut names: Vec<&str> = outcomes.iter().map(|outcome| outcome.exec.check.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        text + &format!("\n  run again    {}\n", self.command("test", &names, &self.telling.limits))
+    }
+
+    /// A command of ours for checks, with the options that this run had.
+    fn command(&self, verb: &str, names: &[&str], more: &[String]) -> String {
+        let machine = &self.telling.machine;
         // What follows `--` is for Nix and comes last.
         let split = machine.iter().position(|word| word == "--").unwrap_or(machine.len());
         let (options, rest) = machine.split_at(split);
-        let command = |verb: &str, more: &[String]| {
-            Cmd::new("cargo").args(["xtask", verb, name]).args(options).args(more).args(rest).to_string()
-        };
+        Cmd::new("cargo").args(["xtask", verb]).args(names).args(options).args(more).args(rest).to_string()
+    }
+
+    /// Commands that can be pasted: they are never broken.
+    fn next_steps(&self, outcome: &Outcome) -> String {
+        let Telling { root, limits, .. } = self.telling;
+        let command = |verb, more: &[String]| self.command(verb, &[&outcome.exec.check.name], more);
         let mut text = format!("\n  log          {}\n", relative(root, &outcome.exec.dir.join("log")));
         text += &format!("  run again    {}\n", command("test", limits));
         if self.sandbox {

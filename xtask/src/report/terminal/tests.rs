@@ -109,7 +109,7 @@ impl Play {
 
     fn finish(&mut self, not_run: usize) -> &mut Self {
         let outcomes = std::mem::take(&mut self.outcomes);
-        let summary = Summary { outcomes, skipped: Vec::new(), not_run, started: 0.0, seconds: 61.6 };
+        let summary = Summary { outcomes, not_run, seconds: 61.6, ..Summary::default() };
         self.teller.report(&Event::Finished(&summary));
         self
     }

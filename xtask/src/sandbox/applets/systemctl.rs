@@ -79,7 +79,7 @@ pub(super) fn ask(request: &Value) -> Result<Value, String> {
         format!("Failed to connect to bus: {}", text.split(" (os error").next().unwrap_or_default())
     };
     let mut stream = UnixStream::connect("/run/systemd/xtask").map_err(no_bus)?;
-    writeln!(stream, "{request}").map_err(no_bus)?;
+    stream.write_all(format!("{request}\n").as_bytes()).map_err(no_bus)?;
     let mut line = String::new();
     let count = BufReader::new(stream).read_line(&mut line).map_err(no_bus)?;
     if count == 0 {

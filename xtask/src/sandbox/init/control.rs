@@ -42,13 +42,14 @@ const FOR_ALL: [&str; 10] =
 
 fn connection(stream: &UnixStream, manager: &Sender<Message>) {
     let mut writer = stream;
+    // In one packet: `writeln!` would send each word and each comma by itself.
+    let mut say = |answer: Value| writer.write_all(format!("{answer}\n").as_bytes());
     let root = getsockopt(stream, PeerCredentials).is_ok_and(|from| from.uid() == 0);
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let (reply, answer) = channel();
         let request: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
         if !root && !FOR_ALL.iter().any(|op| request["op"] == *op) {
-            let refusal = json!({ "refused": "Interactive authentication required." });
-            if writeln!(writer, "{refusal}").is_err() {
+            if say(json!({ "refused": "Interactive authentication required." })).is_err() {
                 return;
             }
             continue;
@@ -57,7 +58,7 @@ fn connection(stream: &UnixStream, manager: &Sender<Message>) {
             return;
         }
         let Ok(answer) = answer.recv() else { return };
-        if writeln!(writer, "{answer}").is_err() {
+        if say(answer).is_err() {
             return;
         }
     }
@@ -311,6 +312,9 @@ impl Machine {
         let one = |name: &String| {
             let rt = self.manager.view(name);
             let mut props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
+            for (name, value) in self.groups.iter().flat_map(|groups| groups.usage(&rt.unit.name)) {
+                props.iter_mut().filter(|(key, _)| key == name).for_each(|(_, shown)| shown.clone_from(&value));
+            }
             if let Some(job) = rt.job.and_then(|j| self.manager.jobs.get(&j)) {
                 props.push(("_JobType".into(), job.kind.as_str().into()));
             }

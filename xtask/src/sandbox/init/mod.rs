@@ -9,6 +9,7 @@ mod console;
 mod control;
 mod enable;
 mod exec;
+mod groups;
 mod journal;
 pub mod manager;
 mod paths;
@@ -35,6 +36,7 @@ use unix::unistd::Pid;
 
 use self::clock::Clock;
 use self::console::Console;
+use self::groups::Groups;
 use self::journal::Journal;
 use self::manager::Manager;
 use self::manager::types::{Action, Event, Exit, State, Time, Who};
@@ -52,6 +54,8 @@ use crate::sandbox::{netlink, start, sys};
 enum Message {
     /// Children have ended.
     Children,
+    /// A service may have run out of memory.
+    Memory,
     /// The driver wants a command to be run.
     Execute(shell::Execute),
     /// The driver has closed its end.
@@ -102,6 +106,8 @@ struct Machine {
     /// Variables of all services.
     environment: Env,
     sender: Sender<Message>,
+    /// Where limits of services are kept.
+    groups: Option<Groups>,
 }
 
 /// Runs as PID 1 until the machine is powered off.
@@ -115,6 +121,8 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     let driver = UnixStream::from(sys::inherited(args.shell_fd).context("--shell-fd")?);
     let paths = Paths::default();
     set_up(&args.name, &paths)?;
+    let kept = args.groups.as_deref().map(serde_json::from_str).transpose().context("--groups")?.unwrap_or_default();
+    let groups = Groups::set_up(&kept)?;
     let boot_id = boot_id(&paths);
     let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
     let spec = Specifiers {
@@ -126,7 +134,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     };
     let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
-    let loader = Loader { paths: paths.clone(), spec };
+    let loader = Loader { paths: paths.clone(), spec, groups: kept };
     enable::preset_all(&loader);
 
     let (sender, receiver) = channel();
@@ -136,6 +144,9 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     streams::serve_stdout(&paths.journal_stdout(), journal.clone())?;
     serve_notify(&paths.notify(), sender.clone())?;
     control::serve(&paths.control(), sender.clone())?;
+    if let Some(groups) = &groups {
+        groups.serve(sender.clone());
+    }
     shell::serve(driver, sender.clone())?;
 
     let units = loader.clone();
@@ -155,6 +166,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         transients: Vec::new(),
         environment: exec::default_environment(),
         sender,
+        groups,
     };
     machine.manager.boot(clock.now());
     machine.settle();
@@ -239,6 +251,7 @@ impl Machine {
             };
             match message {
                 Ok(Message::Children) => self.reap(),
+                Ok(Message::Memory) => self.out_of_memory(),
                 Ok(Message::Execute(request)) => self.execute(request),
                 Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
                 Ok(Message::PidFile { unit }) => {
@@ -319,8 +332,19 @@ impl Machine {
                 Some(Event::Prepared { unit, invocation, unmet })
             }
             Action::Spawn { unit, phase, exec } => {
+                let group = self.control_group(&unit);
                 let rt = self.manager.units.get(&unit)?;
-                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, (&self.paths, &self.environment));
+                let (pid, executed) = match group {
+                    Ok(group) => {
+                        let common = (&self.paths, &self.environment);
+                        exec::spawn(rt, phase, &exec, group.as_ref(), &self.journal, common)
+                    }
+                    Err(error) => {
+                        let text = format!("{unit}: Failed to create its control group: {error}");
+                        self.journal.manager(&unit, &rt.invocation, 4, &text);
+                        (None, false)
+                    }
+                };
                 Some(Event::Spawned { unit, phase, pid, executed })
             }
             Action::Signal { unit, who, signal } => {
@@ -344,6 +368,10 @@ impl Machine {
                 None
             }
             Action::Cleanup { unit } => {
+                // The manager may have forgotten the unit by now.
+                if let Some(groups) = &mut self.groups {
+                    groups.remove(&unit);
+                }
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
                     exec::cleanup(service, self.manager.will_restart(&unit), &self.paths);
@@ -455,6 +483,8 @@ impl Machine {
 
     /// Takes in all children that have ended.
     fn reap(&mut self) {
+        // A service that has run out of memory has not just been killed by somebody.
+        self.out_of_memory();
         let mut any = false;
         loop {
             let (pid, exit) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {

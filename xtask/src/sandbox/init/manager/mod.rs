@@ -4,6 +4,7 @@
 
 mod events;
 mod jobs;
+mod oom;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,7 @@ impl Manager {
             Event::MainFound { unit, pid } => self.main_found(&unit, pid),
             Event::Exited { pid, exit } => self.exited(pid, exit),
             Event::Empty { unit } => self.emptied(&unit),
+            Event::OutOfMemory { unit } => self.out_of_memory(&unit),
             Event::Notify { unit, pid, fields } => self.notified(&unit, pid, &fields),
         }
         self.settle();
@@ -185,8 +187,8 @@ impl Manager {
         if let Load::BadSetting(reason) = &unit.load {
             self.log(&real, 3, reason.clone());
         }
-        if let Some(text) = unit.limits_message() {
-            self.log(&real, service::WARNING, text);
+        if let Some(text) = &unit.limits_word {
+            self.log(&real, service::WARNING, text.clone());
         }
         if unit.load != Load::NotFound {
             self.units.entry(real.clone()).or_insert_with(|| Rt::new(unit));

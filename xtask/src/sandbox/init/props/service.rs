@@ -2,7 +2,7 @@
 
 use super::super::exec::notify_access;
 use super::super::manager::types::{Exit, Phase, Ran, Rt};
-use super::super::unit::service::{DirKind, Exec, KillMode, Restart, Service, Stream, Type};
+use super::super::unit::service::{DirKind, Exec, KillMode, OomPolicy, Restart, Service, Stream, Type};
 use super::super::unit::values::{quoted, show_timespan, signal_name};
 use super::{moment, yes};
 
@@ -91,7 +91,12 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     put("UID", "[not set]".to_owned());
     put("GID", "[not set]".to_owned());
     put("NRestarts", rt.n_restarts.to_string());
-    put("OOMPolicy", "stop".to_owned());
+    let oom_policy = match service.oom_policy {
+        OomPolicy::Continue => "continue",
+        OomPolicy::Stop => "stop",
+        OomPolicy::Kill => "kill",
+    };
+    put("OOMPolicy", oom_policy.to_owned());
     put("ExecMainStartTimestamp", moment(main.start));
     put("ExecMainStartTimestampMonotonic", main.start.mono.to_string());
     put("ExecMainExitTimestamp", moment(main.end));
@@ -125,8 +130,8 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     ] {
         put(name, "[not set]".to_owned());
     }
-    for name in ["MemoryMax", "MemoryHigh", "MemorySwapMax", "TasksMax", "CPUQuotaPerSecUSec"] {
-        put(name, "infinity".to_owned());
+    for (name, value) in service.group_limits.properties() {
+        put(name, value);
     }
     for name in ["CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting", "IPAccounting", "Delegate"] {
         put(name, "no".to_owned());

@@ -9,7 +9,7 @@ use super::syntax::Entry;
 use super::values::{size, timespan};
 use super::words::{Specifiers, split, split_quoted};
 use super::{Condition, Dep, Kind, Service, Unit};
-use tables::{CONDITIONS, INSTALL, LIMITS, SERVICE, UNIT, WITHOUT_EFFECT};
+use tables::{CONDITIONS, INSTALL, SERVICE, UNIT, WITHOUT_EFFECT};
 
 /// A unit under construction.
 pub struct Draft {
@@ -43,8 +43,8 @@ pub fn build(mut unit: Unit, spec: &Specifiers, files: &[(String, Vec<Entry>)]) 
             };
             if let Some((_, set)) = table.iter().find(|(name, _)| *name == entry.key) {
                 set(&mut draft, &entry.value).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?;
-            } else if LIMITS.contains(&entry.key.as_str()) && entry.section == "Service" && is_service {
-                draft.limit_of_group(&entry.key, &entry.value);
+            } else if let Some(set) = draft.group_limit(entry) {
+                set.map_err(|e| format!("{}: {}: {e}", place(), entry.key))?;
             } else if !draft.condition(entry).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?
                 && !is_without_effect(&entry.section, &entry.key)
             {
@@ -74,21 +74,6 @@ fn check_service(service: &Service) -> Result<(), String> {
         return Err("Type=oneshot cannot have Restart=always or on-success".into());
     }
     Ok(())
-}
-
-/// What to say of the limits in a unit's text that only a control group could keep; `None` where there are none.
-pub fn limits_without_effect(name: &str, text: &str) -> Option<String> {
-    let mut draft = Draft {
-        unit: Unit::new(name, super::Load::NotFound),
-        service: Service::default(),
-        spec: Specifiers::default(),
-    };
-    for entry in super::syntax::parse(text).ok()?.iter().filter(|e| e.section == "Service") {
-        if LIMITS.contains(&entry.key.as_str()) {
-            draft.limit_of_group(&entry.key, &entry.value);
-        }
-    }
-    draft.unit.limits_message()
 }
 
 fn is_without_effect(section: &str, key: &str) -> bool {
@@ -178,13 +163,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Notes a limit that nothing here keeps. Its last setting counts, and empty or `infinity` is none.
-    fn limit_of_group(&mut self, key: &str, value: &str) {
-        let limits = &mut self.unit.limits_without_effect;
-        limits.retain(|known| known != key);
-        if !matches!(value, "" | "infinity") {
-            limits.push(key.to_owned());
-        }
+    /// Takes `entry` if it is a limit that a control group keeps.
+    fn group_limit(&mut self, entry: &Entry) -> Option<Result<(), String>> {
+        let here = entry.section == "Service" && self.unit.service().is_some();
+        here.then(|| self.service.group_limits.set(&entry.key, &entry.value))?
     }
 
     fn directories(&mut self, kind: DirKind, value: &str) -> Result<(), String> {
@@ -317,19 +299,6 @@ mod tests {
         );
         let env = &unit.service().unwrap().environment;
         assert_eq!(env, &[("B".to_owned(), "two words".to_owned()), ("A".to_owned(), "2".to_owned())]);
-    }
-
-    #[test]
-    fn limits_that_nothing_keeps_are_named() {
-        let text =
-            "[Service]\nExecStart=/x\nMemoryMax=1G\nMemoryHigh=1G\nTasksMax=infinity\nCPUQuota=50%\nMemoryHigh=\n";
-        let said = "a.service: MemoryMax= and CPUQuota= have no effect in the sandbox, which has no control groups; \
-                    backend nixos has them";
-        assert_eq!(limits_without_effect("a.service", text).as_deref(), Some(said));
-        assert_eq!(build_text("a.service", text).unwrap().limits_message().as_deref(), Some(said));
-        assert_eq!(limits_without_effect("a.service", "[Service]\nExecStart=/x\nMemoryAccounting=yes\n"), None);
-        let one = build_text("a.service", "[Service]\nExecStart=/x\nTasksMax=5\n").unwrap().limits_message().unwrap();
-        assert!(one.starts_with("a.service: TasksMax= has no effect"), "{one}");
     }
 
     #[test]

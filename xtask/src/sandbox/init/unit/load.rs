@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::paths::Paths;
 use super::words::Specifiers;
 use super::{Dep, Kind, Load, Unit, directives, is_valid_name, syntax, template};
+use crate::sandbox::cgroups::Groups;
 
 /// Reads units from the folders of the machine.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Loader {
     pub(in crate::sandbox::init) paths: Paths,
     /// What `%H`, `%b` and `%m` stand for.
     pub spec: Specifiers,
+    /// What is kept of limits.
+    pub groups: Groups,
 }
 
 /// Targets of every machine: name, description, units required, units wanted.
@@ -132,7 +135,12 @@ impl Loader {
         }
         let unread = unit.clone();
         match self.build(unit, &fragment) {
-            Ok(unit) => unit,
+            Ok(mut unit) => {
+                let Groups { controllers, why_not, .. } = &self.groups;
+                unit.limits_word =
+                    unit.group_limits().and_then(|limits| limits.without_effect(&unit.name, controllers, why_not));
+                unit
+            }
             Err(reason) => Unit { load: Load::BadSetting(reason), ..unread },
         }
     }
@@ -295,7 +303,7 @@ mod tests {
                 None => fs::write(path, text).unwrap(),
             }
         }
-        (dir, Loader { paths, spec: Specifiers::default() })
+        (dir, Loader { paths, spec: Specifiers::default(), groups: Groups::default() })
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Units as systemd describes them.
 
 pub mod directives;
+pub mod limits;
 pub mod load;
 pub mod service;
 pub mod syntax;
@@ -146,8 +147,8 @@ pub struct Unit {
     pub collect_failed: bool,
     /// `JobTimeoutSec`, µs.
     pub job_timeout: u64,
-    /// Limits that it sets and that only a control group could keep.
-    pub limits_without_effect: Vec<String>,
+    /// What to say of limits that nothing here keeps.
+    pub limits_word: Option<String>,
     /// `[Install]`.
     pub install: Install,
     /// What it does.
@@ -180,7 +181,7 @@ impl Unit {
             stop_when_unneeded: false,
             collect_failed: false,
             job_timeout: values::INFINITY,
-            limits_without_effect: Vec::new(),
+            limits_word: None,
             install: Install::default(),
             kind,
         }
@@ -210,18 +211,6 @@ impl Unit {
     /// `name - description`, as systemd names a unit in messages.
     pub fn title(&self) -> String {
         if self.description == self.name { self.name.clone() } else { format!("{} - {}", self.name, self.description) }
-    }
-
-    /// What to say of limits that nothing here keeps.
-    pub fn limits_message(&self) -> Option<String> {
-        let (last, rest) = self.limits_without_effect.split_last()?;
-        let (names, verb, them) = if rest.is_empty() {
-            (format!("{last}="), "has", "it")
-        } else {
-            (format!("{}= and {last}=", rest.join("=, ")), "have", "them")
-        };
-        let why = "no effect in the sandbox, which has no control groups; backend nixos has";
-        Some(format!("{}: {names} {verb} {why} {them}", self.name))
     }
 
     /// Adds what every unit of its kind depends on.

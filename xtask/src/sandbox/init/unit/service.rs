@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::limits::Limits;
 use super::values::{INFINITY, StatusSet};
 
 /// `Type=`.
@@ -37,6 +38,15 @@ pub enum KillMode {
     Mixed,
     Process,
     None,
+}
+
+/// `OOMPolicy=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in systemd.service(5)")]
+pub enum OomPolicy {
+    Continue,
+    Stop,
+    Kill,
 }
 
 /// One command of `ExecStart=` and the like.
@@ -155,6 +165,9 @@ pub struct Service {
     pub oom_score_adjust: Option<i32>,
     /// Resource, soft and hard limit.
     pub limits: Vec<(&'static str, u64, u64)>,
+    pub oom_policy: OomPolicy,
+    /// Limits that a control group keeps.
+    pub group_limits: Limits,
     pub ignore_sigpipe: bool,
     pub directories: Vec<(DirKind, String)>,
     pub directory_modes: Vec<(DirKind, u32)>,
@@ -213,6 +226,8 @@ impl Default for Service {
             nice: None,
             oom_score_adjust: None,
             limits: Vec::new(),
+            oom_policy: OomPolicy::Stop,
+            group_limits: Limits::default(),
             ignore_sigpipe: true,
             directories: Vec::new(),
             directory_modes: Vec::new(),

@@ -155,6 +155,7 @@ const STATUSES: &[(i32, &str)] = &[
     (216, "GROUP"),
     (217, "USER"),
     (218, "CAPABILITIES"),
+    (219, "CGROUP"),
     (222, "STDERR"),
     (226, "NAMESPACE"),
     (233, "RUNTIME_DIRECTORY"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::Dep;
-use super::super::service::{DirKind, KillMode, Restart, Stream, Type};
+use super::super::service::{DirKind, KillMode, OomPolicy, Restart, Stream, Type};
 use super::super::values::{INFINITY, StatusSet, boolean, signal, timespan};
 use super::super::words::is_name;
 use super::Draft;
@@ -221,6 +221,15 @@ pub(super) const SERVICE: &[(&str, Set)] = &[
         d.service.oom_score_adjust = Some(n);
         Ok(())
     }),
+    ("OOMPolicy", |d, v| {
+        d.service.oom_policy = match v {
+            "continue" => OomPolicy::Continue,
+            "stop" => OomPolicy::Stop,
+            "kill" => OomPolicy::Kill,
+            _ => return Err(format!("`{v}` is no setting of OOMPolicy=")),
+        };
+        Ok(())
+    }),
     ("IgnoreSIGPIPE", |d, v| boolean(v).map(|b| d.service.ignore_sigpipe = b)),
     ("LimitAS", |d, v| d.limit("AS", v)),
     ("LimitCORE", |d, v| d.limit("CORE", v)),
@@ -288,10 +297,6 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Security",
     "NeedsUpdate",
 ];
-
-/// Limits that only a control group could keep. They have no effect either, but a service may be meant to hit them, so
-/// that is said aloud.
-pub(super) const LIMITS: &[&str] = &["CPUQuota", "MemoryHigh", "MemoryLimit", "MemoryMax", "MemorySwapMax", "TasksMax"];
 
 /// Directives that are accepted without effect, with the reason.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
@@ -388,7 +393,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "MemoryAccounting",
             "MemoryLow",
             "MemoryMin",
-            "OOMPolicy",
             "Slice",
             "TasksAccounting",
             "TimerSlackNSec",
