@@ -33,6 +33,11 @@ fn states_of_units() {
 }
 
 #[test]
+fn systemd_as_scripts_see_it() {
+    passes(include_str!("scripts/systemd.py"));
+}
+
+#[test]
 fn the_life_of_a_machine() {
     passes(include_str!("scripts/life.py"));
 }

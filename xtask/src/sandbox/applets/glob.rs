@@ -1,5 +1,8 @@
 //! Patterns as `fnmatch(3)` reads them: `*`, `?`, `[a-z]`, `[!a]`.
 
+use std::fs;
+use std::path::PathBuf;
+
 /// Whether a text has a character that makes it a pattern.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
@@ -39,6 +42,22 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
+/// The paths that are there and match an absolute pattern, sorted.
+pub fn paths(pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/")];
+    for part in pattern.split('/').filter(|p| !p.is_empty()) {
+        found = if is_pattern(part) {
+            let entries = found.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+            let fits = |name: &str| matches(part, name) && (part.starts_with('.') || !name.starts_with('.'));
+            entries.filter(|e| e.file_name().to_str().is_some_and(fits)).map(|e| e.path()).collect()
+        } else {
+            found.into_iter().map(|dir| dir.join(part)).filter(|path| path.exists()).collect()
+        };
+    }
+    found.sort();
+    found
+}
+
 /// Where a class that begins at `start` ends, if it takes `c`.
 fn class(pattern: &[char], start: usize, c: char) -> Option<usize> {
     let negate = matches!(pattern.get(start + 1), Some('!' | '^'));
@@ -74,6 +93,13 @@ mod tests {
                 && matches("inst@[a-c].?ervice", "inst@b.service")
         );
         assert!(!matches("io", "ioc") && !matches("[!a]", "a") && matches("a*b*c", "aXbYbZc"));
+    }
+
+    #[test]
+    fn patterns_of_paths() {
+        assert_eq!(paths("/pro[c]/sel?/comm"), [PathBuf::from("/proc/self/comm")]);
+        assert_eq!(paths("/proc/self/comm").len(), 1);
+        assert!(paths("/proc/none*").is_empty() && paths("/none/x").is_empty());
     }
 
     proptest! {

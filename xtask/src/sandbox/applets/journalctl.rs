@@ -1,5 +1,6 @@
 //! `journalctl`: reads the machine's journal.
 
+mod cursor;
 mod entry;
 mod filter;
 mod format;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use entry::Entry;
 use filter::Filter;
-use format::Format;
+pub(super) use format::{Format, How};
 
 use super::{Options, options, print};
 
@@ -47,9 +48,9 @@ const FLAGS: &[&str] = &[
     "--flush",
     "--rotate",
     "--no-tail",
-    "--case-sensitive",
     "--version",
-    "--header",
+    "--help",
+    "-h",
     "--disk-usage",
     "--show-cursor",
     "-N",
@@ -78,10 +79,16 @@ const VALUED: &[&str] = &[
     "--cursor",
     "--after-cursor",
     "--user-unit",
+    "--cursor-file",
+    "--vacuum-time",
+    "--vacuum-size",
+    "--vacuum-files",
     "-D",
     "--directory",
+    "--file",
+    "--root",
 ];
-const OPTIONAL: &[&str] = &["-b", "--boot", "-n", "--lines"];
+const OPTIONAL: &[&str] = &["-b", "--boot", "-n", "--lines", "--case-sensitive"];
 
 /// A priority by number or name.
 pub(super) fn priority(text: &str) -> Result<u8, String> {
@@ -93,13 +100,13 @@ pub(super) fn priority(text: &str) -> Result<u8, String> {
 }
 
 /// The last lines of a unit since the machine started, as `systemctl status` shows them.
-pub(super) fn tail(unit: &str, lines: usize) -> Vec<u8> {
+pub(super) fn tail(unit: &str, lines: usize, format: Format) -> Vec<u8> {
     let entries = read_all();
     let boot = entries.last().map(|e| e.text("_BOOT_ID").into_owned());
     let fits = |e: &&Entry| filter::is_of_unit(e, unit) && boot.as_deref() == Some(&e.text("_BOOT_ID"));
     let mut found: Vec<&Entry> = entries.iter().filter(fits).collect();
     let from = found.len().saturating_sub(lines);
-    found.drain(from..).flat_map(|e| Format::Short.render(e, &[])).collect()
+    found.drain(from..).flat_map(|e| format.render(e, &How::default())).collect()
 }
 
 fn read_all() -> Vec<Entry> {
@@ -114,22 +121,16 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         return Err("journalctl: journals of users are not offered by the sandbox".to_owned());
     }
     let given = options(program, args, FLAGS, VALUED, OPTIONAL)?;
-    for unsupported in [
-        "-D",
-        "--directory",
-        "-c",
-        "--cursor",
-        "--after-cursor",
-        "--disk-usage",
-        "-N",
-        "--fields",
-        "--show-cursor",
-        "--header",
-        "--facility",
-    ] {
-        if given.has(&[unsupported]) {
-            return Err(format!("journalctl: option '{unsupported}' is not offered by the sandbox"));
+    for (option, what) in [("-D", "directory"), ("--directory", "directory"), ("--file", "files"), ("--root", "root")] {
+        if let Some(path) = given.last(&[option]) {
+            let what = if what == "files" { "files" } else { path };
+            std::fs::metadata(path).map_err(|_| format!("Failed to open {what}: No such file or directory"))?;
+            return Err(format!("journalctl: option '{option}' is not offered by the sandbox"));
         }
+    }
+    if given.has(&["--help", "-h"]) {
+        print(b"journalctl [OPTIONS...] [MATCHES...]\n\nA part of systemd's program, as the sandbox of cargo xtask offers it.\n");
+        return Ok(0);
     }
     if given.has(&["--version"]) {
         print(b"systemd 252 (xtask sandbox)\n");
@@ -138,16 +139,28 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
     if given.has(&["--sync", "--flush", "--rotate"]) {
         return Ok(0);
     }
+    if given.has(&["--disk-usage"]) {
+        let kib = std::fs::metadata(JOURNAL).map_or(0, |m| m.len()).div_ceil(1024);
+        print(format!("Archived and active journals take up {kib}.0K in the file system.\n").as_bytes());
+        return Ok(0);
+    }
+    if given.has(&["--vacuum-time", "--vacuum-size", "--vacuum-files"]) {
+        super::say("Vacuuming done, freed 0B of archived journals from /var/log/journal.");
+        return Ok(0);
+    }
     let entries = read_all();
+    if given.has(&["-N", "--fields"]) {
+        return Ok(list_names(&entries));
+    }
     if given.has(&["--list-boots"]) {
         return Ok(list_boots(&entries, &given));
     }
     let format = Format::parse(given.last(&["-o", "--output"]).unwrap_or("short"))?;
     let filter = Filter::new(&given, &entries, super::now())?;
     if let Some(field) = given.last(&["-F", "--field"]) {
-        return Ok(list_field(field, &entries, &filter));
+        return Ok(list_field(field, &entries));
     }
-    show(&entries, &filter, format, &given)
+    show(cursor::seek(&entries, &given)?, &filter, format, &given)
 }
 
 fn show(entries: &[Entry], filter: &Filter, format: Format, given: &Options) -> Result<u8, String> {
@@ -166,7 +179,11 @@ fn show(entries: &[Entry], filter: &Filter, format: Format, given: &Options) -> 
     if given.has(&["-r", "--reverse"]) {
         found.reverse();
     }
-    let fields: Vec<&str> = given.all(&["--output-fields"]).iter().flat_map(|f| f.split(',')).collect();
+    let how = How {
+        fields: given.all(&["--output-fields"]).iter().flat_map(|f| f.split(',')).collect(),
+        all: given.has(&["-a", "--all"]),
+        no_hostname: given.has(&["--no-hostname"]),
+    };
     let mut boot: Option<String> = None;
     for entry in &found {
         let id = entry.text("_BOOT_ID").into_owned();
@@ -175,13 +192,14 @@ fn show(entries: &[Entry], filter: &Filter, format: Format, given: &Options) -> 
             bytes.extend_from_slice(format!("-- Boot {id} --\n").as_bytes());
         }
         boot = Some(id);
-        bytes.extend(format.render(entry, &fields));
+        bytes.extend(format.render(entry, &how));
         if !print(&bytes) {
             return Ok(0);
         }
     }
+    print(cursor::keep(found.last().copied(), given)?.as_bytes());
     if follow {
-        return self::follow(filter, format, &fields);
+        return self::follow(filter, format, &how);
     }
     if found.is_empty() {
         if !given.has(&["-q", "--quiet"]) && format.shows_boots() {
@@ -194,7 +212,7 @@ fn show(entries: &[Entry], filter: &Filter, format: Format, given: &Options) -> 
 }
 
 /// Prints entries as they come, until nobody reads them.
-fn follow(filter: &Filter, format: Format, fields: &[&str]) -> Result<u8, String> {
+fn follow(filter: &Filter, format: Format, how: &How) -> Result<u8, String> {
     let file = File::open(JOURNAL).map_err(|e| format!("Failed to open the journal: {e}"))?;
     let mut reader = BufReader::new(file);
     let mut seen =
@@ -206,7 +224,7 @@ fn follow(filter: &Filter, format: Format, fields: &[&str]) -> Result<u8, String
             continue;
         }
         if let Some(entry) = Entry::parse(&seen).filter(|e| filter.takes(e))
-            && !print(&format.render(&entry, fields))
+            && !print(&format.render(&entry, how))
         {
             return Ok(0);
         }
@@ -231,12 +249,19 @@ fn list_boots(entries: &[Entry], given: &Options) -> u8 {
     0
 }
 
-fn list_field(field: &str, entries: &[Entry], filter: &Filter) -> u8 {
-    let mut values: Vec<String> =
-        entries.iter().filter(|e| filter.takes(e) && e.has(field)).map(|e| e.text(field).into_owned()).collect();
+/// All values that a field has, whatever else is asked for.
+fn list_field(field: &str, entries: &[Entry]) -> u8 {
+    let mut values: Vec<String> = entries.iter().filter(|e| e.has(field)).map(|e| e.text(field).into_owned()).collect();
     values.sort();
     values.dedup();
     values.push(String::new());
     print(values.join("\n").as_bytes());
+    0
+}
+
+fn list_names(entries: &[Entry]) -> u8 {
+    let names: std::collections::BTreeSet<&String> =
+        entries.iter().flat_map(|e| e.fields.keys()).filter(|k| !k.starts_with("__")).collect();
+    print(names.into_iter().map(|name| format!("{name}\n")).collect::<String>().as_bytes());
     0
 }

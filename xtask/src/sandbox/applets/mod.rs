@@ -6,6 +6,7 @@ mod nc;
 mod systemctl;
 mod talk;
 pub mod time;
+mod transient;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -24,9 +25,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "systemd-notify" => talk::notify,
         "systemd-cat" => talk::cat,
         "nc" => nc::run,
-        "systemd-run" => {
-            |name, _| Err(format!("{name}: transient units are not offered by the sandbox; backend nixos has them"))
-        }
+        "systemd-run" => transient::run,
         _ => return Ok(None),
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();
@@ -83,7 +82,11 @@ fn options(
             if valued.contains(&arg.as_str()) {
                 let value = args.next().ok_or_else(|| format!("{program}: option '{arg}' requires an argument"))?;
                 out.given.push((arg.clone(), value.clone()));
-            } else if flags.contains(&arg.as_str()) || optional.contains(&arg.as_str()) {
+            } else if optional.contains(&arg.as_str()) {
+                let value = args.as_slice().first().filter(|next| may_follow(arg, next)).cloned();
+                args.by_ref().take(usize::from(value.is_some())).for_each(drop);
+                out.given.push((arg.clone(), value.unwrap_or_default()));
+            } else if flags.contains(&arg.as_str()) {
                 out.given.push((arg.clone(), String::new()));
             } else {
                 return Err(unknown(arg));
@@ -102,7 +105,7 @@ fn options(
                     // As getopt does: a value only when it follows at once, or, for numbers, as the next word.
                     let mut value = rest.to_owned();
                     if rest.is_empty()
-                        && let Some(next) = args.as_slice().first().filter(|n| is_offset(n))
+                        && let Some(next) = args.as_slice().first().filter(|next| may_follow(&name, next))
                     {
                         value.clone_from(next);
                         args.next();
@@ -122,12 +125,26 @@ fn options(
     Ok(out)
 }
 
-/// `3`, `-1`, `+2`, `all`, a boot id: what may follow `-b` or `-n` as a word of its own.
-fn is_offset(word: &str) -> bool {
-    let digits = word.trim_start_matches(['-', '+']);
+/// How many words of a command line are a program's own: its options, before the command that it is to run.
+fn own_arguments(args: &[String], valued: &[&str]) -> usize {
+    let mut at = 0;
+    while let Some(arg) = args.get(at).filter(|a| a.len() > 1 && a.starts_with('-')) {
+        at += 1;
+        if arg == "--" {
+            break;
+        }
+        at += usize::from(valued.contains(&arg.as_str()));
+    }
+    at.min(args.len())
+}
+
+/// `3`, `all`, and for boots `-1`, `+2` or an id: what may follow `-b` or `-n` as a word of its own.
+fn may_follow(option: &str, word: &str) -> bool {
+    let boot = matches!(option, "-b" | "--boot");
+    let digits = if boot { word.trim_start_matches(['-', '+']) } else { word };
     word == "all"
         || (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
-        || (word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))
+        || (boot && word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 impl Options {

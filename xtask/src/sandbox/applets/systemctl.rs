@@ -1,16 +1,20 @@
 //! `systemctl`: asks the manager, prints as systemd's does.
 
+mod environment;
+mod files;
+mod jobs;
 mod print;
 mod status;
+
+pub(super) use jobs::explain;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
-use super::{Options, glob, options, say};
+use super::{Options, options, say};
 use crate::sandbox::init::unit::mangle;
-use crate::sandbox::init::unit::values;
 
 const FLAGS: &[&str] = &[
     "--no-pager",
@@ -69,7 +73,7 @@ const VALUED: &[&str] = &[
 ];
 
 /// Asks the manager.
-fn ask(request: &Value) -> Result<Value, String> {
+pub(super) fn ask(request: &Value) -> Result<Value, String> {
     let no_bus = |e: std::io::Error| {
         let text = e.to_string();
         format!("Failed to connect to bus: {}", text.split(" (os error").next().unwrap_or_default())
@@ -120,19 +124,19 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         | "reload"
         | "reload-or-restart"
         | "try-reload-or-restart"
-        | "force-reload" => job(verb, words, &given),
+        | "force-reload" => jobs::job(verb, words, &given),
         "isolate" => Err("systemctl: `isolate` is not offered by the sandbox".to_owned()),
-        "kill" => kill(words, &given),
+        "kill" => jobs::kill(words, &given),
         "reset-failed" => {
-            simple("reset failed state of unit", &json!({ "op": "reset-failed", "units": mangle_all(words)? }), &given)
+            simple("reset failed state of unit", &json!({ "op": "reset-failed", "units": mangle_all(words)? }))
         }
         "daemon-reload" | "daemon-reexec" => ask(&json!({ "op": "reload" })).map(|_| 0),
         "show" => print::show(words, &given),
         "cat" => print::cat(words),
         "status" => status::run(words, &given),
         "is-active" => is_state(words, &given, &["active", "reloading"], 3),
-        "is-failed" => is_failed(words, &given),
-        "is-enabled" => is_enabled(words, &given),
+        "is-failed" => is_state(words, &given, &["failed"], 1),
+        "is-enabled" => files::is_enabled(words, &given),
         "is-system-running" => {
             let answer = ask(&json!({ "op": "state", "wait": given.has(&["--wait"]) }))?;
             let state = answer["state"].as_str().unwrap_or("unknown").to_owned();
@@ -145,19 +149,28 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         "list-jobs" => print::list_jobs(words, &given),
         "list-unit-files" => print::list_files(words, &given),
         "list-dependencies" => print::list_dependencies(words, &given),
-        "get-default" => {
-            let answer = show(&["default.target".to_owned()], false)?;
-            super::print(format!("{}\n", property(&answer["units"][0], "Id")).as_bytes());
+        "get-default" => files::get_default(),
+        "set-default" => files::set_default(words, &given),
+        "show-environment" => environment::list(),
+        "set-environment" | "unset-environment" | "import-environment" => environment::change(verb, words),
+        "enable" | "disable" | "mask" | "unmask" | "reenable" | "preset" => files::enable(verb, words, &given),
+        "cancel" => cancel(words),
+        "clean" => {
+            too_few(words)?;
+            let what = given.last(&["--what"]).unwrap_or("cache,runtime");
+            simple("clean unit", &json!({ "op": "clean", "units": mangle_all(words)?, "what": what }))
+        }
+        "poweroff" | "halt" | "reboot" => power_down(verb, given.has(&["--force", "-f"])),
+        "list-sockets" | "list-timers" if given.has(&["--no-legend"]) => Ok(0),
+        "list-timers" => {
+            let text = "NEXT LEFT LAST PASSED UNIT ACTIVATES\n\n0 timers listed.\nPass --all to see loaded but inactive timers, too.\n";
+            super::print(text.as_bytes());
             Ok(0)
         }
-        "show-environment" => {
-            super::print(format!("LANG=C.UTF-8\nPATH={}\n", std::env::var("PATH").unwrap_or_default()).as_bytes());
-            Ok(0)
-        }
-        "enable" | "disable" | "mask" | "unmask" | "reenable" => enable(verb, words, &given),
-        "poweroff" | "halt" | "reboot" => shutdown(verb, given.has(&["--force", "-f"])),
-        "list-sockets" | "list-timers" => {
-            super::print(b"0 units listed.\n");
+        "list-sockets" => {
+            let text =
+                "LISTEN UNIT ACTIVATES\n\n0 sockets listed.\nPass --all to see loaded but inactive sockets, too.\n";
+            super::print(text.as_bytes());
             Ok(0)
         }
         _ => Err(format!("Unknown command verb {verb}. (It is not offered by the sandbox.)")),
@@ -192,16 +205,34 @@ pub(super) fn power(program: &str, args: &[String]) -> Result<u8, String> {
         return Err("shutdown: a time other than `now` is not offered by the sandbox".to_owned());
     }
     let verb = if given.has(&["-r", "--reboot"]) || program == "reboot" { "reboot" } else { "poweroff" };
-    shutdown(verb, given.has(&["-f", "--force"]) && program != "shutdown")
+    power_down(verb, given.has(&["-f", "--force"]) && program != "shutdown")
 }
 
-fn shutdown(verb: &str, force: bool) -> Result<u8, String> {
+/// Brings the machine down.
+fn power_down(verb: &str, force: bool) -> Result<u8, String> {
     ask(&json!({ "op": "power", "how": verb, "force": force })).map(|_| 0)
 }
 
 /// Full names of units; an empty one is refused as systemd does.
 fn mangle_all(words: &[String]) -> Result<Vec<String>, String> {
-    words.iter().map(|w| mangle(w).ok_or_else(|| "Failed to mangle name: Invalid argument".to_owned())).collect()
+    let full = |word: &String| {
+        let name = mangle(word).ok_or("Failed to mangle name: Invalid argument")?;
+        if !word.starts_with('/') && name != *word && name != format!("{word}.service") {
+            say(&format!(
+                "Invalid unit name \"{word}\" escaped as \"{}\" (maybe you should use systemd-escape?).",
+                name.trim_end_matches(".service")
+            ));
+        }
+        Ok(name)
+    };
+    words.iter().map(full).collect()
+}
+
+/// The warning about a unit whose files are newer than what the manager knows.
+fn changed_on_disk(unit: &str) -> String {
+    format!(
+        "Warning: The unit file, source configuration file or drop-ins of {unit} changed on disk. Run 'systemctl daemon-reload' to reload units."
+    )
 }
 
 fn too_few(words: &[String]) -> Result<(), String> {
@@ -209,6 +240,10 @@ fn too_few(words: &[String]) -> Result<(), String> {
 }
 
 fn show(units: &[String], processes: bool) -> Result<Value, String> {
+    if let Some(template) = units.iter().find(|name| name.contains("@.")) {
+        let text = format!("Unit name {template} is neither a valid invocation ID nor unit name.");
+        return Err(format!("Failed to get properties: {text}"));
+    }
     ask(&json!({ "op": "show", "units": units, "process_lists": processes }))
 }
 
@@ -218,101 +253,8 @@ fn property<'a>(unit: &'a Value, name: &str) -> &'a str {
     pairs.filter(|p| p[0] == name).find_map(|p| p[1].as_str()).unwrap_or_default()
 }
 
-fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
-    too_few(words)?;
-    let verb = match verb {
-        "condrestart" => "try-restart",
-        "force-reload" => "reload-or-restart",
-        verb => verb,
-    };
-    let names = mangle_all(words)?;
-    if let Some(power @ ("poweroff.target" | "halt.target" | "reboot.target")) = names.first().map(String::as_str)
-        && verb == "start"
-    {
-        return shutdown(power.trim_end_matches(".target"), false);
-    }
-    let request = json!({
-        "op": "job", "verb": verb, "units": names,
-        "no_block": given.has(&["--no-block"]), "wait": given.has(&["--wait"]),
-    });
-    let answer = ask(&request)?;
-    let mut status = 0;
-    let quiet = given.has(&["--quiet", "-q"]);
-    for result in answer["results"].as_array().into_iter().flatten() {
-        let unit = result["unit"].as_str().unwrap_or_default();
-        if let Some(error) = result["error"].as_str() {
-            say(&format!("Failed to {verb} {unit}: {error}"));
-            if error.contains("bad unit file setting") {
-                say(&format!("See system logs and 'systemctl status {unit}' for details."));
-            }
-            status = status.max(u8::try_from(result["status"].as_u64().unwrap_or(1)).unwrap_or(1));
-            continue;
-        }
-        if result["changed"] == true && !quiet {
-            say(&format!(
-                "Warning: The unit file, source configuration file or drop-ins of {unit} changed on disk. Run 'systemctl daemon-reload' to reload units."
-            ));
-        }
-        let job = result["job"].as_str().unwrap_or("done");
-        if matches!(job, "done" | "skipped") {
-            if given.has(&["--wait"]) && verb != "stop" {
-                let answer = show(&[unit.to_owned()], false)?;
-                status = status.max(u8::from(property(&answer["units"][0], "ActiveState") == "failed"));
-            }
-            continue;
-        }
-        status = status.max(1);
-        if !quiet {
-            explain(unit, job, result["result"].as_str().unwrap_or_default());
-        }
-    }
-    Ok(status)
-}
-
-/// Says why a job has not done what it should.
-fn explain(unit: &str, job: &str, result: &str) {
-    let text = match job {
-        "canceled" => format!("Job for {unit} canceled."),
-        "timeout" => format!("Job for {unit} timed out."),
-        "dependency" => format!("A dependency job for {unit} failed. See 'journalctl -xe' for details."),
-        "invalid" => format!("{unit} is not active, cannot reload."),
-        "assert" => format!("Assertion failed on job for {unit}."),
-        _ => {
-            let why = match result {
-                "resources" => "of unavailable resources or another system error",
-                "protocol" => "the service did not take the steps required by its unit configuration",
-                "timeout" => "a timeout was exceeded",
-                "exit-code" => "the control process exited with error code",
-                "signal" => "a fatal signal was delivered to the control process",
-                "core-dump" => "a fatal signal was delivered causing the control process to dump core",
-                "oom-kill" => "of an out-of-memory (OOM) situation",
-                "start-limit-hit" => "start of the service was attempted too often",
-                _ => "of an unknown reason",
-            };
-            say(&format!("Job for {unit} failed because {why}."));
-            let see = format!("See \"systemctl status {unit}\" and \"journalctl -xeu {unit}\" for details.");
-            if result == "start-limit-hit" {
-                format!(
-                    "{see}\nTo force a start use \"systemctl reset-failed {unit}\"\nfollowed by \"systemctl start {unit}\" again."
-                )
-            } else {
-                see
-            }
-        }
-    };
-    say(&text);
-}
-
-fn kill(words: &[String], given: &Options) -> Result<u8, String> {
-    too_few(words)?;
-    let signal = given.last(&["-s", "--signal"]).unwrap_or("SIGTERM");
-    let signal = values::signal(signal).map_err(|_| format!("Failed to parse signal string {signal}."))?;
-    let who = given.last(&["--kill-who", "--kill-whom"]).unwrap_or("all");
-    simple("kill unit", &json!({ "op": "kill", "units": mangle_all(words)?, "signal": signal, "who": who }), given)
-}
-
 /// A request whose answer is one result per unit.
-fn simple(what: &str, request: &Value, _given: &Options) -> Result<u8, String> {
+fn simple(what: &str, request: &Value) -> Result<u8, String> {
     let answer = ask(request)?;
     let mut status = 0;
     for result in answer["results"].as_array().into_iter().flatten() {
@@ -340,71 +282,14 @@ fn is_state(words: &[String], given: &Options, good: &[&str], otherwise: u8) -> 
     Ok(status)
 }
 
-fn is_failed(words: &[String], given: &Options) -> Result<u8, String> {
-    if words.is_empty() {
-        let state = ask(&json!({ "op": "state" }))?["state"].as_str().unwrap_or("unknown").to_owned();
-        super::print(format!("{state}\n").as_bytes());
-        return Ok(u8::from(state != "degraded"));
+fn cancel(words: &[String]) -> Result<u8, String> {
+    let ids: Vec<u64> = words
+        .iter()
+        .map(|w| w.parse().map_err(|_| format!("Failed to parse job id \"{w}\": Invalid argument")))
+        .collect::<Result<_, _>>()?;
+    let answer = ask(&json!({ "op": "cancel", "jobs": ids }))?;
+    for id in answer["missing"].as_array().into_iter().flatten() {
+        say(&format!("Failed to cancel job {id}: Job {id} does not exist."));
     }
-    is_state(words, given, &["failed"], 1)
-}
-
-fn is_enabled(words: &[String], given: &Options) -> Result<u8, String> {
-    too_few(words)?;
-    let names = mangle_all(words)?;
-    let mut status = 1;
-    for name in names.iter().filter(|n| !glob::is_pattern(n)) {
-        let answer = show(std::slice::from_ref(name), false)?;
-        let state = property(&answer["units"][0], "UnitFileState");
-        if state.is_empty() {
-            return Err(format!("Failed to get unit file state for {name}: No such file or directory"));
-        }
-        if matches!(state, "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated" | "transient")
-        {
-            status = 0;
-        }
-        if !given.has(&["--quiet", "-q"]) {
-            super::print(format!("{state}\n").as_bytes());
-        }
-    }
-    Ok(status)
-}
-
-const NO_INSTALL: &str = "\
-The unit files have no installation config (WantedBy=, RequiredBy=, Also=,
-Alias= settings in the [Install] section, and DefaultInstance= for template
-units). This means they are not meant to be enabled using systemctl.
- 
-Possible reasons for having this kind of units are:
-• A unit may be statically enabled by being symlinked from another unit's
-  .wants/ or .requires/ directory.
-• A unit's purpose may be to act as a helper for some other unit which has
-  a requirement dependency on it.
-• A unit may be started when needed via activation (socket, path, timer,
-  D-Bus, udev, scripted systemctl call, ...).
-• In case of template units, the unit is meant to be enabled with some
-  instance name specified.";
-
-fn enable(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
-    too_few(words)?;
-    let names = mangle_all(words)?;
-    let steps: &[&str] = if verb == "reenable" { &["disable", "enable"] } else { &[verb] };
-    for step in steps {
-        let answer = ask(&json!({ "op": step, "units": names }))?;
-        let quiet = given.has(&["--quiet", "-q"]);
-        for line in answer["said"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|_| !quiet) {
-            say(line);
-        }
-        if let Some(error) = answer["error"].as_str() {
-            return Err(error.to_owned());
-        }
-        if answer["no_install"] == true && !quiet {
-            say(NO_INSTALL);
-        }
-    }
-    match verb {
-        "enable" if given.has(&["--now"]) => job("start", words, given),
-        "disable" | "mask" if given.has(&["--now"]) => job("stop", words, given),
-        _ => Ok(0),
-    }
+    Ok(u8::from(answer["missing"].as_array().is_some_and(|m| !m.is_empty())))
 }

@@ -1,13 +1,13 @@
 //! `systemd-notify` and `systemd-cat`.
 
 use std::io::{IoSlice, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 
 use unix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, UnixCredentials, sendmsg};
 
-use super::{options, say};
+use super::options;
 use crate::process::Cmd;
 
 /// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
@@ -66,40 +66,40 @@ fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
 pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     // Options of the command that follows are not ours.
-    let own = own_arguments(args);
     let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];
+    let own = super::own_arguments(args, &valued);
     let given = options(program, &args[..own], &[], &valued, &[])?;
-    let priority = given.last(&["-p", "--priority"]).map_or(Ok(6), super::journalctl::priority)?;
+    let level = |names: &[&str], default: u8| match given.last(names) {
+        Some(text) => super::journalctl::priority(text).map_err(|_| "Failed to parse priority value.".to_owned()),
+        None => Ok(default),
+    };
+    let priority = level(&["-p", "--priority"], 6)?;
+    let error_priority = level(&["--stderr-priority"], priority)?;
     let identifier = given.last(&["-t", "--identifier"]).unwrap_or("");
     let command = &args[own..];
-    let name = if identifier.is_empty() {
-        command.first().map_or("cat", |c| c.rsplit('/').next().unwrap_or(c))
-    } else {
-        identifier
-    };
     let prefix = u8::from(given.last(&["--level-prefix"]).is_none_or(|v| !matches!(v, "no" | "0" | "false" | "off")));
-    let mut stream =
-        UnixStream::connect("/run/systemd/journal/stdout").map_err(|e| format!("Failed to create stream fd: {e}"))?;
-    write!(stream, "{name}\n\n{priority}\n{prefix}\n0\n0\n0\n")
-        .map_err(|e| format!("Failed to create stream fd: {e}"))?;
+    let stream = |priority: u8| {
+        let mut stream = UnixStream::connect("/run/systemd/journal/stdout")?;
+        write!(stream, "{identifier}\n\n{priority}\n{prefix}\n0\n0\n0\n")?;
+        Ok(stream)
+    };
+    let failed = |e: std::io::Error| format!("Failed to create stream fd: {}", plain(&e));
+    let mut out = stream(priority).map_err(failed)?;
     if command.is_empty() {
-        std::io::copy(&mut std::io::stdin().lock(), &mut stream).map_err(|e| e.to_string())?;
+        std::io::copy(&mut std::io::stdin().lock(), &mut out).map_err(|e| plain(&e))?;
         return Ok(0);
     }
-    let copy = || stream.try_clone().map(std::os::fd::OwnedFd::from).map_err(|e| e.to_string());
-    let error = Cmd::new(&command[0]).args(&command[1..]).to_std().stdout(copy()?).stderr(copy()?).exec();
-    say(&format!("Failed to execute process: {error}"));
+    let err = if error_priority == priority { out.try_clone() } else { stream(error_priority) }.map_err(failed)?;
+    let [out, err] = [out, err].map(std::os::fd::OwnedFd::from);
+    // What goes wrong is said where this program was called, not into the journal.
+    let said = std::io::stderr().as_fd().try_clone_to_owned().map_err(|e| plain(&e))?;
+    let error = Cmd::new(&command[0]).args(&command[1..]).to_std().stdout(out).stderr(err).exec();
+    let _ = writeln!(std::fs::File::from(said), "Failed to execute process: {}", plain(&error));
     Ok(1)
 }
 
-fn own_arguments(args: &[String]) -> usize {
-    let mut at = 0;
-    while let Some(arg) = args.get(at).filter(|a| a.starts_with('-')) {
-        let takes_next = matches!(
-            arg.as_str(),
-            "-t" | "-p" | "--identifier" | "--priority" | "--level-prefix" | "--stderr-priority"
-        );
-        at += 1 + usize::from(takes_next);
-    }
-    at.min(args.len())
+/// An error as systemd words it.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -10,19 +10,33 @@ use crate::sandbox::applets::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
 pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {
-    let failing = |list: &[Condition], prefix: &str| {
-        let text = |c: &Condition| {
-            let (trigger, negate) = (if c.trigger { "|" } else { "" }, if c.negate { "!" } else { "" });
-            format!("{prefix}{}={trigger}{negate}{}", c.name, c.value)
-        };
-        let (triggers, needed): (Vec<_>, Vec<_>) = list.iter().partition(|c| c.trigger);
-        let first = needed.into_iter().find(|c| !holds(c, host));
-        let last = triggers.last().filter(|_| !triggers.iter().any(|c| holds(c, host))).copied();
-        first.or(last).map(text)
-    };
-    failing(&unit.conditions, "Condition")
-        .map(Unmet::Condition)
-        .or_else(|| failing(&unit.asserts, "Assert").map(Unmet::Assert))
+    match (verdict(&unit.conditions, host), verdict(&unit.asserts, host)) {
+        (Verdict::Fails(condition), _) => Some(Unmet::Condition(Some(text(condition)))),
+        (Verdict::NoTrigger, _) => Some(Unmet::Condition(None)),
+        (Verdict::Holds, Verdict::Holds) => None,
+        (Verdict::Holds, _) => Some(Unmet::Assert),
+    }
+}
+
+/// What a list of conditions says.
+enum Verdict<'a> {
+    Holds,
+    Fails(&'a Condition),
+    NoTrigger,
+}
+
+/// Of several conditions that do not hold, systemd names the last.
+fn verdict<'a>(list: &'a [Condition], host: &str) -> Verdict<'a> {
+    let (triggers, needed): (Vec<_>, Vec<_>) = list.iter().partition(|c| c.trigger);
+    match needed.into_iter().rfind(|c| !holds(c, host)) {
+        Some(condition) => Verdict::Fails(condition),
+        None if triggers.is_empty() || triggers.iter().any(|c| holds(c, host)) => Verdict::Holds,
+        None => Verdict::NoTrigger,
+    }
+}
+
+fn text(condition: &Condition) -> String {
+    format!("Condition{}={}{}", condition.name, if condition.negate { "!" } else { "" }, condition.value)
 }
 
 fn holds(condition: &Condition, host: &str) -> bool {
@@ -30,7 +44,7 @@ fn holds(condition: &Condition, host: &str) -> bool {
     let path = Path::new(value);
     let truth = match condition.name {
         "PathExists" => path.exists(),
-        "PathExistsGlob" => glob_exists(value),
+        "PathExistsGlob" => !glob::paths(value).is_empty(),
         "PathIsDirectory" => path.is_dir(),
         "PathIsSymbolicLink" => path.is_symlink(),
         "PathIsMountPoint" => fs::read_to_string("/proc/self/mountinfo")
@@ -43,27 +57,40 @@ fn holds(condition: &Condition, host: &str) -> bool {
         "User" => matches!(value, "root" | "0" | "@system"),
         // The machine stands for the virtual one that the check was written for.
         "Virtualization" => !matches!(value, "no" | "false" | "0" | "private-users"),
+        "FirstBoot" => matches!(value, "no" | "false" | "0"),
         "Environment" => match value.split_once('=') {
             Some((key, want)) => std::env::var(key).is_ok_and(|v| v == want),
             None => std::env::var_os(value).is_some(),
         },
+        "Group" => matches!(value, "root" | "0" | "@system"),
+        "KernelCommandLine" => {
+            let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+            words.split_whitespace().any(|w| w == value || w.split('=').next() == Some(value))
+        }
+        "Architecture" => value == std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"),
+        // Rights, power and control groups are the host's; a check is written for a machine that has them.
+        "ACPower" => matches!(value, "yes" | "true" | "1"),
+        "Capability" | "ControlGroupController" => true,
+        "CPUs" => compares(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), value),
         _ => false,
     };
     truth != condition.negate
 }
 
-/// Whether a pattern with stars in any part of a path matches something.
-fn glob_exists(pattern: &str) -> bool {
-    let mut found = vec![std::path::PathBuf::from("/")];
-    for part in pattern.split('/').filter(|p| !p.is_empty()) {
-        found = found
-            .iter()
-            .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten())
-            .filter(|entry| entry.file_name().to_str().is_some_and(|name| glob::matches(part, name)))
-            .map(|entry| entry.path())
-            .collect();
+/// Whether a number compares with a value such as `>=2` as that says.
+fn compares(number: usize, value: &str) -> bool {
+    let signs = [">=", "<=", "!=", ">", "<", "="];
+    let (sign, wanted) = signs.iter().find_map(|s| Some((*s, value.strip_prefix(s)?))).unwrap_or((">=", value));
+    let Ok(wanted) = wanted.trim().parse() else { return false };
+    let order = number.cmp(&wanted);
+    match sign {
+        ">=" => order.is_ge(),
+        "<=" => order.is_le(),
+        "!=" => order.is_ne(),
+        ">" => order.is_gt(),
+        "<" => order.is_lt(),
+        _ => order.is_eq(),
     }
-    !found.is_empty()
 }
 
 #[cfg(test)]
@@ -84,9 +111,14 @@ mod tests {
         ];
         assert_eq!(check(&unit, "machine"), None);
         unit.conditions[2].negate = false;
-        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition("ConditionPathExists=|/none".into())));
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition(None)));
         unit.conditions =
             vec![condition("Host", "mach*", false, false), condition("PathExistsGlob", "/pro*/self", false, false)];
         assert_eq!(check(&unit, "machine"), None);
+        unit.conditions[0].negate = true;
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Condition(Some("ConditionHost=!mach*".into()))));
+        unit.conditions = vec![condition("CPUs", ">=1", false, false), condition("CPUs", "<1", true, false)];
+        unit.asserts = vec![condition("PathExists", "/none", false, false)];
+        assert_eq!(check(&unit, "machine"), Some(Unmet::Assert));
     }
 }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use unix::sys::socket::getsockopt;
 use unix::sys::socket::sockopt::PeerCredentials;
 
-use super::manager::types::{Active, JobKind, JobResult, Rt, Who};
+use super::manager::types::{Active, Exit, JobKind, JobResult, Rt, Who};
+use super::unit::{Load, is_valid_name};
 use super::{Machine, Message, Power, enable, procs, props, streams};
 use crate::sandbox::applets::glob;
 
@@ -36,7 +37,8 @@ pub(super) fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
 }
 
 /// What users other than root may ask.
-const FOR_ALL: [&str; 6] = ["show", "manager", "list", "jobs", "files", "state"];
+const FOR_ALL: [&str; 10] =
+    ["show", "manager", "list", "jobs", "files", "state", "file-state", "default", "environment", "unit-of"];
 
 fn connection(stream: &UnixStream, manager: &Sender<Message>) {
     let mut writer = stream;
@@ -81,8 +83,12 @@ impl Machine {
                 json!({ "jobs": self.manager.jobs.values().map(row).collect::<Vec<_>>() })
             }
             Some("files") => {
-                let row = |name: &String| json!([name, self.file_state(&self.loader.load(name))]);
+                let row = |name: &String| json!([name, enable::state_of(&self.loader, name, &self.loader.load(name))]);
                 json!({ "files": self.loader.names().iter().map(row).collect::<Vec<_>>() })
+            }
+            Some("unit-of") => {
+                let pid = i32::try_from(request["pid"].as_i64().unwrap_or(0)).unwrap_or(0);
+                json!({ "unit": self.manager.units.keys().find(|unit| self.members(unit).contains(&pid)) })
             }
             Some("kill") => self.kill_request(request),
             Some("reset-failed") => self.reset_failed(request),
@@ -90,6 +96,29 @@ impl Machine {
                 self.manager.reload_files(self.clock.now());
                 json!({})
             }
+            Some("transient") => return self.transient(request, reply),
+            Some("end") => {
+                let unit = request["unit"].as_str().unwrap_or_default().to_owned();
+                let results = vec![json!({ "unit": unit })];
+                self.waiters.push(Waiter { jobs: Vec::new(), results, until_down: vec![unit], reply });
+                return self.answer_waiters();
+            }
+            Some("file-state") => {
+                let name = request["unit"].as_str().unwrap_or_default();
+                let unit = self.loader.load(name);
+                let state = enable::state_of(&self.loader, name, &unit);
+                json!({ "state": state, "links": enable::links_to(&self.loader, &unit) })
+            }
+            Some("default") => json!({ "target": self.loader.default_target() }),
+            Some("set-default") => {
+                let said = enable::set_default(&self.loader, request["target"].as_str().unwrap_or_default());
+                self.manager.reload_files(self.clock.now());
+                said.map_or_else(|error| json!({ "error": error }), |said| json!({ "said": said }))
+            }
+            Some("environment") => json!({ "pairs": self.environment.iter().collect::<Vec<_>>() }),
+            Some("set-environment") => self.set_environment(request),
+            Some("cancel") => self.cancel(request),
+            Some("clean") => self.clean(request),
             Some(verb @ ("enable" | "disable" | "mask" | "unmask")) => self.enable_request(verb, request),
             Some("power") => {
                 self.power_off(
@@ -140,7 +169,7 @@ impl Machine {
                 _ if has_reload => up.then_some(JobKind::Reload),
                 _ => up.then_some(JobKind::Restart),
             };
-            let Some(kind) = kind else {
+            let Some(kind) = kind.or_else(|| (rt.unit.load == Load::NotFound).then_some(JobKind::Restart)) else {
                 waiter.results.push(json!({ "unit": name, "job": "done" }));
                 continue;
             };
@@ -150,13 +179,17 @@ impl Machine {
                     let changed = self.has_changed(&rt);
                     waiter.results.push(json!({ "unit": name, "job": "done", "changed": changed }));
                     if request["wait"] == true && kind != JobKind::Stop {
+                        self.manager.keep(&rt.unit.name, true);
                         waiter.until_down.push(rt.unit.name.clone());
                     }
                 }
                 Err(refusal) => {
-                    waiter
-                        .results
-                        .push(json!({ "unit": name, "error": refusal.to_string(), "status": refusal.status() }));
+                    waiter.results.push(json!({
+                        "unit": name,
+                        "error": refusal.to_string(),
+                        "status": refusal.status(),
+                        "see_log": refusal.is_in_log(),
+                    }));
                 }
             }
         }
@@ -182,12 +215,17 @@ impl Machine {
 
     /// Answers requests whose jobs have all ended.
     pub(super) fn answer_waiters(&mut self) {
-        let manager = &self.manager;
-        for waiter in &mut self.waiters {
+        for mut waiter in std::mem::take(&mut self.waiters) {
             if waiter.jobs.is_empty() {
-                waiter.until_down.retain(|u| !manager.active(u).is_down());
+                let (down, up) = waiter.until_down.into_iter().partition(|u| self.manager.active(u).is_down());
+                waiter.until_down = up;
+                for unit in down {
+                    self.note_end(&unit, &mut waiter.results);
+                }
             }
+            self.waiters.push(waiter);
         }
+        self.forget_transient();
         let (done, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiters).into_iter().partition(|w| w.jobs.is_empty() && w.until_down.is_empty());
         self.waiters = waiting;
@@ -199,6 +237,74 @@ impl Machine {
                 let _ = reply.send(json!({ "state": props::system_state(&self.manager) }));
             }
         }
+    }
+
+    /// Adds to the results how a unit that was waited for has ended.
+    fn note_end(&mut self, unit: &str, results: &mut [Value]) {
+        let rt = self.manager.view(unit);
+        let exit = rt.exec_main.exit;
+        let times = rt.times;
+        let end = json!({
+            "active": rt.active().as_str(),
+            "result": rt.result.as_str(),
+            "code": exit.map_or(0, Exit::code),
+            "status": exit.map_or(0, Exit::status),
+            "runtime": times.inactive_enter.mono.saturating_sub(times.inactive_exit.mono),
+        });
+        for result in results.iter_mut().filter(|r| self.manager.canonical(r["unit"].as_str().unwrap_or("")) == unit) {
+            result["end"] = end.clone();
+        }
+        self.manager.keep(unit, false);
+    }
+
+    /// Makes a unit of `systemd-run` and starts it.
+    fn transient(&mut self, request: &Value, reply: Sender<Value>) {
+        let name = request["unit"].as_str().unwrap_or_default();
+        let refuse = |error: String| json!({ "error": error });
+        let path = self.paths.transient_units().join(name);
+        if !is_valid_name(name) || !name.ends_with(".service") {
+            let _ = reply.send(refuse(format!("Unit name {name} is not valid.")));
+            return;
+        }
+        if self.manager.is_loaded(name) || self.loader.load(name).load != Load::NotFound {
+            let _ = reply.send(refuse(format!("Unit {name} was already loaded or has a fragment file.")));
+            return;
+        }
+        let written = std::fs::create_dir_all(self.paths.transient_units())
+            .and_then(|()| std::fs::write(&path, request["text"].as_str().unwrap_or_default()));
+        let reason = match (written, self.loader.load(name).load) {
+            (Err(error), _) => Some(format!("{}: {error}", path.display())),
+            (_, Load::BadSetting(reason)) => Some(reason),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let _ = std::fs::remove_file(&path);
+            let _ = reply.send(refuse(reason));
+            return;
+        }
+        self.transients.push(name.to_owned());
+        if request["keep"] == true {
+            self.manager.keep(name, true);
+        }
+        let job = json!({ "verb": "start", "units": [name], "no_block": request["no_block"] });
+        self.job_request(&job, reply);
+    }
+
+    /// Removes the files of transient units that are no longer in memory.
+    fn forget_transient(&mut self) {
+        if self.transients.is_empty() {
+            return;
+        }
+        let manager = &mut self.manager;
+        manager.forget_unused();
+        let paths = &self.paths;
+        self.transients.retain(|name| {
+            let loaded = manager.is_loaded(name);
+            if !loaded {
+                let _ = std::fs::remove_file(paths.transient_units().join(name));
+            }
+            loaded
+        });
     }
 
     fn show(&self, request: &Value) -> Value {
@@ -219,6 +325,50 @@ impl Machine {
         json!({ "units": self.expand(request).iter().map(one).collect::<Vec<_>>() })
     }
 
+    fn set_environment(&mut self, request: &Value) -> Value {
+        for pair in request["pairs"].as_array().into_iter().flatten() {
+            let key = pair[0].as_str().unwrap_or_default().to_owned();
+            match pair[1].as_str() {
+                Some(value) => self.environment.insert(key, value.to_owned()),
+                None => self.environment.remove(&key),
+            };
+        }
+        json!({})
+    }
+
+    fn cancel(&mut self, request: &Value) -> Value {
+        let ids: Vec<u32> =
+            request["jobs"].as_array().into_iter().flatten().filter_map(|j| u32::try_from(j.as_u64()?).ok()).collect();
+        let (known, missing): (Vec<u32>, Vec<u32>) = ids.into_iter().partition(|id| self.manager.jobs.contains_key(id));
+        let all = request["jobs"].as_array().is_some_and(Vec::is_empty);
+        let waiting = |(_, job): &(&u32, &super::manager::types::Job)| all && !job.running;
+        let known = known.into_iter().chain(self.manager.jobs.iter().filter(waiting).map(|(id, _)| *id));
+        for id in known.collect::<Vec<_>>() {
+            self.manager.cancel(self.clock.now(), id);
+        }
+        self.settle();
+        json!({ "missing": missing })
+    }
+
+    fn clean(&self, request: &Value) -> Value {
+        let what: Vec<&str> = request["what"].as_str().unwrap_or_default().split(',').collect();
+        let one = |name: String| {
+            let rt = self.manager.view(&name);
+            let Some(service) = rt.unit.service().filter(|_| rt.unit.load == Load::Loaded) else {
+                return json!({ "unit": name, "error": format!("Unit {name} not loaded.") });
+            };
+            if !rt.active().is_down() || rt.job.is_some() {
+                return json!({ "unit": name, "error": "Unit is not inactive or has pending job." });
+            }
+            if super::exec::clean(service, &what, &self.paths) {
+                json!({ "unit": name, "job": "done" })
+            } else {
+                json!({ "unit": name, "error": "No matching resources found." })
+            }
+        };
+        json!({ "results": self.expand(request).into_iter().map(one).collect::<Vec<_>>() })
+    }
+
     fn file_state(&self, unit: &super::unit::Unit) -> &'static str {
         enable::state(&self.loader, unit)
     }
@@ -226,6 +376,7 @@ impl Machine {
     /// Whether the unit's files are newer than what is in memory.
     fn has_changed(&self, rt: &Rt) -> bool {
         self.manager.is_loaded(&rt.unit.name)
+            && rt.unit.load != Load::NotFound
             && rt.unit.fragment.is_some()
             && self.loader.load(&rt.unit.name) != *rt.unit
     }
@@ -262,7 +413,7 @@ impl Machine {
             if let Some(error) = missing {
                 results.push(json!({ "unit": name, "error": error, "status": 1 }));
             } else {
-                self.signal(&unit, who, signal);
+                self.signal_on_request(&unit, who, signal);
                 results.push(json!({ "unit": name, "job": "done" }));
             }
         }
@@ -291,14 +442,19 @@ impl Machine {
         let mut said = Vec::new();
         let mut no_install = false;
         for name in strings(&request["units"]) {
+            let dir = if request["runtime"] == true { enable::Dir::Run } else { enable::Dir::Etc };
             let result = match verb {
-                "enable" => {
+                "enable" | "disable" => {
                     let unit = self.loader.load(&name);
-                    no_install |= unit.fragment.is_some() && unit.install.is_empty();
-                    enable::enable(&self.loader, &name)
+                    let install = &unit.install;
+                    no_install |= unit.fragment.is_some() && install.is_empty() && install.default_instance.is_none();
+                    if verb == "enable" {
+                        enable::enable(&self.loader, &name, dir)
+                    } else {
+                        enable::disable(&self.loader, &name, dir)
+                    }
                 }
-                "disable" => enable::disable(&self.loader, &name),
-                verb => enable::mask(&self.loader, &name, verb == "mask"),
+                verb => enable::mask(&self.loader, &name, verb == "mask", dir),
             };
             match result {
                 Ok(lines) => said.extend(lines),

@@ -1,5 +1,7 @@
 //! Starting the processes of a service.
 
+mod environment;
+
 use std::fs::{self, File};
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,11 +15,16 @@ use super::manager::types::{Phase, Rt};
 use super::paths::Paths;
 use super::streams::{self, Source};
 use super::unit::service::{DirKind, Exec, Service, Stream};
-use super::unit::words::{Env, expand, is_name, split};
+use super::unit::words::{Env, expand};
 use crate::sandbox::start;
 
 /// Folders of programs on the machine.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The manager's own variables, before `systemctl set-environment`.
+pub(super) fn default_environment() -> Env {
+    [("LANG", "C.UTF-8"), ("PATH", PATH)].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+}
 
 /// The step that failed: exit status as systemd's, its name, the program or path, the reason.
 #[derive(Debug)]
@@ -52,19 +59,33 @@ pub(super) fn spawn(
     exec: &Exec,
     group: Option<&File>,
     journal: &Journal,
-    paths: &Paths,
+    (paths, manager): (&Paths, &Env),
 ) -> (Option<i32>, bool) {
     let unit = &rt.unit.name;
-    let say = |text: String| journal.manager(unit, &rt.invocation, 3, &text);
-    let Some(service) = rt.unit.service() else { return (None, false) };
-    let refuse = |failed: &Failed| {
-        say(format!("{unit}: Failed at step {} spawning {}: {:#}", failed.step, exec.program, failed.reason));
-        // A process that ends with the status of the step, as systemd's would.
-        exit_with(failed.status)
+    // What goes wrong in a process that is to become the program is said by that process.
+    let say = |pid: Option<i32>, text: String| {
+        journal.child(pid.unwrap_or(1), unit, &rt.invocation, &exec.program, &format!("{unit}: {text}"));
     };
-    let prepared = match prepare(rt, service, phase, exec, journal, paths) {
+    let Some(service) = rt.unit.service() else { return (None, false) };
+    let env = match environment::environment(rt, service, phase, manager) {
+        Ok(env) => env,
+        Err(error) => {
+            journal.manager(unit, &rt.invocation, 3, &format!("{unit}: {error}"));
+            let reason = error.to_string();
+            let reason = reason.rsplit_once(": ").map_or("", |(_, reason)| reason);
+            let text = format!("{unit}: Failed to run '{}' task: {reason}", phase.task());
+            journal.manager(unit, &rt.invocation, 4, &text);
+            return (None, false);
+        }
+    };
+    let prepared = match prepare(rt, service, exec, journal, paths, env) {
         Ok(prepared) => prepared,
-        Err(failed) => return (refuse(&failed), false),
+        Err(failed) => {
+            // A process that ends with the status of the step, as systemd's would.
+            let pid = exit_with(failed.status);
+            say(pid, format!("Failed at step {} spawning {}: {:#}", failed.step, exec.program, failed.reason));
+            return (pid, false);
+        }
     };
     let [stdin, stdout, stderr] = &prepared.stdio;
     let program = start::Program {
@@ -79,15 +100,22 @@ pub(super) fn spawn(
                 let text = error.to_string();
                 let text = text.split(" (os error").next().unwrap_or_default();
                 let step = super::unit::values::status_name(status);
-                if status == 203 {
-                    say(format!("{unit}: Failed to locate executable {}: {text}", exec.program));
+                let pid = Some(started.pid);
+                if status == 203 && exec.ignore_failure {
+                    say(pid, format!("Executable {} missing, skipping: {text}", exec.program));
+                } else {
+                    if status == 203 {
+                        say(pid, format!("Failed to locate executable {}: {text}", exec.program));
+                    } else if status == 200 {
+                        say(pid, format!("Changing to the requested working directory failed: {text}"));
+                    }
+                    say(pid, format!("Failed at step {step} spawning {}: {text}", exec.program));
                 }
-                say(format!("{unit}: Failed at step {step} spawning {}: {text}", exec.program));
             }
             (Some(started.pid), started.failed.is_none())
         }
         Err(error) => {
-            say(format!("{unit}: Failed to fork: {error}"));
+            say(None, format!("Failed to fork: {error}"));
             (None, false)
         }
     }
@@ -108,20 +136,21 @@ struct Prepared<'a> {
 fn prepare<'a>(
     rt: &Rt,
     service: &Service,
-    phase: Phase,
     exec: &Exec,
     journal: &Journal,
     paths: &Paths,
+    mut env: Env,
 ) -> Result<Prepared<'a>, Failed> {
-    let user = if exec.privileged { None } else { user(rt, service, journal)? };
-    let (mut env, notify) = (environment(rt, service, phase, paths)?, notify_access(service) != "none");
+    let user = user(rt, service, journal)?;
+    let notify = notify_access(service) != "none";
     if let Some((name, home, shell)) = user.as_ref().and_then(|u| u.login.as_ref()) {
         let defaults = [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)];
-        for (key, value) in defaults {
+        for (key, value) in defaults.into_iter().filter(|(_, value)| !value.is_empty()) {
             env.entry(key.to_owned()).or_insert_with(|| value.clone());
         }
     }
     // Root needs no change, and a namespace with one user allows none.
+    let user = user.filter(|_| !exec.privileged);
     let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
     make_directories(service, ids.as_ref(), &mut env, paths)?;
     if notify {
@@ -155,12 +184,19 @@ fn prepare<'a>(
         user: ids,
         umask: Some(service.umask),
         nice: service.nice,
-        limits: service.limits.iter().filter_map(|(name, soft, hard)| Some((resource(name)?, *soft, *hard))).collect(),
+        limits: limits(service),
         oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
         ignore_sigpipe: service.ignore_sigpipe,
         group: None,
     };
     Ok(Prepared { program, stdio })
+}
+
+/// Resources with their soft and hard limits.
+fn limits(service: &Service) -> Vec<(u32, u64, u64)> {
+    let default = environment::open_files().map(|(soft, hard)| (libc::RLIMIT_NOFILE, soft, hard));
+    let own = service.limits.iter().filter_map(|(name, soft, hard)| Some((resource(name)?, *soft, *hard)));
+    default.into_iter().chain(own).collect()
 }
 
 fn resource(name: &str) -> Option<u32> {
@@ -250,7 +286,7 @@ fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
         journal.manager("", "", 5, &text);
     }
     let id = free.unwrap_or(0);
-    User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), "/".into(), "/bin/sh".into())) }
+    User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), String::new(), String::new())) }
 }
 
 fn is_mapped(map: &str, id: u32) -> bool {
@@ -261,64 +297,6 @@ fn is_mapped(map: &str, id: u32) -> bool {
         };
         (first..first + count).contains(&u64::from(id))
     })
-}
-
-fn environment(rt: &Rt, service: &Service, phase: Phase, _paths: &Paths) -> Result<Env, Failed> {
-    let mut env = Env::new();
-    let mut put = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
-    put("PATH", PATH);
-    put("LANG", "C.UTF-8");
-    put("INVOCATION_ID", &rt.invocation);
-    if let Some(pid) = rt.main.filter(|_| phase != Phase::Start) {
-        put("MAINPID", &pid.to_string());
-    }
-    if let Some(path) = &service.pid_file {
-        put("PIDFILE", &path.display().to_string());
-    }
-    if matches!(phase, Phase::Stop | Phase::StopPost) {
-        put("SERVICE_RESULT", rt.result.as_str());
-        if let Some(exit) = rt.exec_main.exit {
-            use super::manager::types::Exit;
-            let (code, status) = match exit {
-                Exit::Code(n) => ("exited", n.to_string()),
-                Exit::Signal(n) => ("killed", super::unit::values::signal_name(n)),
-                Exit::Core(n) => ("dumped", super::unit::values::signal_name(n)),
-            };
-            put("EXIT_CODE", code);
-            put("EXIT_STATUS", &status);
-        }
-    }
-    for name in &service.pass_environment {
-        if let Ok(value) = std::env::var(name) {
-            env.insert(name.clone(), value);
-        }
-    }
-    env.extend(service.environment.iter().cloned());
-    for (path, optional) in &service.environment_files {
-        match fs::read_to_string(path) {
-            Ok(text) => env.extend(environment_file(&text)),
-            Err(_) if *optional => {}
-            Err(e) => {
-                return Err(failed(1, "EXEC", anyhow!("Failed to load environment files: {}: {e}", path.display())));
-            }
-        }
-    }
-    Ok(env)
-}
-
-/// Assignments of an environment file: shell-like, without any expansion.
-fn environment_file(text: &str) -> Vec<(String, String)> {
-    let joined = text.replace("\\\n", "");
-    let lines = joined.lines().map(str::trim).filter(|l| !l.starts_with(['#', ';']));
-    lines
-        .filter_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            let value = value.trim();
-            let quoted = value.starts_with(['"', '\'']);
-            let value = if quoted { split(value).ok()?.first().cloned().unwrap_or_default() } else { value.to_owned() };
-            is_name(key.trim()).then(|| (key.trim().to_owned(), value))
-        })
-        .collect()
 }
 
 fn make_directories(
@@ -354,8 +332,11 @@ fn make_directories(
     Ok(())
 }
 
-/// Removes the folders that live only as long as the service runs.
+/// Removes what lives only as long as the service runs: its PID file and folders.
 pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+    if let Some(path) = &service.pid_file {
+        let _ = fs::remove_file(path);
+    }
     let keep = match service.runtime_directory_preserve {
         "yes" => true,
         "restart" => restarting,
@@ -365,6 +346,27 @@ pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
         let name = name.split(':').next().unwrap_or(name);
         let _ = fs::remove_dir_all(paths.path(format!("/run/{name}")));
     }
+}
+
+/// Removes folders of a service that does not run, as `systemctl clean --what=` asks. `false` where it has none.
+pub(super) fn clean(service: &Service, what: &[&str], paths: &Paths) -> bool {
+    let asked = |kind: DirKind| {
+        let name = match kind {
+            DirKind::Runtime => "runtime",
+            DirKind::State => "state",
+            DirKind::Cache => "cache",
+            DirKind::Logs => "logs",
+            DirKind::Configuration => "configuration",
+        };
+        what.contains(&name) || what.contains(&"all")
+    };
+    let mut any = false;
+    for (kind, name) in service.directories.iter().filter(|(kind, _)| asked(*kind)) {
+        let name = name.split(':').next().unwrap_or(name);
+        let _ = fs::remove_dir_all(paths.path(format!("{}/{name}", kind.facts().0)));
+        any = true;
+    }
+    any
 }
 
 fn streams_of(
@@ -396,6 +398,7 @@ fn streams_of(
                     invocation: rt.invocation.clone(),
                     priority: service.syslog_level.into(),
                     level_prefix: service.syslog_level_prefix,
+                    level_max: service.log_level_max,
                 };
                 let fd = streams::output(journal, source).map_err(|e| failed(status, step, e))?;
                 if let Ok(meta) = File::from(fd.try_clone().map_err(|e| failed(status, step, e))?).metadata() {
@@ -436,12 +439,5 @@ mod tests {
     fn mapped_ids() {
         let map = "         0       1000          1\n         1     100000      65536\n";
         assert!(is_mapped(map, 0) && is_mapped(map, 1000) && is_mapped(map, 65536) && !is_mapped(map, 65537));
-    }
-
-    #[test]
-    fn environment_files() {
-        let got = environment_file("# note\nA=1\n B = \"two words\" \nC='x'\nbad line\n1X=2\nD=a\\\nb\n");
-        let want = [("A", "1"), ("B", "two words"), ("C", "x"), ("D", "ab")];
-        assert_eq!(got, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
     }
 }

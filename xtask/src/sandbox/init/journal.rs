@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::clock::Clock;
 use super::console::Console;
+use super::streams::Stream;
 
 /// Longest message that stays whole, bytes; journald's `LineMax=`.
 pub(super) const LINE_MAX: usize = 48 * 1024;
@@ -21,7 +22,8 @@ pub(super) struct Journal {
     console: Console,
     clock: Clock,
     common: Arc<Vec<(&'static str, String)>>,
-    streams: Arc<()>,
+    streams: Arc<Mutex<Vec<Weak<Stream>>>>,
+    gate: Arc<RwLock<()>>,
 }
 
 impl Journal {
@@ -45,18 +47,47 @@ impl Journal {
             ("_HOSTNAME", host.to_owned()),
             ("_RUNTIME_SCOPE", "system".to_owned()),
         ];
-        Ok(Self { file: Arc::new(Mutex::new(file)), console, clock, common: Arc::new(common), streams: Arc::new(()) })
+        Ok(Self {
+            file: Arc::new(Mutex::new(file)),
+            console,
+            clock,
+            common: Arc::new(common),
+            streams: Arc::default(),
+            gate: Arc::default(),
+        })
     }
 
-    /// A token for a stream of a service that is being read.
-    pub(super) fn reading(&self) -> Arc<()> {
-        self.streams.clone()
+    /// Notes the stream of a service that is being read.
+    pub(super) fn reads(&self, stream: &Arc<Stream>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|known| known.strong_count() > 0);
+        streams.push(Arc::downgrade(stream));
+    }
+
+    fn open_streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether any such stream is left.
     pub(super) fn is_reading(&self) -> bool {
-        // Each copy of the journal holds the token too; a stream's thread holds it twice.
-        Arc::strong_count(&self.streams) > Arc::strong_count(&self.common)
+        !self.open_streams().is_empty()
+    }
+
+    /// Takes in what a unit has written, so that it stands before what its manager says next.
+    pub(super) fn drain(&self, unit: &str) {
+        for stream in self.open_streams().iter().filter(|stream| stream.unit() == unit) {
+            stream.drain();
+        }
+    }
+
+    /// While it is held, output of services waits: what their manager says of a start stands before it.
+    pub(super) fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody holds output back.
+    pub(super) fn passage(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an entry and shows it on the console.
@@ -108,6 +139,27 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Adds a message of a process that was to become a program of a unit and could not.
+    pub(super) fn child(&self, pid: i32, unit: &str, invocation: &str, program: &str, message: &str) {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let fields = [
+            ("PRIORITY", "3".to_owned()),
+            ("SYSLOG_FACILITY", "3".to_owned()),
+            ("SYSLOG_IDENTIFIER", format!("({})", &name[name.len().saturating_sub(8)..])),
+            ("_TRANSPORT", "journal".to_owned()),
+            ("_PID", pid.to_string()),
+            ("_UID", "0".to_owned()),
+            ("_GID", "0".to_owned()),
+            ("UNIT", unit.to_owned()),
+            ("INVOCATION_ID", invocation.to_owned()),
+            ("_SYSTEMD_UNIT", unit.to_owned()),
+            ("_SYSTEMD_INVOCATION_ID", invocation.to_owned()),
+        ];
+        self.append(message.as_bytes(), &fields);
+    }
+}
+
 /// A value of an entry: a string, or its bytes where it is not text.
 fn text(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
@@ -121,6 +173,9 @@ pub(super) fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, 
     let mut fields = vec![("_PID", pid.to_string()), ("_UID", uid.to_string()), ("_GID", gid.to_string())];
     if let Ok(comm) = fs::read_to_string(format!("/proc/{pid}/comm")) {
         fields.push(("_COMM", comm.trim_end().to_owned()));
+    }
+    if let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) {
+        fields.push(("_EXE", program.display().to_string()));
     }
     fields
 }
@@ -142,7 +197,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Adds bytes and returns the messages that are complete.
+    /// Adds bytes and returns the messages that are complete, without the blanks at their ends.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut done = Vec::new();
         for piece in bytes.split_inclusive(|b| *b == b'\n' || *b == 0) {
@@ -156,7 +211,8 @@ impl Lines {
                 done.push(std::mem::replace(&mut self.rest, tail));
             }
             if ends {
-                done.push(std::mem::take(&mut self.rest));
+                let line = std::mem::take(&mut self.rest);
+                done.push(line.trim_ascii_end().to_vec());
             }
         }
         done
@@ -164,7 +220,8 @@ impl Lines {
 
     /// What came after the last newline.
     pub(super) fn finish(self) -> Option<Vec<u8>> {
-        (!self.rest.is_empty()).then_some(self.rest)
+        let line = self.rest.trim_ascii_end();
+        (!line.is_empty()).then(|| line.to_vec())
     }
 }
 

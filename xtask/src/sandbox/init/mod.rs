@@ -39,10 +39,12 @@ use self::console::Console;
 use self::groups::Groups;
 use self::journal::Journal;
 use self::manager::Manager;
-use self::manager::types::{Action, Event, Exit, Time, Who};
+use self::manager::types::{Action, Event, Exit, State, Time, Who};
 use self::paths::Paths;
 use self::unit::load::Loader;
-use self::unit::words::Specifiers;
+use self::unit::service::KillMode;
+use self::unit::values::signal_name;
+use self::unit::words::{Env, Specifiers};
 use crate::cli::SandboxInit;
 use crate::fail::Status;
 use crate::sandbox::{netlink, start, sys};
@@ -60,6 +62,8 @@ enum Message {
     DriverGone,
     /// A service has sent a message to its manager.
     Notify { pid: i32, text: String },
+    /// A forking service has written its PID file.
+    PidFile { unit: String },
     /// A request of an applet.
     Control { request: Value, reply: Sender<Value> },
 }
@@ -97,6 +101,11 @@ struct Machine {
     waiters: Vec<control::Waiter>,
     waiting_for_boot: Vec<Sender<Value>>,
     power: Option<Power>,
+    /// Units of `systemd-run` that are in memory.
+    transients: Vec<String>,
+    /// Variables of all services.
+    environment: Env,
+    sender: Sender<Message>,
     /// Where limits of services are kept.
     groups: Option<Groups>,
 }
@@ -121,6 +130,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         host: args.name.clone(),
         boot_id: boot_id.clone(),
         machine_id: machine_id.clone(),
+        ..Default::default()
     };
     let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
@@ -137,7 +147,7 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     if let Some(groups) = &groups {
         groups.serve(sender.clone());
     }
-    shell::serve(driver, sender)?;
+    shell::serve(driver, sender.clone())?;
 
     let units = loader.clone();
     let mut machine = Machine {
@@ -153,6 +163,9 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         waiters: Vec::new(),
         waiting_for_boot: Vec::new(),
         power: None,
+        transients: Vec::new(),
+        environment: exec::default_environment(),
+        sender,
         groups,
     };
     machine.manager.boot(clock.now());
@@ -190,6 +203,12 @@ fn random_id() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
     let id: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     if id.len() == 32 { id } else { format!("{:032x}", u128::from(std::process::id())) }
+}
+
+/// The live process that a PID file names.
+fn pid_in(path: &Path) -> Option<i32> {
+    let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
 }
 
 fn watch_children(mask: &SigSet, sender: Sender<Message>) -> Result<()> {
@@ -235,6 +254,10 @@ impl Machine {
                 Ok(Message::Memory) => self.out_of_memory(),
                 Ok(Message::Execute(request)) => self.execute(request),
                 Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
+                Ok(Message::PidFile { unit }) => {
+                    let pid = self.find_main(&unit);
+                    self.handle(Event::MainFound { unit, pid });
+                }
                 Ok(Message::Control { request, reply }) => self.control(&request, reply),
                 Ok(Message::DriverGone) | Err(RecvTimeoutError::Disconnected) => return Status::Done,
                 Err(RecvTimeoutError::Timeout) => self.tick(),
@@ -276,6 +299,7 @@ impl Machine {
                 }
             }
         }
+        self.notice_lost();
         self.handle(Event::Tick);
     }
 
@@ -286,6 +310,8 @@ impl Machine {
 
     /// Does what the manager asks for until it asks for nothing more.
     fn settle(&mut self) {
+        let journal = self.journal.clone();
+        let _held = journal.hold();
         while let Some(action) = self.manager.next_action() {
             if let Some(event) = self.perform(action) {
                 self.manager.handle(self.clock.now(), event);
@@ -309,7 +335,10 @@ impl Machine {
                 let group = self.control_group(&unit);
                 let rt = self.manager.units.get(&unit)?;
                 let (pid, executed) = match group {
-                    Ok(group) => exec::spawn(rt, phase, &exec, group.as_ref(), &self.journal, &self.paths),
+                    Ok(group) => {
+                        let common = (&self.paths, &self.environment);
+                        exec::spawn(rt, phase, &exec, group.as_ref(), &self.journal, common)
+                    }
                     Err(error) => {
                         let text = format!("{unit}: Failed to create its control group: {error}");
                         self.journal.manager(&unit, &rt.invocation, 4, &text);
@@ -323,10 +352,19 @@ impl Machine {
                 None
             }
             Action::CheckEmpty { unit } => self.is_empty(&unit).then_some(Event::Empty { unit }),
-            Action::FindMain { unit } => Some(Event::MainFound { pid: self.find_main(&unit), unit }),
+            Action::FindMain { unit } => {
+                let pid = self.find_main(&unit);
+                if pid.is_none() {
+                    self.await_pid_file(&unit);
+                }
+                Some(Event::MainFound { unit, pid })
+            }
             Action::Log { unit, priority, text } => {
-                let invocation = self.manager.units.get(&unit).map(|rt| rt.invocation.clone()).unwrap_or_default();
-                self.journal.manager(&unit, &invocation, priority, &text);
+                let rt = self.manager.units.get(&unit);
+                let max = rt.and_then(|rt| rt.unit.service()?.log_level_max);
+                if max.is_none_or(|max| priority <= max) {
+                    self.journal.manager(&unit, rt.map_or("", |rt| &rt.invocation), priority, &text);
+                }
                 None
             }
             Action::Cleanup { unit } => {
@@ -336,7 +374,16 @@ impl Machine {
                 }
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
-                    exec::cleanup(service, rt.job.is_some(), &self.paths);
+                    exec::cleanup(service, self.manager.will_restart(&unit), &self.paths);
+                    if matches!(service.kill_mode, KillMode::Process | KillMode::None) || !service.send_sigkill {
+                        for pid in self.members(&unit) {
+                            let text = format!(
+                                "{unit}: Unit process {pid} ({}) remains running after unit stopped.",
+                                procs::name(pid)
+                            );
+                            self.journal.manager(&unit, &rt.invocation, 5, &text);
+                        }
+                    }
                 }
                 let _ = fs::remove_file(self.paths.run().join("systemd/units").join(&rt.invocation));
                 None
@@ -369,7 +416,16 @@ impl Machine {
                 [roots.clone(), self.members(unit).into_iter().filter(|p| !roots.contains(p)).collect()].concat()
             }
         };
+        let by_force = matches!(rt.state, State::StopSigkill | State::FinalSigkill);
         for pid in targets.into_iter().filter(|p| *p > 1) {
+            if by_force {
+                let text = format!(
+                    "{unit}: Killing process {pid} ({}) with signal SIG{}.",
+                    procs::name(pid),
+                    signal_name(signal)
+                );
+                self.journal.manager(unit, &rt.invocation, 5, &text);
+            }
             start::signal(pid, signal);
             // A stopped process cannot act on a request to end.
             if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
@@ -378,16 +434,51 @@ impl Machine {
         }
     }
 
+    /// Sends a signal that `systemctl kill` asks for.
+    fn signal_on_request(&self, unit: &str, who: Who, signal: i32) {
+        let Some(rt) = self.manager.units.get(unit) else { return };
+        let roots = control::roots(rt);
+        let pids = if who == Who::All { self.members(unit) } else { roots.clone() };
+        let name = signal_name(signal);
+        for pid in pids {
+            let what = match pid {
+                _ if rt.main == Some(pid) && who != Who::Control => format!("main process {pid}"),
+                _ if rt.control == Some(pid) && who != Who::Main => format!("control process {pid}"),
+                _ if who == Who::All => format!("process {pid}"),
+                _ => continue,
+            };
+            let text = format!("{unit}: Sent signal SIG{name} to {what} ({}) on client request.", procs::name(pid));
+            self.journal.manager(unit, &rt.invocation, 6, &text);
+        }
+        self.signal(unit, who, signal);
+    }
+
     /// The main process of a forking service: from its PID file, else the only process that it has left.
     fn find_main(&self, unit: &str) -> Option<i32> {
         let rt = self.manager.units.get(unit)?;
         let service = rt.unit.service()?;
         if let Some(path) = &service.pid_file {
-            let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-            return Path::new(&format!("/proc/{pid}")).exists().then_some(pid);
+            return pid_in(path);
         }
         let members = self.members(unit);
         (service.guess_main_pid && members.len() == 1).then(|| members[0])
+    }
+
+    /// Tells when the PID file of a forking service names a process, as long as its start may take.
+    fn await_pid_file(&self, unit: &str) {
+        let Some(service) = self.manager.units.get(unit).and_then(|rt| rt.unit.service()) else { return };
+        let Some(path) = service.pid_file.clone() else { return };
+        let limit = Duration::from_micros(service.timeout_start().min(90_000_000));
+        let (sender, unit, start) = (self.sender.clone(), unit.to_owned(), std::time::Instant::now());
+        std::thread::spawn(move || {
+            while start.elapsed() < limit {
+                if pid_in(&path).is_some() {
+                    let _ = sender.send(Message::PidFile { unit });
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
     }
 
     /// Takes in all children that have ended.
@@ -414,14 +505,29 @@ impl Machine {
                 };
                 let _ = command.status.send(status);
             } else {
+                if let Some((unit, _)) = self.manager.units.iter().find(|(_, rt)| control::roots(rt).contains(&pid)) {
+                    self.journal.drain(unit);
+                }
                 self.handle(Event::Exited { pid, exit });
             }
+        }
+        if any {
+            self.notice_lost();
         }
         let waiting = self.manager.units.iter().filter(|(_, rt)| any && rt.waits_for_empty());
         for unit in waiting.map(|(n, _)| n.clone()).collect::<Vec<_>>() {
             if self.is_empty(&unit) {
                 self.handle(Event::Empty { unit });
             }
+        }
+    }
+
+    /// Main processes that are no children of PID 1, as a PID file may name, end unheard: how, nobody knows.
+    fn notice_lost(&mut self) {
+        let gone = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
+        let lost: Vec<i32> = self.manager.units.values().filter_map(|rt| rt.main.filter(gone)).collect();
+        for pid in lost {
+            self.handle(Event::Exited { pid, exit: Exit::Code(0) });
         }
     }
 

@@ -25,8 +25,18 @@ impl Paths {
     }
 
     /// Folders of unit files, the strongest first.
-    pub(super) fn unit_dirs(&self) -> [PathBuf; 2] {
-        [self.etc_units(), self.run().join("systemd/system")]
+    pub(super) fn unit_dirs(&self) -> [PathBuf; 3] {
+        [self.transient_units(), self.etc_units(), self.run_units()]
+    }
+
+    /// Units of `systemd-run`.
+    pub(super) fn transient_units(&self) -> PathBuf {
+        self.run().join("systemd/transient")
+    }
+
+    /// The folder of unit files that go with the machine's present run.
+    pub(super) fn run_units(&self) -> PathBuf {
+        self.run().join("systemd/system")
     }
 
     /// The folder of unit files that `systemctl enable` writes to.

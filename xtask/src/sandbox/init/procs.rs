@@ -44,6 +44,11 @@ fn parse_stat(pid: i32, stat: &[u8]) -> Option<Proc> {
     Some(Proc { pid, parent, session, zombie: matches!(state, "Z" | "X"), invocation: None })
 }
 
+/// The name of a process as the kernel knows it.
+pub(super) fn name(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "n/a".to_owned(), |text| text.trim_end().to_owned())
+}
+
 fn variable(pid: i32, name: &str) -> Option<String> {
     let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut all = environ.split(|b| *b == 0);

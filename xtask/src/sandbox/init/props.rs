@@ -19,6 +19,40 @@ fn moment(time: Time) -> String {
     if time.real == 0 { String::new() } else { time::show(time.real) }
 }
 
+/// The order in which systemd prints them, whatever order is asked for: scripts read `--value` line by line.
+const ORDER: &str = "\
+Type ExitType Restart PIDFile NotifyAccess RestartUSec TimeoutStartUSec TimeoutStopUSec TimeoutAbortUSec \
+TimeoutStartFailureMode TimeoutStopFailureMode RuntimeMaxUSec RuntimeRandomizedExtraUSec WatchdogUSec \
+WatchdogTimestampMonotonic RootDirectoryStartOnly RemainAfterExit GuessMainPID RestartPreventExitStatus \
+RestartForceExitStatus SuccessExitStatus MainPID ControlPID FileDescriptorStoreMax NFileDescriptorStore StatusText \
+StatusErrno Result ReloadResult CleanResult UID GID NRestarts OOMPolicy ExecMainStartTimestamp \
+ExecMainStartTimestampMonotonic ExecMainExitTimestamp ExecMainExitTimestampMonotonic ExecMainPID ExecMainCode \
+ExecMainStatus ExecCondition ExecStartPre ExecStart ExecStartPost ExecReload ExecStop ExecStopPost Slice ControlGroup \
+ControlGroupId MemoryCurrent CPUUsageNSec TasksCurrent IPIngressBytes IPEgressBytes IOReadBytes IOWriteBytes Delegate \
+CPUAccounting CPUQuotaPerSecUSec IOAccounting MemoryAccounting MemoryHigh MemoryMax MemorySwapMax TasksAccounting \
+TasksMax IPAccounting Environment EnvironmentFiles PassEnvironment UnsetEnvironment UMask LimitCPU LimitCPUSoft \
+LimitFSIZE LimitFSIZESoft LimitDATA LimitDATASoft LimitSTACK LimitSTACKSoft LimitCORE LimitCORESoft LimitNOFILE \
+LimitNOFILESoft LimitAS LimitASSoft LimitNPROC LimitNPROCSoft LimitMEMLOCK LimitMEMLOCKSoft LimitRTPRIO LimitRTPRIOSoft \
+WorkingDirectory RootDirectory OOMScoreAdjust Nice StandardInput StandardOutput StandardError SyslogPriority \
+SyslogIdentifier SyslogLevelPrefix SyslogLevel SyslogFacility LogLevelMax User Group DynamicUser RemoveIPC \
+SupplementaryGroups PrivateTmp PrivateDevices ProtectClock ProtectKernelTunables ProtectKernelModules \
+ProtectKernelLogs ProtectControlGroups PrivateNetwork PrivateUsers PrivateMounts PrivateIPC ProtectHome ProtectSystem \
+IgnoreSIGPIPE NoNewPrivileges LockPersonality RuntimeDirectoryPreserve RuntimeDirectoryMode RuntimeDirectory \
+StateDirectoryMode StateDirectory CacheDirectoryMode CacheDirectory LogsDirectoryMode LogsDirectory \
+ConfigurationDirectoryMode ConfigurationDirectory MemoryDenyWriteExecute RestrictRealtime RestrictSUIDSGID \
+RestrictNamespaces ProtectHostname KillMode KillSignal RestartKillSignal FinalKillSignal SendSIGKILL SendSIGHUP \
+WatchdogSignal Id Names Requires Requisite Wants BindsTo PartOf Upholds RequiredBy RequisiteOf WantedBy BoundBy UpheldBy \
+ConsistsOf Conflicts ConflictedBy Before After OnSuccess OnSuccessOf OnFailure OnFailureOf PropagatesReloadTo \
+ReloadPropagatedFrom PropagatesStopTo StopPropagatedFrom Documentation Description LoadState ActiveState FreezerState \
+SubState FragmentPath DropInPaths UnitFileState UnitFilePreset StateChangeTimestamp StateChangeTimestampMonotonic \
+InactiveExitTimestamp InactiveExitTimestampMonotonic ActiveEnterTimestamp ActiveEnterTimestampMonotonic \
+ActiveExitTimestamp ActiveExitTimestampMonotonic InactiveEnterTimestamp InactiveEnterTimestampMonotonic CanStart CanStop \
+CanReload CanIsolate CanFreeze Job StopWhenUnneeded RefuseManualStart RefuseManualStop AllowIsolate DefaultDependencies \
+OnSuccessJobMode OnFailureJobMode IgnoreOnIsolate NeedDaemonReload JobTimeoutUSec JobRunningTimeoutUSec \
+JobTimeoutAction ConditionResult AssertResult ConditionTimestamp ConditionTimestampMonotonic AssertTimestamp \
+AssertTimestampMonotonic LoadError Transient Perpetual StartLimitIntervalUSec StartLimitBurst StartLimitAction \
+FailureAction SuccessAction InvocationID CollectMode";
+
 /// What a unit's reverse dependencies are called.
 const REVERSE: &[(&str, &[Dep])] = &[
     ("RequiredBy", &[Dep::Requires]),
@@ -114,7 +148,8 @@ pub(super) fn unit(manager: &Manager, rt: &Rt, file_state: &str, changed: bool) 
     put("JobTimeoutAction", "none".to_owned());
     put("ConditionResult", yes(rt.condition_result));
     put("AssertResult", yes(rt.assert_result));
-    put("Transient", "no".to_owned());
+    let transient = unit.fragment.as_ref().is_some_and(|p| p.starts_with("/run/systemd/transient"));
+    put("Transient", yes(transient));
     put("Perpetual", yes(matches!(unit.kind, Kind::Fixed { .. })));
     put("StartLimitIntervalUSec", show_timespan(unit.start_limit_interval));
     put("StartLimitBurst", unit.start_limit_burst.to_string());
@@ -124,12 +159,14 @@ pub(super) fn unit(manager: &Manager, rt: &Rt, file_state: &str, changed: bool) 
     put("CollectMode", "inactive".to_owned());
     put("InvocationID", rt.invocation.clone());
     put("Job", rt.job.map(|j| j.to_string()).unwrap_or_default());
-    if let Load::BadSetting(reason) = &unit.load {
-        put("LoadError", format!("org.freedesktop.systemd1.BadUnitSetting \"{reason}\""));
-    }
-    if unit.load == Load::NotFound {
-        put("LoadError", format!("org.freedesktop.systemd1.NoSuchUnit \"Unit {} not found.\"", unit.name));
-    }
+    let error = match &unit.load {
+        Load::Loaded => String::new(),
+        Load::NotFound => format!("org.freedesktop.systemd1.NoSuchUnit \"Unit {} not found.\"", unit.name),
+        Load::Masked => format!("org.freedesktop.systemd1.UnitMasked \"Unit {} is masked.\"", unit.name),
+        Load::BadSetting(reason) => format!("org.freedesktop.systemd1.BadUnitSetting \"{reason}\""),
+    };
+    put("LoadError", error);
+    props.sort_by_cached_key(|(name, _)| ORDER.split(' ').position(|known| known == name));
     props
 }
 

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use unix::cmsg_space;
+use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use unix::sys::socket::sockopt::PassCred;
 use unix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, recvmsg, setsockopt,
@@ -30,6 +32,8 @@ pub(super) struct Source {
     pub(super) priority: u32,
     /// Lines may begin with `<N>`.
     pub(super) level_prefix: bool,
+    /// `LogLevelMax=`: lines of a lower priority are dropped.
+    pub(super) level_max: Option<u8>,
 }
 
 /// A socket for the output of a service: what is written to it becomes entries.
@@ -38,75 +42,132 @@ pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
         .context("cannot make a socket")?;
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
-    let journal = journal.clone();
-    let reading = journal.reading();
-    std::thread::spawn(move || {
-        copy(&ours, &journal, &source, (Vec::new(), None));
-        drop(reading);
-    });
+    let stream = Arc::new(Stream::new(ours, journal, source));
+    journal.reads(&stream);
+    std::thread::spawn(move || stream.serve());
     Ok(theirs)
 }
 
 /// Bytes received and who sent them.
 pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
+    receive_with(fd, buffer, MsgFlags::empty()).ok()
+}
+
+fn receive_with(fd: &OwnedFd, buffer: &mut [u8], flags: MsgFlags) -> unix::Result<(usize, Option<UnixCredentials>)> {
     let mut space = cmsg_space!(UnixCredentials);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
-        match recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+        match recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC | flags) {
             Ok(message) => {
                 let from = message.cmsgs().ok().and_then(|mut all| {
                     all.find_map(|c| if let ControlMessageOwned::ScmCredentials(from) = c { Some(from) } else { None })
                 });
-                return Some((message.bytes, from));
+                return Ok((message.bytes, from));
             }
             Err(unix::errno::Errno::EINTR) => {}
-            Err(_) => return None,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Turns what comes on a stream into entries. `first` has come already.
-fn copy(fd: &OwnedFd, journal: &Journal, source: &Source, first: (Vec<u8>, Option<UnixCredentials>)) {
-    let mut lines = Lines::default();
-    let mut known: (i32, Vec<(&str, String)>) = (0, Vec::new());
-    let log = |line: &[u8], known: &[(&str, String)]| {
-        let (priority, message) = if source.level_prefix { take_priority(line) } else { (None, line) };
-        if message.is_empty() {
+/// A stream of lines that become entries.
+pub(super) struct Stream {
+    fd: OwnedFd,
+    journal: Journal,
+    source: Source,
+    state: Mutex<Reading>,
+}
+
+/// How far a stream is read.
+#[derive(Default)]
+struct Reading {
+    lines: Lines,
+    /// Who wrote last, and what is known of them.
+    sender: (i32, Vec<(&'static str, String)>),
+}
+
+impl Stream {
+    fn new(fd: OwnedFd, journal: &Journal, source: Source) -> Self {
+        Self { fd, journal: journal.clone(), source, state: Mutex::default() }
+    }
+
+    /// The unit whose output it is.
+    pub(super) fn unit(&self) -> &str {
+        &self.source.unit
+    }
+
+    /// Reads until the last writer has closed it.
+    fn serve(&self) {
+        loop {
+            let mut ready = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut ready, PollTimeout::NONE).is_err_and(|e| e != unix::errno::Errno::EINTR) {
+                return;
+            }
+            let _passage = self.journal.passage();
+            if !self.drain() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what is there, a few megabytes at most. `false` when nothing more will come.
+    pub(super) fn drain(&self) -> bool {
+        let mut reading = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = vec![0; 65536];
+        for _ in 0..64 {
+            match receive_with(&self.fd, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok((0, _)) => {
+                    if let Some(line) = std::mem::take(&mut reading.lines).finish() {
+                        self.log(&line, &reading.sender.1);
+                    }
+                    return false;
+                }
+                Ok((count, from)) => self.take(&mut reading, &buffer[..count], from),
+                Err(unix::errno::Errno::EAGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn take(&self, reading: &mut Reading, bytes: &[u8], from: Option<UnixCredentials>) {
+        if let Some(from) = from.filter(|f| f.pid() != reading.sender.0 && f.pid() != 0) {
+            let own = self.source.unit.is_empty();
+            let fields = if own { who(&from) } else { sender_fields(from.pid(), from.uid(), from.gid()) };
+            reading.sender = (from.pid(), fields);
+        }
+        for line in reading.lines.push(bytes) {
+            self.log(&line, &reading.sender.1);
+        }
+    }
+
+    fn log(&self, line: &[u8], sender: &[(&str, String)]) {
+        let source = &self.source;
+        // `<N>` without a facility only.
+        let (priority, message) = match take_priority(line) {
+            (Some(priority), message) if source.level_prefix && priority < 8 => (Some(priority), message),
+            _ => (None, line),
+        };
+        let priority = priority.unwrap_or(source.priority);
+        if message.is_empty() || source.level_max.is_some_and(|max| priority > max.into()) {
             return;
         }
         let mut fields = vec![
-            ("PRIORITY", priority.map_or(source.priority, |p| p & 7).to_string()),
+            ("PRIORITY", priority.to_string()),
             ("SYSLOG_FACILITY", "3".to_owned()),
-            ("SYSLOG_IDENTIFIER", source.identifier.clone()),
             ("_TRANSPORT", "stdout".to_owned()),
         ];
-        fields.extend_from_slice(known);
+        if !source.identifier.is_empty() {
+            fields.push(("SYSLOG_IDENTIFIER", source.identifier.clone()));
+        }
+        fields.extend_from_slice(sender);
         if !source.unit.is_empty() {
             fields.push(("_SYSTEMD_UNIT", source.unit.clone()));
             fields.push(("_SYSTEMD_CGROUP", format!("/system.slice/{}", source.unit)));
             fields.push(("_SYSTEMD_SLICE", "system.slice".to_owned()));
             fields.push(("_SYSTEMD_INVOCATION_ID", source.invocation.clone()));
         }
-        journal.append(message, &fields);
-    };
-    let mut buffer = vec![0; 65536];
-    let (mut bytes, mut from) = first;
-    loop {
-        if let Some(from) = from.filter(|f| f.pid() != known.0 && f.pid() != 0) {
-            let fields =
-                if source.unit.is_empty() { who(&from) } else { sender_fields(from.pid(), from.uid(), from.gid()) };
-            known = (from.pid(), fields);
-        }
-        for line in lines.push(&bytes) {
-            log(&line, &known.1);
-        }
-        let Some((count, next)) = receive(fd, &mut buffer).filter(|(n, _)| *n > 0) else { break };
-        bytes.clear();
-        bytes.extend_from_slice(&buffer[..count]);
-        from = next;
-    }
-    if let Some(line) = lines.finish() {
-        log(&line, &known.1);
+        self.journal.append(message, &fields);
     }
 }
 
@@ -282,9 +343,11 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
     let mut next = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
     let (identifier, unit, priority, prefix) = (next(), next(), next(), next());
     let priority = priority.parse().unwrap_or(6);
-    let source = Source { unit, identifier, invocation: String::new(), priority, level_prefix: prefix == "1" };
     let body = parts.nth(3).unwrap_or_default().to_vec();
-    copy(&fd, journal, &source, (body, sender));
+    let source = Source { unit, identifier, priority, level_prefix: prefix == "1", ..Source::default() };
+    let stream = Stream::new(fd, journal, source);
+    stream.take(&mut stream.state.lock().unwrap_or_else(PoisonError::into_inner), &body, sender);
+    stream.serve();
 }
 
 #[cfg(test)]

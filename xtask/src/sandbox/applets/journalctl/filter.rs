@@ -1,10 +1,13 @@
 //! Which entries `journalctl` shows.
 
+use std::path::Path;
+
 use regex_lite::Regex;
 
 use super::super::{Options, glob, time};
 use super::entry::{Entry, boots};
 use super::priority;
+use crate::sandbox::init::unit::values;
 
 /// A choice of entries.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub(super) struct Filter {
     since: Option<u64>,
     until: Option<u64>,
     grep: Option<Regex>,
+    facilities: Vec<u8>,
     /// Messages of the kernel: there are none.
     kernel: bool,
 }
@@ -25,6 +29,25 @@ pub(super) struct Filter {
 /// Whether an entry belongs to a unit: written by it, or by the manager about it.
 pub(super) fn is_of_unit(entry: &Entry, unit: &str) -> bool {
     entry.text("_SYSTEMD_UNIT") == unit || (entry.text("_PID") == "1" && entry.text("UNIT") == unit)
+}
+
+fn is_of_pattern(entry: &Entry, pattern: &str) -> bool {
+    glob::matches(pattern, &entry.text("_SYSTEMD_UNIT"))
+        || (entry.text("_PID") == "1" && glob::matches(pattern, &entry.text("UNIT")))
+}
+
+/// Facilities by number or name.
+fn facilities(values: &[&str]) -> Result<Vec<u8>, String> {
+    const NAMES: [&str; 24] = [
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "12",
+        "13", "14", "15", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    ];
+    let one = |text: &str| {
+        let number = NAMES.iter().position(|name| *name == text).and_then(|n| u8::try_from(n).ok());
+        let number = number.or_else(|| text.parse().ok().filter(|n| *n < 24));
+        number.ok_or_else(|| format!("Bad --facility= argument \"{text}\"."))
+    };
+    values.iter().flat_map(|value| value.split(',')).map(one).collect()
 }
 
 impl Filter {
@@ -35,7 +58,18 @@ impl Filter {
             units.push(crate::sandbox::init::unit::mangle(unit).ok_or("Failed to mangle unit name: Invalid argument")?);
         }
         let moment = |names: &[&str]| given.last(names).map(|text| time::read(text, now)).transpose();
-        let grep = given.last(&["-g", "--grep"]).map(pattern).transpose()?;
+        let case = given.last(&["--case-sensitive"]).map(|v| v.is_empty() || values::boolean(v) == Ok(true));
+        let grep = given.last(&["-g", "--grep"]).map(|text| pattern(text, case)).transpose()?;
+        let unknown = |unit: &String| glob::is_pattern(unit) && !entries.iter().any(|e| is_of_pattern(e, unit));
+        if units.iter().any(unknown) {
+            return Err("Failed to add filter for units: No data available".to_owned());
+        }
+        let (since, until) = (moment(&["-S", "--since"])?, moment(&["-U", "--until"])?);
+        if let (Some(since), Some(until)) = (since, until)
+            && since > until
+        {
+            return Err("--since= must be before --until=.".to_owned());
+        }
         let kernel = given.has(&["-k", "--dmesg"]);
         let boot = given.last(&["-b", "--boot"]).or(kernel.then_some(""));
         Ok(Self {
@@ -44,9 +78,10 @@ impl Filter {
             matches: matches(&given.words)?,
             boot: boot.filter(|b| *b != "all").map(|b| find_boot(b, entries)).transpose()?,
             priorities: given.last(&["-p", "--priority"]).map(range).transpose()?,
-            since: moment(&["-S", "--since"])?,
-            until: moment(&["-U", "--until"])?,
+            since,
+            until,
             grep,
+            facilities: facilities(&given.all(&["--facility"]))?,
             kernel,
         })
     }
@@ -54,12 +89,7 @@ impl Filter {
     /// Whether it takes an entry.
     pub(super) fn takes(&self, entry: &Entry) -> bool {
         let by_unit = |pattern: &String| {
-            if glob::is_pattern(pattern) {
-                glob::matches(pattern, &entry.text("_SYSTEMD_UNIT"))
-                    || (entry.text("_PID") == "1" && glob::matches(pattern, &entry.text("UNIT")))
-            } else {
-                is_of_unit(entry, pattern)
-            }
+            if glob::is_pattern(pattern) { is_of_pattern(entry, pattern) } else { is_of_unit(entry, pattern) }
         };
         let by_field = |group: &Vec<(String, String)>| {
             group.iter().all(|(key, _)| group.iter().any(|(k, v)| k == key && entry.has(k) && entry.text(k) == *v))
@@ -73,6 +103,8 @@ impl Filter {
             && self.since.is_none_or(|s| at >= s)
             && self.until.is_none_or(|u| at <= u)
             && self.grep.as_ref().is_none_or(|g| g.is_match(&entry.text("MESSAGE")))
+            && (self.facilities.is_empty()
+                || self.facilities.iter().any(|f| entry.text("SYSLOG_FACILITY") == f.to_string()))
             && !(self.kernel && entry.text("_TRANSPORT") != "kernel")
     }
 }
@@ -83,7 +115,14 @@ fn matches(words: &[String]) -> Result<Vec<Vec<(String, String)>>, String> {
     for group in words.split(|w| w == "+") {
         let mut pairs = Vec::new();
         for word in group {
-            let pair = word.split_once('=').filter(|(k, _)| !k.is_empty());
+            let path = Path::new(word);
+            if path.is_absolute() {
+                let real = path.canonicalize().map_err(|e| format!("Couldn't canonicalize path: {e}"))?;
+                pairs.push(("_EXE".to_owned(), real.display().to_string()));
+                continue;
+            }
+            let name = |k: &str| !k.is_empty() && k.chars().all(|c| matches!(c, 'A'..='Z' | '0'..='9' | '_'));
+            let pair = word.split_once('=').filter(|(k, _)| name(k));
             let (key, value) = pair.ok_or_else(|| format!("Failed to add match '{word}': Invalid argument"))?;
             pairs.push((key.to_owned(), value.to_owned()));
         }
@@ -105,7 +144,13 @@ fn find_boot(text: &str, entries: &[Entry]) -> Result<String, String> {
     let count = i64::try_from(all.len()).unwrap_or(0);
     let index = if offset > 0 { offset - 1 } else { count - 1 + offset };
     let found = usize::try_from(index).ok().and_then(|i| all.get(i)).cloned();
-    found.ok_or_else(|| format!("Data from the specified boot ({offset}) is not available: No such boot ID in journal"))
+    found.ok_or_else(|| {
+        format!("Data from the specified boot ({}) is not available: No such boot ID in journal", signed(offset))
+    })
+}
+
+fn signed(offset: i64) -> String {
+    if offset > 0 { format!("+{offset}") } else { offset.to_string() }
 }
 
 fn range(text: &str) -> Result<(u8, u8), String> {
@@ -119,8 +164,9 @@ fn range(text: &str) -> Result<(u8, u8), String> {
 }
 
 /// The pattern of `-g`: without capitals it takes both cases.
-fn pattern(text: &str) -> Result<Regex, String> {
-    let any_case = if text.chars().any(char::is_uppercase) { "" } else { "(?i)" };
+fn pattern(text: &str, case_sensitive: Option<bool>) -> Result<Regex, String> {
+    let exact = case_sensitive.unwrap_or_else(|| text.chars().any(char::is_uppercase));
+    let any_case = if exact { "" } else { "(?i)" };
     Regex::new(&format!("{any_case}{text}")).map_err(|e| format!("Bad pattern \"{text}\": {e}"))
 }
 
@@ -171,6 +217,11 @@ mod tests {
         assert_eq!(count(&["-g", "beat [0-9]+"]), [true, false]);
         assert_eq!(count(&["-k"]), [false, false]);
         assert!(filter(&["-b", "-7"], &all).unwrap_err().contains("No such boot ID"));
-        assert!(filter(&["nonsense"], &all).is_err());
+        assert!(filter(&["nonsense"], &all).is_err() && filter(&["foo=bar"], &all).is_err());
+        assert!(filter(&["-u", "zz*"], &all).is_err() && filter(&["-S", "@9", "-U", "@8"], &all).is_err());
+        assert_eq!(count(&["-g", "BEAT", "--case-sensitive=no"]), [true, false]);
+        assert_eq!(count(&["-g", "beat", "--case-sensitive"]), [false, false]);
+        assert_eq!(count(&["--facility", "daemon"]), [false, false]);
+        assert!(filter(&["--facility=foo"], &all).is_err());
     }
 }

@@ -3,11 +3,23 @@
 use serde_json::{Map, Value};
 
 use super::super::time;
+use super::cursor;
 use super::entry::Entry;
+
+/// How entries are printed beside `-o`.
+#[derive(Debug, Clone, Default)]
+pub struct How<'a> {
+    /// `--output-fields`.
+    pub fields: Vec<&'a str>,
+    /// `-a`: what cannot be printed, too.
+    pub all: bool,
+    /// `--no-hostname`.
+    pub no_hostname: bool,
+}
 
 /// `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     Short,
     ShortPrecise,
     ShortIso,
@@ -19,13 +31,15 @@ pub(super) enum Format {
     Cat,
     Json,
     JsonPretty,
+    JsonSse,
+    JsonSeq,
     Verbose,
     Export,
 }
 
 impl Format {
     /// Reads the value of `-o`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
             "short" => Self::Short,
             "short-precise" => Self::ShortPrecise,
@@ -40,37 +54,40 @@ impl Format {
             "json-pretty" => Self::JsonPretty,
             "verbose" => Self::Verbose,
             "export" => Self::Export,
-            "json-sse" | "json-seq" => {
-                return Err(format!("journalctl: output format '{text}' is not offered by the sandbox"));
-            }
+            "json-sse" => Self::JsonSse,
+            "json-seq" => Self::JsonSeq,
             _ => return Err(format!("Unknown output format '{text}'.")),
         })
     }
 
     /// Whether lines between boots, and about nothing found, are printed.
     pub(super) fn shows_boots(self) -> bool {
-        !matches!(self, Self::Cat | Self::Json | Self::JsonPretty | Self::Export)
+        !matches!(self, Self::Cat | Self::Json | Self::JsonPretty | Self::JsonSse | Self::JsonSeq | Self::Export)
     }
 
     /// An entry as bytes, its newline included.
-    pub(super) fn render(self, entry: &Entry, fields: &[&str]) -> Vec<u8> {
+    pub(super) fn render(self, entry: &Entry, how: &How) -> Vec<u8> {
+        let fields = how.fields.as_slice();
         match self {
             Self::Cat if !fields.is_empty() => {
                 fields.iter().filter(|f| entry.has(f)).flat_map(|f| [&*entry.bytes(f), b"\n"].concat()).collect()
             }
             Self::Cat => [&*entry.bytes("MESSAGE"), b"\n"].concat(),
-            Self::Json | Self::JsonPretty => {
-                let object = Value::Object(chosen(entry, fields));
-                if self == Self::Json {
-                    format!("{object}\n").into_bytes()
-                } else {
-                    format!("{object:#}\n").into_bytes()
-                }
+            Self::Json => format!("{}\n", object(entry, how)).into_bytes(),
+            Self::JsonSse => format!("data: {}\n\n", object(entry, how)).into_bytes(),
+            Self::JsonSeq => format!("\x1e{}\n", object(entry, how)).into_bytes(),
+            Self::JsonPretty => {
+                let fields = chosen(entry, fields);
+                let line = |(key, _): (&String, &Value)| format!("\t\"{key}\" : {}", json(entry, key, how));
+                format!("{{\n{}\n}}\n", fields.iter().map(line).collect::<Vec<_>>().join(",\n")).into_bytes()
             }
             Self::Verbose => {
-                let head = format!("{} [{}]\n", time::precise(entry.realtime()), cursor(entry));
+                let head = format!("{} [{}]\n", time::precise(entry.realtime()), cursor::of(entry));
                 let mut bytes = head.into_bytes();
-                for key in chosen(entry, fields).keys().filter(|k| !k.starts_with("__")) {
+                for key in chosen(entry, fields)
+                    .keys()
+                    .filter(|k| !k.starts_with("__") && (fields.is_empty() || fields.contains(&k.as_str())))
+                {
                     bytes.extend_from_slice(format!("    {key}=").as_bytes());
                     bytes.extend_from_slice(&entry.bytes(key));
                     bytes.push(b'\n');
@@ -94,11 +111,11 @@ impl Format {
                 bytes.push(b'\n');
                 bytes
             }
-            _ => self.short(entry),
+            _ => self.short(entry, how),
         }
     }
 
-    fn short(self, entry: &Entry) -> Vec<u8> {
+    fn short(self, entry: &Entry, how: &How) -> Vec<u8> {
         let us = entry.realtime();
         let p = time::parts(us);
         let iso = || format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", p.year, p.month, p.day, p.hour, p.minute, p.second);
@@ -122,9 +139,10 @@ impl Format {
         }
         let pid = if entry.has("_PID") { entry.text("_PID") } else { entry.text("SYSLOG_PID") };
         let pid = if pid.is_empty() { String::new() } else { format!("[{pid}]") };
-        let head = format!("{when} {} {who}{pid}: ", entry.text("_HOSTNAME"));
+        let host = if how.no_hostname { String::new() } else { format!(" {}", entry.text("_HOSTNAME")) };
+        let head = format!("{when}{host} {who}{pid}: ");
         let message = entry.bytes("MESSAGE");
-        if std::str::from_utf8(&message).is_err() {
+        if !how.all && !is_printable(&message) {
             return format!("{head}[{}B blob data]\n", message.len()).into_bytes();
         }
         // Further lines of a message stand below the first.
@@ -134,14 +152,37 @@ impl Format {
     }
 }
 
-fn cursor(entry: &Entry) -> String {
-    format!("b={};m={:x};t={:x}", entry.text("_BOOT_ID"), entry.monotonic(), entry.realtime())
+/// Whether a terminal can be given this.
+fn is_printable(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')))
+}
+
+/// A value as JSON: bytes where it cannot be printed.
+fn json(entry: &Entry, key: &str, how: &How) -> Value {
+    let bytes = entry.bytes(key);
+    match std::str::from_utf8(&bytes) {
+        _ if key == "__CURSOR" => cursor::of(entry).into(),
+        Ok(text) if how.all || is_printable(&bytes) => text.into(),
+        _ => bytes.iter().map(|byte| Value::from(*byte)).collect::<Vec<_>>().into(),
+    }
+}
+
+fn object(entry: &Entry, how: &How) -> Value {
+    let keys = chosen(entry, &how.fields);
+    Value::Object(
+        keys.into_iter()
+            .map(|(key, _)| {
+                let value = json(entry, &key, how);
+                (key, value)
+            })
+            .collect(),
+    )
 }
 
 /// The fields to print: all, or those chosen and the ones that stand for the entry itself.
 fn chosen(entry: &Entry, fields: &[&str]) -> Map<String, Value> {
     let mut all = entry.fields.clone();
-    all.insert("__CURSOR".to_owned(), cursor(entry).into());
+    all.insert("__CURSOR".to_owned(), cursor::of(entry).into());
     all.retain(|key, _| {
         fields.is_empty() || key.starts_with("__") || key == "_BOOT_ID" || fields.contains(&key.as_str())
     });
@@ -159,7 +200,7 @@ mod tests {
 
     #[test]
     fn formats() {
-        let text = |f: &str| String::from_utf8(Format::parse(f).unwrap().render(&entry(), &[])).unwrap();
+        let text = |f: &str| String::from_utf8(Format::parse(f).unwrap().render(&entry(), &How::default())).unwrap();
         let at = time::short(1_795_467_900_123_456);
         assert_eq!(text("short"), format!("{at} machine ioc[7]: one\n                                two\n"));
         assert_eq!(text("cat"), "one\ntwo\n");
@@ -168,13 +209,23 @@ mod tests {
         assert!(text("short-monotonic").starts_with("[    1.500000] machine "));
         let json: Value = serde_json::from_str(&text("json")).unwrap();
         assert_eq!(json["MESSAGE"], "one\ntwo");
+        assert!(text("json-pretty").contains("\n\t\"_HOSTNAME\" : \"machine\",\n"));
+        assert!(text("json-sse").starts_with("data: {") && text("json-seq").starts_with("\x1e{"));
+        let short = Format::Short.render(&entry(), &How { no_hostname: true, ..How::default() });
+        assert!(short.starts_with(format!("{at} ioc[7]: one").as_bytes()));
         assert!(Format::parse("fancy").is_err());
     }
 
     #[test]
     fn bytes_that_are_no_text() {
         let entry = Entry::parse(br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":[255,97]}"#).unwrap();
-        assert_eq!(Format::Cat.render(&entry, &[]), b"\xffa\n");
-        assert!(String::from_utf8(Format::Short.render(&entry, &[])).unwrap().ends_with("[2B blob data]\n"));
+        assert_eq!(Format::Cat.render(&entry, &How::default()), b"\xffa\n");
+        assert!(
+            String::from_utf8(Format::Short.render(&entry, &How::default())).unwrap().ends_with("[2B blob data]\n")
+        );
+        let entry = Entry::parse(br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":"a\u0001"}"#).unwrap();
+        let json = |how: &How| String::from_utf8(Format::Json.render(&entry, how)).unwrap();
+        assert!(json(&How::default()).contains(r#""MESSAGE":[97,1]"#));
+        assert!(json(&How { all: true, ..How::default() }).contains(r#""MESSAGE":"a\u0001""#));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{Options, glob, say};
 use super::{ask, mangle_all, property, show as ask_show, too_few};
+use crate::sandbox::init::unit::SUFFIXES;
 
 fn out(text: &str) {
     crate::sandbox::applets::print(text.as_bytes());
@@ -71,6 +72,10 @@ pub(super) fn cat(words: &[String]) -> Result<u8, String> {
             out(&text);
             return Ok(1);
         }
+        if property(unit, "LoadState") == "masked" {
+            let _ = writeln!(text, "# Unit {name} is masked.");
+            continue;
+        }
         for path in std::iter::once(fragment).chain(property(unit, "DropInPaths").split_whitespace()) {
             if !text.is_empty() {
                 text.push('\n');
@@ -111,6 +116,7 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
         states.push("failed");
     }
     let types: Vec<&str> = given.all(&["-t", "--type"]).iter().flat_map(|s| s.split(',')).collect();
+    known_types(&types)?;
     let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
     let all = given.has(&["--all", "-a"]);
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -140,7 +146,7 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
             row[0] = format!("{mark} {}", row[0]);
         }
     }
-    if legend && !rows.is_empty() {
+    if legend {
         let head = ["UNIT", "LOAD", "ACTIVE", "SUB", "DESCRIPTION"].map(String::from).to_vec();
         let head = if plain { head } else { [vec!["  UNIT".to_owned()], head[1..].to_vec()].concat() };
         rows.insert(0, head);
@@ -149,17 +155,30 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
     if legend {
         if count > 0 {
             text.push_str(
-                "\nLOAD   = Reflects whether the unit definition was properly loaded.\nACTIVE = The high-level unit activation state, i.e. generalization of SUB.\nSUB    = The low-level unit activation state, values depend on unit type.\n\n",
+                "\nLOAD   = Reflects whether the unit definition was properly loaded.\nACTIVE = The high-level unit activation state, i.e. generalization of SUB.\nSUB    = The low-level unit activation state, values depend on unit type.\n",
             );
         }
         let hint = if all || !states.is_empty() { "" } else { " Pass --all to see loaded but inactive units, too." };
         let _ = writeln!(text, "{count} loaded units listed.{hint}");
-        if !all && states.is_empty() {
+        if states.is_empty() {
             text.push_str("To show all installed unit files use 'systemctl list-unit-files'.\n");
         }
     }
     out(&text);
     Ok(0)
+}
+
+/// Refuses a word that is no type of units.
+fn known_types(types: &[&str]) -> Result<(), String> {
+    match types
+        .iter()
+        .find(|t| !SUFFIXES.contains(t) && !matches!(**t, "loaded" | "not-found" | "masked" | "bad-setting"))
+    {
+        Some(unknown) => {
+            Err(format!("Unknown unit type or load state '{unknown}'.\nUse -t help to see a list of allowed values."))
+        }
+        None => Ok(()),
+    }
 }
 
 /// `systemctl list-jobs`.
@@ -206,7 +225,11 @@ pub(super) fn list_files(words: &[String], given: &Options) -> Result<u8, String
             && (states.is_empty() || states.contains(&row[1].as_str()))
             && (patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &row[0])));
         if fits && !row[1].is_empty() {
-            let preset = if row[1] == "static" { "-" } else { "enabled" };
+            let preset = if matches!(row[1].as_str(), "static" | "alias" | "masked" | "masked-runtime") {
+                "-"
+            } else {
+                "enabled"
+            };
             rows.push(vec![row[0].clone(), row[1].clone(), preset.to_owned()]);
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{Options, journalctl, say, time};
 use super::{ask, mangle_all, property, show};
-use crate::sandbox::init::unit::values::show_timespan;
+use crate::sandbox::init::unit::values::{quoted, show_timespan_to, signal_name, status_suffix};
 
 fn out(text: &str) {
     crate::sandbox::applets::print(text.as_bytes());
@@ -17,14 +17,23 @@ pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
     if words.is_empty() {
         return machine();
     }
-    let names = mangle_all(words)?;
+    let mut names = Vec::new();
+    for word in words {
+        names.push(if word.parse::<u32>().is_ok() {
+            unit_of(word)?
+        } else {
+            mangle_all(std::slice::from_ref(word))?.remove(0)
+        });
+    }
     let answer = show(&names, true)?;
+    let format = journalctl::Format::parse(given.last(&["-o", "--output"]).unwrap_or("short"))?;
     let lines = given.last(&["-n", "--lines"]).and_then(|n| n.parse().ok()).unwrap_or(10);
     let mut status = 0;
     let mut first = true;
     for unit in answer["units"].as_array().into_iter().flatten() {
         let load = property(unit, "LoadState");
-        if load == "not-found" {
+        let active = property(unit, "ActiveState");
+        if load == "not-found" && active == "inactive" {
             say(&format!("Unit {} could not be found.", property(unit, "Id")));
             status = 4;
             continue;
@@ -33,8 +42,10 @@ pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
             out("\n");
         }
         first = false;
-        out(&one(unit, lines));
-        let active = property(unit, "ActiveState");
+        out(&one(unit, lines, format));
+        if property(unit, "NeedDaemonReload") == "yes" {
+            say(&super::changed_on_disk(property(unit, "Id")));
+        }
         if !matches!(active, "active" | "reloading") && status == 0 {
             status = 3;
         }
@@ -57,7 +68,7 @@ fn machine() -> Result<u8, String> {
     Ok(0)
 }
 
-fn one(unit: &Value, lines: usize) -> String {
+fn one(unit: &Value, lines: usize, format: journalctl::Format) -> String {
     let get = |name: &str| property(unit, name);
     let active = get("ActiveState");
     let mark = match active {
@@ -73,15 +84,18 @@ fn one(unit: &Value, lines: usize) -> String {
     text.push('\n');
     let fragment = get("FragmentPath");
     let mut loaded = get("LoadState").to_owned();
-    if !get("LoadError").is_empty() {
-        let _ = write!(loaded, " (Reason: {})", get("LoadError"));
+    if let Some((_, reason)) = get("LoadError").split_once(" \"") {
+        let _ = write!(loaded, " (Reason: {})", reason.trim_end_matches('"'));
     } else if !fragment.is_empty() {
-        let _ = write!(loaded, " ({fragment}; {}; preset: enabled)", get("UnitFileState"));
+        let state = get("UnitFileState");
+        let preset = if matches!(state, "enabled" | "disabled") { "; preset: enabled" } else { "" };
+        let _ = write!(loaded, " ({fragment}; {state}{preset})");
     }
     let _ = writeln!(text, "     Loaded: {loaded}");
-    if !get("DropInPaths").is_empty() {
-        let _ = writeln!(text, "    Drop-In: {}", get("DropInPaths").replace(' ', "\n             "));
+    if get("Transient") == "yes" {
+        let _ = writeln!(text, "  Transient: yes");
     }
+    text.push_str(&drop_ins(get("DropInPaths")));
     let sub = get("SubState");
     let mut state = if sub == active { active.to_owned() } else { format!("{active} ({sub})") };
     if active == "failed" {
@@ -108,6 +122,11 @@ fn one(unit: &Value, lines: usize) -> String {
             ago(get("ConditionTimestamp"))
         );
     }
+    let at = |name: &str| get(name).parse::<u64>().unwrap_or(0);
+    let (up, down) = (at("ActiveEnterTimestampMonotonic"), at("ActiveExitTimestampMonotonic"));
+    if matches!(active, "inactive" | "failed") && up > 0 && down > up {
+        let _ = writeln!(text, "   Duration: {}", show_timespan_to(down - up, 1000));
+    }
     if !get("Documentation").is_empty() {
         let _ = writeln!(text, "       Docs: {}", get("Documentation").replace(' ', "\n             "));
     }
@@ -119,12 +138,13 @@ fn one(unit: &Value, lines: usize) -> String {
     if !members.is_empty() {
         let _ = writeln!(text, "      Tasks: {}", members.len());
         let _ = writeln!(text, "     CGroup: {}", get("ControlGroup"));
+        let width = members.iter().map(|pid| pid.to_string().len()).max().unwrap_or(0);
         for (index, pid) in members.iter().enumerate() {
             let tree = if index + 1 == members.len() { "└─" } else { "├─" };
-            let _ = writeln!(text, "             {tree}{pid} {}", command_line(*pid));
+            let _ = writeln!(text, "             {tree}{pid:>width$} {}", command_line(*pid));
         }
     }
-    let tail = if lines == 0 { Vec::new() } else { journalctl::tail(get("Id"), lines) };
+    let tail = if lines == 0 { Vec::new() } else { journalctl::tail(get("Id"), lines, format) };
     if !tail.is_empty() {
         let _ = write!(text, "\n{}", String::from_utf8_lossy(&tail));
     }
@@ -133,36 +153,63 @@ fn one(unit: &Value, lines: usize) -> String {
 
 fn processes(unit: &Value, text: &mut String) {
     let get = |name: &str| property(unit, name);
-    let how = || {
-        let status = get("ExecMainStatus").parse().unwrap_or(0);
-        match get("ExecMainCode") {
-            "1" => format!("code=exited, status={status}{}", named(status)),
-            "2" => format!("code=killed, signal={}", crate::sandbox::init::unit::values::signal_name(status)),
-            _ => format!("code=dumped, signal={}", crate::sandbox::init::unit::values::signal_name(status)),
+    let pairs = unit["props"].as_array().into_iter().flatten();
+    for (name, value) in pairs.filter_map(|p| Some((p[0].as_str()?, p[1].as_str()?))) {
+        let part = |key: &str| value.split(" ; ").find_map(|p| p.trim_end_matches(" }").strip_prefix(key));
+        if let (true, Some(code @ ("exited" | "killed" | "dumped"))) = (value.starts_with("{ path="), part("code=")) {
+            let status = part("status=").and_then(|s| s.split('/').next()?.parse().ok()).unwrap_or(0);
+            let (pid, argv) = (part("pid=").unwrap_or_default(), part("argv[]=").unwrap_or_default());
+            let _ = writeln!(text, "    Process: {pid} {name}={argv} ({})", ended(code, status));
         }
-    };
+    }
     let (main, last) = (get("MainPID"), get("ExecMainPID"));
+    let code = match get("ExecMainCode") {
+        "1" => "exited",
+        "2" => "killed",
+        _ => "dumped",
+    };
     if !matches!(main, "" | "0") {
         let _ = writeln!(text, "   Main PID: {main} ({})", comm(main));
     } else if !matches!(last, "" | "0") && get("ExecMainCode") != "0" {
-        let _ = writeln!(text, "    Process: {last} ExecStart={} ({})", argv(get("ExecStart")), how());
-        let _ = writeln!(text, "   Main PID: {last} ({})", how());
+        let how = ended(code, get("ExecMainStatus").parse().unwrap_or(0));
+        let _ = writeln!(text, "   Main PID: {last} ({how})");
     }
     if !matches!(get("ControlPID"), "" | "0") {
         let _ = writeln!(text, "  Cntrl PID: {} ({})", get("ControlPID"), comm(get("ControlPID")));
     }
 }
 
-fn named(status: i32) -> String {
-    match crate::sandbox::init::unit::values::status_name(status) {
-        "n/a" => String::new(),
-        name => format!("/{name}"),
+/// How a process ended.
+fn ended(code: &str, status: i32) -> String {
+    if code == "exited" {
+        format!("code=exited, status={status}{}", status_suffix(status))
+    } else {
+        format!("code={code}, signal={}", signal_name(status))
     }
 }
 
-/// The command in a value of `ExecStart`.
-fn argv(text: &str) -> &str {
-    text.split(" ; ").find_map(|part| part.strip_prefix("argv[]=")).unwrap_or_default()
+/// The files that add to a unit, folder by folder.
+fn drop_ins(paths: &str) -> String {
+    let mut folders: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (folder, file) in paths.split_whitespace().filter_map(|p| p.rsplit_once('/')) {
+        match folders.last_mut().filter(|(last, _)| *last == folder) {
+            Some((_, files)) => files.push(file),
+            None => folders.push((folder, vec![file])),
+        }
+    }
+    let mut text = String::new();
+    for (index, (folder, files)) in folders.iter().enumerate() {
+        let head = if index == 0 { "    Drop-In: " } else { "             " };
+        let _ = writeln!(text, "{head}{folder}\n             └─{}", files.join(", "));
+    }
+    text
+}
+
+/// The unit that a process belongs to.
+fn unit_of(pid: &str) -> Result<String, String> {
+    let answer = ask(&json!({ "op": "unit-of", "pid": pid.parse::<u32>().unwrap_or(0) }))?;
+    let unit = answer["unit"].as_str().map(str::to_owned);
+    unit.ok_or_else(|| format!("Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit."))
 }
 
 fn comm(pid: &str) -> String {
@@ -172,7 +219,8 @@ fn comm(pid: &str) -> String {
 
 fn command_line(pid: i64) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
+    let text = String::from_utf8_lossy(&bytes);
+    text.trim_end_matches('\0').split('\0').map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn ago(moment: &str) -> String {
@@ -180,6 +228,6 @@ fn ago(moment: &str) -> String {
     let then = time::read(moment, now).unwrap_or(now);
     let seconds = now.saturating_sub(then) / 1_000_000;
     // As coarse as systemd's: two units at most.
-    let text = if seconds == 0 { "0s".to_owned() } else { show_timespan(seconds * 1_000_000) };
+    let text = if seconds == 0 { "0s".to_owned() } else { show_timespan_to(seconds * 1_000_000, 1_000_000) };
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }

@@ -11,6 +11,10 @@ use super::types::{Action, ExecMain, Exit, Outcome, Phase, Pid, State, Who};
 impl Manager {
     /// A process has ended.
     pub(super) fn exited(&mut self, pid: Pid, exit: Exit) {
+        let now = self.now;
+        for ran in self.units.values_mut().flat_map(|rt| rt.ran.iter_mut()).filter(|r| r.pid == pid) {
+            (ran.exit, ran.end) = (Some(exit), now);
+        }
         let find = |main: bool| {
             self.units
                 .iter()
@@ -75,7 +79,8 @@ impl Manager {
         if phase == Phase::Condition && matches!(exit, Exit::Code(1..=254)) {
             f = Outcome::ExecCondition;
         } else {
-            self.log_exit(name, "Control process", exit, f);
+            let who = if phase == Phase::Condition { "Condition check process" } else { "Control process" };
+            self.log_exit(name, who, exit, f);
         }
         if state != State::Reload {
             self.add_result(name, f);
@@ -117,9 +122,11 @@ impl Manager {
                 rt.main = Some(pid);
                 rt.exec_main = ExecMain { pid, start: now, ..Default::default() };
             });
-        } else if service.pid_file.is_some() {
-            self.log(name, WARNING, format!("{name}: Can't open PID file; the service did not write it."));
-            return self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
+        } else if let Some(path) = &service.pid_file {
+            // It may come yet: until `TimeoutStartSec=`.
+            let text =
+                format!("{name}: Can't open PID file {} (yet?) after start: No such file or directory", path.display());
+            return self.log(name, NOTICE, text);
         }
         self.run_list(name, Phase::StartPost, 0);
     }
@@ -161,16 +168,22 @@ impl Manager {
                 if state == State::StopSigterm { State::StopSigkill } else { State::FinalSigkill }
             }
             State::StopSigterm | State::StopSigkill => {
-                self.log(name, WARNING, format!("{name}: Processes still around after signals. Ignoring."));
+                let what = if state == State::StopSigterm {
+                    "State 'stop-sigterm' timed out. Skipping SIGKILL."
+                } else {
+                    "Processes still around after SIGKILL. Ignoring."
+                };
+                self.log(name, WARNING, format!("{name}: {what}"));
                 return self.enter_stop_post(name, Outcome::Timeout);
             }
             State::FinalSigterm | State::FinalSigkill => {
-                self.log(
-                    name,
-                    WARNING,
-                    format!("{name}: Processes still around after final signals. Entering failed mode."),
-                );
-                return self.enter_dead(name, Outcome::Timeout, true);
+                let what = if state == State::FinalSigterm {
+                    "State 'final-sigterm' timed out. Skipping SIGKILL. Entering failed mode."
+                } else {
+                    "Processes still around after final SIGKILL. Entering failed mode."
+                };
+                self.log(name, WARNING, format!("{name}: {what}"));
+                return self.enter_dead(name, Outcome::Timeout, false);
             }
             State::AutoRestart => return self.auto_restart(name),
             State::Dead | State::Exited | State::Failed | State::Active => return,
@@ -200,6 +213,10 @@ impl Manager {
         for (key, value) in fields {
             match (key.as_str(), value.as_str()) {
                 ("STATUS", text) => self.with(name, |rt| text.clone_into(&mut rt.status_text)),
+                ("ERRNO", text) => {
+                    let errno = text.parse().unwrap_or(0);
+                    self.with(name, |rt| rt.status_errno = errno);
+                }
                 ("MAINPID", text) => {
                     if let Ok(pid) = text.parse() {
                         self.with(name, |rt| {

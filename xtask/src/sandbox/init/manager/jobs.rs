@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::unit::values::INFINITY;
-use super::super::unit::{Dep, Kind, Load};
+use super::super::unit::{Dep, Kind, Load, is_valid_name};
 use super::types::{Action, Active, Job, JobKind, JobResult, Outcome, State, Time};
 use super::{Manager, service};
 
@@ -17,6 +17,8 @@ pub enum Refusal {
     Masked(String),
     Manual(String),
     NotApplicable(JobKind, String),
+    NoInstance(String),
+    NoName(String),
     ShuttingDown,
 }
 
@@ -34,6 +36,8 @@ impl fmt::Display for Refusal {
             Self::NotApplicable(kind, unit) => {
                 write!(f, "Job type {} is not applicable for unit {unit}.", kind.as_str())
             }
+            Self::NoInstance(unit) => write!(f, "Unit name {unit} is missing the instance name."),
+            Self::NoName(unit) => write!(f, "Unit name {unit} is not valid."),
             Self::ShuttingDown => f.write_str("Transaction is destructive: the machine is shutting down."),
         }
     }
@@ -44,8 +48,15 @@ impl Refusal {
     pub fn status(&self) -> u8 {
         match self {
             Self::NotFound(_) | Self::NotLoaded(_) => 5,
+            Self::Manual(_) => 4,
+            Self::NotApplicable(..) => 3,
             _ => 1,
         }
+    }
+
+    /// Whether `systemctl` points to the log.
+    pub fn is_in_log(&self) -> bool {
+        !matches!(self, Self::NotFound(_) | Self::NotLoaded(_) | Self::Masked(_) | Self::NotApplicable(..))
     }
 }
 
@@ -62,15 +73,33 @@ impl Manager {
         if self.stopping {
             return Err(Refusal::ShuttingDown);
         }
+        if !is_valid_name(name) {
+            return Err(Refusal::NoName(name.to_owned()));
+        }
+        if name.contains("@.") {
+            return Err(Refusal::NoInstance(name.to_owned()));
+        }
         let rt = self.view(name);
         let unit = rt.unit.name.clone();
-        let manual = if kind == JobKind::Stop { rt.unit.refuse_manual_stop } else { rt.unit.refuse_manual_start };
+        let manual = match kind {
+            JobKind::Start => rt.unit.refuse_manual_start,
+            JobKind::Stop => rt.unit.refuse_manual_stop,
+            JobKind::Restart => rt.unit.refuse_manual_start || rt.unit.refuse_manual_stop,
+            JobKind::Reload => false,
+        };
         if manual {
             return Err(Refusal::Manual(unit));
         }
         let job = self.enqueue(kind, &unit)?;
         self.settle();
         Ok(job)
+    }
+
+    /// Gives a job up before it has done what it should.
+    pub fn cancel(&mut self, now: Time, id: u32) {
+        self.now = now;
+        self.finish_job(id, JobResult::Canceled, true);
+        self.settle();
     }
 
     /// Adds a job with all that it pulls in.
@@ -93,7 +122,7 @@ impl Manager {
         let unit = name.to_owned();
         match (kind, load) {
             (_, Load::Loaded) => Ok(()),
-            (JobKind::Stop, _) if !self.active(name).is_down() => Ok(()),
+            (JobKind::Stop, load) if load == Load::Masked || !self.active(name).is_down() => Ok(()),
             (JobKind::Stop, _) => Err(Refusal::NotLoaded(unit)),
             (_, Load::NotFound) => Err(Refusal::NotFound(unit)),
             (_, Load::BadSetting(_)) => Err(Refusal::BadSetting(unit)),
@@ -166,7 +195,7 @@ impl Manager {
         Ok(())
     }
 
-    fn has_start_job(&self, name: &str) -> bool {
+    pub(super) fn has_start_job(&self, name: &str) -> bool {
         let job = self.units.get(name).and_then(|rt| rt.job).and_then(|j| self.jobs.get(&j));
         job.is_some_and(|j| matches!(j.kind, JobKind::Start | JobKind::Restart))
     }
@@ -197,7 +226,7 @@ impl Manager {
         let id = self.last_job;
         let limit = self.units.get(name).map_or(INFINITY, |rt| rt.unit.job_timeout);
         let deadline = self.now.mono.saturating_add(limit);
-        self.jobs.insert(id, Job { id, unit: name.to_owned(), kind, running: false, deadline });
+        self.jobs.insert(id, Job { id, unit: name.to_owned(), kind, running: false, announced: false, deadline });
         self.with(name, |rt| rt.job = Some(id));
         id
     }
@@ -251,11 +280,16 @@ impl Manager {
         let active = self.active(name);
         match job.kind {
             JobKind::Start => {
-                let auto = self.units.get(name).is_some_and(|rt| rt.state == State::AutoRestart);
+                let auto = self.units.get(name).filter(|rt| rt.state == State::AutoRestart);
+                if auto.is_some_and(|rt| rt.deadline.is_some()) {
+                    // Who starts it by hand does not wait for `RestartSec=`.
+                    self.auto_restart(name);
+                    return Ran::Begun;
+                }
                 match active {
                     Active::Active | Active::Reloading => return Ran::Ended(JobResult::Done, true),
                     Active::Deactivating => return Ran::Later,
-                    Active::Activating if !auto => {}
+                    Active::Activating if auto.is_none() => self.mark_announced(job.id),
                     _ => {
                         if let Some(result) = self.hindrance(name) {
                             return Ran::Ended(result, false);
@@ -277,9 +311,9 @@ impl Manager {
                 self.mark_running(job.id);
                 match self.units.get(name).map(|rt| rt.unit.kind.clone()) {
                     Some(Kind::Service(_)) => {
-                        if active != Active::Deactivating {
-                            let title = self.title(name);
-                            self.log(name, service::INFO, format!("Stopping {title}..."));
+                        let state = self.units.get(name).map(|rt| rt.state);
+                        if !matches!(state, Some(State::Running | State::Exited)) {
+                            self.mark_announced(job.id);
                         }
                         self.service_stop(name);
                     }
@@ -290,8 +324,6 @@ impl Manager {
             }
             JobKind::Reload => match active {
                 Active::Active => {
-                    let title = self.title(name);
-                    self.log(name, service::INFO, format!("Reloading {title}..."));
                     self.mark_running(job.id);
                     self.service_reload(name);
                     return Ran::Begun;
@@ -308,6 +340,29 @@ impl Manager {
     fn mark_running(&mut self, id: u32) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.running = true;
+        }
+    }
+
+    fn mark_announced(&mut self, id: u32) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.announced = true;
+        }
+    }
+
+    /// Says what has begun. A job that ended at once is not announced: so it is said only when nothing is being waited
+    /// for but processes.
+    pub(super) fn announce(&mut self) {
+        let waits = |unit: &str| self.out.iter().any(|action| action.asks_about() == Some(unit));
+        let new = |job: &&Job| job.running && !job.announced && self.is_service(&job.unit) && !waits(&job.unit);
+        for job in self.jobs.values().filter(new).cloned().collect::<Vec<_>>() {
+            let what = match job.kind {
+                JobKind::Start => "Starting",
+                JobKind::Stop | JobKind::Restart => "Stopping",
+                JobKind::Reload => "Reloading",
+            };
+            let text = format!("{what} {}...", self.title(&job.unit));
+            self.log(&job.unit, service::INFO, text);
+            self.mark_announced(job.id);
         }
     }
 
@@ -346,7 +401,10 @@ impl Manager {
         match job.kind {
             JobKind::Start if new.is_up() => self.finish_job(job.id, JobResult::Done, true),
             JobKind::Start if job.running && new == Active::Failed => self.finish_job(job.id, JobResult::Failed, true),
-            JobKind::Start if job.running && new == Active::Inactive => self.finish_job(job.id, JobResult::Done, true),
+            JobKind::Start if job.running && new == Active::Inactive => {
+                let skipped = self.units.get(name).is_some_and(|rt| rt.result == Outcome::ExecCondition);
+                self.finish_job(job.id, if skipped { JobResult::Skipped } else { JobResult::Done }, true);
+            }
             JobKind::Stop if new.is_down() => self.finish_job(job.id, JobResult::Done, true),
             JobKind::Restart if new.is_down() => {
                 let title = self.title(name);
@@ -354,6 +412,7 @@ impl Manager {
                 if let Some(job) = self.jobs.get_mut(&job.id) {
                     job.kind = JobKind::Start;
                     job.running = false;
+                    job.announced = false;
                 }
             }
             JobKind::Reload if job.running && !matches!(new, Active::Reloading | Active::Activating) => {
@@ -401,7 +460,13 @@ impl Manager {
             (JobKind::Start, JobResult::Done) if oneshot => (service::INFO, format!("Finished {title}.")),
             (JobKind::Start, JobResult::Done) => (service::INFO, format!("Started {title}.")),
             (JobKind::Start, JobResult::Failed) => (3, format!("Failed to start {title}.")),
-            (JobKind::Start, JobResult::Timeout) => (3, format!("Timed out starting {title}.")),
+            (JobKind::Start, JobResult::Skipped) if self.units.get(&job.unit).is_some_and(|rt| rt.condition_result) => {
+                (service::INFO, format!("Condition check resulted in {title} being skipped."))
+            }
+            (JobKind::Start, JobResult::Timeout) => {
+                self.log(&job.unit, 3, format!("Timed out starting {title}."));
+                (service::NOTICE, format!("{0}: Job {0}/start failed with result 'timeout'.", job.unit))
+            }
             (JobKind::Start, JobResult::Assert) => (3, format!("Assertion failed for {title}.")),
             (JobKind::Start, JobResult::Dependency) => {
                 self.log(&job.unit, service::WARNING, format!("Dependency failed for {title}."));

@@ -32,6 +32,8 @@ pub struct Manager {
     /// A shutdown is under way.
     pub stopping: bool,
     aliases: BTreeMap<String, String>,
+    /// Units that stay in memory because somebody waits for their end.
+    kept: BTreeSet<String>,
     last_job: u32,
     now: Time,
     out: VecDeque<Action>,
@@ -47,6 +49,7 @@ impl Manager {
             booted: None,
             stopping: false,
             aliases: BTreeMap::new(),
+            kept: BTreeSet::new(),
             last_job: 0,
             now: Time::default(),
             out: VecDeque::new(),
@@ -70,9 +73,13 @@ impl Manager {
         self.settle();
     }
 
-    /// The next thing to do.
+    /// The next thing to do. Units that nothing refers to are forgotten when all is done.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.out.pop_front()
+        let action = self.out.pop_front();
+        if action.is_none() {
+            self.forget_unused();
+        }
+        action
     }
 
     /// When [`Event::Tick`] is due next, µs.
@@ -91,19 +98,24 @@ impl Manager {
         }
         let due: Vec<u32> = self.jobs.values().filter(|j| j.deadline <= now).map(|j| j.id).collect();
         for id in due {
+            if let Some(job) = self.jobs.get(&id).cloned() {
+                let text = format!("{0}: Job {0}/{1} timed out.", job.unit, job.kind.as_str());
+                self.log(&job.unit, service::WARNING, text);
+            }
             self.finish_job(id, JobResult::Timeout, true);
         }
     }
 
-    /// Runs what can run now, and forgets what nothing refers to.
+    /// Runs what can run now.
     fn settle(&mut self) {
         self.run_jobs();
+        self.stop_unneeded();
+        self.announce();
         if self.booted.is_none() && self.jobs.is_empty() && !self.units.is_empty() {
             self.booted = Some(self.now);
             let us = self.now.mono;
             self.log("", service::INFO, format!("Startup finished in {}.{:03}s.", us / 1_000_000, us / 1000 % 1000));
         }
-        self.collect_garbage();
     }
 
     /// Starts what the machine comes up with.
@@ -147,6 +159,15 @@ impl Manager {
         self.units.contains_key(&self.canonical(name))
     }
 
+    /// Whether a unit stays in memory when it is down, for somebody who waits for its end.
+    pub fn keep(&mut self, name: &str, keep: bool) {
+        if keep {
+            self.kept.insert(name.to_owned());
+        } else {
+            self.kept.remove(name);
+        }
+    }
+
     /// The real name behind an alias that is in memory.
     pub fn canonical(&self, name: &str) -> String {
         self.aliases.get(name).cloned().unwrap_or_else(|| name.to_owned())
@@ -184,7 +205,11 @@ impl Manager {
             for alias in &unit.aliases {
                 self.aliases.insert(alias.clone(), unit.name.clone());
             }
-            self.with(&name, |rt| rt.unit = Rc::new(unit));
+            self.with(&name, |rt| {
+                // What runs is stopped as it was started, though its file is gone.
+                let gone = unit.load == Load::NotFound && !rt.active().is_down();
+                rt.unit = Rc::new(if gone { Unit { load: unit.load, ..(*rt.unit).clone() } } else { unit });
+            });
         }
         self.settle();
     }
@@ -224,35 +249,24 @@ impl Manager {
         let title = rt.unit.title();
         match unmet {
             Some(Unmet::Condition(what)) => {
-                self.log(
-                    name,
-                    service::INFO,
-                    format!("{title} was skipped because of an unmet condition check ({what})."),
-                );
+                let why = match what {
+                    Some(what) => format!("of an unmet condition check ({what})"),
+                    None => "no trigger condition checks were met".to_owned(),
+                };
+                self.log(name, service::INFO, format!("{title} was skipped because {why}."));
                 if self.active(name) == Active::Activating {
                     self.set_state(name, State::Dead);
                 }
                 self.finish_job(job, JobResult::Skipped, true);
             }
-            Some(Unmet::Assert(what)) => {
-                self.log(name, 3, format!("Starting of {title} unsupported: assertion failed ({what})."));
+            Some(Unmet::Assert) => {
+                self.log(name, service::NOTICE, format!("{name}: Starting requested but asserts failed."));
                 if self.active(name) == Active::Activating {
                     self.set_state(name, State::Dead);
                 }
                 self.finish_job(job, JobResult::Assert, true);
             }
-            None if self.is_service(name) => {
-                let quick = self.units.get(name).and_then(|rt| rt.unit.service()).is_some_and(|s| {
-                    use super::unit::service::Type;
-                    matches!(s.kind(), Type::Simple | Type::Idle)
-                        && s.exec_start_pre.is_empty()
-                        && s.exec_condition.is_empty()
-                });
-                if !quick {
-                    self.log(name, service::INFO, format!("Starting {title}..."));
-                }
-                self.service_start(name, invocation);
-            }
+            None if self.is_service(name) => self.service_start(name, invocation),
             None => {
                 self.with(name, |rt| rt.invocation = invocation);
                 self.set_state(name, State::Active);
@@ -276,8 +290,8 @@ impl Manager {
         if old.is_down() || !new.is_down() {
             return;
         }
-        let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone()));
-        let Some((result, unit)) = result else { return };
+        let result = self.units.get(name).map(|rt| (rt.result, rt.unit.clone(), monitor(rt)));
+        let Some((result, unit, monitor)) = result else { return };
         let trigger = match new {
             Active::Failed => Dep::OnFailure,
             _ if result == Outcome::Success => Dep::OnSuccess,
@@ -285,15 +299,14 @@ impl Manager {
         };
         for other in unit.dep(trigger) {
             self.log(name, service::INFO, format!("{name}: Triggering {trigger:?}= dependencies."));
-            let _ = self.enqueue(JobKind::Start, other);
+            if self.enqueue(JobKind::Start, other).is_ok() {
+                let other = self.canonical(other);
+                self.with(&other, |rt| rt.monitor.clone_from(&monitor));
+            }
         }
-        for other in
-            self.dependents(name, &[Dep::Upholds]).into_iter().filter(|o| self.active(o).is_up()).collect::<Vec<_>>()
-        {
-            self.log(name, service::INFO, format!("{name}: Started again, because {other} upholds it."));
+        if self.dependents(name, &[Dep::Upholds]).iter().any(|other| self.active(other).is_up()) {
             let _ = self.enqueue(JobKind::Start, name);
         }
-        self.stop_unneeded();
     }
 
     fn stop_unneeded(&mut self) {
@@ -309,8 +322,11 @@ impl Manager {
             })
             .map(|(n, _)| n.clone())
             .collect();
-        for name in unneeded {
-            let _ = self.enqueue(JobKind::Stop, &name);
+        for name in &unneeded {
+            let _ = self.enqueue(JobKind::Stop, name);
+        }
+        if !unneeded.is_empty() {
+            self.run_jobs();
         }
     }
 
@@ -321,8 +337,14 @@ impl Manager {
     }
 
     /// Drops units that are down, have no job, and that no unit that stays refers to.
-    fn collect_garbage(&mut self) {
-        let stays = |rt: &Rt| rt.state != State::Dead || rt.job.is_some();
+    pub fn forget_unused(&mut self) {
+        if !self.out.is_empty() {
+            return;
+        }
+        let stays = |rt: &Rt| {
+            let down = rt.state == State::Dead || (rt.state == State::Failed && rt.unit.collect_failed);
+            !down || rt.job.is_some() || self.kept.contains(&rt.unit.name)
+        };
         if self.units.values().all(stays) {
             return;
         }
@@ -349,4 +371,16 @@ impl Manager {
     fn log(&mut self, name: &str, priority: u8, text: String) {
         self.out.push_back(Action::Log { unit: name.to_owned(), priority, text });
     }
+}
+
+/// What the unit that a failure or success starts is told of the one that has ended.
+fn monitor(rt: &Rt) -> Vec<(&'static str, String)> {
+    let (code, status) = rt.exec_main.exit.map_or(("", String::new()), types::Exit::texts);
+    vec![
+        ("MONITOR_SERVICE_RESULT", rt.result.as_str().to_owned()),
+        ("MONITOR_EXIT_CODE", code.to_owned()),
+        ("MONITOR_EXIT_STATUS", status),
+        ("MONITOR_INVOCATION_ID", rt.invocation.clone()),
+        ("MONITOR_UNIT", rt.unit.name.clone()),
+    ]
 }

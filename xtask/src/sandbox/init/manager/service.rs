@@ -1,11 +1,11 @@
 //! The life of a service, state by state, as systemd's manager leads it.
 
 use super::super::unit::service::{Exec, KillMode, Type};
-use super::super::unit::values::{INFINITY, signal_name};
+use super::super::unit::values::INFINITY;
 use super::super::unit::{Kind, Service};
 use super::Manager;
 use super::events::should_restart;
-use super::types::{Action, Active, Outcome, Phase, Pid, State, Who};
+use super::types::{Action, Active, Outcome, Phase, Pid, Ran, State, Time, Who};
 
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
@@ -42,8 +42,10 @@ impl Manager {
             rt.control = None;
             rt.main_index = 0;
             rt.status_text.clear();
+            rt.status_errno = 0;
             rt.forbid_restart = false;
             rt.exec_main = super::types::ExecMain::default();
+            rt.ran.clear();
             if std::mem::take(&mut rt.flush_restarts) {
                 rt.n_restarts = 0;
             }
@@ -129,6 +131,11 @@ impl Manager {
             }
             return;
         };
+        self.with(name, |rt| {
+            let index = rt.command.1;
+            rt.ran.retain(|r| (r.phase, r.index) != (phase, index));
+            rt.ran.push(Ran { phase, index, pid, exit: None, start: now, end: Time::default() });
+        });
         if phase != Phase::Start || service.kind() == Type::Forking {
             self.with(name, |rt| rt.control = Some(pid));
             return;
@@ -206,12 +213,6 @@ impl Manager {
                 _ => self.enter_dead(name, Outcome::Success, true),
             };
         }
-        if kill && alive {
-            for pid in [rt.main, rt.control].into_iter().flatten() {
-                let text = format!("{name}: Killing process {pid} with signal SIG{}.", signal_name(signal));
-                self.log(name, NOTICE, text);
-            }
-        }
         self.set_state(name, state);
         self.arm(name, service.timeout_stop_us);
         let unit = || name.to_owned();
@@ -253,11 +254,11 @@ impl Manager {
         let Some(rt) = self.units.get_mut(name) else { return };
         rt.main = None;
         rt.control = None;
-        rt.status_text.clear();
         let result = rt.result;
         let restart =
             allow_restart && !rt.forbid_restart && should_restart(rt.unit.service(), result, rt.exec_main.exit);
         rt.forbid_restart = false;
+        rt.monitor.clear();
         if !restart {
             // The counter can still be read until the next start.
             rt.flush_restarts = true;
@@ -337,6 +338,11 @@ impl Manager {
     /// Whether a unit can be reloaded.
     pub fn can_reload(&self, name: &str) -> bool {
         self.units.get(name).and_then(|rt| rt.unit.service()).is_some_and(|s| !s.exec_reload.is_empty())
+    }
+
+    /// Whether a unit that has just come down comes up again at once.
+    pub fn will_restart(&self, name: &str) -> bool {
+        self.units.get(name).is_some_and(|rt| rt.state == State::AutoRestart) || self.has_start_job(name)
     }
 
     /// A target or a unit that is always there.

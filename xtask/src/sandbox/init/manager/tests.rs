@@ -29,6 +29,9 @@ impl Sim {
             let text = match texts.get(name) {
                 Some(text) => text,
                 None if name.ends_with(".target") => "",
+                None if name == "system.slice" => {
+                    return Unit { load: Load::Loaded, kind: Kind::Fixed { sub: "active" }, ..unit };
+                }
                 None => return unit,
             };
             let spec = Specifiers { unit: name.to_owned(), ..Default::default() };

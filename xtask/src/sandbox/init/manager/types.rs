@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::unit::service::Exec;
+use super::super::unit::values::signal_name;
 use super::super::unit::{Kind, Unit};
 
 /// A process id.
@@ -169,6 +170,15 @@ impl Exit {
         }
     }
 
+    /// What a service is told of it in `$EXIT_CODE` and `$EXIT_STATUS`.
+    pub fn texts(self) -> (&'static str, String) {
+        match self {
+            Self::Code(n) => ("exited", n.to_string()),
+            Self::Signal(n) => ("killed", signal_name(n)),
+            Self::Core(n) => ("dumped", signal_name(n)),
+        }
+    }
+
     /// `ExecMainStatus`: exit status or signal.
     pub fn status(self) -> i32 {
         match self {
@@ -191,6 +201,10 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Condition, Self::StartPre, Self::Start, Self::StartPost, Self::Reload, Self::Stop, Self::StopPost];
+
     /// The directive.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,6 +215,21 @@ impl Phase {
             Self::Reload => "ExecReload",
             Self::Stop => "ExecStop",
             Self::StopPost => "ExecStopPost",
+        }
+    }
+}
+
+impl Phase {
+    /// What systemd calls it where it cannot be begun.
+    pub fn task(self) -> &'static str {
+        match self {
+            Self::Condition => "exec-condition",
+            Self::StartPre => "start-pre",
+            Self::Start => "start",
+            Self::StartPost => "start-post",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::StopPost => "stop-post",
         }
     }
 }
@@ -241,10 +270,10 @@ pub enum Event {
 /// Why a unit does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
-    /// A condition does not hold.
-    Condition(String),
+    /// This condition does not hold; `None` where none of several holds.
+    Condition(Option<String>),
     /// An assertion does not hold.
-    Assert(String),
+    Assert,
 }
 
 /// What the manager asks for.
@@ -267,6 +296,18 @@ pub enum Action {
     Cleanup { unit: String },
     /// A job has ended.
     JobDone { job: u32, unit: String, result: JobResult },
+}
+
+impl Action {
+    /// The unit about which it waits for an answer.
+    pub fn asks_about(&self) -> Option<&str> {
+        match self {
+            Self::Prepare { unit } | Self::Spawn { unit, .. } | Self::CheckEmpty { unit } | Self::FindMain { unit } => {
+                Some(unit)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a job does to its unit.
@@ -332,6 +373,8 @@ pub struct Job {
     pub kind: JobKind,
     /// Whether it has begun.
     pub running: bool,
+    /// Whether `Starting …` and the like was said, or need not be.
+    pub announced: bool,
     /// When it is given up, µs.
     pub deadline: u64,
 }
@@ -340,6 +383,18 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as the properties of systemd")]
 pub struct ExecMain {
+    pub pid: Pid,
+    pub exit: Option<Exit>,
+    pub start: Time,
+    pub end: Time,
+}
+
+/// A command of the unit's present or last run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Ran {
+    pub phase: Phase,
+    pub index: usize,
     pub pid: Pid,
     pub exit: Option<Exit>,
     pub start: Time,
@@ -381,6 +436,10 @@ pub struct Rt {
     pub main_index: usize,
     /// The last main process.
     pub exec_main: ExecMain,
+    /// `$MONITOR_…`: what is known of the unit whose end has started this one.
+    pub monitor: Vec<(&'static str, String)>,
+    /// Commands of this run.
+    pub ran: Vec<Ran>,
     /// Automatic restarts since the last manual start.
     pub n_restarts: u32,
     /// The counter starts anew with the next start.
@@ -399,6 +458,8 @@ pub struct Rt {
     pub assert_result: bool,
     /// `STATUS=` of the service.
     pub status_text: String,
+    /// `ERRNO=` of the service.
+    pub status_errno: i32,
     /// Moments of recent starts, µs, for the start limit.
     pub starts: Vec<u64>,
     /// The unit's job.
@@ -421,6 +482,8 @@ impl Rt {
             command: (Phase::Start, 0),
             main_index: 0,
             exec_main: ExecMain::default(),
+            monitor: Vec::new(),
+            ran: Vec::new(),
             n_restarts: 0,
             flush_restarts: false,
             forbid_restart: false,
@@ -430,6 +493,7 @@ impl Rt {
             condition_result: false,
             assert_result: false,
             status_text: String::new(),
+            status_errno: 0,
             starts: Vec::new(),
             job: None,
             main_known: false,
@@ -451,8 +515,10 @@ impl Rt {
 
     /// Whether it waits for its last process to end.
     pub fn waits_for_empty(&self) -> bool {
-        matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill)
-            && self.main.is_none()
-            && self.control.is_none()
+        // A forking service that left several processes runs until the last has ended.
+        let runs_without_main = self.state == State::Running && self.exec_main.pid == 0;
+        let stops =
+            matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill);
+        (stops || runs_without_main) && self.main.is_none() && self.control.is_none()
     }
 }

@@ -1,30 +1,27 @@
 //! Properties of services.
 
 use super::super::exec::notify_access;
-use super::super::manager::types::{Exit, Rt};
+use super::super::manager::types::{Exit, Phase, Ran, Rt};
 use super::super::unit::service::{DirKind, Exec, KillMode, OomPolicy, Restart, Service, Stream, Type};
-use super::super::unit::values::{show_timespan, signal_name};
+use super::super::unit::values::{quoted, show_timespan, signal_name};
 use super::{moment, yes};
 
-fn exec_text(exec: &Exec, rt: &Rt, main: bool) -> String {
-    let last = rt.exec_main;
-    let (pid, start, end) =
-        if main { (last.pid, moment(last.start), moment(last.end)) } else { (0, String::new(), String::new()) };
+fn exec_text(exec: &Exec, ran: Option<&Ran>) -> String {
     let or_na = |text: String| if text.is_empty() { "n/a".to_owned() } else { text };
-    let (code, status) = match last.exit.filter(|_| main) {
-        Some(exit) => (
-            ["", "exited", "killed", "dumped"][usize::try_from(exit.code()).unwrap_or(0).min(3)],
-            format!("{}/0", exit.status()),
-        ),
+    let (code, status) = match ran.and_then(|r| r.exit) {
+        Some(Exit::Code(status)) => ("exited", status.to_string()),
+        Some(Exit::Signal(number)) => ("killed", format!("{number}/{}", signal_name(number))),
+        Some(Exit::Core(number)) => ("dumped", format!("{number}/{}", signal_name(number))),
         None => ("(null)", "0/0".to_owned()),
     };
     format!(
-        "{{ path={} ; argv[]={} ; ignore_errors={} ; start_time=[{}] ; stop_time=[{}] ; pid={pid} ; code={code} ; status={status} }}",
+        "{{ path={} ; argv[]={} ; ignore_errors={} ; start_time=[{}] ; stop_time=[{}] ; pid={} ; code={code} ; status={status} }}",
         exec.program,
         exec.argv.join(" "),
         yes(exec.ignore_failure),
-        or_na(start),
-        or_na(end),
+        or_na(ran.map_or(String::new(), |r| moment(r.start))),
+        or_na(ran.map_or(String::new(), |r| moment(r.end))),
+        ran.map_or(0, |r| r.pid),
     )
 }
 
@@ -33,9 +30,9 @@ fn stream(stream: &Stream) -> String {
         Stream::Null => "null".to_owned(),
         Stream::Journal => "journal".to_owned(),
         Stream::Inherit => "inherit".to_owned(),
-        Stream::File(path) => format!("file:{}", path.display()),
-        Stream::Append(path) => format!("append:{}", path.display()),
-        Stream::Truncate(path) => format!("truncate:{}", path.display()),
+        Stream::File(_) => "file".to_owned(),
+        Stream::Append(_) => "append".to_owned(),
+        Stream::Truncate(_) => "truncate".to_owned(),
         Stream::Data(_) => "data".to_owned(),
     }
 }
@@ -87,13 +84,12 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     put("FileDescriptorStoreMax", "0".to_owned());
     put("NFileDescriptorStore", "0".to_owned());
     put("StatusText", rt.status_text.clone());
-    put("StatusErrno", "0".to_owned());
+    put("StatusErrno", rt.status_errno.to_string());
     put("Result", rt.result.as_str().to_owned());
     put("ReloadResult", rt.reload_result.as_str().to_owned());
     put("CleanResult", "success".to_owned());
-    let user = service.user.clone().unwrap_or_default();
-    put("UID", if rt.main.is_some() && user.is_empty() { "0".to_owned() } else { "[not set]".to_owned() });
-    put("GID", if rt.main.is_some() && user.is_empty() { "0".to_owned() } else { "[not set]".to_owned() });
+    put("UID", "[not set]".to_owned());
+    put("GID", "[not set]".to_owned());
     put("NRestarts", rt.n_restarts.to_string());
     let oom_policy = match service.oom_policy {
         OomPolicy::Continue => "continue",
@@ -108,19 +104,11 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     put("ExecMainPID", main.pid.to_string());
     put("ExecMainCode", main.exit.map_or(0, Exit::code).to_string());
     put("ExecMainStatus", main.exit.map_or(0, Exit::status).to_string());
-    for (name, list) in [
-        ("ExecCondition", &service.exec_condition),
-        ("ExecStartPre", &service.exec_start_pre),
-        ("ExecStart", &service.exec_start),
-        ("ExecStartPost", &service.exec_start_post),
-        ("ExecReload", &service.exec_reload),
-        ("ExecStop", &service.exec_stop),
-        ("ExecStopPost", &service.exec_stop_post),
-    ] {
-        let text = |(i, e)| exec_text(e, rt, name == "ExecStart" && i == rt.main_index);
+    for phase in Phase::ALL {
         // Several commands are several lines with the same name.
-        for line in list.iter().enumerate().map(text) {
-            put(name, line);
+        for (index, exec) in service.commands(phase).iter().enumerate() {
+            let ran = rt.ran.iter().find(|r| (r.phase, r.index) == (phase, index));
+            put(phase.as_str(), exec_text(exec, ran));
         }
     }
 }
@@ -250,17 +238,6 @@ fn directories_and_signals(service: &Service, put: &mut impl FnMut(&str, String)
         ("RestartForceExitStatus", &service.restart_force),
     ] {
         let codes = set.codes.iter().map(ToString::to_string);
-        put(
-            name,
-            codes.chain(set.signals.iter().map(|s| format!("SIG{}", signal_name(*s)))).collect::<Vec<_>>().join(" "),
-        );
-    }
-}
-
-fn quoted(text: &str) -> String {
-    if text.contains([' ', '"', '\\', '\'', '\t', '\n']) {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-    } else {
-        text.to_owned()
+        put(name, codes.chain(set.signals.iter().map(|s| signal_name(*s))).collect::<Vec<_>>().join(" "));
     }
 }

@@ -237,7 +237,7 @@ mod tests {
     fn properties_as_systemd_prints_them() {
         let shown = limits("MemoryMax=30M\nCPUQuota=150%\n").properties().collect::<BTreeMap<_, _>>();
         assert_eq!(shown["MemoryMax"], "31457280");
-        assert_eq!(shown["CPUQuotaPerSecUSec"], "1s 500ms");
+        assert_eq!(shown["CPUQuotaPerSecUSec"], "1.500000s");
         assert_eq!(shown["TasksMax"], "infinity");
     }
 

@@ -122,6 +122,7 @@ impl Loader {
         };
         if fs::canonicalize(&fragment).is_ok_and(|p| p == Path::new("/dev/null")) {
             unit.load = Load::Masked;
+            unit.fragment = Some(fragment);
             return unit;
         }
         unit.drop_ins = self.drop_ins(&real);
@@ -145,7 +146,7 @@ impl Loader {
     }
 
     fn build(&self, unit: Unit, fragment: &Path) -> Result<Unit, String> {
-        let spec = Specifiers { unit: unit.name.clone(), ..self.spec.clone() };
+        let spec = Specifiers { unit: unit.name.clone(), fragment: fragment.to_owned(), ..self.spec.clone() };
         let mut files = Vec::new();
         for path in std::iter::once(fragment).chain(unit.drop_ins.iter().map(PathBuf::as_path)) {
             let name = path.display().to_string();
@@ -195,7 +196,10 @@ impl Loader {
     fn drop_ins(&self, name: &str) -> Vec<PathBuf> {
         let mut folders = vec![name.to_owned()];
         folders.extend(template(name));
-        folders.extend(name.rsplit_once('.').map(|(_, suffix)| suffix.to_owned()));
+        // `a-b-c.service` takes what `a-b-.service.d` and `a-.service.d` say, too.
+        let (stem, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
+        folders.extend(stem.rmatch_indices('-').map(|(at, _)| format!("{}.{suffix}", &stem[..=at])));
+        folders.push(suffix.to_owned());
         let mut found: Vec<PathBuf> = Vec::new();
         for dir in self.paths.unit_dirs() {
             for folder in &folders {
@@ -210,6 +214,16 @@ impl Loader {
         }
         found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
         found
+    }
+
+    /// Whether a name is that of a link in a folder of units.
+    pub fn is_link(&self, name: &str) -> bool {
+        name == "default.target" || self.find(name).is_some_and(|path| path.is_symlink())
+    }
+
+    /// What `default.target` stands for.
+    pub fn default_target(&self) -> String {
+        self.resolve("default.target")
     }
 
     /// Names that stand in the folders of units, links and templates too, sorted.

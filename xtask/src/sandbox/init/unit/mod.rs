@@ -143,6 +143,8 @@ pub struct Unit {
     pub refuse_manual_stop: bool,
     /// `StopWhenUnneeded`.
     pub stop_when_unneeded: bool,
+    /// `CollectMode=inactive-or-failed`: it is forgotten though it has failed.
+    pub collect_failed: bool,
     /// `JobTimeoutSec`, µs.
     pub job_timeout: u64,
     /// What to say of limits that nothing here keeps.
@@ -177,6 +179,7 @@ impl Unit {
             refuse_manual_start: false,
             refuse_manual_stop: false,
             stop_when_unneeded: false,
+            collect_failed: false,
             job_timeout: values::INFINITY,
             limits_word: None,
             install: Install::default(),
@@ -217,6 +220,8 @@ impl Unit {
             match &self.kind {
                 Kind::Service(_) => {
                     self.add_dep(Dep::Requires, "sysinit.target");
+                    self.add_dep(Dep::Requires, "system.slice");
+                    self.add_dep(Dep::After, "system.slice");
                     self.add_dep(Dep::After, "sysinit.target");
                     self.add_dep(Dep::After, "basic.target");
                     self.add_dep(Dep::Conflicts, "shutdown.target");

@@ -49,8 +49,13 @@ pub fn timespan(value: &str) -> Result<u64, String> {
     if any && total < 1e12 { Ok((total * 1e6).round() as u64) } else { Err(bad()) }
 }
 
-/// A time span as `systemctl show` prints it: `1min 30s`, `100ms`, `infinity`.
+/// A time span as `systemctl show` prints it: `1min 30s`, `100ms`, `2.500000s`, `infinity`.
 pub fn show_timespan(us: u64) -> String {
+    show_timespan_to(us, 1)
+}
+
+/// A time span, with what is below `accuracy` µs left out.
+pub fn show_timespan_to(us: u64, accuracy: u64) -> String {
     if us == INFINITY {
         return "infinity".into();
     }
@@ -71,10 +76,21 @@ pub fn show_timespan(us: u64) -> String {
     let mut left = us;
     let mut parts = Vec::new();
     for (size, name) in units {
-        if left >= size {
-            parts.push(format!("{}{name}", left / size));
-            left %= size;
+        if left < accuracy && !parts.is_empty() {
+            break;
         }
+        if left < size {
+            continue;
+        }
+        let (whole, rest) = (left / size, left % size);
+        // Below a minute, the rest is a decimal fraction.
+        if size > 1 && left < 60_000_000 && rest >= accuracy.min(size) && rest > 0 {
+            let digits = (size / accuracy).ilog10() as usize;
+            parts.push(format!("{whole}.{:0digits$}{name}", rest / accuracy));
+            break;
+        }
+        parts.push(format!("{whole}{name}"));
+        left = rest;
     }
     parts.join(" ")
 }
@@ -108,6 +124,21 @@ const STATUSES: &[(i32, &str)] = &[
     (5, "NOTINSTALLED"),
     (6, "NOTCONFIGURED"),
     (7, "NOTRUNNING"),
+    (64, "USAGE"),
+    (65, "DATAERR"),
+    (66, "NOINPUT"),
+    (67, "NOUSER"),
+    (68, "NOHOST"),
+    (69, "UNAVAILABLE"),
+    (70, "SOFTWARE"),
+    (71, "OSERR"),
+    (72, "OSFILE"),
+    (73, "CANTCREAT"),
+    (74, "IOERR"),
+    (75, "TEMPFAIL"),
+    (76, "PROTOCOL"),
+    (77, "NOPERM"),
+    (78, "CONFIG"),
     (200, "CHDIR"),
     (201, "NICE"),
     (202, "FDS"),
@@ -132,12 +163,22 @@ const STATUSES: &[(i32, &str)] = &[
     (239, "CACHE_DIRECTORY"),
     (240, "LOGS_DIRECTORY"),
     (241, "CONFIGURATION_DIRECTORY"),
-    (242, "EXIT_NUMA_POLICY"),
+    (242, "NUMA_POLICY"),
+    (243, "CREDENTIALS"),
+    (255, "EXCEPTION"),
 ];
 
 /// Name of an exit status as systemd writes it: `3` is `NOTIMPLEMENTED`, an unknown one `n/a`.
 pub fn status_name(status: i32) -> &'static str {
     STATUSES.iter().find(|(number, _)| *number == status).map_or("n/a", |(_, name)| name)
+}
+
+/// `/NAME` as `systemctl status` adds it to an exit status: only the C library's and systemd's own have one there.
+pub fn status_suffix(status: i32) -> String {
+    match status_name(status) {
+        name if matches!(status, 0 | 1 | 200..) && name != "n/a" => format!("/{name}"),
+        _ => String::new(),
+    }
 }
 
 /// What `SuccessExitStatus=` and its like list.
@@ -163,6 +204,16 @@ impl StatusSet {
             }
         }
         Ok(())
+    }
+}
+
+/// A word in double quotes where a shell would need them.
+pub fn quoted(text: &str) -> String {
+    if text.contains(|c: char| c.is_whitespace() || "\"\\`$*?['()<>|&;!".contains(c)) {
+        let escaped = |c: char| if "\"\\`$".contains(c) { vec!['\\', c] } else { vec![c] };
+        format!("\"{}\"", text.chars().flat_map(escaped).collect::<String>())
+    } else {
+        text.to_owned()
     }
 }
 
@@ -197,6 +248,12 @@ mod tests {
         assert_eq!(timespan("infinity"), Ok(INFINITY));
         assert!(timespan("5 parsecs").is_err() && timespan("").is_err());
         assert_eq!(show_timespan(90_000_000), "1min 30s");
+        assert_eq!((show_timespan(2_500_000), show_timespan(1_500)), ("2.500000s".into(), "1.500ms".into()));
+        assert_eq!(
+            (show_timespan_to(2_502_700, 1000), show_timespan_to(61_000_200, 1000)),
+            ("2.502s".into(), "1min 1s".into())
+        );
+        assert_eq!(show_timespan_to(3_900, 1000), "3ms");
     }
 
     #[test]

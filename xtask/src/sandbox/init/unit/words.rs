@@ -1,6 +1,7 @@
 //! Words of a value: quotes, C escapes, specifiers, variables.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Splits a value into words as systemd does: quotes may surround a word or a part of it, `\` escapes as in C.
 pub fn split(text: &str) -> Result<Vec<String>, String> {
@@ -130,6 +131,8 @@ pub struct Specifiers {
     pub boot_id: String,
     /// Machine, 32 hex digits.
     pub machine_id: String,
+    /// The unit's file.
+    pub fragment: PathBuf,
 }
 
 impl Specifiers {
@@ -174,7 +177,23 @@ impl Specifiers {
                 Some('T') => out.push_str("/tmp"),
                 Some('V') => out.push_str("/var/tmp"),
                 Some('h') => out.push_str("/root"),
-                Some('s') => out.push_str("/bin/sh"),
+                Some('s') => out.push_str("/bin/bash"),
+                Some('a') => {
+                    out.push_str(&std::env::consts::ARCH.replace("x86_64", "x86-64").replace("aarch64", "arm64"));
+                }
+                Some('v') => out.push_str(&kernel()),
+                Some('d') => {
+                    out.push_str("/run/credentials/");
+                    out.push_str(&self.unit);
+                }
+                Some('o') => out.push_str(&os_release("ID")),
+                Some('w') => out.push_str(&os_release("VERSION_ID")),
+                Some('W') => out.push_str(&os_release("VARIANT_ID")),
+                Some('B') => out.push_str(&os_release("BUILD_ID")),
+                Some('A') => out.push_str(&os_release("IMAGE_VERSION")),
+                Some('M') => out.push_str(&os_release("IMAGE_ID")),
+                Some('y') => out.push_str(&self.fragment.to_string_lossy()),
+                Some('Y') => out.push_str(&self.fragment.parent().unwrap_or(Path::new("")).to_string_lossy()),
                 Some('u' | 'g') => out.push_str("root"),
                 Some('U' | 'G') => out.push('0'),
                 Some(other) => return Err(format!("specifier `%{other}` is not known to the sandbox")),
@@ -183,6 +202,19 @@ impl Specifiers {
         }
         Ok(out)
     }
+}
+
+/// Release of the running kernel.
+fn kernel() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
+/// A value of `/etc/os-release`.
+fn os_release(key: &str) -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
 }
 
 /// `a-b\x2dc` as a path: `a/b-c`.

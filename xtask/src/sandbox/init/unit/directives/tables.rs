@@ -43,6 +43,14 @@ pub(super) const UNIT: &[(&str, Set)] = &[
     ("StartLimitIntervalSec", |d, v| timespan(v).map(|t| d.unit.start_limit_interval = t)),
     ("StartLimitInterval", |d, v| timespan(v).map(|t| d.unit.start_limit_interval = t)),
     ("StartLimitBurst", |d, v| number(v).map(|n| d.unit.start_limit_burst = n)),
+    ("CollectMode", |d, v| {
+        d.unit.collect_failed = match v {
+            "inactive" => false,
+            "inactive-or-failed" => true,
+            _ => return Err(format!("`{v}` is no setting of CollectMode=")),
+        };
+        Ok(())
+    }),
     ("JobTimeoutSec", |d, v| timespan(v).map(|t| d.unit.job_timeout = t)),
     ("JobRunningTimeoutSec", |d, v| timespan(v).map(|t| d.unit.job_timeout = t)),
 ];
@@ -187,15 +195,16 @@ pub(super) const SERVICE: &[(&str, Set)] = &[
         d.service.stdin = Stream::Data(Vec::new());
         Ok(())
     }),
+    ("StandardInputData", |d, v| {
+        d.service.stdin_data.extend(base64(v).ok_or_else(|| format!("`{v}` is not Base64"))?);
+        d.service.stdin = Stream::Data(Vec::new());
+        Ok(())
+    }),
     ("StandardOutput", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stdout = s)),
     ("StandardError", |d, v| d.output(v, Stream::Inherit).map(|s| d.service.stderr = s)),
     ("SyslogIdentifier", |d, v| d.text(v).map(|t| d.service.syslog_identifier = t)),
-    ("SyslogLevel", |d, v| {
-        let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-        let level = names.iter().position(|n| *n == v).ok_or_else(|| format!("`{v}` is no level"))?;
-        d.service.syslog_level = u8::try_from(level).unwrap_or(6);
-        Ok(())
-    }),
+    ("SyslogLevel", |d, v| level(v).map(|l| d.service.syslog_level = l)),
+    ("LogLevelMax", |d, v| level(v).map(|l| d.service.log_level_max = Some(l))),
     ("SyslogLevelPrefix", |d, v| boolean(v).map(|b| d.service.syslog_level_prefix = b)),
     ("UMask", |d, v| octal(v).map(|m| d.service.umask = m)),
     ("Nice", |d, v| {
@@ -262,7 +271,7 @@ pub(super) const INSTALL: &[(&str, Set)] = &[
     ("DefaultInstance", |d, v| d.text(v).map(|t| d.unit.install.default_instance = t)),
 ];
 
-/// Path conditions and assertions: the part of the name behind `Condition` or `Assert`.
+/// Conditions and assertions: the part of the name behind `Condition` or `Assert`.
 pub(super) const CONDITIONS: &[&str] = &[
     "PathExists",
     "PathExistsGlob",
@@ -278,6 +287,15 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Virtualization",
     "FirstBoot",
     "Environment",
+    "Group",
+    "KernelCommandLine",
+    "Architecture",
+    "ACPower",
+    "Capability",
+    "ControlGroupController",
+    "CPUs",
+    "Security",
+    "NeedsUpdate",
 ];
 
 /// Directives that are accepted without effect, with the reason.
@@ -289,7 +307,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "SourcePath",
             "AllowIsolate",
             "IgnoreOnIsolate",
-            "CollectMode",
             "SuccessAction",
             "FailureAction",
             "JobTimeoutAction",
@@ -387,7 +404,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
         "Service",
         "there is no console, watchdog, bus or core dump on the machine for it to act on",
         &[
-            "LogLevelMax",
             "LogRateLimitBurst",
             "LogRateLimitIntervalSec",
             "LogExtraFields",
@@ -416,6 +432,27 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
 
 fn number(value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("`{value}` is no number"))
+}
+
+fn level(value: &str) -> Result<u8, String> {
+    let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let by_number = value.parse().ok().filter(|n| *n < names.len());
+    let level = names.iter().position(|n| *n == value).or(by_number).and_then(|n| u8::try_from(n).ok());
+    level.ok_or_else(|| format!("`{value}` is no level"))
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in text.chars().filter(|c| !c.is_whitespace() && *c != '=') {
+        bits = (bits << 6) | u32::try_from(DIGITS.find(digit)?).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from((bits >> held) & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 fn octal(value: &str) -> Result<u32, String> {

@@ -1,0 +1,117 @@
+//! What `systemctl` asks the manager to do with units.
+
+use serde_json::json;
+
+use super::super::{Options, glob, say};
+use super::{ask, changed_on_disk, mangle_all, power_down, simple, too_few};
+use crate::sandbox::init::unit::values;
+
+/// `start`, `stop`, `restart` and the like.
+pub(super) fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
+    too_few(words)?;
+    let verb = match verb {
+        "condrestart" => "try-restart",
+        "force-reload" => "reload-or-restart",
+        verb => verb,
+    };
+    let names = mangle_all(words)?;
+    if let Some(power @ ("poweroff.target" | "halt.target" | "reboot.target")) = names.first().map(String::as_str)
+        && verb == "start"
+    {
+        return power_down(power.trim_end_matches(".target"), false);
+    }
+    let request = json!({
+        "op": "job", "verb": verb, "units": names,
+        "no_block": given.has(&["--no-block"]), "wait": given.has(&["--wait"]),
+    });
+    if verb == "start" && names.iter().any(|n| glob::is_pattern(n)) && !given.has(&["--all", "-a"]) {
+        say(GLOB_HINT);
+    }
+    let answer = ask(&request)?;
+    let mut status = 0;
+    let quiet = given.has(&["--quiet", "-q"]);
+    for result in answer["results"].as_array().into_iter().flatten() {
+        let unit = result["unit"].as_str().unwrap_or_default();
+        if let Some(error) = result["error"].as_str() {
+            let method = if verb == "try-reload-or-restart" { "reload-or-try-restart" } else { verb };
+            say(&format!("Failed to {method} {unit}: {error}"));
+            if result["see_log"] == true {
+                say(&format!("See system logs and 'systemctl status {unit}' for details."));
+            }
+            status = status.max(u8::try_from(result["status"].as_u64().unwrap_or(1)).unwrap_or(1));
+            continue;
+        }
+        if result["changed"] == true && !quiet {
+            say(&changed_on_disk(unit));
+        }
+        let job = result["job"].as_str().unwrap_or("done");
+        if matches!(job, "done" | "skipped") {
+            if given.has(&["--wait"]) && verb != "stop" {
+                status = status.max(u8::from(result["end"]["active"] == "failed"));
+            }
+            continue;
+        }
+        status = status.max(1);
+        if !quiet {
+            explain(unit, job, result["result"].as_str().unwrap_or_default());
+        }
+    }
+    Ok(status)
+}
+
+const GLOB_HINT: &str = "\
+Warning: systemctl start called with a glob pattern.
+Hint: unit globs expand to loaded units, so start will usually have no effect.
+      Passing --all will also load units which are pulled in by other units.
+      See systemctl(1) for more details.";
+
+/// Says why a job has not done what it should.
+pub fn explain(unit: &str, job: &str, result: &str) {
+    let text = match job {
+        "canceled" => format!("Job for {unit} canceled."),
+        "timeout" => format!("Job for {unit} timed out."),
+        "dependency" => format!("A dependency job for {unit} failed. See 'journalctl -xe' for details."),
+        "invalid" => format!("{unit} is not active, cannot reload."),
+        "assert" => format!("Assertion failed on job for {unit}."),
+        _ => {
+            let why = match result {
+                "resources" => " because of unavailable resources or another system error",
+                "protocol" => " because the service did not take the steps required by its unit configuration",
+                "timeout" => " because a timeout was exceeded",
+                "exit-code" => " because the control process exited with error code",
+                "signal" => " because a fatal signal was delivered to the control process",
+                "core-dump" => " because a fatal signal was delivered causing the control process to dump core",
+                "oom-kill" => " because of an out-of-memory (OOM) situation",
+                "start-limit-hit" => " because start of the service was attempted too often",
+                _ => "",
+            };
+            say(&format!("Job for {unit} failed{why}."));
+            let see = format!("See \"systemctl status {unit}\" and \"journalctl -xeu {unit}\" for details.");
+            if result == "start-limit-hit" {
+                format!(
+                    "{see}\nTo force a start use \"systemctl reset-failed {unit}\"\nfollowed by \"systemctl start {unit}\" again."
+                )
+            } else {
+                see
+            }
+        }
+    };
+    say(&text);
+}
+
+/// `systemctl kill`.
+pub(super) fn kill(words: &[String], given: &Options) -> Result<u8, String> {
+    if matches!(given.last(&["-s", "--signal"]), Some("list" | "help")) {
+        let rows = (1..=31).map(|n| format!("{n:<6} SIG{}\n", values::signal_name(n))).collect::<String>();
+        crate::sandbox::applets::print(format!("SIGNAL NAME\n{rows}").as_bytes());
+        return Ok(0);
+    }
+    too_few(words)?;
+    let signal = given.last(&["-s", "--signal"]).unwrap_or("SIGTERM");
+    let signal = values::signal(signal).map_err(|_| format!("Failed to parse signal string \"{signal}\"."))?;
+    let who = given.last(&["--kill-who", "--kill-whom"]).unwrap_or("all");
+    if !matches!(who, "all" | "main" | "control" | "all-fail" | "main-fail" | "control-fail") {
+        return Err(format!("Failed to kill unit {}: Invalid who argument {who}", mangle_all(words)?.join(" ")));
+    }
+    simple("kill unit", &json!({ "op": "kill", "units": mangle_all(words)?, "signal": signal, "who": who }))
+}
