@@ -1,4 +1,4 @@
-//! The root file system of one boot of a machine: the host's programs read-only, everything else its own.
+//! The root file system of one boot of a machine: its own disk, and over it the host's programs, read-only.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -40,10 +40,15 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     let root = spec.root_dir(&machine.name);
     let disk = spec.disk_dir(&machine.name);
-    tmpfs(&root, "mode=755")?;
+    if !disk.is_dir() {
+        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
+    }
+    fs::create_dir_all(&root)?;
+    bind(&disk, &root)?;
     for name in HOST {
         host_entry(&root, name)?;
     }
+    tmpfs(&root.join(MACHINE), "mode=755")?;
     for name in ["machine/bin", "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -54,13 +59,6 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     devices(&root.join("dev"))?;
     tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
-    if !disk.is_dir() {
-        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
-    }
-    for name in ["etc", "home", "root", "tmp", "var"] {
-        fs::create_dir_all(root.join(name))?;
-        bind(&disk.join(name), &root.join(name))?;
-    }
     for bind in &machine.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
         fs::create_dir_all(&target)?;
@@ -77,12 +75,22 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
 
 /// The machine's disk at its first boot.
 fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
-    for dir in
-        ["etc/systemd/system", "home", "root", "tmp", "var/lib", "var/cache", "var/spool", "var/log/journal", "var/tmp"]
-    {
+    for dir in [
+        "etc/systemd/system",
+        "home",
+        "mnt",
+        "root",
+        "srv",
+        "tmp",
+        "var/lib",
+        "var/cache",
+        "var/spool",
+        "var/log/journal",
+        "var/tmp",
+    ] {
         fs::create_dir_all(disk.join(dir))?;
     }
-    for (dir, mode) in [("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)] {
+    for (dir, mode) in [("", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)] {
         fs::set_permissions(disk.join(dir), fs::Permissions::from_mode(mode))?;
     }
     symlink("/run", disk.join("var/run"))?;
@@ -222,9 +230,9 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
     let source = Path::new("/").join(name);
     let Ok(kind) = source.symlink_metadata() else { return Ok(()) };
     if kind.is_symlink() {
-        symlink(fs::read_link(&source)?, root.join(name))?;
+        link_unless_taken(&fs::read_link(&source)?, &root.join(name))?;
     } else if kind.is_dir() {
-        fs::create_dir(root.join(name))?;
+        fs::create_dir_all(root.join(name))?;
         bind_readonly(&source, &root.join(name))?;
     }
     Ok(())
