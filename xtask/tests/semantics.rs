@@ -43,6 +43,11 @@ fn a_service_finds_what_it_saved_before_the_power_went() {
 }
 
 #[test]
+fn the_files_of_the_host_cannot_be_written() {
+    passes(include_str!("scripts/host.py"));
+}
+
+#[test]
 fn the_console() {
     passes(include_str!("scripts/console.py"));
 }

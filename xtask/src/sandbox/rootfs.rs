@@ -180,7 +180,7 @@ fn hosts(spec: &Spec, name: &str) -> String {
 /// /machine/bin, and links to it among the host's programs in /usr/local/bin.
 fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     let xtask = root.join(MACHINE).join("xtask");
-    bind_file(&spec.xtask, &xtask)?;
+    program(&spec.xtask, &xtask)?;
     let bin = root.join("machine/bin");
     for name in APPLETS {
         symlink("/machine/xtask", bin.join(name))?;
@@ -188,8 +188,8 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join("nc").exists()) {
         symlink("/machine/xtask", bin.join("nc"))?;
     }
-    for program in &machine.programs {
-        bind_file(&program.path, &bin.join(&program.name))?;
+    for own in &machine.programs {
+        program(&own.path, &bin.join(&own.name))?;
     }
     let local = root.join("usr/local/bin");
     if !local.is_dir() {
@@ -218,6 +218,12 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// A program of the host that the machine may run, and not write to.
+fn program(source: &Path, target: &Path) -> Result<()> {
+    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
+    bind_readonly(source, target)
+}
+
 fn link_unless_taken(target: &Path, link: &Path) -> io::Result<()> {
     match symlink(target, link) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -241,7 +247,9 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
 fn devices(dev: &Path) -> Result<()> {
     tmpfs(dev, "mode=755")?;
     for name in DEVICES {
-        bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
+        let node = dev.join(name);
+        fs::write(&node, "").with_context(|| format!("cannot create {}", node.display()))?;
+        bind(&Path::new("/dev").join(name), &node)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -278,15 +286,12 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
 }
 
-fn bind_file(source: &Path, target: &Path) -> Result<()> {
-    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
-    bind(source, target)
-}
-
-/// Binds a folder with all that is mounted below it, and makes each of these mounts read-only.
+/// Binds a file or a folder with all that is mounted below it, and makes each of these mounts read-only.
+///
+/// The mounts are those of this thread: the rest of the process is in another namespace.
 fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
     bind(source, target)?;
-    for (path, flags) in mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, target) {
+    for (path, flags) in mounts_below(&fs::read_to_string("/proc/thread-self/mountinfo")?, target) {
         let readonly = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
         match mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>) {
             // A mount that is hidden by another one, or that is gone by now, cannot be written through either.
