@@ -107,6 +107,8 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
         ),
         ("resolv.conf", String::new()),
         ("fstab", String::new()),
+        ("subuid", String::new()),
+        ("subgid", String::new()),
         ("profile", format!("export PATH={PATH}\n")),
         (
             "machine-id",
@@ -114,7 +116,9 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
         ),
     ];
     let mut own_folders = Vec::new();
-    let mut written = BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
+    // useradd and its kin keep the files before a change as `passwd-` and so on.
+    let own_later = ["systemd", "mtab", ".pwd.lock", "passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-"];
+    let mut written: BTreeSet<String> = own_later.map(str::to_owned).into();
     for (file, text) in accounts::files(&machine.accounts).into_iter().chain(own) {
         fs::write(etc.join(file), text)?;
         written.insert(file.to_owned());
