@@ -87,7 +87,7 @@ t.assertEqual(machine.succeed('runuser -u operator1 -- id -u'), '1000\\n')
 t.assertNotEqual(machine.succeed('journalctl -u dynamic -o cat --no-pager | grep -x \"[0-9]*\"'), '0\\n')
 machine.fail('runuser -u operator1 -- touch /etc/x')
 machine.succeed('useradd -m second', 'usermod -aG second operator1')
-t.assertEqual(machine.succeed('su second -c \"id -un\"; id -Gn operator1'), 'second\noperator1 second\n')
+t.assertEqual(machine.succeed('su second -c \"id -un\"; id -Gn operator1'), 'second\\noperator1 second\\n')
 machine.succeed('userdel -r second')
 "
     ));
