@@ -134,7 +134,7 @@ class BaseMachine:
 
     def _port_open(self, port, addr):
         try:
-            number = int(port)
+            number = int(str(port))
         except ValueError:
             return False
         return 0 < number < 65536 and self._can_connect("tcp", addr=str(addr), port=number)

@@ -61,7 +61,7 @@ class Vlan:
         self.nr = nr
 
     def __repr__(self):
-        return f"<Vlan nr. {self.nr}>"
+        return f"<Vlan Nr. {self.nr}>"
 
     def stop(self):
         raise NotInSandbox(f"vlan{self.nr}.stop()", VLAN + "; machine.block() unplugs a machine")

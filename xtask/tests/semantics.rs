@@ -48,6 +48,11 @@ fn a_service_finds_what_it_saved_before_the_power_went() {
 }
 
 #[test]
+fn the_files_of_the_host_cannot_be_written() {
+    passes(include_str!("scripts/host.py"));
+}
+
+#[test]
 fn the_console() {
     passes(include_str!("scripts/console.py"));
 }
@@ -86,6 +91,9 @@ t.assertEqual(machine.succeed('su operator1 -c \"id -un; echo $HOME\"'), 'operat
 t.assertEqual(machine.succeed('runuser -u operator1 -- id -u'), '1000\\n')
 t.assertNotEqual(machine.succeed('journalctl -u dynamic -o cat --no-pager | grep -x \"[0-9]*\"'), '0\\n')
 machine.fail('runuser -u operator1 -- touch /etc/x')
+machine.succeed('useradd -m second', 'usermod -aG second operator1')
+t.assertEqual(machine.succeed('su second -c \"id -un\"; id -Gn operator1'), 'second\\noperator1 second\\n')
+machine.succeed('userdel -r second')
 "
     ));
 }

@@ -1,4 +1,4 @@
-//! The root file system of one boot of a machine: the host's programs read-only, everything else its own.
+//! The root file system of one boot of a machine: its own disk, and over it the host's programs, read-only.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -40,10 +40,15 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     let root = spec.root_dir(&machine.name);
     let disk = spec.disk_dir(&machine.name);
-    tmpfs(&root, "mode=755")?;
+    if !disk.is_dir() {
+        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
+    }
+    fs::create_dir_all(&root)?;
+    bind(&disk, &root)?;
     for name in HOST {
         host_entry(&root, name)?;
     }
+    tmpfs(&root.join(MACHINE), "mode=755")?;
     for name in ["machine/bin", "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -54,13 +59,6 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     devices(&root.join("dev"))?;
     tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
-    if !disk.is_dir() {
-        format_disk(&disk, spec, machine).context("cannot set up the machine's disk")?;
-    }
-    for name in ["etc", "home", "root", "tmp", "var"] {
-        fs::create_dir_all(root.join(name))?;
-        bind(&disk.join(name), &root.join(name))?;
-    }
     for bind in &machine.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
         fs::create_dir_all(&target)?;
@@ -77,12 +75,22 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
 
 /// The machine's disk at its first boot.
 fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
-    for dir in
-        ["etc/systemd/system", "home", "root", "tmp", "var/lib", "var/cache", "var/spool", "var/log/journal", "var/tmp"]
-    {
+    for dir in [
+        "etc/systemd/system",
+        "home",
+        "mnt",
+        "root",
+        "srv",
+        "tmp",
+        "var/lib",
+        "var/cache",
+        "var/spool",
+        "var/log/journal",
+        "var/tmp",
+    ] {
         fs::create_dir_all(disk.join(dir))?;
     }
-    for (dir, mode) in [("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)] {
+    for (dir, mode) in [("", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)] {
         fs::set_permissions(disk.join(dir), fs::Permissions::from_mode(mode))?;
     }
     symlink("/run", disk.join("var/run"))?;
@@ -99,6 +107,8 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
         ),
         ("resolv.conf", String::new()),
         ("fstab", String::new()),
+        ("subuid", String::new()),
+        ("subgid", String::new()),
         ("profile", format!("export PATH={PATH}\n")),
         (
             "machine-id",
@@ -106,7 +116,9 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
         ),
     ];
     let mut own_folders = Vec::new();
-    let mut written = BTreeSet::from(["systemd".to_owned(), "mtab".to_owned()]);
+    // useradd and its kin keep the files before a change as `passwd-` and so on.
+    let own_later = ["systemd", "mtab", ".pwd.lock", "passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-"];
+    let mut written: BTreeSet<String> = own_later.map(str::to_owned).into();
     for (file, text) in accounts::files(&machine.accounts).into_iter().chain(own) {
         fs::write(etc.join(file), text)?;
         written.insert(file.to_owned());
@@ -172,7 +184,7 @@ fn hosts(spec: &Spec, name: &str) -> String {
 /// /machine/bin, and links to it among the host's programs in /usr/local/bin.
 fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     let xtask = root.join(MACHINE).join("xtask");
-    bind_file(&spec.xtask, &xtask)?;
+    program(&spec.xtask, &xtask)?;
     let bin = root.join("machine/bin");
     for name in APPLETS {
         symlink("/machine/xtask", bin.join(name))?;
@@ -180,8 +192,8 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join("nc").exists()) {
         symlink("/machine/xtask", bin.join("nc"))?;
     }
-    for program in &machine.programs {
-        bind_file(&program.path, &bin.join(&program.name))?;
+    for own in &machine.programs {
+        program(&own.path, &bin.join(&own.name))?;
     }
     let local = root.join("usr/local/bin");
     if !local.is_dir() {
@@ -210,6 +222,12 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// A program of the host that the machine may run, and not write to.
+fn program(source: &Path, target: &Path) -> Result<()> {
+    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
+    bind_readonly(source, target)
+}
+
 fn link_unless_taken(target: &Path, link: &Path) -> io::Result<()> {
     match symlink(target, link) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -222,9 +240,9 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
     let source = Path::new("/").join(name);
     let Ok(kind) = source.symlink_metadata() else { return Ok(()) };
     if kind.is_symlink() {
-        symlink(fs::read_link(&source)?, root.join(name))?;
+        link_unless_taken(&fs::read_link(&source)?, &root.join(name))?;
     } else if kind.is_dir() {
-        fs::create_dir(root.join(name))?;
+        fs::create_dir_all(root.join(name))?;
         bind_readonly(&source, &root.join(name))?;
     }
     Ok(())
@@ -233,7 +251,9 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
 fn devices(dev: &Path) -> Result<()> {
     tmpfs(dev, "mode=755")?;
     for name in DEVICES {
-        bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
+        let node = dev.join(name);
+        fs::write(&node, "").with_context(|| format!("cannot create {}", node.display()))?;
+        bind(&Path::new("/dev").join(name), &node)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -270,15 +290,12 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
 }
 
-fn bind_file(source: &Path, target: &Path) -> Result<()> {
-    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
-    bind(source, target)
-}
-
-/// Binds a folder with all that is mounted below it, and makes each of these mounts read-only.
+/// Binds a file or a folder with all that is mounted below it, and makes each of these mounts read-only.
+///
+/// The mounts are those of this thread: the rest of the process is in another namespace.
 fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
     bind(source, target)?;
-    for (path, flags) in mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, target) {
+    for (path, flags) in mounts_below(&fs::read_to_string("/proc/thread-self/mountinfo")?, target) {
         let readonly = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
         match mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>) {
             // A mount that is hidden by another one, or that is gone by now, cannot be written through either.

@@ -1,4 +1,4 @@
-disk = ["/var/lib/x", "/tmp/x", "/root/x", "/etc/x", "/home/operator1/x"]
+disk = ["/var/lib/x", "/tmp/x", "/root/x", "/etc/x", "/home/operator1/x", "/srv/x", "/data/x"]
 memory = ["/run/x", "/dev/shm/x"]
 
 def boots():
@@ -19,7 +19,7 @@ for again in [
     lambda: (machine.crash(), machine.start(allow_reboot=True)),
     lambda: machine.reboot(),
 ]:
-    machine.succeed("touch " + " ".join(disk + memory), "sleep 1000 >/dev/null 2>&1 &")
+    machine.succeed("mkdir -p /data", "touch " + " ".join(disk + memory), "sleep 1000 >/dev/null 2>&1 &")
     again()
     check_disk()
     seen.append(boots())

@@ -86,6 +86,8 @@ pub(super) fn serve(stream: UnixStream, manager: Sender<Message>) -> std::io::Re
 fn take(header: &Value, text: Vec<u8>, reply: Reply, manager: &Sender<Message>) {
     match header["op"].as_str() {
         Some("execute") => {
+            // As bash drops them from what it reads.
+            let text = text.into_iter().filter(|byte| *byte != 0).collect();
             let timeout = header["timeout"].as_f64();
             let _ = manager.send(Message::Execute(Execute { text, timeout, reply }));
         }
