@@ -51,6 +51,16 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn what_the_driver_cannot_read_is_named() {
+    let scratch = Scratch::new();
+    let driver = |args: &[&str]| scratch.xtask(&[&["driver"], args].concat());
+    driver(&["-o", "no folder", "checks/simple.py"])
+        .expect(2, &["output folder no folder: No such", "mkdir -p 'no folder'"]);
+    driver(&["-o", ".", "nothing.py"]).expect(2, &["cannot use the test script nothing.py: No such"]);
+    driver(&["-o", ".", "--units", "ioc.toml", "checks/simple.py"]).expect(2, &["cannot read the folder", "ioc.toml"]);
+}
+
+#[test]
 fn a_base_that_is_taken_for_a_check_is_explained() {
     Scratch::new()
         .xtask(&["test", "--changed", "main"])

@@ -1,13 +1,15 @@
 //! `cargo xtask driver`: any script on one sandbox machine, with units and programs from folders.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::backend::sandbox;
 use crate::cli::Driver;
-use crate::fail::{self, Status};
+use crate::fail::{Failure, Status};
+use crate::process::quote;
 use crate::project::Project;
 use crate::runner;
 use crate::sandbox::accounts::Accounts;
@@ -35,12 +37,9 @@ pub fn run(args: &Driver) -> Result<Status> {
         accounts: Accounts::default(),
         recorder: None,
     };
-    let absolute = |path: &Path| {
-        path.canonicalize().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", path.display())))
-    };
     let spec = Spec {
         check: "driver".to_owned(),
-        script: absolute(&args.script)?,
+        script: absolute("test script", &args.script)?,
         lint: false,
         interactive: args.interactive,
         debug: false,
@@ -49,7 +48,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         driver: project.root.join("xtask/driver"),
         pycache: project.target.join("pycache"),
         xtask: std::env::current_exe()?,
-        out_dir: absolute(&args.output)?,
+        out_dir: absolute("output folder", &args.output)?,
         journal_dir: dir.join("journal"),
         state_dir: dir.join("state"),
         console: None,
@@ -89,15 +88,27 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
+/// The whole path of something that must be there.
+fn absolute(what: &str, path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|error| {
+        let mut failure = Failure::new(Status::Usage, format!("cannot use the {what} {}: {error}", path.display()));
+        if what == "output folder" && error.kind() == ErrorKind::NotFound {
+            failure = failure.hint(format!("mkdir -p {}", quote(path.as_os_str())));
+        }
+        failure.into()
+    })
+}
+
 /// The files of some folders.
 fn files(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for dir in dirs {
-        let list = || -> std::io::Result<Vec<PathBuf>> {
-            fs::read_dir(dir.canonicalize()?)?.map(|entry| Ok(entry?.path())).collect()
-        };
-        let list = list().map_err(|e| fail::Failure::new(Status::Usage, format!("{}: {e}", dir.display())))?;
-        files.extend(list.into_iter().filter(|path| path.is_file()));
+        let dir = absolute("folder", dir)?;
+        let entries =
+            fs::read_dir(&dir).and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>());
+        let entries = entries
+            .map_err(|e| Failure::new(Status::Usage, format!("cannot read the folder {}: {e}", dir.display())))?;
+        files.extend(entries.into_iter().filter(|path| path.is_file()));
     }
     files.sort();
     Ok(files)
