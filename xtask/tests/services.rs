@@ -86,7 +86,7 @@ server.wait_for_unit("echo@one.service")
 echoed = server.succeed("journalctl -u echo@one.service -o cat")
 assert "instance one" in echoed and "more" in echoed, echoed
 server.succeed("id bob; test -d /home/bob; grep wheel:x:1:bob /etc/group")
-assert "backend nixos has them" in server.fail("systemd-run true 2>&1")
+assert "hello" == server.succeed("systemd-run -qP echo hello").strip()
 server.fail("systemctl cat nscd.service")
 server.fail("systemctl cat network-addresses-eth2.service")
 server.succeed("ip -br address show eth2 | grep 192.168.2.2")

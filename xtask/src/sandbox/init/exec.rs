@@ -1,6 +1,7 @@
 //! Starting the processes of a service.
 
 mod environment;
+mod user;
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};
@@ -17,6 +18,7 @@ use super::streams::{self, Source};
 use super::unit::service::{DirKind, Exec, Service, Stream};
 use super::unit::words::{Env, expand};
 use crate::sandbox::start;
+use user::user;
 
 /// Folders of programs on the machine.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -224,81 +226,6 @@ pub(super) fn notify_access(service: &Service) -> &'static str {
     }
 }
 
-struct User {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-    login: Option<(String, String, String)>,
-}
-
-fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, Failed> {
-    let mut user = match &service.user {
-        Some(name) => match start::user(name) {
-            Some((uid, gid, home, shell)) => {
-                User { uid, gid, groups: vec![gid], login: Some((name.clone(), home, shell)) }
-            }
-            None if service.dynamic_user => dynamic(rt, name, journal),
-            None => return Err(failed(217, "USER", anyhow!("there is no user `{name}` on the machine"))),
-        },
-        None if service.dynamic_user => {
-            let stem = rt.unit.name.split(['.', '@']).next().unwrap_or_default();
-            dynamic(rt, stem, journal)
-        }
-        None if service.group.is_none() => return Ok(None),
-        None => User { uid: 0, gid: 0, groups: vec![0], login: None },
-    };
-    let group = |name: &String| {
-        use unix::unistd::Group;
-        let by_name = Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
-        by_name
-            .or_else(|| name.parse().ok())
-            .ok_or_else(|| failed(216, "GROUP", anyhow!("there is no group `{name}` on the machine")))
-    };
-    if let Some(name) = service.group.as_ref().filter(|_| !service.dynamic_user) {
-        user.gid = group(name)?;
-        user.groups = vec![user.gid];
-    }
-    for name in &service.supplementary_groups {
-        user.groups.push(group(name)?);
-    }
-    for (file, id, status, step) in [("uid_map", user.uid, 217, "USER"), ("gid_map", user.gid, 216, "GROUP")] {
-        let map = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
-        if !is_mapped(&map, id) {
-            let text = format!(
-                "id {id} is not available in the sandbox: only one user is (hint: give yourself ids in /etc/subuid and /etc/subgid and install newuidmap, or run the check in a VM)"
-            );
-            return Err(failed(status, step, anyhow!(text)));
-        }
-    }
-    Ok(Some(user))
-}
-
-/// The user of `DynamicUser=`: 61184 where that is mapped, else root, with a word about it.
-fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let free = (61184..=65519).find(|uid| is_mapped(&map, *uid)).filter(|uid| {
-        let gids = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
-        is_mapped(&gids, *uid)
-    });
-    if free.is_none() {
-        let text = format!("{}: DynamicUser=yes: runs as root, because the sandbox has no other user", rt.unit.name);
-        // For the console, not for the service's own journal: scripts compare that.
-        journal.manager("", "", 5, &text);
-    }
-    let id = free.unwrap_or(0);
-    User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), String::new(), String::new())) }
-}
-
-fn is_mapped(map: &str, id: u32) -> bool {
-    map.lines().any(|line| {
-        let mut numbers = line.split_whitespace().filter_map(|w| w.parse::<u64>().ok());
-        let (Some(first), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else {
-            return false;
-        };
-        (first..first + count).contains(&u64::from(id))
-    })
-}
-
 fn make_directories(
     service: &Service,
     user: Option<&(u32, u32, Vec<u32>)>,
@@ -429,15 +356,4 @@ pub(super) fn data(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mapped_ids() {
-        let map = "         0       1000          1\n         1     100000      65536\n";
-        assert!(is_mapped(map, 0) && is_mapped(map, 1000) && is_mapped(map, 65536) && !is_mapped(map, 65537));
-    }
 }

@@ -5,7 +5,9 @@
 mod events;
 mod jobs;
 mod oom;
+mod request;
 mod service;
+mod states;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -16,7 +18,7 @@ use std::rc::Rc;
 use super::unit::{Dep, Kind, Load, Unit};
 use types::{Action, Active, Event, Job, JobKind, JobResult, Outcome, Rt, State, Time, Unmet};
 
-pub use jobs::Refusal;
+pub use request::Refusal;
 
 /// Reads a unit; its name may differ from the one asked for where that is an alias.
 pub type Load1 = Box<dyn Fn(&str) -> Unit>;
