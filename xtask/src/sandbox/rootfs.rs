@@ -297,10 +297,11 @@ fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
     bind(source, target)?;
     for (path, flags) in mounts_below(&fs::read_to_string("/proc/thread-self/mountinfo")?, target) {
         let readonly = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
-        match mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>) {
-            // A mount that is hidden by another one, or that is gone by now, cannot be written through either.
-            Ok(()) | Err(unix::Error::EINVAL | unix::Error::ENOENT) => {}
-            Err(e) => return Err(e).with_context(|| format!("cannot make {} read-only", path.display())),
+        // One below may be hidden by another, gone by now, or a file system that shuts everyone else out, as FUSE does.
+        if let Err(e) = mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>)
+            && path == target
+        {
+            return Err(e).with_context(|| format!("cannot make {} read-only", path.display()));
         }
     }
     Ok(())
