@@ -91,6 +91,8 @@ t.assertEqual(machine.succeed('su operator1 -c \"id -un; echo $HOME\"'), 'operat
 t.assertEqual(machine.succeed('runuser -u operator1 -- id -u'), '1000\\n')
 t.assertNotEqual(machine.succeed('journalctl -u dynamic -o cat --no-pager | grep -x \"[0-9]*\"'), '0\\n')
 machine.fail('runuser -u operator1 -- touch /etc/x')
+t.assertEqual(machine.execute('runuser -u operator1 -- systemctl restart dynamic')[0], 4)
+t.assertIn('insufficient permissions', machine.fail('runuser -u operator1 -- journalctl 2>&1'))
 machine.succeed('useradd -m second', 'usermod -aG second operator1')
 t.assertEqual(machine.succeed('su second -c \"id -un\"; id -Gn operator1'), 'second\\noperator1 second\\n')
 machine.succeed('userdel -r second')

@@ -59,3 +59,15 @@ machine.wait_until_succeeds("systemctl is-failed limited", timeout=5)
 # A directive that the sandbox does not know is refused by its name.
 t.assertNotEqual(status("systemctl start odd"), 0)
 t.assertIn("Colour", machine.execute("systemctl status odd 2>&1; systemctl start odd 2>&1")[1] + machine.execute("journalctl --no-pager 2>&1")[1])
+
+# Tables: services before targets, and as JSON with the keys in the order of the columns.
+unit("zone.target", "[Unit]\nDescription=Zone")
+unit("area.target", "[Unit]\nDescription=Area")
+machine.succeed("systemctl daemon-reload", "systemctl start good zone.target area.target")
+names = machine.succeed("systemctl list-units --plain --no-legend area.target good.service zone.target | cut -d' ' -f1")
+t.assertEqual(names.split(), ["good.service", "area.target", "zone.target"])
+t.assertEqual(machine.succeed("systemctl list-units -o json area.target"),
+              '[{"unit":"area.target","load":"loaded","active":"active","sub":"active","description":"Area"}]\n')
+t.assertEqual(machine.succeed("systemctl list-unit-files -o json good.service"),
+              '[{"unit_file":"good.service","state":"static","preset":"-"}]\n')
+t.assertEqual(machine.execute("systemctl show good --property="), (0, ""))

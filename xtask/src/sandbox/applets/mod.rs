@@ -138,10 +138,10 @@ fn own_arguments(args: &[String], valued: &[&str]) -> usize {
     at.min(args.len())
 }
 
-/// `3`, `all`, and for boots `-1`, `+2` or an id: what may follow `-b` or `-n` as a word of its own.
+/// `3`, `+3`, `all`, and for boots `-1` or an id: what may follow `-b` or `-n` as a word of its own.
 fn may_follow(option: &str, word: &str) -> bool {
     let boot = matches!(option, "-b" | "--boot");
-    let digits = if boot { word.trim_start_matches(['-', '+']) } else { word };
+    let digits = if boot { word.trim_start_matches(['-', '+']) } else { word.trim_start_matches('+') };
     word == "all"
         || (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
         || (boot && word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))

@@ -72,6 +72,9 @@ const VALUED: &[&str] = &[
     "--check-inhibitors",
 ];
 
+/// How the refusal of what only root may ask begins.
+const DENIED: &str = "Access denied";
+
 /// Asks the manager.
 pub(super) fn ask(request: &Value) -> Result<Value, String> {
     let no_bus = |e: std::io::Error| {
@@ -87,7 +90,7 @@ pub(super) fn ask(request: &Value) -> Result<Value, String> {
     }
     let answer: Value = serde_json::from_str(&line).map_err(|e| format!("Failed to read the answer: {e}"))?;
     match answer["refused"].as_str() {
-        Some(refusal) => Err(format!("Access denied: {refusal}")),
+        Some(refusal) => Err(format!("{DENIED}: {refusal}")),
         None => Ok(answer),
     }
 }
@@ -124,7 +127,13 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         | "reload"
         | "reload-or-restart"
         | "try-reload-or-restart"
-        | "force-reload" => jobs::job(verb, words, &given),
+        | "force-reload" => match jobs::job(verb, words, &given) {
+            Err(refusal) if refusal.starts_with(DENIED) => {
+                say(&refusal);
+                Ok(4)
+            }
+            other => other,
+        },
         "isolate" => Err("systemctl: `isolate` is not offered by the sandbox".to_owned()),
         "kill" => jobs::kill(words, &given),
         "reset-failed" => {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -39,7 +40,8 @@ impl Journal {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         }
-        let file = File::options().create(true).append(true).open(path);
+        // Not for other users of the machine.
+        let file = File::options().create(true).append(true).mode(0o640).open(path);
         let file = file.with_context(|| format!("cannot open the journal {}", path.display()))?;
         let common = vec![
             ("_BOOT_ID", boot_id.to_owned()),

@@ -66,6 +66,8 @@ const REVERSE: &[(&str, &[Dep])] = &[
     ("OnSuccessOf", &[Dep::OnSuccess]),
     ("ReloadPropagatedFrom", &[Dep::PropagatesReloadTo]),
     ("StopPropagatedFrom", &[Dep::PropagatesStopTo]),
+    // By timers, sockets and paths, which are not offered.
+    ("TriggeredBy", &[]),
 ];
 
 /// All properties of a unit. `file_state` is `UnitFileState`.

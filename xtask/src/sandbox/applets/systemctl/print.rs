@@ -14,12 +14,8 @@ fn out(text: &str) {
 
 /// `systemctl show`.
 pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
-    let wanted: Vec<String> = given
-        .all(&["-p", "--property", "-P"])
-        .iter()
-        .flat_map(|v| v.split(',').map(|p| p.trim().to_owned()))
-        .filter(|p| !p.is_empty())
-        .collect();
+    let chosen = given.all(&["-p", "--property", "-P"]);
+    let wanted: Vec<&str> = chosen.iter().flat_map(|v| v.split(',').map(str::trim)).collect();
     let value_only = given.has(&["--value", "-P"]);
     let everything = given.has(&["--all", "-a"]);
     let sets: Vec<Value> = if words.is_empty() {
@@ -52,7 +48,7 @@ pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
         if wanted.is_empty() {
             pairs.iter().filter(|(_, v)| everything || !v.is_empty()).for_each(|(k, v)| line(k, v));
         } else {
-            pairs.iter().filter(|(k, _)| wanted.iter().any(|w| w == k)).for_each(|(k, v)| line(k, v));
+            pairs.iter().filter(|(k, _)| wanted.contains(k)).for_each(|(k, v)| line(k, v));
         }
     }
     out(&text);
@@ -89,18 +85,36 @@ pub(super) fn cat(words: &[String]) -> Result<u8, String> {
 }
 
 /// Columns as wide as their widest cell.
-fn table(rows: &[Vec<String>], indent: &str) -> String {
+fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
-        let _ = write!(text, "{indent}{}", cells.join(" "));
+        text.push_str(&cells.join(" "));
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text
+}
+
+/// By type, services before targets; in each by name.
+fn sort(rows: &mut [Vec<String>]) {
+    rows.sort_by_cached_key(|row| (row[0].rsplit('.').next().map(str::to_owned), row[0].clone()));
+}
+
+fn wants_json(given: &Options) -> bool {
+    given.last(&["-o", "--output"]) == Some("json")
+}
+
+/// `-o json`: an object for each row, with its keys in the order of the columns.
+fn as_json(keys: &[&str], rows: &[Vec<String>]) -> String {
+    let object = |row: &Vec<String>| {
+        let pairs = keys.iter().zip(row).map(|(key, cell)| format!("\"{key}\":{}", Value::from(cell.as_str())));
+        format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    };
+    format!("[{}]\n", rows.iter().map(object).collect::<Vec<_>>().join(","))
 }
 
 fn cells(row: &Value) -> Vec<String> {
@@ -137,6 +151,11 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
             rows.push(row);
         }
     }
+    sort(&mut rows);
+    if wants_json(given) {
+        out(&as_json(&["unit", "load", "active", "sub", "description"], &rows));
+        return Ok(0);
+    }
     let plain = given.has(&["--plain"]);
     let legend = !given.has(&["--no-legend"]);
     let count = rows.len();
@@ -151,7 +170,7 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
         let head = if plain { head } else { [vec!["  UNIT".to_owned()], head[1..].to_vec()].concat() };
         rows.insert(0, head);
     }
-    let mut text = table(&rows, "");
+    let mut text = table(&rows);
     if legend {
         if count > 0 {
             text.push_str(
@@ -204,7 +223,11 @@ pub(super) fn list_jobs(words: &[String], given: &Options) -> Result<u8, String>
     if legend {
         all.insert(0, ["JOB", "UNIT", "TYPE", "STATE"].map(String::from).to_vec());
     }
-    let mut text = table(&all, "");
+    let width = all.iter().map(|row| row[0].len()).max().unwrap_or(0);
+    for row in &mut all {
+        row[0] = format!("{:>width$}", row[0]);
+    }
+    let mut text = table(&all);
     if legend {
         let _ = writeln!(text, "\n{count} jobs listed.");
     }
@@ -233,12 +256,17 @@ pub(super) fn list_files(words: &[String], given: &Options) -> Result<u8, String
             rows.push(vec![row[0].clone(), row[1].clone(), preset.to_owned()]);
         }
     }
+    sort(&mut rows);
+    if wants_json(given) {
+        out(&as_json(&["unit_file", "state", "preset"], &rows));
+        return Ok(0);
+    }
     let count = rows.len();
     let legend = !given.has(&["--no-legend"]);
     if legend {
         rows.insert(0, ["UNIT FILE", "STATE", "PRESET"].map(String::from).to_vec());
     }
-    let mut text = table(&rows, "");
+    let mut text = table(&rows);
     if legend {
         let _ = writeln!(text, "\n{count} unit files listed.");
     }

@@ -143,7 +143,9 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     let file = |(path, optional): &(std::path::PathBuf, bool)| {
         format!("{} (ignore_errors={})", path.display(), yes(*optional))
     };
-    put("EnvironmentFiles", service.environment_files.iter().map(file).collect::<Vec<_>>().join(" "));
+    if !service.environment_files.is_empty() {
+        put("EnvironmentFiles", service.environment_files.iter().map(file).collect::<Vec<_>>().join(" "));
+    }
     put("PassEnvironment", service.pass_environment.join(" "));
     put("UnsetEnvironment", service.unset_environment.join(" "));
     put("UMask", format!("{:04o}", service.umask));
