@@ -80,11 +80,12 @@ fn unescape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut Vec
 /// Variables of a service.
 pub type Env = BTreeMap<String, String>;
 
-/// Replaces `${X}` inside words and splits words that are just `$X`; `$$` is a dollar sign.
+/// Replaces `${X}` inside words and splits words that begin with `$`; `$$` is a dollar sign. As for systemd, all that follows
+/// is the name: `${X-default}` and `$X$Y` are variables that nobody can set, and so nothing.
 pub fn expand(words: &[String], env: &Env) -> Vec<String> {
     let mut out = Vec::new();
     for word in words {
-        match word.strip_prefix('$').filter(|name| is_name(name)) {
+        match word.strip_prefix('$').filter(|name| !name.is_empty() && !name.starts_with(['{', '$'])) {
             Some(name) => out.extend(env.get(name).into_iter().flat_map(|v| split(v).unwrap_or_default())),
             None => out.push(expand_word(word, env)),
         }
@@ -101,9 +102,7 @@ fn expand_word(word: &str, env: &Env) -> String {
         if let Some(after) = rest.strip_prefix('$') {
             out.push('$');
             rest = after;
-        } else if let Some((name, after)) =
-            rest.strip_prefix('{').and_then(|r| r.split_once('}')).filter(|(n, _)| is_name(n))
-        {
+        } else if let Some((name, after)) = rest.strip_prefix('{').and_then(|r| r.split_once('}')) {
             out.push_str(env.get(name).map_or("", String::as_str));
             rest = after;
         } else {
@@ -255,8 +254,9 @@ mod tests {
     #[test]
     fn variables() {
         let env = Env::from([("A".into(), "one two".into()), ("B".into(), "x".into())]);
-        let words: Vec<String> = ["$A", "${A}-$B", "$$B", "$NONE", "${NONE}"].map(String::from).to_vec();
-        assert_eq!(expand(&words, &env), ["one", "two", "one two-$B", "$B", ""]);
+        let words: Vec<String> =
+            ["$A", "${A}-$B", "$$B", "$NONE", "${NONE}", "$A$B", "-${A-x}"].map(String::from).to_vec();
+        assert_eq!(expand(&words, &env), ["one", "two", "one two-$B", "$B", "", "-"]);
     }
 
     #[test]
