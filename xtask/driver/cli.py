@@ -169,6 +169,8 @@ class Run:
         driver = Driver(self.config, text, os.path.abspath(self.options["out_dir"]), host, logger, self.events,
                         terminate=lambda: self.leave(143))
         signal.signal(signal.SIGTERM, lambda *_: self.leave(143))
+        # Ignored where a shell without job control has started us in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             if self.options["interactive"]:
                 from . import prompt

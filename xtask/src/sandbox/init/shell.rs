@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use unix::sys::signal::killpg;
+use unix::unistd::Pid;
 
 use super::Message;
 use super::exec::{PATH, data, find_program};
@@ -17,6 +19,10 @@ use crate::sandbox::start;
 const HEADER_MAX: usize = 1 << 20;
 /// Longest command that goes on the command line, bytes; the kernel takes 128 KiB per argument.
 const ARG_MAX: usize = 120 * 1024;
+
+/// What a command leaves in the background gets so much time to start its programs. Through the console of a virtual
+/// machine it always has it: a `pgrep` in the next command finds them.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// A command that the driver wants to be run.
 #[derive(Debug)]
@@ -171,6 +177,9 @@ pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std
         let mut output = Vec::new();
         let _ = reader.read_to_end(&mut output);
         if let Ok(status) = receiver.recv() {
+            if killpg(Pid::from_raw(started.pid), None).is_ok() {
+                std::thread::sleep(SETTLE);
+            }
             reply.send(json!({ "status": status }), &output);
         }
     });
