@@ -288,5 +288,6 @@ fn a_readonly_checkout_is_enough() {
     let readonly = "mount --bind \"$ROOT\" \"$ROOT\" && mount --bind \"$ROOT/target\" \"$ROOT/target\" && mount -o remount,bind,ro \"$ROOT\"";
     in_namespace(&scratch, readonly).expect(0, &["PASS simple"]);
     let all = format!("{readonly} && mount -o remount,bind,ro \"$ROOT/target\"");
-    in_namespace(&scratch, &all).expect(5, &["cannot create", "in a read-only checkout set CARGO_TARGET_DIR"]);
+    in_namespace(&scratch, &all)
+        .expect(5, &["cannot create", "hint: in a read-only checkout, build elsewhere: export CARGO_TARGET_DIR="]);
 }
