@@ -24,6 +24,7 @@ for again in [
     check_disk()
     seen.append(boots())
 t.assertEqual(len(set(seen)), 4)
+t.assertIn("Stopping ioc.service", machine.succeed("journalctl -b -1 -o cat --no-pager"))
 t.assertGreaterEqual(int(machine.succeed("journalctl --list-boots --no-pager | wc -l")), 4)
 t.assertEqual(machine.execute("poweroff", check_return=False)[0], -1)
 machine.wait_for_shutdown()

@@ -144,7 +144,7 @@ impl Manager {
                 self.add_job(JobKind::Stop, &name);
             }
         }
-        self.run_jobs();
+        self.settle();
     }
 
     /// A unit as it stands: from memory, else fresh from its file.
