@@ -224,7 +224,7 @@ impl Host {
             let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
             let pid = booted.pid;
             if let Some(recorder) = &machine.recorder
-                && let Err(e) = booted.record(recorder, &self.spec.state_dir.join(name))
+                && let Err(e) = booted.record(recorder)
             {
                 // No check fails for it: the report will have no curves.
                 let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));

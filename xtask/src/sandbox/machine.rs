@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -107,7 +107,7 @@ impl Booted {
     }
 
     /// Starts to record process variables: on the machine's network, but out of sight of its processes.
-    pub fn record(&mut self, recorder: &Recorder, temporary: &Path) -> Result<()> {
+    pub fn record(&mut self, recorder: &Recorder) -> Result<()> {
         if let Some(dir) = recorder.file.parent() {
             fs::create_dir_all(dir)?;
         }
@@ -118,7 +118,7 @@ impl Booted {
             .args(["--app", &recorder.app, &recorder.script])
             .cwd(&recorder.boot);
         let mut command = program.to_std();
-        command.env_clear().envs(&recorder.environment).env("TMPDIR", temporary).stdin(Stdio::null());
+        command.env_clear().envs(&recorder.environment).stdin(Stdio::null());
         // Over the loopback interface: what a script does to cables is of no concern here.
         command.env("EPICS_CA_AUTO_ADDR_LIST", "NO").env("EPICS_CA_ADDR_LIST", "127.0.0.1");
         // Clients of the machine shall start their own.
