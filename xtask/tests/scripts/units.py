@@ -71,3 +71,4 @@ t.assertEqual(machine.succeed("systemctl list-units -o json area.target"),
 t.assertEqual(machine.succeed("systemctl list-unit-files -o json good.service"),
               '[{"unit_file":"good.service","state":"static","preset":"-"}]\n')
 t.assertEqual(machine.execute("systemctl show good --property="), (0, ""))
+t.assertEqual(machine.succeed("ps -p 1 -o comm="), "systemd\n")

@@ -112,6 +112,8 @@ struct Machine {
 /// Runs as PID 1 until the machine is powered off.
 pub fn run(args: &SandboxInit) -> Result<Status> {
     let clock = Clock::start();
+    // As `ps -p 1 -o comm=` is to show.
+    unix::sys::prctl::set_name(c"systemd").context("cannot take the name of systemd")?;
     // Before any thread starts, so that none takes the signal.
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
