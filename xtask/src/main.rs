@@ -1,10 +1,7 @@
-//! The `xtask` binary: parse, run, turn the outcome into an exit status. Nothing else.
+//! `cargo xtask`: the commands of tool/, and room for some of your own (tool/docs/own-commands.md has an example).
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match xtask::run(std::env::args_os()) {
-        Ok(status) => status.into(),
-        Err(error) => xtask::fail::report(&error).into(),
-    }
+    tool::main(&[])
 }

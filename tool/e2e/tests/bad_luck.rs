@@ -269,7 +269,7 @@ fn in_namespace(scratch: &Scratch, prepare: &str) -> Run {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
     scratch.environment(&mut command);
-    command.env("XTASK", env!("CARGO_BIN_EXE_xtask")).env("ROOT", &scratch.root);
+    command.env("XTASK", env!("CARGO_BIN_EXE_foreign")).env("ROOT", &scratch.root);
     Run::of(&command.output().unwrap())
 }
 

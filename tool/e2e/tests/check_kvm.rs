@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
-use xtask::host::Host;
-use xtask::kvm::facts::{AclEntry, AclTag, Builders, Device, Facts, Nix, Node, Step, Use};
-use xtask::kvm::{self, For, Known, advice, read};
+use tool_base::host::Host;
+use tool_host::kvm::facts::{AclEntry, AclTag, Builders, Device, Facts, Nix, Node, Step, Use};
+use tool_host::kvm::{self, For, Known, advice, read};
 
 const INTEL: &str = "vendor_id\t: GenuineIntel\nmodel name\t: Some Xeon\nflags\t\t: fpu vmx sse\n\n";
 const OLD: &str = "vendor_id\t: GenuineIntel\nmodel name\t: Some Atom\nflags\t\t: fpu sse\n\n";
@@ -82,7 +82,7 @@ fn nix(builders: Builders) -> Nix {
     Nix {
         version: Some("2.31.2".to_owned()),
         builders,
-        features: xtask::nixconf::Features::default(),
+        features: tool_host::nixconf::Features::default(),
         conf: "/etc/nix/nix.conf".to_owned(),
         conf_error: None,
         sandbox: None,
@@ -326,7 +326,7 @@ fn skipped(what: &str) {
 
 fn xtask(args: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_foreign")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn bash(scratch: &Scratch, words: &[&str]) -> Vec<String> {
 fn bash_completes_commands_options_values_and_checks() {
     let scratch = Scratch::new();
     std::fs::create_dir_all(scratch.root.join("target/debug")).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_xtask"), scratch.root.join("target/debug/xtask")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_foreign"), scratch.root.join("target/debug/xtask")).unwrap();
     scratch.write("xtask/Cargo.toml", "");
     scratch.check("reconnect", "");
     assert_eq!(bash(&scratch, &["xtask", "inter"]), ["interactive"]);

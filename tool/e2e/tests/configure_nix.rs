@@ -12,9 +12,9 @@ use std::time::UNIX_EPOCH;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
-use xtask::host::Host;
-use xtask::nixconf::apply::{Edit, Step};
-use xtask::nixconf::{self, plan};
+use tool_base::host::Host;
+use tool_host::nixconf::apply::{Edit, Step};
+use tool_host::nixconf::{self, plan};
 
 /// A made-up machine with a daemon and a program `nix`, without KVM.
 struct Machine(TempDir);
@@ -61,7 +61,7 @@ impl Machine {
 
     fn output(&self, args: &[&str]) -> Output {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        command(env!("CARGO_BIN_EXE_xtask"))
+        command(env!("CARGO_BIN_EXE_foreign"))
             .env_clear()
             .envs([("PATH", path.as_str()), ("HOME", "/home/me")])
             .args(["configure-nix", "--root"])
@@ -78,7 +78,7 @@ fn nix_is_found_where_its_installer_puts_it() {
     let machine = Machine::new(Some(""));
     std::fs::create_dir_all(machine.path("nix/var/nix/profiles/default/bin")).unwrap();
     std::fs::rename(machine.path("bin/nix"), machine.path("nix/var/nix/profiles/default/bin/nix")).unwrap();
-    let output = command(env!("CARGO_BIN_EXE_xtask"))
+    let output = command(env!("CARGO_BIN_EXE_foreign"))
         .env_clear()
         .envs([("PATH", "/nowhere"), ("HOME", "/root")])
         .args(["configure-nix", "--apply", "--root"])

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-use xtask::conformance;
+use common::conformance;
 
 /// Cases that differ from the recorded driver on purpose, each with the reason. docs/checks.md lists them.
 const DELIBERATE: [(&str, &str); 1] = [(
@@ -24,7 +24,7 @@ fn all_cases_agree_but_deliberate_differences() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    let score = conformance::run(&cases, Path::new(env!("CARGO_BIN_EXE_xtask")), scratch.path()).unwrap();
+    let score = conformance::run(&cases, Path::new(env!("CARGO_BIN_EXE_foreign")), scratch.path()).unwrap();
     let deliberate: BTreeSet<&str> = DELIBERATE.iter().map(|(name, _)| *name).collect();
     let wrong: Vec<_> =
         score.cases.iter().filter(|(name, verdict)| !verdict.equal && !deliberate.contains(name.as_str())).collect();

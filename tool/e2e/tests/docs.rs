@@ -18,10 +18,10 @@ fn is_current(file: &str, wanted: &str) {
 
 #[test]
 fn errors_md_is_current() {
-    is_current("errors.md", &xtask::finding::errors_md());
+    is_current("errors.md", &tool::errors_page::errors_md());
 }
 
 #[test]
 fn cli_md_is_current() {
-    is_current("cli.md", &xtask::reference::cli_md());
+    is_current("cli.md", &tool::reference::cli_md());
 }

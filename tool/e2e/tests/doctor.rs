@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 fn doctor(folder: &Path, args: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
+    Command::new(env!("CARGO_BIN_EXE_foreign"))
         .arg("doctor")
         .args(args)
         .current_dir(folder)
@@ -67,7 +67,7 @@ fn a_machine_with_nothing_runs_nothing() {
 #[test]
 fn namespaces_are_really_tried() {
     #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("userns-probe").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_foreign")).arg("userns-probe").output().unwrap();
     let tried: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     // Where it works there is no error; where it does not, the error has a number.
     assert_eq!(tried["step"] == "done", tried["errno"].is_null(), "{tried}");
@@ -79,7 +79,7 @@ fn a_limit_of_zero_is_found() {
     let script = r#"echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" doctor --json --backend sandbox"#;
     #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_xtask")])
+        .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_foreign")])
         .output();
     let Some(output) = output.ok().filter(|o| !o.stdout.is_empty()) else {
         let _ = writeln!(std::io::stderr(), "SKIPPED a_limit_of_zero_is_found: no `unshare`, or no namespaces here");

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::process::Cmd;
+use tool_base::process::Cmd;
 
 /// Makes a root file system from the host's folders and enters it. stdin is the shell channel, stdout the console.
 const SETUP: &str = r#"
@@ -91,7 +91,7 @@ impl Machine {
         let process = Cmd::new("unshare")
             .args(flags.split(' '))
             .args(["sh", "-c", SETUP, "sh"])
-            .args([root.path(), disk, Path::new(env!("CARGO_BIN_EXE_xtask"))])
+            .args([root.path(), disk, Path::new(env!("CARGO_BIN_EXE_foreign"))])
             .to_std()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(OwnedFd::from(writer)))

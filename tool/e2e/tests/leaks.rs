@@ -26,7 +26,7 @@ fn with_few_namespaces(scratch: &Scratch, command: &str) -> Run {
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--mount", "sh", "-ec", &format!("{limit}\n{command}")]);
     scratch.environment(&mut unshare);
-    unshare.env("XTASK", env!("CARGO_BIN_EXE_xtask"));
+    unshare.env("XTASK", env!("CARGO_BIN_EXE_foreign"));
     Run::of(&unshare.output().unwrap())
 }
 

@@ -129,7 +129,7 @@ fn a_failure_in_the_middle_leaves_everything_as_it_was() {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
     scratch.environment(&mut command);
-    command.env("XTASK", env!("CARGO_BIN_EXE_xtask")).env("IOC", scratch.root.join("ioc"));
+    command.env("XTASK", env!("CARGO_BIN_EXE_foreign")).env("IOC", scratch.root.join("ioc"));
     Run::of(&command.output().unwrap())
         .expect(5, &["error: nothing was renamed: cannot rename ioc/iocBoot/iocExample to ioc/iocBoot/iocPsu"]);
     assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());

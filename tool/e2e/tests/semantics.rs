@@ -120,7 +120,7 @@ machine.succeed('journalctl --no-pager | grep \"dynamic.service: .* runs as root
     );
     // Root of a user namespace that has one user has no others to give.
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_xtask"), "test", "it", "--backend", "sandbox"]);
+    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_foreign"), "test", "it", "--backend", "sandbox"]);
     scratch.environment(&mut command);
     Run::of(&command.output().unwrap()).expect(0, &["PASS it"]);
 }

@@ -206,7 +206,7 @@ const IOC: &str = r#"
 #[test]
 fn an_ioc_of_the_nixos_configuration_is_recorded_or_the_page_says_why_not() {
     let Some(fixture) = project(IOC) else { return };
-    let embedded = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap().join("embedded");
+    let embedded = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
     fs::copy(embedded.join("debug/soft-ioc"), fixture.root.join("soft-ioc")).unwrap();
     fixture.git(&["add", "soft-ioc"]);
     fixture.write("checks/web.script", "client.start()\nclient.wait_for_unit('psu.service')\n");

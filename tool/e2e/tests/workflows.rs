@@ -92,7 +92,7 @@ fn shell(step: &str, like: &Command, place: &Path) -> Command {
     }
     command
         .env("PATH", path)
-        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .env("XTASK", env!("CARGO_BIN_EXE_foreign"))
         .env("CI", "true")
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_OUTPUT", place.join("output"))

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
-use crate::cli::{Accel, NixOptions};
-use crate::host::Host;
-use crate::kvm::diagnose::Answer;
-use crate::kvm::{self, For, Known};
 use crate::nix::Nix;
-use crate::nix::inputs::{self, Inputs};
-use crate::process;
-use crate::project::Project;
+use crate::options::{Accel, NixOptions};
+use tool_base::host::Host;
+use tool_base::process;
+use tool_host::kvm;
+use tool_host::kvm::diagnose::Answer;
+use tool_host::kvm::{For, Known};
+use tool_host::nix::inputs;
+use tool_host::nix::inputs::Inputs;
+use tool_project::{Choice, Project};
 
 /// What decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,37 +24,6 @@ pub struct Facts {
     pub kvm_user: Result<(), String>,
     /// Nothing, or why KVM cannot be used by Nix's builders.
     pub kvm_builders: Result<(), String>,
-}
-
-/// A backend to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Choice {
-    /// NixOS test in a build.
-    Nixos,
-    /// NixOS test as the user.
-    Driver,
-    /// Namespaces.
-    Sandbox,
-}
-
-impl Choice {
-    /// All of them, the best first.
-    pub const ALL: [Self; 3] = [Self::Nixos, Self::Driver, Self::Sandbox];
-
-    /// The backend of that name; `None` for `auto`.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|choice| choice.name() == name)
-    }
-
-    /// The name that `--backend` takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nixos => "nixos",
-            Self::Driver => "driver",
-            Self::Sandbox => "sandbox",
-        }
-    }
 }
 
 /// The best backend that the facts allow, and why it is that one.

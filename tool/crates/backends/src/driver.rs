@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::driver_log::Reader;
-use crate::guard::Followed;
 use crate::nix::run::{Session, Step};
 use crate::nix::{Build, Nix, classify, log};
-use crate::process::Cmd;
-use crate::project::Check;
-use crate::runner::{self, Backend, Exec, Failure, Job, Outcome, Verdict, Watch};
-use crate::ui;
+use tool_base::guard::Followed;
+use tool_base::process::Cmd;
+use tool_base::ui;
+use tool_project::Check;
+use tool_runner::{Backend, Exec, Failure, Job, Outcome, Verdict, Watch};
 
 /// Longest path of a folder for the driver's sockets: the kernel takes 107 bytes with their names.
 const LONGEST: usize = 60;
@@ -116,7 +116,7 @@ impl Backend for Driver {
         drop(session);
         let drivers: BTreeMap<&str, &str> =
             checks.iter().map(|check| check.name.as_str()).zip(drivers.iter().map(|d| d.out.as_str())).collect();
-        runner::side_by_side(job, interrupts, |exec, watch| {
+        tool_runner::side_by_side(job, interrupts, |exec, watch| {
             let driver = drivers.get(exec.check.name.as_str()).context("there is a driver for each check")?;
             if !missing.contains(*driver) {
                 return self.follow(driver, exec, watch);

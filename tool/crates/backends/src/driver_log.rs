@@ -1,6 +1,6 @@
 //! Reads the log of nixpkgs' test driver: subtests, and why a script failed. Old and new drivers.
 
-use crate::runner::{DriverEvent, Failure};
+use tool_runner::{DriverEvent, Failure};
 
 /// Reads a log line by line. Lines have no colour and no prefix of Nix.
 #[derive(Debug, Default)]

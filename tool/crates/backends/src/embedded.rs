@@ -1,4 +1,4 @@
-//! The programs of `embedded/`: soft IOC, Channel Access tools and simulators. Built on demand, once.
+//! The programs of `tool/embedded/`: soft IOC, Channel Access tools and simulators. Built on demand, once.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
-use crate::fail;
-use crate::process::Cmd;
-use crate::project::Project;
-use crate::sandbox::spec::Program;
-use crate::ui;
+use tool_base::process::Cmd;
+use tool_base::{fail, ui};
+use tool_project::Project;
+use tool_sandbox::spec::Program;
 
 /// File names of the programs, and their names on a machine.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -22,7 +21,7 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("cainfo-rs", "cainfo"),
 ];
 
-/// Whether a machine has this program from `embedded/`.
+/// Whether a machine has this program from `tool/embedded/`.
 pub fn has(program: &str) -> bool {
     PROGRAMS.iter().any(|(_, name)| *name == program)
 }
@@ -32,7 +31,7 @@ const STABLE_SINCE: (u32, u32) = (1, 97);
 
 /// The programs, built if any source has changed. Says what it builds, and why, before that takes its time.
 pub fn programs(project: &Project) -> Result<Vec<Program>> {
-    let source = project.root.join("embedded");
+    let source = project.root.join("tool/embedded");
     let target = project.target.join("embedded");
     let stamp = target.join("built");
     if !up_to_date(&source, &stamp) {
@@ -45,7 +44,7 @@ pub fn programs(project: &Project) -> Result<Vec<Program>> {
 /// The programs, where they are there already. Nothing is built.
 pub fn built(project: &Project) -> Option<Vec<Program>> {
     let target = project.target.join("embedded");
-    up_to_date(&project.root.join("embedded"), &target.join("built")).then(|| list(&target))
+    up_to_date(&project.root.join("tool/embedded"), &target.join("built")).then(|| list(&target))
 }
 
 /// What the soft IOC cannot do with this IOC, a line each: `FILE:LINE: what`.
@@ -85,7 +84,7 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     cmd
 }
 
-/// Variables that this compiler needs to build `embedded/`.
+/// Variables that this compiler needs to build `tool/embedded/`.
 pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, String)> {
     if rustc >= STABLE_SINCE {
         return Vec::new();
@@ -100,7 +99,7 @@ fn build(source: &Path, target: &Path) -> Result<()> {
     let rustc = rustc_version()?;
     let cmd = build_command(source, target, rustc);
     ui::say(&format!(
-        "{} the soft IOC, the Channel Access tools and the simulator of embedded/: they stand in for EPICS here.\n\
+        "{} the soft IOC, the Channel Access tools and the simulator of tool/embedded/: they stand in for EPICS here.\n\
          This is done once and takes one to two minutes.",
         ui::paint(ui::STRONG, "Building")
     ));
@@ -113,7 +112,7 @@ fn build(source: &Path, target: &Path) -> Result<()> {
     }
     let status = cmd.status()?;
     if !status.success() {
-        return Err(fail::host(format!("the programs of embedded/ could not be built ({status})"))
+        return Err(fail::host(format!("the programs of tool/embedded/ could not be built ({status})"))
             .hint(format!("see the compiler's messages above; the command was: {cmd}"))
             .into());
     }

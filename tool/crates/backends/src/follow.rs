@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::fail;
-use crate::runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
-use crate::sandbox::run::{Output, Run, Streams};
-use crate::sandbox::spec::Spec;
-use crate::sandbox::sys;
+use tool_base::{fail, sys};
+use tool_runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
+use tool_sandbox::run::{Output, Streams};
+
+use crate::sandbox;
+use tool_sandbox::spec::Spec;
 
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
 const GRACE: u64 = 30;
-/// Status of a driver that cannot run on this host at all (`xtask/driver/__main__.py`).
+/// Status of a driver that cannot run on this host at all (`tool/driver/__main__.py`).
 const HOST_NOT_READY: u8 = 5;
 /// Bytes of a line of the log that are passed on; the file has all of them.
 const LINE: usize = 4096;
@@ -31,7 +32,7 @@ enum Message {
 /// Follows one sandbox run to its end.
 pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let start = Instant::now();
-    let (mut run, streams) = Run::start(spec, &exec.dir, &Output::Piped)?;
+    let (mut run, streams) = sandbox::start(spec, &exec.dir, &Output::Piped)?;
     let Streams { log, events, mut input } = streams.context("the sandbox has no output")?;
     let mut interrupter = run.interrupter()?;
 

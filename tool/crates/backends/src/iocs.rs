@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use walkdir::WalkDir;
 
-use crate::cli::IocChoice;
-use crate::fail;
-use crate::project::Project;
+use crate::options::IocChoice;
+use tool_base::fail;
+use tool_project::Project;
 
 /// A build of the IOC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IocBuild {
-    /// The soft IOC of `embedded/`, on the files of `ioc/`.
+    /// The soft IOC of `tool/embedded/`, on the files of `ioc/`.
     Embedded,
     /// Made by `make`: the executable below `ioc/bin/`.
     Make(PathBuf),

@@ -1,20 +1,29 @@
-//! How checks are run: chooses a backend; each has a file of its own.
+//! The ways to run checks, each with a file of its own, and what they need: command lines of Nix, the embedded programs,
+//! the IOC's build, lint.
+//!
+//! It must not know the command line, nor how a run is told.
 
 pub mod auto;
 pub mod driver;
 pub mod driver_log;
+pub mod embedded;
 mod follow;
+pub mod iocs;
+pub mod lint;
+pub mod nix;
 pub mod nixos;
+pub mod options;
 pub mod sandbox;
+pub mod units;
 
 use anyhow::Result;
 
-use self::auto::Choice;
-use crate::cli::{BackendChoice, IocChoice, MachineOptions, NixOptions, Test};
-use crate::fail::{self, Failure, Status};
-use crate::nix::{self, Nix};
-use crate::project::{Check, Project, nearest};
-use crate::runner::Backend;
+use crate::nix::Nix;
+use crate::options::{BackendChoice, IocChoice, MachineOptions, NixOptions, RunOptions};
+use tool_base::fail;
+use tool_base::fail::{Failure, Status};
+use tool_project::{Check, Choice, Project, nearest};
+use tool_runner::Backend;
 
 /// Names of the backends, as `ioc.toml` and `--backend` spell them.
 const NAMES: [(&str, BackendChoice); 4] = [
@@ -107,11 +116,17 @@ impl Settled {
 }
 
 /// Makes the backend of a `test` command ready, and says on one line what will run.
-pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check]) -> Result<Box<dyn Backend>> {
+pub fn prepare(
+    project: &Project,
+    machine: &MachineOptions,
+    args: RunOptions,
+    settled: Settled,
+    checks: &[Check],
+) -> Result<Box<dyn Backend>> {
     Ok(match settled {
         Settled::Sandbox(why) => {
-            let sandbox = sandbox::Sandbox::prepare(project, &args.machine, checks, args.timeout, &why)?;
-            Box::new(sandbox.debug(args.debug).recording(!args.no_record))
+            let sandbox = sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
+            Box::new(sandbox.debug(args.debug).recording(args.record))
         }
         Settled::Nix(_, _, why) if args.debug => {
             let what = format!(
@@ -123,7 +138,7 @@ pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check
             ready_for_nix(project, &nix, checks, choice, &why)?;
             match choice {
                 Choice::Driver => Box::new(driver::Driver::new(*nix, args.timeout, args.show_output)),
-                _ => Box::new(nixos::Nixos::new(*nix, nixos::How::of(args))),
+                _ => Box::new(nixos::Nixos::new(*nix, args)),
             }
         }
     })
@@ -133,7 +148,7 @@ pub fn prepare(project: &Project, args: &Test, settled: Settled, checks: &[Check
 pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Choice, why: &str) -> Result<()> {
     nix::require_nix_files(checks)?;
     nix::git::see_to(&project.root, checks, nix.options().track)?;
-    crate::ui::remark(&announcement(choice, nix, why));
+    tool_base::ui::remark(&announcement(choice, nix, why));
     Ok(())
 }
 

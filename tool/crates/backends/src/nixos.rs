@@ -10,45 +10,25 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::driver_log::Reader;
-use crate::cli::Test;
-use crate::fail::{Failure as Error, Status};
-use crate::nix::classify::{self, Trouble};
+use crate::nix::classify::Trouble;
 use crate::nix::run::{Built, Derivation, Session, Step};
-use crate::nix::{Build, Nix, store_name};
-use crate::project::Check;
-use crate::runner::{Backend, Exec, Failure, Job, Outcome, Verdict};
-use crate::ui;
+use crate::nix::{Build, Nix, classify, store_name};
+use crate::options::RunOptions;
+use tool_base::fail::{Failure as Error, Status};
+use tool_base::ui;
+use tool_project::Check;
+use tool_runner::{Backend, Exec, Failure, Job, Outcome, Verdict};
 
 /// Runs checks as builds.
 #[derive(Debug)]
 pub struct Nixos {
     nix: Nix,
-    how: How,
-}
-
-/// What is asked of the builds.
-#[derive(Debug, Clone, Copy)]
-pub struct How {
-    /// Run checks again that passed.
-    pub rebuild: bool,
-    /// Limit of each build in seconds.
-    pub timeout: Option<u64>,
-    /// Builds at once, where Nix's own setting does not count.
-    pub jobs: Option<usize>,
-    /// Pass logs of other builds on to the terminal.
-    pub show_output: bool,
-}
-
-impl How {
-    /// What a command line asks for.
-    pub fn of(args: &Test) -> Self {
-        Self { rebuild: args.rebuild, timeout: args.timeout, jobs: args.jobs, show_output: args.show_output }
-    }
+    how: RunOptions,
 }
 
 impl Nixos {
     /// A backend that builds by `nix`.
-    pub fn new(nix: Nix, how: How) -> Self {
+    pub fn new(nix: Nix, how: RunOptions) -> Self {
         Self { nix, how }
     }
 }
@@ -169,7 +149,7 @@ fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun
     Ok(built.end.interrupted)
 }
 
-/// How a check has ended that had not said so itself; `None` where it did not run.
+/// RunOptions a check has ended that had not said so itself; `None` where it did not run.
 fn settle(
     run: &mut CheckRun,
     built: &Built,

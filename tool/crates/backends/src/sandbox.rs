@@ -9,20 +9,23 @@ use std::sync::mpsc::Receiver;
 use anyhow::{Context, Result};
 
 use super::follow::follow;
-use crate::cli::{IocChoice, MachineOptions};
-use crate::fail::{self, Failure, Status};
-use crate::iocs::{self, IocBuild};
-use crate::nix::services::{self, Evaluated};
-use crate::process::{self, Cmd};
-use crate::project::{Check, Config, Project};
-use crate::runner::{self, Backend, Job};
-use crate::sandbox::accounts::Accounts;
-use crate::sandbox::cgroups::Groups;
-use crate::sandbox::recorder;
-use crate::sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
-use crate::sandbox::units;
-use crate::settings::{Node, Settings};
-use crate::{embedded, ui};
+use crate::iocs::IocBuild;
+use crate::nix::services;
+use crate::nix::services::Evaluated;
+use crate::options::{IocChoice, MachineOptions};
+use crate::{embedded, iocs, units};
+use tool_base::fail::{Failure, Status};
+use tool_base::host::Host;
+use tool_base::process::Cmd;
+use tool_base::{fail, process, ui};
+use tool_host::doctor;
+use tool_project::settings::{Node, Settings};
+use tool_project::{Check, Config, Project};
+use tool_runner::{Backend, Job};
+use tool_sandbox::accounts::Accounts;
+use tool_sandbox::recorder;
+use tool_sandbox::run::{Forbidden, Output, Run, Streams};
+use tool_sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 
 /// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
 const DEFAULT_TIMEOUT: u64 = 3600;
@@ -63,6 +66,23 @@ struct InMachine {
     binds: Vec<Bind>,
 }
 
+/// Starts a run; where this host does not allow it, the error has the fix for this host.
+pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Run, Option<Streams>)> {
+    Run::start(spec, dir, output).map_err(|error| match error.downcast_ref::<Forbidden>() {
+        Some(forbidden) => {
+            let facts = doctor::userns::facts(&Host::new(Path::new("/")));
+            let hint = match doctor::diagnose_userns(&facts) {
+                Some(finding) => {
+                    format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id)
+                }
+                None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
+            };
+            fail::host(forbidden.to_string()).hint(hint).into()
+        }
+        None => error,
+    })
+}
+
 impl Sandbox {
     /// Builds what the checks need in the sandbox and says on one line what will run, and why.
     pub fn prepare(
@@ -97,7 +117,7 @@ impl Sandbox {
         Ok(Self {
             soft_ioc,
             python,
-            driver: project.root.join("xtask/driver"),
+            driver: project.root.join("tool/driver"),
             pycache: project.target.join("pycache"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),
@@ -160,7 +180,6 @@ impl Sandbox {
                     .collect::<Result<_>>()?,
                 None => self.machines(&settings, dir),
             },
-            groups: Groups::default(),
         })
     }
 
@@ -281,7 +300,6 @@ pub fn console(
             accounts: Accounts::default(),
             recorder: None,
         }],
-        groups: Groups::default(),
     })
 }
 
@@ -291,7 +309,9 @@ impl Backend for Sandbox {
     }
 
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
-        runner::side_by_side(job, interrupts, |exec, watch| follow(&self.spec(&exec.check, &exec.dir)?, exec, watch))
+        tool_runner::side_by_side(job, interrupts, |exec, watch| {
+            follow(&self.spec(&exec.check, &exec.dir)?, exec, watch)
+        })
     }
 }
 

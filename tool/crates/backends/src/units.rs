@@ -1,12 +1,12 @@
-//! Writes `ioc.toml` as systemd units: the same services that `nix/` gives the NixOS machine.
+//! Writes `ioc.toml` as systemd units: the same services that `tool/nix/` gives the NixOS machine.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::spec::UnitFile;
 use crate::embedded;
-use crate::project::{Config, Simulator};
+use tool_project::{Config, Simulator};
+use tool_sandbox::spec::UnitFile;
 
 /// Seconds that a simulator may take until its port answers.
 pub const SIMULATOR_START_LIMIT: u32 = 20;
@@ -109,11 +109,11 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project;
+    use tool_project;
 
     #[test]
     fn units_of_the_template() {
-        let config = project::parse(include_str!("../../tests/fixtures/project/ioc.toml")).unwrap();
+        let config = tool_project::parse(include_str!("../../../e2e/tests/fixtures/project/ioc.toml")).unwrap();
         let units = units(
             &config,
             Path::new("/machine/ioc"),

@@ -3,6 +3,7 @@
 //! A stage of our own stands between: it adopts whatever the program leaves behind, and kills it when the program has
 //! ended or when our end of a socket closes. It needs no namespaces, so it works where the sandbox does not.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -19,15 +20,17 @@ use unix::sys::signal::{Signal, kill};
 use unix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use unix::unistd::Pid;
 
-use crate::cli::Guard;
 use crate::fail::Status;
 use crate::process::Cmd;
-use crate::sandbox::sys;
+use crate::{stage, sys};
 
 /// Time between SIGTERM and SIGKILL for a program whose xtask is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a Ctrl-C may go unseen.
 const STEP: Duration = Duration::from_millis(50);
+
+/// The word that makes xtask this stage.
+pub const STAGE: &str = "guard";
 
 /// A program under guard. Dropping it kills the program and all that it has started.
 #[derive(Debug)]
@@ -70,15 +73,13 @@ impl Guarded {
 
     fn start(cmd: &Cmd, remove: Option<&Path>, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let (sync, inside) = UnixStream::pair()?;
-        let mut stage =
-            Cmd::new(std::env::current_exe()?).arg("guard").args(["--sync-fd", &inside.as_raw_fd().to_string()]);
-        if let Some(dir) = remove {
-            stage = stage.arg("--remove").arg(dir);
-        }
-        let stage = stage.arg("--").then(cmd);
-        let mut command = stage.to_std();
-        prepare(&mut command);
-        let child = sys::inherit(&mut command, vec![inside.into()]).spawn().map_err(|e| stage.not_started(&e))?;
+        let command = Cmd::new(std::env::current_exe()?)
+            .args([STAGE, &inside.as_raw_fd().to_string()])
+            .arg(remove.unwrap_or(Path::new("")))
+            .then(cmd);
+        let mut started = command.to_std();
+        prepare(&mut started);
+        let child = sys::inherit(&mut started, vec![inside.into()]).spawn().map_err(|e| command.not_started(&e))?;
         Ok(Self { child, sync, ended: false })
     }
 
@@ -187,21 +188,21 @@ fn send_lines(from: impl Read, sender: &Sender<String>) {
     }
 }
 
-/// The stage itself.
-pub fn run(args: &Guard) -> Result<Status> {
-    let mut sync = UnixStream::from(sys::inherited(args.sync_fd)?);
+/// The stage itself: a descriptor to xtask, a folder to remove or nothing, the program, its arguments.
+pub fn run(words: &[OsString]) -> Result<Status> {
+    let [sync, remove, program, words @ ..] = words else { anyhow::bail!("no program to guard") };
+    let mut sync = UnixStream::from(stage::descriptor(sync)?);
     // Ctrl-C is the program's business; this stage ends with it.
     sys::block_interrupts()?;
     unix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
-    let (program, words) = args.command.split_first().context("no program to guard")?;
     let cmd = Cmd::new(program).args(words);
     let mut child = sys::interruptible(&mut cmd.to_std()).spawn().map_err(|e| cmd.not_started(&e))?;
     let pid = Pid::from_raw(child.id().cast_signed());
     std::thread::spawn(move || obey(&mut sync, pid));
     let status = child.wait().context("cannot wait for the program")?;
     sweep();
-    if let Some(dir) = &args.remove {
-        let _ = fs::remove_dir_all(dir);
+    if !remove.is_empty() {
+        let _ = fs::remove_dir_all(remove);
     }
     Ok(Status::Other(code(status)))
 }

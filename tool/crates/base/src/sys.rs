@@ -4,7 +4,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+
+use anyhow::{Context, Result};
 
 /// Lets the child inherit descriptors under their own numbers. Other children, started meanwhile, do not get them.
 pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
@@ -41,11 +44,12 @@ pub fn dying_with_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(tie) }
 }
 
-/// Lets the child join a control group, whose `cgroup.procs` is open for writing.
-pub fn joining(command: &mut Command, group: std::fs::File) {
-    let join = move || unix::unistd::write(&group, b"0").map(drop).map_err(io::Error::from);
-    // SAFETY: the closure only calls write, which is async-signal-safe.
-    unsafe { command.pre_exec(join) };
+/// A new, empty file system in memory.
+pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
+    use unix::mount::{MsFlags, mount};
+    std::fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;
+    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options))
+        .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
 
 /// Takes a descriptor that the parent left open for us under a number.

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::sandbox::sys;
+use crate::sys;
 
 /// Red and bold: errors and failed checks.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();

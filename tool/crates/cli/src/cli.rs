@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::kvm::For;
-
 /// Build this IOC, check it, know the host.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -45,8 +43,6 @@ pub enum Command {
     Ci(Ci),
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
-    /// Print the figures of speed and size
-    Bench(Bench),
 
     /// Tell what keeps checks from running here, and its fix
     Doctor(Doctor),
@@ -65,24 +61,6 @@ pub enum Command {
     /// What can come next on a command line
     #[command(hide = true)]
     Complete(Complete),
-    /// First stage of a sandbox run
-    #[command(hide = true)]
-    SandboxCage(SandboxStage),
-    /// PID 1 of a sandbox run
-    #[command(hide = true)]
-    SandboxHost(SandboxStage),
-    /// PID 1 of a sandbox machine (started by `sandbox-host`)
-    #[command(hide = true)]
-    SandboxInit(SandboxInit),
-    /// Runs a program so that nothing of it outlives xtask
-    #[command(hide = true)]
-    Guard(Guard),
-    /// Uses KVM in a process that may be killed
-    #[command(hide = true)]
-    KvmProbe(KvmProbe),
-    /// Makes namespaces in a process of its own
-    #[command(hide = true)]
-    UsernsProbe(UsernsProbe),
 }
 
 /// Arguments of `test`.
@@ -159,7 +137,7 @@ fn number(text: &str) -> Result<u32, String> {
 pub enum MessageFormat {
     /// Nothing: people read stderr
     Human,
-    /// Events as JSON lines (docs/events.md describes them); people still read stderr
+    /// Events as JSON lines (tool/docs/events.md describes them); people still read stderr
     Json,
 }
 
@@ -424,14 +402,18 @@ pub struct Lint {
     /// Let warnings fail too
     #[arg(long)]
     pub deny_warnings: bool,
-    /// Print one JSON document (docs/lint.md describes it)
+    /// Print one JSON document (tool/docs/lint.md describes it)
     #[arg(long)]
     pub json: bool,
 }
 
 /// Arguments of `ci`.
 #[derive(Debug, Args)]
-pub struct Ci {}
+pub struct Ci {
+    /// Test the tool itself as well (tool/): for those who work on it; minutes
+    #[arg(long)]
+    pub tool: bool,
+}
 
 /// Arguments of `ci-matrix`.
 #[derive(Debug, Args)]
@@ -450,57 +432,12 @@ pub struct CiMatrix {
 /// A form of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MatrixFormat {
-    /// One JSON document (docs/ci-matrix.schema.json describes it)
+    /// One JSON document (tool/docs/ci-matrix.schema.json describes it)
     Json,
     /// Lines for `$GITHUB_OUTPUT`: `matrix=` and `any=`
     Github,
     /// A child pipeline
     Gitlab,
-}
-
-/// Arguments of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// Runs of each quick figure
-    #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = positive::<u32>)]
-    pub runs: u32,
-    /// Measure the cold builds too: minutes
-    #[arg(long)]
-    pub cold: bool,
-    /// Folder of the driver's conformance cases: how many of them agree in the sandbox, a minute and a half
-    #[arg(long, value_name = "DIR")]
-    pub conformance: Option<PathBuf>,
-}
-
-/// Arguments of the stages of a sandbox run.
-#[derive(Debug, Args)]
-pub struct SandboxStage {
-    /// File that describes the run
-    #[arg(long)]
-    pub spec: PathBuf,
-    /// Inherited descriptor to xtask
-    #[arg(long)]
-    pub sync_fd: i32,
-    /// Inherited descriptor for the driver's events
-    #[arg(long)]
-    pub events_fd: Option<i32>,
-}
-
-/// Arguments of PID 1 of a sandbox machine.
-#[derive(Debug, Args)]
-pub struct SandboxInit {
-    /// Name of the machine
-    #[arg(long)]
-    pub name: String,
-    /// Inherited descriptor of the shell channel
-    #[arg(long)]
-    pub shell_fd: i32,
-    /// Inherited descriptor of the console
-    #[arg(long)]
-    pub console_fd: i32,
-    /// What is kept of limits of services, as JSON
-    #[arg(long)]
-    pub groups: Option<String>,
 }
 
 /// Arguments of `build`.
@@ -514,18 +451,13 @@ pub struct Build {
     pub nix: NixOptions,
 }
 
-/// Arguments of the stage that guards a program.
-#[derive(Debug, Args)]
-pub struct Guard {
-    /// Inherited descriptor to xtask
-    #[arg(long)]
-    pub sync_fd: i32,
-    /// Folder that goes away with the program
-    #[arg(long, value_name = "DIR")]
-    pub remove: Option<PathBuf>,
-    /// The program and its arguments
-    #[arg(last = true, required = true)]
-    pub command: Vec<std::ffi::OsString>,
+/// Whose KVM decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum For {
+    /// You: what `--backend driver` needs
+    User,
+    /// Nix's builders: what `--backend nixos` needs
+    Builders,
 }
 
 /// Arguments of `check-kvm`.
@@ -540,26 +472,12 @@ pub struct CheckKvm {
     /// Do not ask before writing
     #[arg(long, requires = "fix")]
     pub yes: bool,
-    /// Print one JSON document (docs/kvm.md describes it)
+    /// Print one JSON document (tool/docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,
     /// Look at the machine whose root is this folder
     #[arg(long, hide = true, default_value = "/")]
     pub root: PathBuf,
-}
-
-/// Arguments of the process that uses KVM.
-#[derive(Debug, Args)]
-pub struct KvmProbe {
-    /// The device
-    #[arg(long)]
-    pub device: PathBuf,
-    /// User to become first
-    #[arg(long, requires = "gid")]
-    pub uid: Option<u32>,
-    /// Group to become first
-    #[arg(long, requires = "uid")]
-    pub gid: Option<u32>,
 }
 
 /// Arguments of `configure-nix`.
@@ -571,7 +489,7 @@ pub struct ConfigureNix {
     /// Take out what was added, and nothing else
     #[arg(long, conflicts_with = "apply")]
     pub undo: bool,
-    /// Print one JSON document (docs/kvm.md describes it)
+    /// Print one JSON document (tool/docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,
     /// Work on the machine whose root is this folder
@@ -585,18 +503,10 @@ pub struct Doctor {
     /// Judge for this backend; `auto` is the best that can run
     #[arg(long, env = "XTASK_BACKEND", value_parser = ["auto", "nixos", "driver", "sandbox"])]
     pub backend: Option<String>,
-    /// Print one JSON document (docs/kvm.md describes it)
+    /// Print one JSON document (tool/docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,
     /// Look at the machine whose root is this folder
     #[arg(long, hide = true, default_value = "/")]
     pub root: PathBuf,
-}
-
-/// Arguments of the process that tries namespaces.
-#[derive(Debug, Args)]
-pub struct UsernsProbe {
-    /// Being PID 1 in them
-    #[arg(long)]
-    pub inner: bool,
 }

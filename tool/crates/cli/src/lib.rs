@@ -1,65 +1,88 @@
-//! The workflow of an EPICS IOC as a library; the `xtask` binary is a thin shell around [`run`].
+//! `main()` of `cargo xtask`: the command line, and one file per command that turns arguments into calls of the crates
+//! below and their answers into what people read. The only crate that knows clap.
 //!
-//! `docs/ARCHITECTURE.md` has the map of the modules and the rules they keep.
+//! It must not decide anything that a crate below can decide. xtask/src/main.rs of a project calls [`main`].
 
-pub mod backend;
 pub mod cli;
 mod commands;
 mod complete;
-pub mod conformance;
-pub mod embedded;
-pub mod fail;
-pub mod files;
-pub mod guard;
-pub mod iocs;
-pub mod lint;
-pub mod nix;
-pub mod process;
-pub mod project;
+mod convert;
+pub mod errors_page;
+mod own;
 pub mod reference;
-pub mod report;
-pub mod runner;
-pub mod sandbox;
-pub mod scaffold;
-pub mod select;
-pub mod settings;
-mod slots;
-pub mod ui;
-
-pub mod doctor;
-pub mod finding;
-pub mod host;
-pub mod kvm;
-pub mod nixconf;
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::Parser;
+use clap::{Command as ClapCommand, FromArgMatches};
 
 use crate::cli::{Cli, Command};
-use crate::fail::Status;
+
+pub use anyhow::{self, Result};
+pub use clap;
+pub use commands::build::build;
+pub use own::Own;
+pub use tool_base::fail::{self, Failure, Status};
+pub use tool_base::{process, ui};
+pub use tool_project::Project;
+
+/// Words that make this program a stage of its own: never typed by people.
+const STAGES: [&str; 6] = ["guard", "kvm-probe", "sandbox-cage", "sandbox-host", "sandbox-init", "userns-probe"];
+
+/// Runs the command line of this process, with subcommands of the user's own beside ours.
+pub fn main(own: &[Own]) -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match run(&args, own) {
+        Ok(status) => status.into(),
+        Err(error) => fail::report(&error).into(),
+    }
+}
 
 /// Runs one command line, `args[0]` being the name the program was called by.
-pub fn run(args: impl Iterator<Item = OsString>) -> Result<Status> {
-    let args: Vec<OsString> = args.collect();
-    if let Some(status) = sandbox::applets::dispatch(&args)? {
+///
+/// # Errors
+/// Whatever the command fails with; [`fail::report`] tells it.
+fn run(args: &[OsString], own: &[Own]) -> Result<Status> {
+    if let Some(status) = tool_init::applets::dispatch(args)? {
         return Ok(status);
     }
+    if let Some(status) = stage(args) {
+        return status;
+    }
     let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let Some(command) = Cli::parse_from(args).command else {
-        return Ok(commands::overview::run());
-    };
+    let line = own::command(own)?;
+    let matches = line.clone().get_matches_from(args);
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(own) = own.iter().find(|own| own.command.get_name() == name)
+    {
+        return (own.run)(&Project::load()?, matches);
+    }
+    let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Some(command) = parsed.command else { return Ok(commands::overview::run(own)) };
     // `test` reports to GitHub itself.
     let annotate = !matches!(command, Command::Test(_));
-    let result = dispatch(command);
+    let result = dispatch(command, line);
     if let (Err(error), true) = (&result, annotate) {
-        report::github::announce(&name, &fail::render(error));
+        tool_report::github::announce(&name, &fail::render(error));
     }
     result
 }
 
-fn dispatch(command: Command) -> Result<Status> {
+/// The stage that the first word names; `None` where it names none.
+fn stage(args: &[OsString]) -> Option<Result<Status>> {
+    let (name, words) = args.get(1..)?.split_first()?;
+    Some(match name.to_str()? {
+        "guard" => tool_base::guard::run(words),
+        "kvm-probe" => commands::check_kvm::probe(words),
+        "sandbox-cage" => tool_sandbox::cage::run(words),
+        "sandbox-host" => tool_sandbox::host::run(words),
+        "sandbox-init" => tool_init::run(words),
+        "userns-probe" => commands::doctor::probe(words),
+        _ => return None,
+    })
+}
+
+fn dispatch(command: Command, line: ClapCommand) -> Result<Status> {
     match command {
         Command::Test(args) => commands::test::run(&args),
         Command::Run(args) => commands::run::run(&args),
@@ -71,21 +94,14 @@ fn dispatch(command: Command) -> Result<Status> {
         Command::Lint(args) => commands::lint::run(&args),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
-        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
-        Command::Man => Ok(commands::man::run()),
-        Command::Complete(args) => Ok(commands::completions::complete(&args)),
+        Command::Man => Ok(commands::man::run(line)),
+        Command::Complete(args) => Ok(commands::completions::complete(&args, line)),
         Command::Rename(args) => commands::rename::run(&args),
         Command::NewCheck(args) => commands::new_check::run(&args),
-        Command::SandboxCage(args) => sandbox::cage::run(&args),
-        Command::SandboxHost(args) => sandbox::host::run(&args),
-        Command::SandboxInit(args) => sandbox::init::run(&args),
         Command::Build(args) => commands::build::run(&args),
-        Command::Guard(args) => guard::run(&args),
         Command::CheckKvm(args) => commands::check_kvm::run(&args),
-        Command::KvmProbe(args) => commands::check_kvm::probe(&args),
         Command::ConfigureNix(args) => commands::configure_nix::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
-        Command::UsernsProbe(args) => commands::doctor::probe(&args),
     }
 }

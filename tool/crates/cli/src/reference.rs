@@ -1,10 +1,10 @@
-//! The reference of the command line, out of clap's own description of it: `docs/cli.md` and the manual page.
+//! The reference of the command line, out of clap's own description of it: `tool/docs/cli.md` and the manual page.
 
 use clap::builder::PossibleValue;
 use clap::{Arg, Command, CommandFactory};
 
 use crate::cli::Cli;
-use crate::fail::Status;
+use tool_base::fail::Status;
 
 /// A command as the reference shows it.
 struct Page {
@@ -36,11 +36,11 @@ const STATUSES: [(Status, &str); 7] = [
     (Status::Interrupted, "interrupted"),
 ];
 
-/// The text of `docs/cli.md`.
+/// The text of `tool/docs/cli.md`.
 pub fn cli_md() -> String {
-    let pages = pages();
+    let pages = pages(Cli::command());
     let mut text = "# Command line\n\nWritten from the program's own help: \
-                    `XTASK_WRITE_DOCS=1 cargo test -p xtask --test docs` writes it anew.\n\n| command | what it does |\n|---|---|\n"
+                    `XTASK_WRITE_DOCS=1 cargo test -p tool-e2e --test docs` writes it anew.\n\n| command | what it does |\n|---|---|\n"
         .to_owned();
     for page in &pages {
         let anchor = page.name.replace(' ', "-");
@@ -72,12 +72,12 @@ pub fn cli_md() -> String {
 }
 
 /// The manual page cargo-xtask(1), in roff.
-pub fn man() -> String {
+pub fn man(line: Command) -> String {
     let mut text = format!(".TH CARGO-XTASK 1 \"\" \"xtask {}\"\n", env!("CARGO_PKG_VERSION"));
-    let about = Cli::command().get_about().map(ToString::to_string).unwrap_or_default();
+    let about = line.get_about().map(ToString::to_string).unwrap_or_default();
     text += &format!(".SH NAME\ncargo-xtask \\- {}\n", roff(&about));
     text += ".SH SYNOPSIS\n\\fBcargo xtask\\fR \\fICOMMAND\\fR ...\n.SH COMMANDS\n";
-    for page in pages() {
+    for page in pages(line) {
         text += &format!(".SS {}\n{}.\n.PP\n\\fB{}\\fR\n", roff(&page.name), roff(&page.about), roff(&page.usage));
         for entry in page.sections.iter().flat_map(|(_, entries)| entries) {
             text += &format!(".TP\n\\fB{}\\fR\n{}\n", roff(&entry.spelling), roff(&entry.help));
@@ -98,8 +98,7 @@ pub fn man() -> String {
 }
 
 /// All commands that are not plumbing.
-fn pages() -> Vec<Page> {
-    let mut cli = Cli::command();
+fn pages(mut cli: Command) -> Vec<Page> {
     cli.build();
     cli.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").map(page).collect()
 }
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_reference_has_what_people_type_and_no_plumbing() {
-        for text in [cli_md(), man().replace("\\-", "-")] {
+        for text in [cli_md(), man(Cli::command()).replace("\\-", "-")] {
             for wanted in ["cargo xtask test", "--backend <BACKEND>", "sandbox", "XTASK_BACKEND"] {
                 assert!(text.contains(wanted), "{wanted}");
             }

@@ -10,7 +10,7 @@ use unix::unistd::Pid;
 use super::manager::types::{Event, Exit, State, Who};
 use super::unit::values::signal_name;
 use super::{Machine, Message, control, procs};
-use crate::sandbox::start;
+use crate::start;
 
 impl Machine {
     /// The processes of a unit.
@@ -101,8 +101,6 @@ impl Machine {
 
     /// Takes in all children that have ended.
     pub(super) fn reap(&mut self) {
-        // A service that has run out of memory has not just been killed by somebody.
-        self.out_of_memory();
         let mut any = false;
         loop {
             let (pid, exit) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {

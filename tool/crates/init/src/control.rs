@@ -15,7 +15,7 @@ use unix::sys::socket::sockopt::PeerCredentials;
 use super::manager::types::{Rt, Who};
 use super::unit::Load;
 use super::{Machine, Message, Power, enable, procs, props, streams};
-use crate::sandbox::applets::glob;
+use crate::applets::glob;
 
 pub(super) use waiting::Waiter;
 
@@ -152,9 +152,6 @@ impl Machine {
         let one = |name: &String| {
             let rt = self.manager.view(name);
             let mut props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
-            for (name, value) in self.groups.iter().flat_map(|groups| groups.usage(&rt.unit.name)) {
-                props.iter_mut().filter(|(key, _)| key == name).for_each(|(_, shown)| shown.clone_from(&value));
-            }
             if let Some(job) = rt.job.and_then(|j| self.manager.jobs.get(&j)) {
                 props.push(("_JobType".into(), job.kind.as_str().into()));
             }

@@ -17,7 +17,7 @@ use super::paths::Paths;
 use super::streams::{self, Source};
 use super::unit::service::{DirKind, Exec, Service, Stream};
 use super::unit::words::{Env, expand};
-use crate::sandbox::start;
+use crate::start;
 use user::user;
 
 /// Folders of programs on the machine.
@@ -53,13 +53,10 @@ pub(super) fn find_program(name: &str, path: &str) -> PathBuf {
 }
 
 /// Starts a command of a service. Returns the process, and whether its program is being executed.
-///
-/// `group` is `cgroup.procs` of the control group that it is to join.
 pub(super) fn spawn(
     rt: &Rt,
     phase: Phase,
     exec: &Exec,
-    group: Option<&File>,
     journal: &Journal,
     (paths, manager): (&Paths, &Env),
 ) -> (Option<i32>, bool) {
@@ -90,11 +87,7 @@ pub(super) fn spawn(
         }
     };
     let [stdin, stdout, stderr] = &prepared.stdio;
-    let program = start::Program {
-        stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
-        group: group.map(AsFd::as_fd),
-        ..prepared.program
-    };
+    let program = start::Program { stdio: Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]), ..prepared.program };
     match start::start(&program) {
         Ok(started) => {
             if let Some((status, errno)) = started.failed {
@@ -189,7 +182,6 @@ fn prepare<'a>(
         limits: limits(service),
         oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
         ignore_sigpipe: service.ignore_sigpipe,
-        group: None,
     };
     Ok(Prepared { program, stdio })
 }

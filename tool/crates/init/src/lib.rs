@@ -3,6 +3,7 @@
 //! [`manager`] decides and does nothing; [`Machine`] does what it asks for. One thread owns both; the others read
 //! sockets and pipes and send [`Message`]s.
 
+pub mod applets;
 mod children;
 mod clock;
 mod conditions;
@@ -10,16 +11,17 @@ mod console;
 mod control;
 mod enable;
 mod exec;
-mod groups;
 mod journal;
 pub mod manager;
 mod paths;
 mod procs;
 mod props;
 mod shell;
+pub mod start;
 mod streams;
 pub mod unit;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -36,7 +38,6 @@ use unix::unistd::Pid;
 
 use self::clock::Clock;
 use self::console::Console;
-use self::groups::Groups;
 use self::journal::Journal;
 use self::manager::Manager;
 use self::manager::types::{Action, Event, Time};
@@ -44,17 +45,14 @@ use self::paths::Paths;
 use self::unit::load::Loader;
 use self::unit::service::KillMode;
 use self::unit::words::{Env, Specifiers};
-use crate::cli::SandboxInit;
-use crate::fail::Status;
-use crate::sandbox::{netlink, sys};
+use tool_base::fail::Status;
+use tool_base::{netlink, stage};
 
 /// What the threads tell the manager's.
 #[derive(Debug)]
 enum Message {
     /// Children have ended.
     Children,
-    /// A service may have run out of memory.
-    Memory,
     /// The driver wants a command to be run.
     Execute(shell::Execute),
     /// The driver has closed its end.
@@ -105,12 +103,10 @@ struct Machine {
     /// Variables of all services.
     environment: Env,
     sender: Sender<Message>,
-    /// Where limits of services are kept.
-    groups: Option<Groups>,
 }
 
 /// Runs as PID 1 until the machine is powered off.
-pub fn run(args: &SandboxInit) -> Result<Status> {
+pub fn run(words: &[OsString]) -> Result<Status> {
     let clock = Clock::start();
     // As `ps -p 1 -o comm=` is to show.
     unix::sys::prctl::set_name(c"systemd").context("cannot take the name of systemd")?;
@@ -118,24 +114,23 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block().context("cannot block SIGCHLD")?;
-    let console = Console::new(sys::inherited(args.console_fd).context("--console-fd")?);
-    let driver = UnixStream::from(sys::inherited(args.shell_fd).context("--shell-fd")?);
+    let console = Console::new(stage::descriptor(stage::required(words, "--console-fd")?)?);
+    let driver = UnixStream::from(stage::descriptor(stage::required(words, "--shell-fd")?)?);
     let paths = Paths::default();
-    set_up(&args.name, &paths)?;
-    let kept = args.groups.as_deref().map(serde_json::from_str).transpose().context("--groups")?.unwrap_or_default();
-    let groups = Groups::set_up(&kept)?;
+    let name = stage::required(words, "--name")?.to_string_lossy().into_owned();
+    set_up(&name, &paths)?;
     let boot_id = boot_id(&paths);
     let machine_id = fs::read_to_string(paths.machine_id()).unwrap_or_default().trim().to_owned();
     let spec = Specifiers {
         unit: String::new(),
-        host: args.name.clone(),
+        host: name.clone(),
         boot_id: boot_id.clone(),
         machine_id: machine_id.clone(),
         ..Default::default()
     };
-    let journal = Journal::open(&paths.journal(), console.clone(), clock, &args.name, &boot_id, &machine_id)?;
+    let journal = Journal::open(&paths.journal(), console.clone(), clock, &name, &boot_id, &machine_id)?;
     let console_device = console.device(&paths.console())?;
-    let loader = Loader { paths: paths.clone(), spec, groups: kept };
+    let loader = Loader { paths: paths.clone(), spec };
     enable::preset_all(&loader);
 
     let (sender, receiver) = channel();
@@ -145,9 +140,6 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
     streams::serve_stdout(&paths.journal_stdout(), journal.clone())?;
     serve_notify(&paths.notify(), sender.clone())?;
     control::serve(&paths.control(), sender.clone())?;
-    if let Some(groups) = &groups {
-        groups.serve(sender.clone());
-    }
     shell::serve(driver, sender.clone())?;
 
     let units = loader.clone();
@@ -167,7 +159,6 @@ pub fn run(args: &SandboxInit) -> Result<Status> {
         transients: Vec::new(),
         environment: exec::default_environment(),
         sender,
-        groups,
     };
     machine.manager.boot(clock.now());
     machine.settle();
@@ -246,7 +237,6 @@ impl Machine {
             };
             match message {
                 Ok(Message::Children) => self.reap(),
-                Ok(Message::Memory) => self.out_of_memory(),
                 Ok(Message::Execute(request)) => self.execute(request),
                 Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
                 Ok(Message::PidFile { unit }) => {
@@ -327,19 +317,9 @@ impl Machine {
                 Some(Event::Prepared { unit, invocation, unmet })
             }
             Action::Spawn { unit, phase, exec } => {
-                let group = self.control_group(&unit);
                 let rt = self.manager.units.get(&unit)?;
-                let (pid, executed) = match group {
-                    Ok(group) => {
-                        let common = (&self.paths, &self.environment);
-                        exec::spawn(rt, phase, &exec, group.as_ref(), &self.journal, common)
-                    }
-                    Err(error) => {
-                        let text = format!("{unit}: Failed to create its control group: {error}");
-                        self.journal.manager(&unit, &rt.invocation, 4, &text);
-                        (None, false)
-                    }
-                };
+                let common = (&self.paths, &self.environment);
+                let (pid, executed) = exec::spawn(rt, phase, &exec, &self.journal, common);
                 Some(Event::Spawned { unit, phase, pid, executed })
             }
             Action::Signal { unit, who, signal } => {
@@ -363,10 +343,6 @@ impl Machine {
                 None
             }
             Action::Cleanup { unit } => {
-                // The manager may have forgotten the unit by now.
-                if let Some(groups) = &mut self.groups {
-                    groups.remove(&unit);
-                }
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
                     exec::cleanup(service, self.manager.will_restart(&unit), &self.paths);

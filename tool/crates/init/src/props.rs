@@ -6,7 +6,7 @@ use super::manager::Manager;
 use super::manager::types::{Rt, State, Time};
 use super::unit::values::show_timespan;
 use super::unit::{Dep, Kind, Load, Unit};
-use crate::sandbox::applets::time;
+use crate::applets::time;
 
 /// Properties in the order printed.
 pub(super) type Props = Vec<(String, String)>;

@@ -13,7 +13,7 @@ use unix::unistd::Pid;
 
 use super::Message;
 use super::exec::{PATH, data, find_program};
-use crate::sandbox::start;
+use crate::start;
 
 /// Longest header of a frame, bytes.
 const HEADER_MAX: usize = 1 << 20;

@@ -33,8 +33,6 @@ pub struct Program<'a> {
     pub oom_score_adjust: Option<CString>,
     /// SIGPIPE is ignored, else as by default.
     pub ignore_sigpipe: bool,
-    /// `cgroup.procs` of the control group that it joins.
-    pub group: Option<BorrowedFd<'a>>,
 }
 
 /// A process that was started.
@@ -94,11 +92,6 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
     // SAFETY: plain system calls on values prepared before the fork; nothing allocates.
     unsafe {
         libc::setsid();
-        if let Some(group) = &program.group
-            && libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) < 0
-        {
-            return 219;
-        }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::fail::{self, Failure};
+use tool_base::fail;
+use tool_base::fail::Failure;
 
 /// The project: where it is and what its `ioc.toml` says.
 #[derive(Debug, Clone)]
@@ -87,8 +88,12 @@ impl Project {
     /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
     pub fn load() -> Result<Self> {
         // `cargo run` sets the variable, so that a moved checkout is found too.
-        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        let root = Path::new(&manifest).parent().context("xtask's manifest has no parent folder")?.to_owned();
+        let start = match std::env::var_os("CARGO_MANIFEST_DIR") {
+            Some(xtask) => Path::new(&xtask).parent().context("xtask's manifest has no parent folder")?.to_owned(),
+            None => std::env::current_dir().context("the current folder cannot be read")?,
+        };
+        let is_root = |dir: &&Path| dir.join("ioc.toml").is_file() && dir.join("tool").is_dir();
+        let root = start.ancestors().find(is_root).unwrap_or(&start).to_owned();
         let path = root.join("ioc.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| {
             fail::config(format!("{}: {e}", path.display()))
@@ -250,9 +255,9 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use crate::*;
 
-    const GOOD: &str = include_str!("../tests/fixtures/project/ioc.toml");
+    const GOOD: &str = include_str!("../../../e2e/tests/fixtures/project/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())

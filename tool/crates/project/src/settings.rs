@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::fail;
-use crate::project::{self, Check};
+use crate::Check;
+use tool_base::fail;
 
 /// Ways to run checks, as `backends` names them.
 const BACKENDS: [&str; 3] = ["nixos", "driver", "sandbox"];
@@ -84,15 +84,15 @@ impl Settings {
 }
 
 fn parse(file: &str, text: &str) -> Result<Settings> {
-    let settings: Settings = project::read_toml(file, text)?;
-    let line = |key| project::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
+    let settings: Settings = crate::read_toml(file, text)?;
+    let line = |key| crate::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
     for tag in &settings.tags {
-        project::valid_name(tag)
+        crate::valid_name(tag)
             .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
     }
     if let Some(name) = settings.backends.iter().flatten().find(|name| !BACKENDS.contains(&name.as_str())) {
         let failure = fail::config(format!("{file}{}: unknown backend `{name}`", line("backends")));
-        return Err(match project::nearest(name, &BACKENDS) {
+        return Err(match crate::nearest(name, &BACKENDS) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint(format!("the backends are: {}", BACKENDS.join(", "))),
         }
@@ -109,7 +109,7 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         return Err(fail::config(what).hint("drop one of the two").into());
     }
     for (name, node) in &settings.nodes {
-        project::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
+        crate::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
         if let Some(vlan) = node.vlans.iter().find(|vlan| matches!(vlan, 0 | 255)) {
             return Err(
                 fail::config(format!("{file}: machine `{name}`: there is no VLAN {vlan}; take 1 to 254")).into()

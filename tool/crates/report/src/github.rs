@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::terminal::{TAIL, clean, duration, evidence, label, one_by_one, relative};
-use crate::runner::{Event, Outcome, Summary, Verdict};
+use tool_runner::{Event, Outcome, Summary, Verdict};
 
 /// Errors that GitHub shows of one step.
 const MOST_ANNOTATIONS: usize = 10;
@@ -132,7 +132,7 @@ pub fn announce(command: &str, text: &str) {
     if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         let text: String = text.lines().map(|line| clean(line, MOST_MESSAGE)).collect::<Vec<_>>().join("\n");
         let text: String = text.chars().take(MOST_MESSAGE).collect();
-        crate::ui::say(&format!("::error title={}::{}", property(&format!("cargo xtask {command}")), data(&text)));
+        tool_base::ui::say(&format!("::error title={}::{}", property(&format!("cargo xtask {command}")), data(&text)));
     }
 }
 
@@ -281,8 +281,8 @@ fn add(text: &mut String, part: &str, left_out: &mut usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::Check;
-    use crate::runner::{Exec, Failure};
+    use tool_project::Check;
+    use tool_runner::{Exec, Failure};
 
     fn outcome(name: &str, message: &str) -> Outcome {
         let check = Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), nix: None };

@@ -1,4 +1,4 @@
-//! `--message-format json`: a run as JSON lines on stdout. `docs/events.md` describes them; tools rely on the form.
+//! `--message-format json`: a run as JSON lines on stdout. `tool/docs/events.md` describes them; tools rely on the form.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Reporter;
-use crate::runner::{DriverEvent, Event, Exec, Outcome, Skipped, Summary, Verdict};
+use tool_runner::{DriverEvent, Event, Exec, Outcome, Skipped, Summary, Verdict};
 
 /// Version of the form. New events and new keys do not change it.
 pub const VERSION: u32 = 1;
@@ -209,8 +209,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::project::Check;
-    use crate::runner::{Begun, Failure};
+    use tool_project::Check;
+    use tool_runner::{Begun, Failure};
 
     fn lines(events: &[Event], show_output: bool) -> String {
         let mut sink = Vec::new();

@@ -11,9 +11,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use super::Reporter;
-use crate::fail::{self, Failure};
-use crate::files;
-use crate::runner::{self, Event, Outcome, Summary, Verdict};
+use tool_base::fail::Failure;
+use tool_base::{fail, files};
+use tool_runner::{Event, Outcome, Summary, Verdict};
 
 /// Bytes of a log that a report shows: its end, where a failure is.
 const LOG: usize = 32 * 1024;
@@ -219,7 +219,7 @@ fn log(dir: &Path) -> String {
 
 /// `2026-11-23T21:33:05Z`.
 fn date(seconds: f64) -> String {
-    let time = runner::timestamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let time = tool_runner::timestamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let (day, time) = time.split_once('T').unwrap_or_default();
     let (year, month_day) = day.split_at(day.len().saturating_sub(4));
     format!("{year}-{}-{}T{}:{}:{}Z", &month_day[..2], &month_day[2..], &time[..2], &time[2..4], &time[4..6])
@@ -247,8 +247,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::project::Check;
-    use crate::runner::{Exec, Skipped, Subtest};
+    use tool_project::Check;
+    use tool_runner::{Exec, Skipped, Subtest};
 
     fn outcome(name: &str, attempt: u32, verdict: Verdict) -> Outcome {
         let check = Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), nix: None };

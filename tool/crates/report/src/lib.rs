@@ -1,4 +1,7 @@
-//! Reporters: what people and programs read about a run. They consume the runner's events.
+//! Reporters: what people and programs read about a run: the terminal, the page, JUnit, JSON lines, GitHub. They
+//! consume the runner's events.
+//!
+//! It must not know backends, machines or the command line.
 
 pub mod github;
 pub mod html;
@@ -9,7 +12,7 @@ pub mod terminal;
 
 use anyhow::Result;
 
-use crate::runner::Event;
+use tool_runner::Event;
 
 /// A report for programs. It hears every event of a run.
 pub trait Reporter {

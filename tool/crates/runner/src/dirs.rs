@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use crate::fail;
-use crate::project::Project;
+use tool_base::fail;
+use tool_project::Project;
 
 /// Runs that are kept on disk.
 const KEPT_RUNS: usize = 20;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::revision::Revision;
-use crate::project::Check;
+use tool_project::Check;
 
 /// What happens while checks run. Several may run at once: [`Exec::id`] tells them apart.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Exec {
     }
 }
 
-/// What the driver says, one JSON object per line (`docs/ARCHITECTURE.md`, "Events").
+/// What the driver says, one JSON object per line (`tool/docs/ARCHITECTURE.md`, "Events").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum DriverEvent {

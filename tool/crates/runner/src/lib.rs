@@ -1,10 +1,15 @@
-//! Runs checks by a [`Backend`] and says what happens by [`Event`]s. It prints nothing.
+//! Runs checks by a [`Backend`]: which ([`select`]), how many at once ([`slots`]), what next ([`Schedule`]), and what is
+//! kept of it on disk. It says what happens by [`Event`]s and prints nothing.
+//!
+//! It must not know what backends there are, nor how a run is told.
 
 mod dirs;
 mod event;
 mod revision;
 mod schedule;
+pub mod select;
 mod side_by_side;
+pub mod slots;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,7 +29,7 @@ pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Skipped
 pub use self::revision::Revision;
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};
-use crate::{fail, files};
+use tool_base::{fail, files};
 
 /// Version of `result.json` and `run.json`. New keys do not change it.
 pub const VERSION: u32 = 1;
@@ -243,7 +248,7 @@ fn keep(path: &Path, value: &serde_json::Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::Check;
+    use tool_project::Check;
 
     #[test]
     fn a_retry_that_never_came_leaves_the_failure() {

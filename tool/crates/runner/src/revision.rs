@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::process::{Cmd, Limited};
+use tool_base::process::{Cmd, Limited};
 
 /// A run does not wait longer for Git.
 const LIMIT: Duration = Duration::from_secs(5);

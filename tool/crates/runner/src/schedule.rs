@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use super::event::{Exec, Outcome, Verdict};
-use crate::project::Check;
+use tool_project::Check;
 
 /// A check that is to be run.
 #[derive(Debug, Clone)]

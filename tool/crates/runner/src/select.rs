@@ -5,12 +5,11 @@ mod last_run;
 
 use anyhow::Result;
 
-use crate::cli::Selection;
-use crate::fail::{Failure, Status};
-use crate::project::{Check, Project, nearest};
-use crate::runner::Skipped;
-use crate::settings::Settings;
-use crate::ui;
+use crate::Skipped;
+use tool_base::fail::{Failure, Status};
+use tool_base::ui;
+use tool_project::settings::Settings;
+use tool_project::{Check, Project, nearest};
 
 /// Checks that were chosen, and why there is none if there is none.
 #[derive(Debug)]
@@ -33,6 +32,21 @@ fn nothing(why: impl Into<String>) -> Failure {
 
 fn no_checks() -> Failure {
     nothing("there is no check in checks/").hint("make one: cargo xtask new-check first")
+}
+
+/// Which checks. One kind given several times widens it, different kinds narrow each other.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Checks, by name or glob; all of them where there is none.
+    pub names: Vec<String>,
+    /// Only checks with one of these tags.
+    pub tag: Vec<String>,
+    /// No checks with one of these tags.
+    pub skip_tag: Vec<String>,
+    /// Only checks that a change since this commit affects; empty: since the main branch was left.
+    pub changed: Option<String>,
+    /// Only checks that failed or did not run in the last run.
+    pub rerun_failed: bool,
 }
 
 impl Selection {
@@ -194,7 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fail;
+    use tool_base::fail;
 
     fn checks(names: &[&str]) -> Vec<Check> {
         names.iter().map(|n| Check { name: (*n).to_owned(), script: None, nix: None }).collect()

@@ -9,8 +9,8 @@ use unix::sys::wait::{WaitStatus, waitpid};
 use super::network::Switches;
 use super::spec::Spec;
 use super::{as_root, machine};
-use crate::fail::Status;
-use crate::process::Cmd;
+use tool_base::fail::Status;
+use tool_base::process::Cmd;
 
 /// Boots the first machine, runs the command on it, and ends with it; its exit status is ours.
 pub fn run(spec: &Spec, command: &[String]) -> Result<Status> {

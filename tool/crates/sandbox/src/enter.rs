@@ -8,9 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use unix::sched::{CloneFlags, setns};
 
-use super::{as_root, shell_command, sys};
-use crate::fail;
-use crate::process::Cmd;
+use super::{as_root, shell_command};
+use tool_base::process::Cmd;
+use tool_base::{fail, sys};
 
 /// A machine that runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

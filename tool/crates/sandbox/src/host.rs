@@ -1,9 +1,11 @@
 //! PID 1 of a run: starts the Python driver and, when it asks, machines. When it ends, the kernel ends all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -20,10 +22,9 @@ use unix::unistd::Pid;
 use super::machine::{self, Booted, Lines};
 use super::network::Switches;
 use super::spec::Spec;
-use super::{rootfs, sys};
-use crate::cli::SandboxStage;
-use crate::fail::Status;
-use crate::process::Cmd;
+use tool_base::fail::Status;
+use tool_base::process::Cmd;
+use tool_base::{stage, sys};
 
 enum Event {
     /// The driver asks for something.
@@ -57,14 +58,15 @@ struct Host {
 }
 
 /// Runs until the driver has ended; its exit status is ours.
-pub fn run(args: &SandboxStage) -> Result<Status> {
+pub fn run(words: &[OsString]) -> Result<Status> {
     sys::die_with_parent()?;
     sys::block_interrupts()?;
-    let text = std::fs::read(&args.spec).with_context(|| format!("cannot read {}", args.spec.display()))?;
+    let file = Path::new(stage::required(words, "--spec")?);
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let spec: Spec = serde_json::from_slice(&text)?;
-    let sync = UnixStream::from(sys::inherited(args.sync_fd)?);
-    let events = args.events_fd.map(sys::inherited).transpose()?;
-    rootfs::tmpfs(&spec.state_dir, "mode=755")?;
+    let sync = UnixStream::from(stage::descriptor(stage::required(words, "--sync-fd")?)?);
+    let events = stage::optional(words, "--events-fd").map(stage::descriptor).transpose()?;
+    sys::tmpfs(&spec.state_dir, "mode=755")?;
     for machine in &spec.machines {
         std::fs::create_dir_all(spec.shared_dir(&machine.name))?;
     }

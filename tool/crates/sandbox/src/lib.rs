@@ -1,36 +1,32 @@
-//! The sandbox: a machine made of Linux namespaces, for hosts without Nix and KVM.
+//! A run in machines made of Linux namespaces: the root file system, the network and the users of each, and the stages
+//! between xtask and PID 1 of a machine. It takes a [`spec::Spec`] and knows neither IOCs, nor checks, nor why a host
+//! forbids namespaces.
 //!
 //! ```text
 //! xtask                 `run`: starts a run, waits for it
 //!  └ sandbox-cage       `cage`: new user, mount and PID namespaces
 //!     └ sandbox-host    `host`: PID 1 of the run
-//!        ├ python3      the test driver, xtask/driver
-//!        └ sandbox-init `init`: PID 1 of one machine, in the root file system of `rootfs`
+//!        ├ python3      the test driver, tool/driver
+//!        └ sandbox-init  crate init: PID 1 of one machine, in the root file system of `rootfs`
 //! ```
 
 pub mod accounts;
-pub mod applets;
 pub mod cage;
-pub mod cgroups;
 mod console;
 pub mod enter;
 pub mod host;
-pub mod init;
 mod machine;
-pub mod netlink;
 mod network;
 pub mod recorder;
 pub mod rootfs;
 pub mod run;
 pub mod spec;
-pub mod start;
-pub mod sys;
-pub mod units;
 mod userns;
 
 use std::process::Command;
 
-use crate::process::Cmd;
+use tool_base::process::Cmd;
+use tool_base::sys;
 
 /// What programs on a machine are told of the terminal they run on.
 const PASSED: [&str; 4] = ["TERM", "COLORTERM", "LANG", "NO_COLOR"];

@@ -18,8 +18,8 @@ use unix::unistd::{Pid, pipe};
 use super::network::{self, Cables, Switches};
 use super::rootfs;
 use super::spec::{Machine, Recorder, Spec};
-use super::sys;
-use crate::process::Cmd;
+use tool_base::process::Cmd;
+use tool_base::sys;
 
 /// Kinds of namespaces, in the order in which they are entered.
 const NAMESPACES: [&str; 5] = ["pid_for_children", "net", "uts", "ipc", "mnt"];
@@ -66,7 +66,6 @@ fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<
     let network = openat(&own, "net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let cables = switches.plug(machine, network.as_fd())?;
     network::configure(machine)?;
-    let group = spec.groups.machine(&machine.name).context("the machine's control group cannot be made")?;
     // Last: from here on this thread can start processes, but no threads.
     unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
     rootfs::enter(spec, machine)?;
@@ -76,13 +75,9 @@ fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<
     let init = Cmd::new("/machine/xtask")
         .args(["sandbox-init", "--name", &machine.name])
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
-        .args(["--console-fd", &console_inside.as_raw_fd().to_string()])
-        .args(["--groups", &serde_json::to_string(&spec.groups)?]);
+        .args(["--console-fd", &console_inside.as_raw_fd().to_string()]);
     let mut command = init.to_std();
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-    if let Some(group) = group {
-        sys::joining(&mut command, group);
-    }
     let child =
         sys::inherit(&mut command, vec![shell_inside, console_inside]).spawn().map_err(|e| init.not_started(&e))?;
     let pid = i32::try_from(child.id())?;

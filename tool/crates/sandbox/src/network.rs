@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, Result, anyhow};
 use unix::sched::{CloneFlags, setns, unshare};
 
-use super::netlink;
 use super::spec::Machine;
+use tool_base::netlink;
 
 /// The switches of a run.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::init::unit::{syntax, words};
 use super::spec::UnitFile;
+use tool_init::unit::{syntax, words};
 
 /// What a unit says of the IOC that it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

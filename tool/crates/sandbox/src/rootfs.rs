@@ -12,6 +12,7 @@ use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::spec::{Etc, Machine, Spec};
 use super::{accounts, network};
+use tool_base::sys;
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
 const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
@@ -48,7 +49,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     for name in HOST {
         host_entry(&root, name)?;
     }
-    tmpfs(&root.join(MACHINE), "mode=755")?;
+    sys::tmpfs(&root.join(MACHINE), "mode=755")?;
     for name in ["machine/bin", "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -57,7 +58,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     bind(Path::new("/proc"), &root.join("proc"))?;
     bind_readonly(Path::new("/etc"), &root.join("machine/host/etc"))?;
     devices(&root.join("dev"))?;
-    tmpfs(&root.join("run"), "mode=755")?;
+    sys::tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
     for bind in &machine.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
@@ -202,7 +203,7 @@ fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
     let host = root.join("machine/host/local-bin");
     bind_readonly(&local, &host)?;
     let theirs: Vec<_> = fs::read_dir(&host)?.flatten().map(|entry| entry.file_name()).collect();
-    tmpfs(&local, "mode=755")?;
+    sys::tmpfs(&local, "mode=755")?;
     for entry in fs::read_dir(&bin)?.flatten() {
         symlink(Path::new("/machine/bin").join(entry.file_name()), local.join(entry.file_name()))?;
     }
@@ -249,7 +250,7 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
 }
 
 fn devices(dev: &Path) -> Result<()> {
-    tmpfs(dev, "mode=755")?;
+    sys::tmpfs(dev, "mode=755")?;
     for name in DEVICES {
         let node = dev.join(name);
         fs::write(&node, "").with_context(|| format!("cannot create {}", node.display()))?;
@@ -275,14 +276,7 @@ fn devices(dev: &Path) -> Result<()> {
     )
     .context("cannot mount devpts")?;
     fs::create_dir(&shm)?;
-    tmpfs(&shm, "mode=1777")
-}
-
-/// A new, empty file system in memory.
-pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
-    fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;
-    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options))
-        .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
+    sys::tmpfs(&shm, "mode=1777")
 }
 
 fn bind(source: &Path, target: &Path) -> Result<()> {

@@ -12,9 +12,21 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::spec::Spec;
-use super::{cgroups, sys, userns};
-use crate::fail;
-use crate::process::Cmd;
+use super::userns;
+use tool_base::process::Cmd;
+use tool_base::{fail, sys};
+
+/// This host does not allow the namespaces that a run needs; why, in the kernel's words. Whoever knows hosts has the fix.
+#[derive(Debug)]
+pub struct Forbidden(pub String);
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "this host does not allow the sandbox's namespaces: {}", self.0)
+    }
+}
+
+impl std::error::Error for Forbidden {}
 
 /// A run that has been started. Dropping it kills everything in it.
 #[derive(Debug)]
@@ -22,8 +34,6 @@ pub struct Run {
     child: Child,
     sync: UnixStream,
     ended: bool,
-    /// Goes when all else is gone.
-    _group: Option<cgroups::RunGroup>,
 }
 
 /// Where the driver's output and events go.
@@ -63,8 +73,7 @@ impl Run {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let file = dir.join("sandbox.json");
-        let (groups, group) = cgroups::for_run(spec);
-        fs::write(&file, serde_json::to_vec_pretty(&Spec { groups, ..spec.clone() })?)
+        fs::write(&file, serde_json::to_vec_pretty(spec)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
         let (sync, sync_inside) = UnixStream::pair()?;
         let mut cage = Cmd::new(&spec.xtask)
@@ -100,7 +109,7 @@ impl Run {
         let child = sys::inherit(&mut command, passed).spawn().map_err(|e| cage.not_started(&e))?;
         // Our copies of the descriptors go away with the command: the streams end when the run does.
         drop(command);
-        let mut run = Self { child, sync, ended: false, _group: group };
+        let mut run = Self { child, sync, ended: false };
         run.handshake().inspect_err(|_| run.kill())?;
         Ok((run, streams))
     }
@@ -112,13 +121,13 @@ impl Run {
         let mut expect = |word: &str| -> Result<()> {
             match lines.next() {
                 Some(Ok(line)) if line == word => Ok(()),
-                Some(Ok(line)) => Err(userns::forbidden(line.trim_start_matches("error: "))),
+                Some(Ok(line)) => Err(Forbidden(line.trim_start_matches("error: ").to_owned()).into()),
                 Some(Err(e)) => Err(fail::host(format!("the sandbox does not answer: {e}")).into()),
                 None => Err(fail::host("the sandbox ended before it had begun").into()),
             }
         };
         expect("unshared")?;
-        userns::map(self.child.id()).map_err(|e| userns::forbidden(&format!("{e:#}")))?;
+        userns::map(self.child.id()).map_err(|e| Forbidden(format!("{e:#}")))?;
         self.sync.write_all(b"mapped\n")?;
         expect("ready")?;
         self.sync.set_read_timeout(None)?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::Accounts;
-use super::cgroups::Groups;
 
 /// One run: a test script (or a prompt) and its machines.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,8 +42,6 @@ pub struct Spec {
     pub junit: Option<String>,
     /// The machines.
     pub machines: Vec<Machine>,
-    /// Control groups for limits of their services; the run sets them.
-    pub groups: Groups,
 }
 
 /// One machine.

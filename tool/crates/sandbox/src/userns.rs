@@ -1,14 +1,10 @@
-//! User namespaces: who is who in them, and what to do where they are forbidden.
+//! User namespaces: who is who in them.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::doctor;
-use crate::fail;
-use crate::host::Host;
-use crate::process::{Cmd, which};
+use tool_base::process::{Cmd, which};
 
 /// Users and groups that are of use on a machine: more than `DynamicUser=` and `nobody` need, all in 16 bits.
 const WANTED: u64 = 65_535;
@@ -71,17 +67,6 @@ fn range(text: &str, name: &str, uid: u32) -> Option<(u64, u64)> {
         (ours && count > 0).then_some((first, count))
     });
     ranges.max_by_key(|(_, count)| *count)
-}
-
-/// The error for a host that forbids user namespaces, with the fix for this host.
-pub fn forbidden(cause: &str) -> anyhow::Error {
-    let message = format!("this host does not allow the sandbox's namespaces: {cause}");
-    let finding = doctor::diagnose_userns(&doctor::userns::facts(&Host::new(Path::new("/"))));
-    let hint = match &finding {
-        Some(finding) => format!("{}\n(docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id),
-        None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
-    };
-    fail::host(message).hint(hint).into()
 }
 
 #[cfg(test)]

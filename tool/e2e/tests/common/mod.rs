@@ -30,7 +30,7 @@ impl Scratch {
         copy(&xtask.join("driver"), &root.join("xtask/driver"));
         fs::create_dir_all(root.join("target")).unwrap();
         // The embedded programs are built once for all.
-        let target = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap();
+        let target = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap();
         symlink(target.join("embedded"), root.join("target/embedded")).unwrap();
         assert!(target.join("embedded/built").exists(), "run `cargo xtask test simple` once: it builds embedded/");
         Self { dir, root }
@@ -52,7 +52,7 @@ impl Scratch {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreign"));
         command.args(args);
         self.environment(&mut command);
         command
@@ -126,7 +126,7 @@ pub fn on_terminal(
     mut talk: impl FnMut(&str) -> Option<&'static str>,
 ) -> (i32, String) {
     let mut command = Command::new("script");
-    let line = format!("{before} exec '{}' {args}", env!("CARGO_BIN_EXE_xtask"));
+    let line = format!("{before} exec '{}' {args}", env!("CARGO_BIN_EXE_foreign"));
     command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
     scratch.environment(&mut command);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -53,7 +53,7 @@ impl Fixture {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreign"));
         let place = |name: &str| self.dir.path().join(name);
         environment(&mut command, &self.root);
         command

@@ -1,7 +1,7 @@
 //! Mistakes in the files of the IOC and in the checks, told without starting anything.
 //!
 //! Two programs know the languages: the soft IOC reads st.cmd, databases and protocols (`soft-ioc --lint`), the test
-//! driver reads scripts (`python3 xtask/driver --preflight`). They run side by side; here their answers become findings.
+//! driver reads scripts (`python3 tool/driver --preflight`). They run side by side; here their answers become findings.
 
 pub mod show;
 
@@ -14,13 +14,13 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::backend::sandbox::python;
-use crate::cli::BackendChoice;
 use crate::embedded;
-use crate::fail;
-use crate::process::Cmd;
-use crate::project::{Check, Project};
-use crate::settings::Settings;
+use crate::options::BackendChoice;
+use crate::sandbox::python;
+use tool_base::fail;
+use tool_base::process::Cmd;
+use tool_project::settings::Settings;
+use tool_project::{Check, Project};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Finding {
     pub column: u32,
     /// How much it matters.
     pub severity: Severity,
-    /// Stable name, in lower case with dashes: docs/lint.md lists them.
+    /// Stable name, in lower case with dashes: tool/docs/lint.md lists them.
     pub code: String,
     /// What is wrong: a sentence without a final period.
     pub message: String,
@@ -147,7 +147,7 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
         severity: Severity::Warning,
         code: "unknown-pv".to_owned(),
         message: format!("no database that st.cmd loads defines `{}`", pv.name),
-        hint: crate::project::nearest(&pv.name, &known)
+        hint: tool_project::nearest(&pv.name, &known)
             .map_or_else(|| "it would time out".to_owned(), |near| format!("did you mean `{near}`?")),
     };
     answer.problems.iter().map(problem).chain(answer.pvs.iter().filter(missing).map(pv)).collect()
@@ -190,7 +190,7 @@ fn read_scripts(
     let request: Vec<_> = scripts.iter().map(one).collect();
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
     let command =
-        Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.root.join("xtask/driver")).arg("--preflight");
+        Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.root.join("tool/driver")).arg("--preflight");
     let mut child = command
         .to_std()
         .stdin(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Finding, Severity};
-use crate::ui;
+use tool_base::ui;
 
 /// Columns of a source line that are shown at most.
 const WIDEST: usize = 76;

@@ -1,6 +1,6 @@
 //! Tells the host's trouble from failed checks, by what Nix says. Texts of Nix 2.8 to 2.32, Lix and Determinate Nix.
 
-use crate::fail::{Failure, Status};
+use tool_base::fail::{Failure, Status};
 
 /// What one error of Nix means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Trouble {
             Self::NoSystem(system) => (
                 Status::HostNotReady,
                 format!("no builder of Nix is of the system `{system}`"),
-                "name one by --builders 'ssh-ng://HOST SYSTEM', see docs/nix.md",
+                "name one by --builders 'ssh-ng://HOST SYSTEM', see tool/docs/nix.md",
             ),
             Self::Unreachable(url) => (
                 Status::HostNotReady,
@@ -209,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fail;
+    use tool_base::fail;
 
     const OLD_FEATURE: &str = "error: a 'x86_64-linux' with features {kvm, nixos-test} is required to build '/nix/store/y-vm-test-run-a.drv', but I am a 'x86_64-linux' with features {nixos-test}";
     const NEW_FEATURE: &str = "error: Cannot build '/nix/store/y-vm-test-run-a.drv'.\n       Reason: required system or feature not available\n       Required system: 'x86_64-linux' with features {kvm, nixos-test}\n       Current system: 'x86_64-linux' with features {benchmark, nixos-test}";

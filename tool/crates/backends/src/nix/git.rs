@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::fail;
-use crate::process::Cmd;
-use crate::project::Check;
-use crate::ui;
+use tool_base::process::Cmd;
+use tool_base::{fail, ui};
+use tool_project::Check;
 
 /// What Nix reads.
 const READ_BY_NIX: [&str; 7] = ["flake.nix", "flake.lock", "ioc.toml", "checks", "ioc", "nix", "simulators"];

@@ -2,22 +2,19 @@
 
 pub mod classify;
 pub mod git;
-pub mod inputs;
 pub mod log;
 pub mod run;
 pub mod services;
-pub mod version;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cli::{Accel, NixOptions};
-use crate::fail;
-use crate::process::{self, Cmd};
-use crate::project::{Check, Project, valid_name};
-
-pub use version::Version;
+use crate::options::{Accel, NixOptions};
+use tool_base::process::Cmd;
+use tool_base::{fail, process};
+use tool_host::nix::version::Version;
+use tool_project::{Check, Project, valid_name};
 
 /// The command lines of Nix for one project.
 #[derive(Debug, Clone)]
@@ -64,7 +61,7 @@ impl Nix {
         }
     }
 
-    /// The attribute of what the sandbox runs of a check, see `nix/sandbox.nix`.
+    /// The attribute of what the sandbox runs of a check, see `tool/nix/sandbox.nix`.
     pub fn services(&self, check: &str) -> String {
         format!("legacyPackages.{}.sandbox.{check}", self.system())
     }

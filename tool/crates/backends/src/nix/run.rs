@@ -11,11 +11,12 @@ use serde::Deserialize;
 
 use super::classify::{self, Trouble};
 use super::log::{self, Said};
-use super::{Build, Nix, inputs, store_name};
-use crate::fail::{self, Failure, Status};
-use crate::guard::{End, Followed};
-use crate::process::Cmd;
-use crate::ui;
+use super::{Build, Nix, store_name};
+use tool_base::fail::{Failure, Status};
+use tool_base::guard::{End, Followed};
+use tool_base::process::Cmd;
+use tool_base::{fail, ui};
+use tool_host::nix::inputs;
 
 /// A derivation that an attribute stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Machines of a NixOS test for the sandbox: the units, files and accounts of its evaluated configuration.
 //!
-//! `nix/sandbox.nix` says what belongs to the check; building the file that it writes brings all programs along.
+//! `tool/nix/sandbox.nix` says what belongs to the check; building the file that it writes brings all programs along.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,17 @@ use serde::Deserialize;
 
 use super::run::{Session, Step};
 use super::{Build, Nix, classify, git, require_nix_files};
-use crate::cli::NixOptions;
-use crate::fail::{self, Failure, Status};
-use crate::project::{Check, Project, valid_name};
-use crate::sandbox::accounts::{self, Accounts};
-use crate::sandbox::cgroups;
-use crate::sandbox::init::unit::{load::check_text, template};
-use crate::sandbox::spec::{Bind, Etc, Machine, UnitFile};
-use crate::settings::{Services, Settings};
-use crate::ui;
+use crate::options::NixOptions;
+use tool_base::fail::{Failure, Status};
+use tool_base::{fail, ui};
+use tool_init::unit::limits;
+use tool_init::unit::load::check_text;
+use tool_init::unit::template;
+use tool_project::settings::{Services, Settings};
+use tool_project::{Check, Project, valid_name};
+use tool_sandbox::accounts;
+use tool_sandbox::accounts::Accounts;
+use tool_sandbox::spec::{Bind, Etc, Machine, UnitFile};
 
 /// What Nix says of one check.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ pub struct Evaluated {
     pub machines: Vec<Machine>,
 }
 
-/// The file that `nix/sandbox.nix` writes.
+/// The file that `tool/nix/sandbox.nix` writes.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
@@ -109,7 +111,7 @@ pub fn evaluate(project: &Project, options: &NixOptions, checks: &[Check]) -> Re
         let what = format!("check `{first}` takes its services from Nix, which is not here");
         let hint = format!(
             "install Nix (https://nixos.org/download), or describe its machines for the sandbox: replace `services = \
-             \"nixos\"` in checks/{first}.toml by [nodes.NAME], see docs/checks.md"
+             \"nixos\"` in checks/{first}.toml by [nodes.NAME], see tool/docs/checks.md"
         );
         return Err(fail::host(what).hint(hint).into());
     };
@@ -125,7 +127,7 @@ pub fn evaluate(project: &Project, options: &NixOptions, checks: &[Check]) -> Re
     let read = |(name, file): (&&str, &PathBuf)| {
         let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let file = serde_json::from_slice(&text)
-            .with_context(|| format!("nix/sandbox.nix and this xtask do not fit: {}", file.display()))?;
+            .with_context(|| format!("tool/nix/sandbox.nix and this xtask do not fit: {}", file.display()))?;
         Ok(((*name).to_owned(), convert(name, file)?))
     };
     names.iter().zip(&files).map(read).collect()
@@ -167,7 +169,7 @@ fn convert(check: &str, file: File) -> Result<Evaluated> {
             problems.push(format!("machine `{name}`: {problem}"));
         }
         problems.extend(refusals(&node).into_iter().map(|problem| format!("machine `{name}`: {problem}")));
-        limits.extend(node.units.iter().filter_map(|(unit, Unit { text, .. })| cgroups::warning(unit, text)));
+        limits.extend(node.units.iter().filter_map(|(unit, Unit { text, .. })| limits::warning(unit, text)));
         machines.push(machine(name, number, node, &file.store_dir));
     }
     if problems.is_empty() {

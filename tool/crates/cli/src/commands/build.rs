@@ -4,57 +4,70 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::backend;
-use crate::cli::{BackendChoice, Build, IocChoice};
-use crate::commands::test::interrupts;
-use crate::fail::{self, Failure, Status};
-use crate::nix::inputs::{self, Inputs};
-use crate::nix::run::Session;
-use crate::nix::{self, Nix, classify};
-use crate::process::{self, Cmd};
-use crate::project::Project;
-use crate::{embedded, iocs, ui};
+use crate::cli::Build;
+use tool_backends::nix::run::Session;
+use tool_backends::nix::{Nix, classify};
+use tool_backends::options::{BackendChoice, IocChoice, NixOptions};
+use tool_backends::{embedded, iocs, nix};
+use tool_base::fail::{Failure, Status};
+use tool_base::interrupt;
+use tool_base::process::Cmd;
+use tool_base::{fail, process, ui};
+use tool_host::nix::inputs;
+use tool_host::nix::inputs::Inputs;
+use tool_project::Project;
 
 /// Runs the command; stdout is the path of what was built.
-pub fn run(args: &Build) -> Result<Status> {
-    let project = Project::load()?;
-    let choice = backend::choose(&project, args.backend)?;
+pub(crate) fn run(args: &Build) -> Result<Status> {
+    let result = by(&Project::load()?, args.backend.map(Into::into), &(&args.nix).into())?;
+    ui::data(&result.display().to_string());
+    Ok(Status::Done)
+}
+
+/// Builds the IOC as `cargo xtask build` does; the path of what was built.
+///
+/// # Errors
+/// As that command's.
+pub fn build(project: &Project) -> Result<PathBuf> {
+    by(project, None, &NixOptions::default())
+}
+
+fn by(project: &Project, asked: Option<BackendChoice>, options: &NixOptions) -> Result<PathBuf> {
+    let choice = tool_backends::choose(project, asked)?;
     let base = std::env::var_os("EPICS_BASE").filter(|base| !base.is_empty());
     let why_not_nix = match choice {
         BackendChoice::Sandbox => Some("the sandbox was asked for".to_owned()),
         BackendChoice::Nixos | BackendChoice::Driver => None,
         BackendChoice::Auto if process::which("nix").is_none() => Some("Nix is not here".to_owned()),
-        BackendChoice::Auto => match inputs::look(&project) {
+        BackendChoice::Auto => match inputs::look(project) {
             Inputs::InStore | Inputs::Reachable => None,
             Inputs::Missing(input, host) => Some(format!("{host} does not answer, and Nix needs {input} from there")),
             Inputs::Unknown(why) => Some(format!("Nix cannot be used: {why}")),
         },
     };
-    let result = match why_not_nix {
-        None => by_nix(&project, args)?,
-        Some(why) if base.is_some() => by_make(&project, &why)?,
+    match why_not_nix {
+        None => by_nix(project, options),
+        Some(why) if base.is_some() => by_make(project, &why),
         Some(why) => {
-            ui::say(&format!("{} the soft IOC of embedded/ ({why}, and EPICS_BASE is not set)", verb()));
-            let programs = embedded::programs(&project)?;
-            programs.into_iter().find(|p| p.name == "soft-ioc").context("embedded/ has no soft-ioc")?.path
+            ui::say(&format!("{} the soft IOC of tool/embedded/ ({why}, and EPICS_BASE is not set)", verb()));
+            let programs = embedded::programs(project)?;
+            Ok(programs.into_iter().find(|p| p.name == "soft-ioc").context("tool/embedded/ has no soft-ioc")?.path)
         }
-    };
-    ui::data(&result.display().to_string());
-    Ok(Status::Done)
+    }
 }
 
 fn verb() -> String {
     ui::paint(ui::STRONG, "Building")
 }
 
-fn by_nix(project: &Project, args: &Build) -> Result<PathBuf> {
-    let nix = Nix::find(project, &args.nix)?;
-    nix::git::see_to(&project.root, &[], args.nix.track)?;
+fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
+    let nix = Nix::find(project, options)?;
+    nix::git::see_to(&project.root, &[], options.track)?;
     let attribute = nix.package();
     ui::say(&format!("{} .#{attribute} with {}", verb(), nix.version()));
     let link = project.root.join("result");
     std::fs::create_dir_all(&project.target)?;
-    let (_, interrupts) = interrupts()?;
+    let (_, interrupts) = interrupt::messages()?;
     let mut session = Session::new(&nix, &interrupts, &project.target.join("nix-build.log"), true)?;
     let derivations = session.evaluate(std::slice::from_ref(&attribute))?;
     let how = nix::Build { out_link: Some(&link), ..nix::Build::default() };

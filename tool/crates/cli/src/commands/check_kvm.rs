@@ -1,19 +1,22 @@
 //! `cargo xtask check-kvm`: are VMs accelerated, for whom, and if not, why.
 
+use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::cli::{CheckKvm, KvmProbe};
-use crate::fail::{self, Status};
-use crate::finding::{self, Finding};
-use crate::host::Host;
-use crate::kvm::{self, Facts, For, Known, Report, advice};
-use crate::process::Cmd;
-use crate::ui;
+use crate::cli::CheckKvm;
+use tool_base::fail::Status;
+use tool_base::host::Host;
+use tool_base::process::Cmd;
+use tool_base::{fail, stage, ui};
+use tool_host::finding::Finding;
+use tool_host::kvm::{Facts, For, Known, Report, advice};
+use tool_host::{finding, kvm};
 
-/// The form of `--json`; `docs/kvm.md` describes it.
+/// The form of `--json`; `tool/docs/kvm.md` describes it.
 #[derive(Serialize)]
 struct Json<'a> {
     schema: u32,
@@ -30,7 +33,7 @@ pub(crate) fn run(args: &CheckKvm) -> Result<Status> {
     let host = Host::new(&args.root);
     let facts = kvm::read::facts(&host);
     let report = kvm::report(&facts);
-    let whom = args.whom.unwrap_or_else(|| kvm::usual(&facts));
+    let whom = args.whom.map(Into::into).unwrap_or_else(|| kvm::usual(&facts));
     let ready = report.ready(whom);
     if args.json {
         let json = Json { schema: 1, ready, whom, report: &report, facts: &facts };
@@ -151,8 +154,10 @@ fn agreed(question: &str) -> Result<bool> {
 }
 
 /// The hidden child: uses KVM and answers in JSON.
-pub(crate) fn probe(args: &KvmProbe) -> Result<Status> {
-    let used = kvm::probe::in_this_process(&args.device, args.uid.zip(args.gid));
+pub(crate) fn probe(words: &[OsString]) -> Result<Status> {
+    let id = |flag| stage::optional(words, flag).and_then(|word| word.to_str()?.parse().ok());
+    let device = Path::new(stage::required(words, "--device")?);
+    let used = kvm::probe::in_this_process(device, id("--uid").zip(id("--gid")));
     ui::data(&serde_json::to_string(&used)?);
     Ok(Status::Done)
 }

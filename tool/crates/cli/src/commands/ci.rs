@@ -1,53 +1,134 @@
-//! `cargo xtask ci`: everything that must hold before a change lands.
+//! `cargo xtask ci`: everything that must hold before a change of this project lands.
 
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use xshell::{Shell, cmd};
+use anyhow::Result;
+use xshell::{Cmd, Shell, cmd};
 
-use super::ci_workflows;
 use crate::cli::Ci;
-use crate::embedded;
-use crate::fail::{Failure, Status};
-use crate::project::Project;
-use crate::report::terminal::duration;
-use crate::ui;
+use tool_backends::{embedded, sandbox};
+use tool_base::fail::{Failure, Status};
+use tool_base::{process, ui};
+use tool_project::Project;
+use tool_report::terminal::duration;
 
-/// Runs the command.
-pub fn run(_args: &Ci) -> Result<Status> {
+/// One thing that must hold.
+struct Step<'a> {
+    name: &'static str,
+    /// The program that it needs beyond ours, and where to get it.
+    needs: Option<(&'static str, &'static str)>,
+    command: Cmd<'a>,
+}
+
+/// How a step ended.
+enum End {
+    Passed(f64),
+    Failed(f64, String),
+    Skipped(String),
+}
+
+const RUSTFMT: Option<(&str, &str)> = Some(("cargo-fmt", "rustup component add rustfmt"));
+const CLIPPY: Option<(&str, &str)> = Some(("cargo-clippy", "rustup component add clippy"));
+
+/// Runs the command: all steps, whether or not one fails, and a table of them.
+pub fn run(args: &Ci) -> Result<Status> {
     let project = Project::load()?;
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let xtask = std::env::current_exe()?;
-    let python = crate::backend::sandbox::python()?;
-    let programs = project.target.join("embedded");
-    let mut steps = vec![
-        ("format", cmd!(sh, "{cargo} fmt --all --check")),
-        ("lints", cmd!(sh, "{cargo} clippy --workspace --all-targets --locked -- -D warnings")),
-        ("tests of the driver", cmd!(sh, "{python} -B -m unittest discover -s xtask/driver/tests -t xtask")),
-        ("lint of the IOC and the checks", cmd!(sh, "{xtask} lint --deny-warnings")),
-        // The checks come before the tests: they build what the tests need.
-        ("checks", cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast")),
-        ("tests", cmd!(sh, "{cargo} test --workspace --locked")),
-        (
-            "tests of the embedded programs",
-            cmd!(sh, "{cargo} test --locked --workspace --manifest-path embedded/Cargo.toml --target-dir {programs}")
-                .envs(embedded::compiler_env(embedded::rustc_version()?)),
-        ),
-    ];
-    steps.splice(2..2, ci_workflows::steps(&sh, &project));
-    let start = Instant::now();
-    for (name, step) in steps {
-        let begin = Instant::now();
-        ui::say(&ui::paint(ui::STRONG, &format!("ci: {name}")));
-        let text = step.to_string();
-        step.quiet().run().with_context(|| {
-            Failure::new(Status::CheckFailed, format!("`cargo xtask ci` failed at {name}"))
-                .hint(format!("run only this step again: {text}"))
-        })?;
-        ui::say(&ui::paint(ui::DIM, &format!("ci: {name} took {}", duration(begin.elapsed().as_secs_f64()))));
+    let mut steps = project_steps(&sh)?;
+    if args.tool {
+        steps.extend(tool_steps(&sh, &project)?);
     }
-    ui::say(&ui::paint(ui::GOOD, &format!("ci: all passed in {}", duration(start.elapsed().as_secs_f64()))));
-    Ok(Status::Done)
+    let start = Instant::now();
+    let ends: Vec<_> = steps.into_iter().map(|step| (step.name, run_step(step))).collect();
+    table(&ends, start.elapsed().as_secs_f64());
+    let failed: Vec<&str> =
+        ends.iter().filter(|(_, end)| matches!(end, End::Failed(..))).map(|(name, _)| *name).collect();
+    let Some((_, End::Failed(_, command))) = ends.iter().find(|(name, _)| Some(name) == failed.first()) else {
+        return Ok(Status::Done);
+    };
+    Err(Failure::new(Status::CheckFailed, format!("`cargo xtask ci` failed: {}", failed.join(", ")))
+        .hint(format!("run only this step again: {command}"))
+        .into())
+}
+
+/// What is about the user's project, and nothing else.
+fn project_steps(sh: &Shell) -> Result<Vec<Step<'_>>> {
+    let (cargo, xtask) = (cargo(), std::env::current_exe()?);
+    Ok(vec![
+        Step { name: "format of xtask", needs: RUSTFMT, command: cmd!(sh, "{cargo} fmt --package xtask --check") },
+        Step {
+            name: "clippy of xtask",
+            needs: CLIPPY,
+            command: cmd!(sh, "{cargo} clippy --package xtask --all-targets --locked -- -D warnings"),
+        },
+        Step { name: "lint", needs: None, command: cmd!(sh, "{xtask} lint --deny-warnings") },
+        Step { name: "checks", needs: None, command: cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast") },
+    ])
+}
+
+/// The tests of the tool itself: for those who work on it.
+fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
+    let (cargo, python) = (cargo(), sandbox::python()?);
+    let tool = "tool/Cargo.toml";
+    let target = &project.target;
+    let embedded = "tool/embedded/Cargo.toml";
+    let programs = target.join("embedded");
+    let environment = embedded::compiler_env(embedded::rustc_version()?);
+    let wiring = Path::new("tool/ci/lint.sh");
+    let step = |name, needs, command| Step { name, needs, command };
+    Ok(vec![
+        step("format of the tool", RUSTFMT, cmd!(sh, "{cargo} fmt --all --manifest-path {tool} --check")),
+        step(
+            "clippy of the tool",
+            CLIPPY,
+            cmd!(
+                sh,
+                "{cargo} clippy --workspace --all-targets --locked --manifest-path {tool} --target-dir {target} -- -D warnings"
+            ),
+        ),
+        step("tests of the driver", None, cmd!(sh, "{python} -B -m unittest discover -s tool/driver/tests -t tool")),
+        step("wiring of CI", None, cmd!(sh, "sh {wiring}")),
+        step(
+            "tests of the tool",
+            None,
+            cmd!(sh, "{cargo} test --workspace --locked --manifest-path {tool} --target-dir {target}"),
+        ),
+        step(
+            "tests of the soft IOC",
+            None,
+            cmd!(sh, "{cargo} test --locked --workspace --manifest-path {embedded} --target-dir {programs}")
+                .envs(environment),
+        ),
+    ])
+}
+
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn run_step(step: Step<'_>) -> End {
+    let Step { name, needs, command } = step;
+    ui::say(&ui::paint(ui::STRONG, &format!("ci: {name}")));
+    if let Some((program, source)) = needs.filter(|(program, _)| process::which(program).is_none()) {
+        return End::Skipped(format!("no {program} here: {source}"));
+    }
+    let (text, begin) = (command.to_string(), Instant::now());
+    let result = command.quiet().run();
+    let seconds = begin.elapsed().as_secs_f64();
+    if result.is_ok() { End::Passed(seconds) } else { End::Failed(seconds, text) }
+}
+
+fn table(ends: &[(&str, End)], total: f64) {
+    ui::say("");
+    for (name, end) in ends {
+        let (style, word, rest) = match end {
+            End::Passed(seconds) => (ui::GOOD, "passed ", duration(*seconds)),
+            End::Failed(seconds, _) => (ui::BAD, "FAILED ", duration(*seconds)),
+            End::Skipped(why) => (ui::WARN, "skipped", why.clone()),
+        };
+        ui::say(&format!("{} {name:<24} {rest}", ui::paint(style, word)));
+    }
+    ui::say(&format!("{} steps in {}", ends.len(), duration(total)));
 }

@@ -1,22 +1,22 @@
-//! `cargo xtask ci-matrix`: the checks as jobs of a CI service. `docs/ci-matrix.schema.json` describes the form.
+//! `cargo xtask ci-matrix`: the checks as jobs of a CI service. `tool/docs/ci-matrix.schema.json` describes the form.
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{CiMatrix, MatrixFormat};
-use crate::fail::{self, Failure, Status};
-use crate::nix;
-use crate::project::{Check, Project};
-use crate::select;
-use crate::settings::Settings;
-use crate::ui;
+use tool_backends::nix;
+use tool_base::fail::{Failure, Status};
+use tool_base::{fail, ui};
+use tool_project::settings::Settings;
+use tool_project::{Check, Project};
+use tool_runner::select;
 
 /// Rows that GitHub allows in a matrix; a GitLab pipeline bears them too.
 const MOST_ROWS: usize = 256;
 /// Minutes for what comes before a check on a machine without a cache: Nix, xtask, EPICS base, a kernel.
 const SET_UP_MINUTES: u64 = 60;
-/// Limit of a check that names none, in seconds (`globalTimeout` in `nix/checks.nix`).
+/// Limit of a check that names none, in seconds (`globalTimeout` in `tool/nix/checks.nix`).
 const DEFAULT_TIMEOUT: u64 = 900;
 /// Minutes that GitHub gives a job at most.
 const MOST_MINUTES: u64 = 360;
@@ -42,7 +42,7 @@ struct Row {
 pub fn run(args: &CiMatrix) -> Result<Status> {
     let project = Project::load()?;
     // No row is an answer, too: a pipeline has nothing to do then.
-    let mut checks = select::select(&project, &args.selection)?.checks;
+    let mut checks = select::select(&project, &(&args.selection).into())?.checks;
     checks.retain(|check| check.nix.is_some());
     let (checks, _) = select::fit(checks, "nixos", &args.selection.names)?;
     nix::require_nix_files(&checks)?;

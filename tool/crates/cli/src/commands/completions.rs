@@ -1,12 +1,10 @@
 //! `cargo xtask completions`: a script for the shell, and what it asks for at each TAB.
 
-use clap::CommandFactory;
-
-use crate::cli::{Cli, Complete, Completions, Shell};
+use crate::cli::{Complete, Completions, Shell};
 use crate::complete::candidates;
-use crate::fail::Status;
-use crate::project::Project;
-use crate::ui;
+use tool_base::fail::Status;
+use tool_base::ui;
+use tool_project::Project;
 
 /// Prints the script of a shell.
 pub fn run(args: &Completions) -> Status {
@@ -20,8 +18,7 @@ pub fn run(args: &Completions) -> Status {
 }
 
 /// Prints what can come next, a line each: the word, a tab, what it means.
-pub fn complete(args: &Complete) -> Status {
-    let mut cli = Cli::command();
+pub fn complete(args: &Complete, mut cli: clap::Command) -> Status {
     cli.build();
     // A project that cannot be read has no checks to offer.
     let checks = Project::load().and_then(|project| project.checks()).unwrap_or_default();

@@ -7,15 +7,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::cli::ConfigureNix;
-use crate::fail::{self, Status};
-use crate::host::Host;
-use crate::kvm::facts::{Builders, Facts, Nix};
-use crate::kvm::{self, Known};
-use crate::nixconf;
-use crate::nixconf::apply::Edit;
-use crate::nixconf::plan::{self, Target, Undone};
-use crate::process::{Cmd, Limited, quote};
-use crate::ui;
+use tool_base::fail::Status;
+use tool_base::host::Host;
+use tool_base::process::{Cmd, Limited, quote};
+use tool_base::{fail, ui};
+use tool_host::kvm::Known;
+use tool_host::kvm::facts::{Builders, Facts, Nix};
+use tool_host::nixconf::apply::Edit;
+use tool_host::nixconf::plan;
+use tool_host::nixconf::plan::{Target, Undone};
+use tool_host::{kvm, nixconf};
 
 /// What was done or found. The names are part of `--json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,7 +32,7 @@ enum State {
     ByHand,
 }
 
-/// The form of `--json`; `docs/kvm.md` describes it.
+/// The form of `--json`; `tool/docs/kvm.md` describes it.
 #[derive(Serialize)]
 struct Json {
     schema: u32,

@@ -3,15 +3,17 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::backend::auto::Choice;
-use crate::cli::{Doctor, UsernsProbe};
-use crate::doctor::{self, Diagnosis, Item, State};
-use crate::fail::Status;
-use crate::host::Host;
-use crate::project::Project;
-use crate::ui;
+use std::ffi::OsString;
 
-/// The form of `--json`; `docs/kvm.md` describes it.
+use crate::cli::Doctor;
+use tool_base::fail::Status;
+use tool_base::host::Host;
+use tool_base::ui;
+use tool_host::doctor;
+use tool_host::doctor::{Diagnosis, Item, State};
+use tool_project::{Choice, Project};
+
+/// The form of `--json`; `tool/docs/kvm.md` describes it.
 #[derive(Serialize)]
 struct Json<'a> {
     schema: u32,
@@ -87,7 +89,7 @@ fn print_item(item: &Item, width: usize) {
 }
 
 /// The hidden child: makes namespaces for itself and answers in JSON.
-pub(crate) fn probe(args: &UsernsProbe) -> Result<Status> {
-    ui::data(&serde_json::to_string(&doctor::userns::try_in_this_process(args.inner))?);
+pub(crate) fn probe(words: &[OsString]) -> Result<Status> {
+    ui::data(&serde_json::to_string(&doctor::userns::try_in_this_process(words.iter().any(|word| word == "--inner")))?);
     Ok(Status::Done)
 }

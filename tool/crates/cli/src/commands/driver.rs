@@ -6,23 +6,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::backend::sandbox;
 use crate::cli::Driver;
-use crate::fail::{Failure, Status};
-use crate::process::quote;
-use crate::project::Project;
-use crate::runner;
-use crate::sandbox::accounts::Accounts;
-use crate::sandbox::cgroups::{self, Groups};
-use crate::sandbox::run::{Output, Run};
-use crate::sandbox::spec::{Machine, Program, Spec, UnitFile};
-use crate::sandbox::sys;
-use crate::ui;
+use tool_backends::sandbox;
+use tool_base::fail::{Failure, Status};
+use tool_base::process::quote;
+use tool_base::{sys, ui};
+use tool_init::unit::limits;
+use tool_project::Project;
+use tool_sandbox::accounts::Accounts;
+use tool_sandbox::run::Output;
+use tool_sandbox::spec::{Machine, Program, Spec, UnitFile};
 
 /// Runs the command; the driver's exit status is ours.
 pub fn run(args: &Driver) -> Result<Status> {
     let project = Project::load()?;
-    let run_dir = runner::new_run_dir(&project)?;
+    let run_dir = tool_runner::new_run_dir(&project)?;
     let dir = run_dir.path.join("driver");
     fs::create_dir_all(&dir)?;
     let machine = Machine {
@@ -45,7 +43,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         debug: false,
         global_timeout: args.timeout,
         python: sandbox::python()?,
-        driver: project.root.join("xtask/driver"),
+        driver: project.root.join("tool/driver"),
         pycache: project.target.join("pycache"),
         xtask: std::env::current_exe()?,
         out_dir: absolute("output folder", &args.output)?,
@@ -54,11 +52,10 @@ pub fn run(args: &Driver) -> Result<Status> {
         console: None,
         junit: args.junit_xml.clone(),
         machines: vec![machine],
-        groups: Groups::default(),
     };
     // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
     sys::block_interrupts()?;
-    let (run, _) = Run::start(&spec, &dir, &Output::Terminal)?;
+    let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
     let mut interrupter = run.interrupter()?;
     if !args.interactive {
         std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && interrupter.interrupt().is_ok() {});
@@ -72,7 +69,7 @@ fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read the unit {}", path.display()))?;
         let unit = UnitFile { name: file_name(&path), text };
-        if let Some(text) = cgroups::warning(&unit.name, &unit.text) {
+        if let Some(text) = limits::warning(&unit.name, &unit.text) {
             ui::warn(&text);
         }
         Ok(unit)

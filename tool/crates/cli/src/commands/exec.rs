@@ -5,9 +5,10 @@ use std::os::unix::process::ExitStatusExt;
 use anyhow::{Context, Result};
 
 use crate::cli::Exec;
-use crate::fail::{self, Status};
-use crate::project::{Project, nearest};
-use crate::sandbox::{enter, sys};
+use tool_base::fail::Status;
+use tool_base::{fail, sys};
+use tool_project::{Project, nearest};
+use tool_sandbox::enter;
 
 /// Runs the command; its exit status is ours.
 pub fn run(args: &Exec) -> Result<Status> {

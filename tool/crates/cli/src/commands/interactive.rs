@@ -2,16 +2,17 @@
 
 use anyhow::Result;
 
-use crate::backend::sandbox::Sandbox;
-use crate::backend::{self, Settled, driver};
 use crate::cli::Interactive;
-use crate::fail::Status;
-use crate::guard::Guarded;
-use crate::nix::Nix;
-use crate::project::{Check, Project};
-use crate::sandbox::run::{Output, Run};
-use crate::sandbox::sys;
-use crate::{runner, select, ui};
+use tool_backends::nix::Nix;
+use tool_backends::options::MachineOptions;
+use tool_backends::sandbox::{self, Sandbox};
+use tool_backends::{Settled, driver};
+use tool_base::fail::Status;
+use tool_base::guard::Guarded;
+use tool_base::{sys, ui};
+use tool_project::{Check, Project};
+use tool_runner::select;
+use tool_sandbox::run::Output;
 
 /// What one forgets; the driver itself says nothing of it.
 const REMINDER: &str = "\
@@ -26,12 +27,13 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
     let names = std::slice::from_ref(&args.name);
     let checks = select::by_names(&project.checks()?, names)?;
-    let settled = backend::settle(&project, &args.machine)?;
+    let machine = MachineOptions::from(&args.machine);
+    let settled = tool_backends::settle(&project, &machine)?;
     let (checks, _) = select::fit(checks, settled.name(), names)?;
     match settled {
-        Settled::Sandbox(why) => in_sandbox(&project, args, &checks[0], &why),
+        Settled::Sandbox(why) => in_sandbox(&project, &machine, &checks[0], &why),
         Settled::Nix(choice, nix, why) => {
-            backend::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
+            tool_backends::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
             on_nixos(&project, &nix, &checks[0])
         }
     }
@@ -39,7 +41,7 @@ pub fn run(args: &Interactive) -> Result<Status> {
 
 fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
     ui::say(REMINDER);
-    let run_dir = runner::new_run_dir(project)?;
+    let run_dir = tool_runner::new_run_dir(project)?;
     let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;
     let runtime = driver::runtime_dir(&dir)?;
@@ -54,9 +56,9 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
     Ok(Status::Other(code))
 }
 
-fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -> Result<Status> {
-    let sandbox = Sandbox::prepare(project, &args.machine, std::slice::from_ref(check), None, why)?;
-    let run_dir = runner::new_run_dir(project)?;
+fn in_sandbox(project: &Project, machine: &MachineOptions, check: &Check, why: &str) -> Result<Status> {
+    let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?;
+    let run_dir = tool_runner::new_run_dir(project)?;
     let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;
     let mut spec = sandbox.spec(check, &dir)?;
@@ -64,7 +66,7 @@ fn in_sandbox(project: &Project, args: &Interactive, check: &Check, why: &str) -
     spec.junit = None;
     // Ctrl-C belongs to the prompt.
     sys::block_interrupts()?;
-    let (run, _) = Run::start(&spec, &dir, &Output::Terminal)?;
+    let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
     let code = run.wait()?;
     let _ = std::fs::remove_dir(&spec.state_dir);
     Ok(Status::Other(code))

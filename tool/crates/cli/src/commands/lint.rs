@@ -3,18 +3,18 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::backend;
 use crate::cli::Lint;
-use crate::fail::Status;
-use crate::lint::{self, Severity, show};
-use crate::project::Project;
-use crate::report::github::Github;
-use crate::ui;
+use tool_backends::lint;
+use tool_backends::lint::{Severity, show};
+use tool_base::fail::Status;
+use tool_base::ui;
+use tool_project::Project;
+use tool_report::github::Github;
 
 /// Runs the command.
 pub fn run(args: &Lint) -> Result<Status> {
     let project = Project::load()?;
-    let backend = backend::choose(&project, args.backend)?;
+    let backend = tool_backends::choose(&project, args.backend.map(Into::into))?;
     let findings = lint::run(&project, backend)?;
     let (errors, warnings) = show::count(&findings);
     // Before anything of the files is shown: they are not ours to give commands to GitHub.

@@ -4,18 +4,19 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::List;
-use crate::fail::Status;
-use crate::project::Project;
-use crate::select;
-use crate::settings::Settings;
-use crate::ui;
+use tool_base::fail::Status;
+use tool_base::ui;
+use tool_project::Project;
+use tool_project::settings::Settings;
+use tool_runner::select::{self, Selection};
 
 /// Runs the command.
 pub fn run(args: &List) -> Result<Status> {
     let project = Project::load()?;
-    let chosen = select::select(&project, &args.selection)?;
+    let selection = Selection::from(&args.selection);
+    let chosen = select::select(&project, &selection)?;
     // A project without checks has an empty list; a selection that matches none is a mistake.
-    let checks = if args.selection.is_all() { chosen.checks } else { chosen.or_nothing()? };
+    let checks = if selection.is_all() { chosen.checks } else { chosen.or_nothing()? };
     if args.json {
         let mut rows = Vec::new();
         for check in checks {

@@ -1,10 +1,11 @@
 //! `cargo xtask man`: the manual page cargo-xtask(1).
 
-use crate::fail::Status;
-use crate::{reference, ui};
+use crate::reference;
+use tool_base::fail::Status;
+use tool_base::ui;
 
 /// Prints the page.
-pub fn run() -> Status {
-    ui::data(reference::man().trim_end());
+pub fn run(line: clap::Command) -> Status {
+    ui::data(reference::man(line).trim_end());
     Status::Done
 }

@@ -1,11 +1,9 @@
 //! One file per command: arguments → domain calls → report.
 
-pub mod bench;
 pub mod build;
 pub(crate) mod check_kvm;
 pub mod ci;
 pub mod ci_matrix;
-mod ci_workflows;
 pub mod completions;
 pub(crate) mod configure_nix;
 pub(crate) mod doctor;

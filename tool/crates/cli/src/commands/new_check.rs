@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cli::NewCheck;
-use crate::fail::{Failure, Status};
-use crate::nix::git;
-use crate::process::Cmd;
-use crate::project::{Project, nearest};
-use crate::scaffold::{check, names};
-use crate::ui;
+use tool_backends::nix::git;
+use tool_base::fail::{Failure, Status};
+use tool_base::process::Cmd;
+use tool_base::ui;
+use tool_project::scaffold::{check, names};
+use tool_project::{Project, nearest};
 
 /// Runs the command.
 pub fn run(args: &NewCheck) -> Result<Status> {
@@ -47,7 +47,7 @@ pub fn run(args: &NewCheck) -> Result<Status> {
     track(&project.root, &paths);
     ui::say(&format!(
         "\nrun it         cargo xtask test {name}\ntry by hand    cargo xtask interactive {name}\n\
-         change it      checks/{name}.py; docs/checks.md says what it can use"
+         change it      checks/{name}.py; tool/docs/checks.md says what it can use"
     ));
     Ok(Status::Done)
 }

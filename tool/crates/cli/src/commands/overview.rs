@@ -1,7 +1,8 @@
 //! `cargo xtask` alone: what one does most, by task.
 
-use crate::fail::Status;
-use crate::ui;
+use crate::own::Own;
+use tool_base::fail::Status;
+use tool_base::ui;
 
 /// Tasks, with the command lines that serve them.
 const TASKS: [(&str, &[(&str, &str)]); 4] = [
@@ -40,15 +41,19 @@ const COLUMN: usize = 34;
 const ROOMY: usize = 76;
 
 /// Runs the command.
-pub fn run() -> Status {
-    ui::data(text(ui::width()).trim_end());
+pub fn run(own: &[Own]) -> Status {
+    ui::data(text(ui::width(), own).trim_end());
     Status::Done
 }
 
 /// The overview for a terminal of some columns.
-fn text(width: usize) -> String {
+fn text(width: usize, own: &[Own]) -> String {
     let mut text = String::new();
-    for (task, lines) in TASKS {
+    let about = |own: &Own| own.command.get_about().map(ToString::to_string).unwrap_or_default();
+    let yours: Vec<(String, String)> = own.iter().map(|own| (own.command.get_name().to_owned(), about(own))).collect();
+    let yours: Vec<(&str, &str)> = yours.iter().map(|(name, about)| (name.as_str(), about.as_str())).collect();
+    let tasks = TASKS.into_iter().chain((!yours.is_empty()).then_some(("Of this project", &yours[..])));
+    for (task, lines) in tasks {
         text += &format!("{}\n", ui::paint(ui::STRONG, task));
         for (words, what) in lines {
             let command = format!("cargo xtask {words}");
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn it_fits() {
         for width in [40, 80] {
-            let plain = anstream::adapter::strip_str(&text(width)).to_string();
+            let plain = anstream::adapter::strip_str(&text(width, &[])).to_string();
             let widest = plain.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= width, "{plain}");
         }

@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cli::Rename;
-use crate::fail::{self, Status};
-use crate::process::Cmd;
-use crate::project::Project;
-use crate::scaffold::apply;
-use crate::scaffold::places::Names;
-use crate::scaffold::plan::{self, Change, Files, Plan, Wish};
-use crate::ui;
+use tool_base::fail::Status;
+use tool_base::process::Cmd;
+use tool_base::{fail, ui};
+use tool_project::Project;
+use tool_project::scaffold::places::Names;
+use tool_project::scaffold::plan::{Change, Files, Plan, Wish};
+use tool_project::scaffold::{apply, plan};
 
 /// Runs the command.
 pub fn run(args: &Rename) -> Result<Status> {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::Report;
-use crate::fail::{self, Failure, Status};
-use crate::process::{Cmd, which};
-use crate::project::Project;
-use crate::report::html;
-use crate::ui;
+use tool_base::fail::{Failure, Status};
+use tool_base::process::{Cmd, which};
+use tool_base::{fail, ui};
+use tool_project::Project;
+use tool_report::html;
 
 /// Runs the command. The path of the page goes to stdout.
 pub fn run(args: &Report) -> Result<Status> {

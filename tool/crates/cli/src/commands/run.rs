@@ -11,19 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::backend::sandbox;
 use crate::cli::Run;
-use crate::embedded;
-use crate::fail::{self, Status};
-use crate::guard::Guarded;
-use crate::iocs::{self, IocBuild};
-use crate::process::{self, Cmd};
-use crate::project::{Project, Simulator};
-use crate::runner;
-use crate::sandbox::spec::Program;
-use crate::sandbox::units::SIMULATOR_START_LIMIT;
-use crate::sandbox::{run, sys};
-use crate::ui;
+use tool_backends::iocs::IocBuild;
+use tool_backends::units::SIMULATOR_START_LIMIT;
+use tool_backends::{embedded, iocs, sandbox};
+use tool_base::fail::Status;
+use tool_base::guard::Guarded;
+use tool_base::process::Cmd;
+use tool_base::{fail, process, sys, ui};
+use tool_project::{Project, Simulator};
+use tool_sandbox::run::Output;
+use tool_sandbox::spec::Program;
 
 /// Port of Channel Access servers where the environment names no other.
 const CA_PORT: u16 = 5064;
@@ -33,7 +31,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Runs the command; the IOC's exit status is ours.
 pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
-    let ioc = iocs::choose(args.ioc, iocs::find(&project))?;
+    let ioc = iocs::choose(args.ioc.into(), iocs::find(&project))?;
     let simulators = !args.no_simulator && !project.config.simulators.is_empty();
     let programs =
         if args.host && !simulators && ioc != IocBuild::Embedded { Vec::new() } else { embedded::programs(&project)? };
@@ -42,7 +40,7 @@ pub fn run(args: &Run) -> Result<Status> {
             ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
         }
     }
-    let run_dir = runner::new_run_dir(&project)?;
+    let run_dir = tool_runner::new_run_dir(&project)?;
     let dir = run_dir.path.join("run");
     fs::create_dir_all(&dir)?;
     // Ctrl-C belongs to the IOC.
@@ -72,7 +70,7 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     line("clients", "in another terminal:", "cargo xtask exec caget PV");
     line("", "a shell there:", "cargo xtask exec");
     say_how_to_end();
-    let (run, _) = run::Run::start(&spec, dir, &run::Output::Terminal)
+    let (run, _) = sandbox::start(&spec, dir, &Output::Terminal)
         .inspect_err(|_| ui::warn("no machine could be started; on this host itself: cargo xtask run --host"))?;
     let code = run.wait()?;
     let _ = fs::remove_dir(&spec.state_dir);
@@ -140,7 +138,7 @@ fn ioc_on_host(project: &Project, ioc: &IocBuild, programs: &[Program]) -> Resul
     Ok(cmd.arg("st.cmd"))
 }
 
-/// A program by its name: one of `embedded/`, else one on PATH.
+/// A program by its name: one of `tool/embedded/`, else one on PATH.
 fn program(name: &str, programs: &[Program]) -> Result<PathBuf> {
     let ours = programs.iter().find(|program| program.name == name).map(|program| program.path.clone());
     ours.or_else(|| process::which(name)).ok_or_else(|| {

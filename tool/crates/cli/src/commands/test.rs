@@ -1,26 +1,23 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
 use std::io::{IsTerminal, LineWriter};
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::backend;
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
-use crate::fail::{self, Failure, Status};
-use crate::project::{Check, Project};
-use crate::report::Reporter;
-use crate::report::github::Github;
-use crate::report::json::Json;
-use crate::report::junit::Junit;
-use crate::report::terminal::{Telling, Terminal};
-use crate::runner::{self, Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary};
-use crate::sandbox::sys;
-use crate::select;
-use crate::settings::Settings;
-use crate::slots::{self, Slots};
-use crate::ui;
+use tool_backends::options;
+use tool_base::fail::{Failure, Status};
+use tool_base::{fail, interrupt, ui};
+use tool_project::settings::Settings;
+use tool_project::{Check, Project};
+use tool_report::Reporter;
+use tool_report::github::Github;
+use tool_report::json::Json;
+use tool_report::junit::Junit;
+use tool_report::terminal::{Telling, Terminal};
+use tool_runner::slots::Slots;
+use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary, select, slots};
 
 /// Runs the command.
 pub fn run(args: &Test) -> Result<Status> {
@@ -38,8 +35,9 @@ pub fn run(args: &Test) -> Result<Status> {
 }
 
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
-    let chosen = select::select(project, &args.selection)?.or_nothing()?;
-    let settled = backend::settle(project, &args.machine)?;
+    let chosen = select::select(project, &(&args.selection).into())?.or_nothing()?;
+    let machine = options::MachineOptions::from(&args.machine);
+    let settled = tool_backends::settle(project, &machine)?;
     let (checks, skipped) = select::fit(chosen, settled.name(), &args.selection.names)?;
     if checks.is_empty() {
         let message = format!("none of the chosen checks is meant for {}", settled.name());
@@ -56,17 +54,17 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
     let mut reporters = for_programs(args)?;
-    let backend = backend::prepare(project, args, settled, &checks)?;
+    let backend = tool_backends::prepare(project, &machine, args.into(), settled, &checks)?;
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
-    let (interrupt, interrupts) = interrupts()?;
+    let (interrupt, interrupts) = interrupt::messages()?;
     let mut terminal = Terminal::new(Telling {
         root: project.root.clone(),
         show_output: args.show_output,
         machine: args.machine.words(),
         limits: args.timeout.map_or_else(Vec::new, |limit| vec!["--timeout".to_owned(), limit.to_string()]),
     });
-    let run_dir = runner::new_run_dir(project)?;
+    let run_dir = tool_runner::new_run_dir(project)?;
     let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
     let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
     let begun = Begun {
@@ -93,7 +91,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let job = Job::new(run_dir.path.clone(), Schedule::new(plan, limits, run_dir.path.clone()), &mut report)
         .limited(args.global_timeout, interrupt)
         .of(&project.root);
-    let result = runner::run(backend.as_ref(), &begun, job, &interrupts);
+    let result = tool_runner::run(backend.as_ref(), &begun, job, &interrupts);
     if let Some(trouble) = trouble {
         // Whoever asked for the report must hear that it is not there; a check's failure is worse.
         if result.as_ref().is_ok_and(Summary::passed) {
@@ -142,7 +140,7 @@ fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
     if args.message_format == MessageFormat::Json {
         reporters.push(Box::new(Json::new(
             Box::new(LineWriter::new(ui::Data)),
-            Box::new(runner::now),
+            Box::new(tool_runner::now),
             args.show_output,
         )));
     }
@@ -158,14 +156,4 @@ fn plan(args: &Test, checks: Vec<Check>, slots: &Slots) -> Result<Vec<Planned>> 
         Ok(Planned { check, retries, memory: settings.memory.unwrap_or(machines * slots.machine) })
     };
     checks.into_iter().map(planned).collect()
-}
-
-/// Says when Ctrl-C was pressed, instead of ending the program; the other end of it, for whoever has the same wish. To be
-/// called before any thread is started.
-pub fn interrupts() -> Result<(Sender<()>, Receiver<()>)> {
-    sys::block_interrupts()?;
-    let (sender, receiver) = channel();
-    let pressed = sender.clone();
-    std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && pressed.send(()).is_ok() {});
-    Ok((sender, receiver))
 }

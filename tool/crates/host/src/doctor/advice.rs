@@ -235,7 +235,7 @@ pub static RUST: Entry = Entry {
     id: "rust-old",
     severity: Severity::Error,
     title: "this Rust is too old for the embedded IOC",
-    cause: "The sandbox builds its soft IOC and simulator from `embedded/`, which names the Rust that it needs.",
+    cause: "The sandbox builds its soft IOC and simulator from `tool/embedded/`, which names the Rust that it needs.",
     fixes: &[Fix::general("Update Rust.\n$ rustup update stable")],
 };
 

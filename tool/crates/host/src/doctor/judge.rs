@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::advice;
 use super::read::Facts;
 use super::userns::diagnose_userns;
-use crate::backend::auto::Choice as Backend;
 use crate::finding::{Finding, Severity};
+use crate::kvm;
 use crate::kvm::facts::Builders;
-use crate::kvm::{self, For, Known};
+use crate::kvm::{For, Known};
 use crate::nix::inputs::Inputs;
-use crate::sandbox::cgroups;
+use tool_project::Choice as Backend;
 
 /// How a thing stands. The order is that of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,7 +82,6 @@ fn items(facts: &Facts) -> Vec<Item> {
     vec![
         project(facts),
         item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
-        limits(facts),
         python(facts),
         rust(facts),
         nix(facts),
@@ -112,17 +111,6 @@ fn item(name: &'static str, needed_by: &[Backend], ok: Result<String, String>, f
         (None, Err(text)) => (State::Note, text),
     };
     Item { name, state, text, needed_by: needed_by.to_vec(), finding }
-}
-
-/// Never a fault: few services have limits, and backend nixos keeps them.
-fn limits(facts: &Facts) -> Item {
-    let why_not = cgroups::judge(&facts.cgroups).why_not();
-    let text = if why_not.is_empty() {
-        Ok("the sandbox keeps MemoryMax=, TasksMax= and CPUQuota=".to_owned())
-    } else {
-        Err(format!("the sandbox does not keep all of MemoryMax=, TasksMax= and CPUQuota=: {why_not}"))
-    };
-    item("limits", &[], text, None)
 }
 
 /// Numbers of a version: `rustc 1.95.0 (…)` gives 1, 95, 0.
@@ -307,7 +295,6 @@ mod tests {
                 tried: Some(Tried { step: TryStep::Done, errno: None }),
                 ..Default::default()
             },
-            cgroups: cgroups::Facts::delegated(),
             daemon_socket: true,
             project: Ok("/home/me/ioc".into()),
             python: Some("Python 3.11.2".to_owned()),
@@ -363,7 +350,6 @@ mod tests {
         check(&|f| f.untracked = vec!["checks/new.py".to_owned()], "untracked files", warning("git-untracked"));
         check(&|f| f.free_nix = Some(19), "disk for Nix", warning("disk-low"));
         check(&|f| f.free_project = Some(2), "disk for target", warning("disk-low"));
-        check(&|f| f.cgroups.writable = false, "limits", (State::Note, None));
         check(&|f| f.ports = vec![5064], "ports", (State::Note, Some("ports-in-use")));
         check(
             &|f| f.userns.tried = Some(Tried { step: TryStep::Unshare, errno: Some(1) }),

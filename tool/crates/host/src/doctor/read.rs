@@ -8,12 +8,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::userns::{self, UsernsFacts};
-use crate::host::Host;
 use crate::kvm;
-use crate::nix::inputs::{self, Inputs};
-use crate::process::{Cmd, Limited};
-use crate::project::Project;
-use crate::sandbox::cgroups;
+use crate::nix::inputs;
+use crate::nix::inputs::Inputs;
+use tool_base::host::Host;
+use tool_base::process::{Cmd, Limited};
+use tool_project::Project;
 
 /// Time for a program to name its version.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -28,8 +28,6 @@ pub struct Facts {
     pub kvm: kvm::Facts,
     /// User namespaces.
     pub userns: UsernsFacts,
-    /// Control groups for limits of services.
-    pub cgroups: cgroups::Facts,
     /// Whether Nix's daemon listens.
     pub daemon_socket: bool,
     /// Root of the project; else what is wrong with it.
@@ -38,7 +36,7 @@ pub struct Facts {
     pub python: Option<String>,
     /// What `rustc --version` says.
     pub rust: Option<String>,
-    /// The Rust that `embedded/Cargo.toml`, else the workspace asks for.
+    /// The Rust that `tool/embedded/Cargo.toml`, else the workspace asks for.
     pub rust_wanted: Option<String>,
     /// Whether the project is a Git tree; else why not.
     pub git: Result<(), String>,
@@ -63,11 +61,10 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let nix = kvm.nix.is_some() && host.is_real();
     Facts {
         userns: userns::facts(host),
-        cgroups: cgroups::facts(host),
         daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
         python: version(host, "python3"),
         rust: version(host, "rustc"),
-        rust_wanted: ["embedded/Cargo.toml", "Cargo.toml"].iter().find_map(|f| rust_version(&root.join(f))),
+        rust_wanted: ["tool/embedded/Cargo.toml", "tool/Cargo.toml"].iter().find_map(|f| rust_version(&root.join(f))),
         git,
         untracked,
         free_nix: host.exists("/nix").then(|| free(&host.path("/nix"))).flatten(),

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::advice;
 use crate::finding::Finding;
-use crate::host::Host;
 use crate::kvm;
-use crate::process::{Cmd, Limited};
+use tool_base::host::Host;
+use tool_base::process::{Cmd, Limited};
 
 /// What decides about user namespaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -1,7 +1,7 @@
 //! Every cause of missing or slow KVM that we can tell apart, with its cause and its fix.
 
 use crate::finding::{Entry, Fix, Severity};
-use crate::ui;
+use tool_base::ui;
 
 /// The udev rule that opens the device to Nix's builders.
 pub const RULE: &str = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;

@@ -45,12 +45,12 @@ pub struct Report {
 }
 
 /// Whose KVM is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum For {
-    /// You: what `--backend driver` needs
+    /// The caller.
     User,
-    /// Nix's builders: what `--backend nixos` needs
+    /// Nix's builders.
     Builders,
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::facts::{AclEntry, AclTag, Step, Use};
-use crate::process::{Cmd, Limited};
+use tool_base::process::{Cmd, Limited};
 
 /// Time after which a probe counts as hung. A good one takes a hundredth of this.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -4,9 +4,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::facts::{Builders, Cpu, Device, Facts, Modules, Nix, Node, User};
 use super::probe;
-use crate::host::Host;
 use crate::nixconf;
-use crate::process::{Cmd, Limited};
+use tool_base::host::Host;
+use tool_base::process::{Cmd, Limited};
 
 /// Where the device is.
 pub const DEVICE: &str = "/dev/kvm";

@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::process::Cmd;
-use crate::project::Project;
+use tool_base::process::Cmd;
+use tool_project::Project;
 
 /// How long a server may take to answer, name service included.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_templates_own_lock_file() {
-        let inputs = locked(include_str!("../../../flake.lock")).unwrap();
+        let inputs = locked(include_str!("flake.lock")).unwrap();
         let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
         assert!(names.contains(&"epnix") && names.contains(&"nixpkgs"), "{names:?}");
         assert!(inputs.iter().all(|i| i.hash.starts_with("sha256-") && i.host.as_deref() == Some("github.com")));

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::fail;
+use tool_base::fail;
 
 /// Points between which a crash must do no harm; tests crash there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Edit {
             Ok(real) => real,
             Err(_) if path.is_symlink() => {
                 return Err(fail::host(format!("{} is a link to nothing", path.display()))
-                    .hint(format!("look where it leads: ls -l {}", crate::process::quote(path.as_os_str())))
+                    .hint(format!("look where it leads: ls -l {}", tool_base::process::quote(path.as_os_str())))
                     .into());
             }
             Err(_) => path.to_owned(),

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 pub use parse::{Features, Settings};
 
-use crate::host::Host;
+use tool_base::host::Host;
 
 /// The system's file: `NIX_CONF_DIR`, else /etc/nix.
 pub fn system_conf(host: &Host) -> PathBuf {

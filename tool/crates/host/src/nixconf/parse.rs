@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::fail;
+use tool_base::fail;
 
 /// Files that include each other deeper than this are taken for a circle; Nix would not end.
 const DEPTH: usize = 16;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::fail::Status;
+use tool_base::fail::Status;
 
 /// Runs the applet that `args[0]` names; `None` where it names none.
 pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 
 use super::{Options, options, say};
-use crate::sandbox::init::unit::mangle;
+use crate::unit::mangle;
 
 const FLAGS: &[&str] = &[
     "--no-pager",

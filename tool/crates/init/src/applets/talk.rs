@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use unix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, UnixCredentials, sendmsg};
 
 use super::options;
-use crate::process::Cmd;
+use tool_base::process::Cmd;
 
 /// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
 pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {

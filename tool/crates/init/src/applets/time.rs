@@ -1,6 +1,6 @@
 //! Moments as systemd's programs print and read them, in local time.
 
-use crate::sandbox::start;
+use crate::start;
 
 /// Days since 1970-01-01 as year, month, day.
 fn civil(days: i64) -> (i64, u32, u32) {
@@ -132,7 +132,7 @@ fn is_relative(text: &str) -> bool {
 }
 
 fn read_utc(text: &str, now: u64) -> Result<u64, String> {
-    use super::super::init::unit::values::timespan;
+    use crate::unit::values::timespan;
     let bad = || format!("Failed to parse timestamp: {text}");
     let text = text.trim();
     let midnight = now / 86_400_000_000 * 86_400_000_000;

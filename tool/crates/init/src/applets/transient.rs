@@ -14,9 +14,9 @@ use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use unix::sys::stat::Mode;
 
 use super::{Options, own_arguments, say, systemctl};
-use crate::process::Cmd;
-use crate::sandbox::init::unit::mangle;
-use crate::sandbox::init::unit::values::{show_timespan_to, signal_name};
+use crate::unit::mangle;
+use crate::unit::values::{show_timespan_to, signal_name};
+use tool_base::process::Cmd;
 
 const FLAGS: &[&str] = &[
     "--wait",

@@ -8,7 +8,7 @@ use super::super::journal::Journal;
 use super::super::manager::types::Rt;
 use super::super::unit::service::Service;
 use super::{Failed, failed};
-use crate::sandbox::start;
+use crate::start;
 
 /// Who a process runs as.
 pub(super) struct User {

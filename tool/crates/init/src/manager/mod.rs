@@ -4,7 +4,6 @@
 
 mod events;
 mod jobs;
-mod oom;
 mod request;
 mod service;
 mod states;
@@ -69,7 +68,6 @@ impl Manager {
             Event::MainFound { unit, pid } => self.main_found(&unit, pid),
             Event::Exited { pid, exit } => self.exited(pid, exit),
             Event::Empty { unit } => self.emptied(&unit),
-            Event::OutOfMemory { unit } => self.out_of_memory(&unit),
             Event::Notify { unit, pid, fields } => self.notified(&unit, pid, &fields),
         }
         self.settle();

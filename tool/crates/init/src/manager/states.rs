@@ -113,7 +113,6 @@ pub enum Outcome {
     CoreDump,
     StartLimitHit,
     ExecCondition,
-    OomKill,
 }
 
 impl Outcome {
@@ -129,7 +128,6 @@ impl Outcome {
             Self::CoreDump => "core-dump",
             Self::StartLimitHit => "start-limit-hit",
             Self::ExecCondition => "exec-condition",
-            Self::OomKill => "oom-kill",
         }
     }
 }

@@ -208,24 +208,6 @@ fn a_stubborn_service_is_killed_in_the_end() {
 }
 
 #[test]
-fn a_service_without_memory_does_as_its_policy_says() {
-    let after = |lines: &str| {
-        let mut sim = Sim::new(&[("a.service", &format!("{SIMPLE}{lines}"))]);
-        sim.request(JobKind::Start, "a.service").unwrap();
-        sim.handle(Event::OutOfMemory { unit: "a.service".into() });
-        let said = sim.log.join("\n");
-        assert!(said.contains("a.service: A process of this unit has been killed by the OOM killer."), "{said}");
-        sim.settle();
-        (sim.facts("a.service"), said.contains("status=9/KILL"))
-    };
-    assert_eq!(after(""), (("failed", "failed", "oom-kill", 0), false));
-    assert_eq!(after("OOMPolicy=kill\n"), (("failed", "failed", "oom-kill", 0), true));
-    assert_eq!(after("OOMPolicy=continue\n"), (("active", "running", "success", 0), false));
-    assert_eq!(after("Restart=on-failure\n"), (("active", "running", "success", 1), false));
-    assert_eq!(after("Restart=on-abort\n"), (("failed", "failed", "oom-kill", 0), false));
-}
-
-#[test]
 fn a_failing_requirement_fails_the_job() {
     let units = [
         ("bad.service", "[Service]\nType=oneshot\nExecStart=/x\n"),

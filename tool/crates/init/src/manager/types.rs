@@ -45,8 +45,6 @@ pub enum Event {
     Exited { pid: Pid, exit: Exit },
     /// No process of the unit is left: answer to [`Action::CheckEmpty`], now or later.
     Empty { unit: String },
-    /// The kernel has killed a process of the unit, because its control group had no memory left.
-    OutOfMemory { unit: String },
     /// A message of `sd_notify(3)` from a process of the unit.
     Notify { unit: String, pid: Pid, fields: Vec<(String, String)> },
 }

@@ -2,6 +2,7 @@
 
 use super::super::exec::notify_access;
 use super::super::manager::types::{Exit, Phase, Ran, Rt};
+use super::super::unit::limits;
 use super::super::unit::service::{DirKind, Exec, KillMode, OomPolicy, Restart, Service, Stream, Type};
 use super::super::unit::values::{quoted, show_timespan, signal_name};
 use super::{moment, yes};
@@ -130,8 +131,8 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     ] {
         put(name, "[not set]".to_owned());
     }
-    for (name, value) in service.group_limits.properties() {
-        put(name, value);
+    for name in limits::properties() {
+        put(name, "infinity".to_owned());
     }
     for name in ["CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting", "IPAccounting", "Delegate"] {
         put(name, "no".to_owned());

@@ -4,6 +4,7 @@ mod tables;
 
 use std::path::PathBuf;
 
+use super::limits::is_limit;
 use super::service::{DirKind, Exec, Restart, Stream, Type};
 use super::syntax::Entry;
 use super::values::{size, timespan};
@@ -43,10 +44,9 @@ pub fn build(mut unit: Unit, spec: &Specifiers, files: &[(String, Vec<Entry>)]) 
             };
             if let Some((_, set)) = table.iter().find(|(name, _)| *name == entry.key) {
                 set(&mut draft, &entry.value).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?;
-            } else if let Some(set) = draft.group_limit(entry) {
-                set.map_err(|e| format!("{}: {}: {e}", place(), entry.key))?;
             } else if !draft.condition(entry).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?
                 && !is_without_effect(&entry.section, &entry.key)
+                && !(is_service && entry.section == "Service" && is_limit(&entry.key))
             {
                 return Err(format!("{}: {}", place(), unknown(&entry.section, &entry.key)));
             }
@@ -161,12 +161,6 @@ impl Draft {
         self.service.limits.retain(|(n, ..)| *n != name);
         self.service.limits.push((name, one(soft)?, one(hard)?));
         Ok(())
-    }
-
-    /// Takes `entry` if it is a limit that a control group keeps.
-    fn group_limit(&mut self, entry: &Entry) -> Option<Result<(), String>> {
-        let here = entry.section == "Service" && self.unit.service().is_some();
-        here.then(|| self.service.group_limits.set(&entry.key, &entry.value))?
     }
 
     fn directories(&mut self, kind: DirKind, value: &str) -> Result<(), String> {

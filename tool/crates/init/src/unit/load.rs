@@ -5,18 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::super::paths::Paths;
 use super::words::Specifiers;
-use super::{Dep, Kind, Load, Unit, directives, is_valid_name, syntax, template};
-use crate::sandbox::cgroups::Groups;
+use super::{Dep, Kind, Load, Unit, directives, is_valid_name, limits, syntax, template};
 
 /// Reads units from the folders of the machine.
 #[derive(Debug, Clone)]
 pub struct Loader {
     /// Where the folders are.
-    pub(in crate::sandbox::init) paths: Paths,
+    pub(crate) paths: Paths,
     /// What `%H`, `%b` and `%m` stand for.
     pub spec: Specifiers,
-    /// What is kept of limits.
-    pub groups: Groups,
 }
 
 /// Targets of every machine: name, description, units required, units wanted.
@@ -135,12 +132,7 @@ impl Loader {
         }
         let unread = unit.clone();
         match self.build(unit, &fragment) {
-            Ok(mut unit) => {
-                let Groups { controllers, why_not, .. } = &self.groups;
-                unit.limits_word =
-                    unit.group_limits().and_then(|limits| limits.without_effect(&unit.name, controllers, why_not));
-                unit
-            }
+            Ok(unit) => unit,
             Err(reason) => Unit { load: Load::BadSetting(reason), ..unread },
         }
     }
@@ -154,7 +146,9 @@ impl Loader {
             let text = String::from_utf8(bytes).map_err(|_| format!("{name}: is not UTF-8"))?;
             files.push((name.clone(), syntax::parse(&text).map_err(|e| format!("{name}, {e}"))?));
         }
-        directives::build(unit, &spec, &files)
+        let mut unit = directives::build(unit, &spec, &files)?;
+        unit.limits_word = limits::without_effect(&unit.name, files.iter().flat_map(|(_, entries)| entries));
+        Ok(unit)
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
@@ -303,7 +297,7 @@ mod tests {
                 None => fs::write(path, text).unwrap(),
             }
         }
-        (dir, Loader { paths, spec: Specifiers::default(), groups: Groups::default() })
+        (dir, Loader { paths, spec: Specifiers::default() })
     }
 
     #[test]

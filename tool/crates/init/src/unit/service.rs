@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::limits::Limits;
 use super::values::{INFINITY, StatusSet};
 
 /// `Type=`.
@@ -166,8 +165,6 @@ pub struct Service {
     /// Resource, soft and hard limit.
     pub limits: Vec<(&'static str, u64, u64)>,
     pub oom_policy: OomPolicy,
-    /// Limits that a control group keeps.
-    pub group_limits: Limits,
     pub ignore_sigpipe: bool,
     pub directories: Vec<(DirKind, String)>,
     pub directory_modes: Vec<(DirKind, u32)>,
@@ -227,7 +224,6 @@ impl Default for Service {
             oom_score_adjust: None,
             limits: Vec::new(),
             oom_policy: OomPolicy::Stop,
-            group_limits: Limits::default(),
             ignore_sigpipe: true,
             directories: Vec::new(),
             directory_modes: Vec::new(),

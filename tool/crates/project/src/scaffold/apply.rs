@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use crate::fail;
-use crate::process::Cmd;
+use tool_base::fail;
+use tool_base::process::Cmd;
 
 /// What takes a step back.
 enum Back<'a> {

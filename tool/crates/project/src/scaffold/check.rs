@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::records;
-use crate::fail::{Failure, Status};
+use tool_base::fail::{Failure, Status};
 
 /// Kinds of files that make up a check.
 pub const KINDS: [&str; 3] = ["py", "nix", "toml"];
@@ -23,7 +23,7 @@ pub fn nix(name: &str) -> String {
 /// `checks/NAME.py` of a new check: it waits for the services, and for a record where one is known.
 pub fn script(simulators: &[&str], record: Option<&str>) -> String {
     let mut text = String::from(
-        "# A test script for the NixOS test driver: docs/checks.md says what it can use.\n\
+        "# A test script for the NixOS test driver: tool/docs/checks.md says what it can use.\n\
          # `machine` runs the IOC and its simulators; a command is run there as root, in bash.\n\
          start_all()\n\n\
          with subtest(\"the services are up\"):\n    machine.wait_for_unit(\"ioc.service\")\n",
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_start_for_a_newcomer() {
         insta::assert_snapshot!(script(&["simulator"], Some("VOLT-RB")), @r#"
-        # A test script for the NixOS test driver: docs/checks.md says what it can use.
+        # A test script for the NixOS test driver: tool/docs/checks.md says what it can use.
         # `machine` runs the IOC and its simulators; a command is run there as root, in bash.
         start_all()
 

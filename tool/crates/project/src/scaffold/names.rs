@@ -1,6 +1,6 @@
 //! What names may be: in EPICS' makefiles and C++, in Nix, in files, as part of a PV.
 
-use crate::project::valid_name;
+use crate::valid_name;
 
 /// Longest name of an application, a boot folder or a check, in characters: Nix's store paths and Linux's file names
 /// hold several times that, and people do not.

@@ -46,10 +46,10 @@ const SUFFIXES: [&str; 5] = ["Include", "Main", "Support", "Version", "_register
 /// Variables of make whose values are names of programs and libraries.
 const PRODUCTS: [&str; 4] = ["PROD", "TESTPROD", "LIBRARY", "DBD_INSTALLS"];
 
-/// What kind of text a file holds; `None` for files that name nothing: those of the tools, which read `ioc.toml`, the
-/// tutorial, which is about the template as it came, locks, licences and the history.
+/// What kind of text a file holds; `None` for files that name nothing: those of the tool, which reads `ioc.toml`, vendored
+/// crates, locks, licences and the history.
 pub fn kind(path: &str) -> Option<Kind> {
-    let tools = ["xtask/", "embedded/", "nix/", "Cargo.lock", "flake.lock", "LICENSE", "CHANGELOG", "docs/tutorial.md"];
+    let tools = ["tool/", "vendor/", "xtask/", "Cargo.lock", "flake.lock", "LICENSE", "CHANGELOG"];
     match path {
         "ioc.toml" => Some(Kind::Toml),
         _ if tools.iter().any(|t| path.starts_with(t)) => None,

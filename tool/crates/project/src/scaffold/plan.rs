@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::names;
 use super::places::{self, Kind, Names, Which};
 use super::records;
-use crate::fail::{self, Failure, Status};
-use crate::project;
+use tool_base::fail;
+use tool_base::fail::{Failure, Status};
 
 /// Files of the project by path, as Git tracks them, with what they hold.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -133,7 +133,7 @@ fn rename(contents: &mut Files, old: &Names, new: &Names) -> Result<()> {
         *text = if kind == Kind::Toml { aligned(text, &after) } else { after };
     }
     let toml = contents.get("ioc.toml").map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
-    let config = project::parse(&toml)?;
+    let config = crate::parse(&toml)?;
     if config.ioc.app != new.app || config.ioc.ioc != new.ioc {
         return Err(fail::config("ioc.toml does not have `app` and `ioc` as lines of their own in the table [ioc]")
             .hint(format!("[ioc]\napp = \"{}\"\nioc = \"{}\"", old.app, old.ioc))
@@ -294,7 +294,7 @@ mod tests {
                 "#!../../bin/linux-x86_64/example\ndbLoadRecords(\"db/example.db\", \"PREFIX=${PREFIX=}\")\niocInit()\n",
             ),
             ("ioc/iocBoot/Makefile", "DIRS += $(wildcard ioc*)\n"),
-            ("xtask/tests/x.rs", "ioc/exampleApp\n"),
+            ("tool/docs/x.md", "ioc/exampleApp\n"),
         ];
         files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into()
     }

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{Execution, Failure, Html, Journal, Run, State, Text, timeline};
-use crate::report::terminal::duration;
-use crate::runner;
+use crate::terminal::duration;
 
 /// Nothing is fetched; styles and the script stand in the page.
 const POLICY: &str =
@@ -101,7 +100,7 @@ fn summary(html: &mut Html, run: &Run) {
 /// `2026-11-23 21:33:05 UTC`.
 fn date(seconds: f64) -> String {
     let time = Duration::try_from_secs_f64(seconds).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
-    let text = runner::timestamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
+    let text = tool_runner::timestamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
     let part = |from, to| text.get(from..to).unwrap_or_default();
     format!("{}-{}-{} {}:{}:{} UTC", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
 }

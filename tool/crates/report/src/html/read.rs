@@ -9,7 +9,7 @@ use serde_json::Value;
 use walkdir::WalkDir;
 
 use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
-use crate::report::terminal;
+use crate::terminal;
 
 /// Characters of a line.
 const LONG: usize = 2000;

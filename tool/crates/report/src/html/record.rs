@@ -1,4 +1,4 @@
-//! What the process variables of a machine did, as the soft IOC recorded it (embedded/src/record.rs).
+//! What the process variables of a machine did, as the soft IOC recorded it (tool/embedded/src/record.rs).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::report::terminal;
+use crate::terminal;
 
 /// Updates that are read of one machine; a report of more would not be looked at.
 const MOST: usize = 200_000;

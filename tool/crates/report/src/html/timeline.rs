@@ -1,7 +1,7 @@
 //! The time line of an execution: subtests, and below them, on the same axis, its process variables.
 
 use super::{Execution, Html, Pv, Recording, Room, Span, chart};
-use crate::report::terminal::duration;
+use crate::terminal::duration;
 
 /// Subtests that have a row.
 const ROWS: usize = 60;

@@ -6,7 +6,8 @@ use anstyle::Style;
 
 use super::state::{Running, SLOW, State};
 use super::text::{clean, clock};
-use crate::ui::{self, BAD, DIM, GOOD, STRONG, WARN, paint};
+use tool_base::ui;
+use tool_base::ui::{BAD, DIM, GOOD, STRONG, WARN, paint};
 
 /// Rows of a terminal that are left to what scrolls.
 const LEFT: usize = 5;

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use self::state::{Row, State};
 pub use self::text::duration;
 pub(super) use self::text::{TAIL, clean, evidence, relative};
-use crate::runner::{Begun, DriverEvent, Event, Outcome, Skipped, Verdict};
-use crate::ui::{self, BAD, DIM, GOOD, STRONG, Screen, WARN, columns, cut, paint};
+use tool_base::ui;
+use tool_base::ui::{BAD, DIM, GOOD, STRONG, Screen, WARN, columns, cut, paint};
+use tool_runner::{Begun, DriverEvent, Event, Outcome, Skipped, Verdict};
 
 /// Time between pictures.
 const TICK: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::live::counted;
 use super::state::{Running, SLOW, State};
 use super::text::{clean, span};
-use crate::ui::{DIM, STRONG, WARN, cut, paint, wrap};
+use tool_base::ui::{DIM, STRONG, WARN, cut, paint, wrap};
 
 /// Time without a line of ours, after which a log without live lines gets one.
 const HEARTBEAT: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::runner::{Begun, DriverEvent, Exec, Outcome, Verdict};
+use tool_runner::{Begun, DriverEvent, Exec, Outcome, Verdict};
 
 /// Last lines of a log that are kept for a notice.
 const TAIL: usize = 3;
@@ -76,7 +76,7 @@ impl State {
 
     pub fn begun(&mut self, begun: &Begun) {
         self.total = begun.repeat.map(|times| times as usize * begun.checks.len());
-        self.widest = begun.checks.iter().map(|name| crate::ui::columns(name)).max().unwrap_or(0);
+        self.widest = begun.checks.iter().map(|name| tool_base::ui::columns(name)).max().unwrap_or(0);
         self.waits_for = if begun.backend == "sandbox" { "" } else { " for Nix" };
     }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::Telling;
 use super::text::{TAIL, clean, duration, evidence, relative};
-use crate::process::Cmd;
-use crate::runner::{Exec, Failure, Outcome, Summary, Verdict};
-use crate::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
+use tool_base::process::Cmd;
+use tool_base::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
+use tool_runner::{Exec, Failure, Outcome, Summary, Verdict};
 
 /// Characters of a line of somebody else's text.
 const LINE: usize = 200;
@@ -207,7 +207,7 @@ impl Report<'_> {
     /// Broken at blanks where there is a terminal, else left alone.
     fn wrapped(&self, text: &str, indent: usize) -> String {
         match self.width {
-            Some(width) if crate::ui::columns(text) + indent > width => wrap(text, indent, width) + "\n",
+            Some(width) if tool_base::ui::columns(text) + indent > width => wrap(text, indent, width) + "\n",
             _ => format!("{text}\n"),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::project::Check;
-use crate::runner::{Exec, Failure, Subtest, Summary};
+use tool_project::Check;
+use tool_runner::{Exec, Failure, Subtest, Summary};
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);

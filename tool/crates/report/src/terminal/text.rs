@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::journal;
-use crate::runner::Outcome;
+use tool_runner::Outcome;
 
 /// Lines of each journal and of the log that a failure shows.
 pub const TAIL: usize = 10;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::fail::{Failure, Status};
-use crate::process::Cmd;
-use crate::project::Check;
+use tool_base::fail::{Failure, Status};
+use tool_base::process::Cmd;
+use tool_project::Check;
 
 /// Where the main branch may be found, best first.
 const MAIN: [&str; 5] = ["origin/HEAD", "origin/main", "origin/master", "main", "master"];
@@ -131,12 +131,15 @@ pub fn affected(paths: &[String], checks: &[Check], mentions: impl Fn(&Check, &s
     Affected::Some(names)
 }
 
+/// Folders of the tool that no run of a check reads.
+const TOOL_READ: [&str; 5] = ["tool/ci/", "tool/docs/", "tool/e2e/", "tool/template/", "tool/driver/tests/"];
+
 /// Whether a file is for readers or for a CI service only.
 fn is_only_read(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let is = |list: &[&str]| list.contains(&first);
     if path.contains('/') {
-        return is(&["docs", ".github", ".gitlab", ".ci"]) || path.starts_with("xtask/tests/");
+        return is(&["docs", ".github", ".gitlab", ".ci"]) || TOOL_READ.iter().any(|folder| path.starts_with(folder));
     }
     path.rsplit_once('.').is_some_and(|(_, kind)| kind == "md")
         || path.starts_with("LICENSE")
@@ -154,7 +157,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::fail;
+    use tool_base::fail;
 
     fn judge(paths: &[&str]) -> Affected {
         let checks: Vec<Check> =
@@ -172,16 +175,18 @@ mod tests {
         assert_eq!(judge(&["checks/simple.py", "checks/ramp.py", "README.md"]), some(&["ramp", "simple"]));
         assert_eq!(judge(&["checks/table.csv"]), some(&["ramp"]), "a check mentions it");
         assert_eq!(judge(&["checks/deleted.py"]), some(&[]));
-        for file in ["docs/x.md", "README.md", "LICENSE-MIT", ".github/workflows/ci.yml", "xtask/tests/a.rs"] {
+        for file in ["docs/x.md", "tool/docs/x.md", "README.md", "LICENSE-MIT", ".github/workflows/ci.yml", "tool/e2e/tests/a.rs"] {
             assert_eq!(judge(&[file]), some(&[]), "{file}");
         }
         for file in [
             "ioc/exampleApp/Db/a.db",
             "ioc/README.md",
             "ioc.toml",
-            "nix/service.nix",
+            "tool/nix/service.nix",
             "flake.lock",
-            "embedded/src/main.rs",
+            "tool/embedded/src/main.rs",
+            "tool/crates/init/src/lib.rs",
+            "vendor/clap/src/lib.rs",
             "xtask/src/main.rs",
             "Cargo.lock",
             "simulators/psu.py",

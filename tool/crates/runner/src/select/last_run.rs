@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::fail::{Failure, Status};
+use tool_base::fail::{Failure, Status};
 
 /// The newest run whose results are kept.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fail;
+    use tool_base::fail;
 
     fn run(verdict: &serde_json::Value) -> String {
         let outcome = |check, verdict: &serde_json::Value, retried| json!({"check": check, "verdict": verdict, "retried": retried});

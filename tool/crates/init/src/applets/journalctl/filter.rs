@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use super::super::{Options, glob, time};
 use super::entry::{Entry, boots};
 use super::priority;
-use crate::sandbox::init::unit::values;
+use crate::unit::values;
 
 /// A choice of entries.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Filter {
     pub(super) fn new(given: &Options, entries: &[Entry], now: u64) -> Result<Self, String> {
         let mut units = Vec::new();
         for unit in given.all(&["-u", "--unit"]) {
-            units.push(crate::sandbox::init::unit::mangle(unit).ok_or("Failed to mangle unit name: Invalid argument")?);
+            units.push(crate::unit::mangle(unit).ok_or("Failed to mangle unit name: Invalid argument")?);
         }
         let moment = |names: &[&str]| given.last(names).map(|text| time::read(text, now)).transpose();
         let case = given.last(&["--case-sensitive"]).map(|v| v.is_empty() || values::boolean(v) == Ok(true));

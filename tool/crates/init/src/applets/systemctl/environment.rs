@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::{print, say};
 use super::{ask, too_few};
-use crate::sandbox::init::unit::words::is_name;
+use crate::unit::words::is_name;
 
 /// `systemctl show-environment`.
 pub(super) fn list() -> Result<u8, String> {

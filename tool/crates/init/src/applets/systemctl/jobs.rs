@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Options, glob, say};
 use super::{ask, changed_on_disk, mangle_all, power_down, simple, too_few};
-use crate::sandbox::init::unit::values;
+use crate::unit::values;
 
 /// `start`, `stop`, `restart` and the like.
 pub(super) fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
@@ -81,7 +81,6 @@ pub fn explain(unit: &str, job: &str, result: &str) {
                 "exit-code" => " because the control process exited with error code",
                 "signal" => " because a fatal signal was delivered to the control process",
                 "core-dump" => " because a fatal signal was delivered causing the control process to dump core",
-                "oom-kill" => " because of an out-of-memory (OOM) situation",
                 "start-limit-hit" => " because start of the service was attempted too often",
                 _ => "",
             };
@@ -103,7 +102,7 @@ pub fn explain(unit: &str, job: &str, result: &str) {
 pub(super) fn kill(words: &[String], given: &Options) -> Result<u8, String> {
     if matches!(given.last(&["-s", "--signal"]), Some("list" | "help")) {
         let rows = (1..=31).map(|n| format!("{n:<6} SIG{}\n", values::signal_name(n))).collect::<String>();
-        crate::sandbox::applets::print(format!("SIGNAL NAME\n{rows}").as_bytes());
+        crate::applets::print(format!("SIGNAL NAME\n{rows}").as_bytes());
         return Ok(0);
     }
     too_few(words)?;

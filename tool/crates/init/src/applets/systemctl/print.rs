@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::super::{Options, glob, say};
 use super::{ask, mangle_all, property, show as ask_show, too_few};
-use crate::sandbox::init::unit::SUFFIXES;
+use crate::unit::SUFFIXES;
 
 fn out(text: &str) {
-    crate::sandbox::applets::print(text.as_bytes());
+    crate::applets::print(text.as_bytes());
 }
 
 /// `systemctl show`.

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::super::{Options, journalctl, say, time};
 use super::{ask, mangle_all, property, show};
-use crate::sandbox::init::unit::values::{quoted, show_timespan_to, signal_name, status_suffix};
+use crate::unit::values::{quoted, show_timespan_to, signal_name, status_suffix};
 
 fn out(text: &str) {
-    crate::sandbox::applets::print(text.as_bytes());
+    crate::applets::print(text.as_bytes());
 }
 
 /// Prints the status of units; 0 where all are active, 3 where one is not, 4 where one is not known.

@@ -7,14 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::cli::Bench;
-use crate::conformance;
-use crate::embedded;
-use crate::fail::{self, Failure, Status};
-use crate::process::{Cmd, which};
-use crate::project::Project;
-use crate::report::terminal::duration;
-use crate::ui;
+use tool::cli::Bench;
+use tool_backends::embedded;
+use tool_base::{fail, ui};
+use tool_base::fail::{Failure, Status};
+use tool_base::process::{Cmd, which};
+use tool_project::Project;
+use tool_report::terminal::duration;
 
 /// A figure, its median and its goal.
 struct Row {

@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::fail;
-use crate::process::{Cmd, quote};
+use tool_base::fail;
+use tool_base::process::{Cmd, quote};
 
 /// Drivers at a time. Most of them wait; the longest case waits for a minute.
 const JOBS: &str = "12";

@@ -1,0 +1,15 @@
+//! The ground that everything stands on: errors with hints and exit statuses, the terminal, child processes, files that
+//! are written whole or not at all, and the system calls that have no safe wrapper.
+//!
+//! It knows nothing of IOCs, checks, machines or Nix, and has no other crate of ours below it.
+
+pub mod fail;
+pub mod files;
+pub mod guard;
+pub mod host;
+pub mod interrupt;
+pub mod netlink;
+pub mod process;
+pub mod stage;
+pub mod sys;
+pub mod ui;

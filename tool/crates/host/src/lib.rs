@@ -1,0 +1,10 @@
+//! What this computer can do: KVM, nix.conf, user namespaces, the version of Nix. Facts are read, then judged by pure
+//! functions, and each verdict has its advice.
+//!
+//! It must not know how checks are run.
+
+pub mod doctor;
+pub mod finding;
+pub mod kvm;
+pub mod nix;
+pub mod nixconf;
