@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 
 use tool::cli::Bench;
 use tool_backends::embedded;
-use tool_base::{fail, ui};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::{Cmd, which};
+use tool_base::{fail, ui};
 use tool_project::Project;
 use tool_report::terminal::duration;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-use common::conformance;
+#[path = "common/conformance.rs"]
+mod conformance;
 
 /// Cases that differ from the recorded driver on purpose, each with the reason. docs/checks.md lists them.
 const DELIBERATE: [(&str, &str); 1] = [(

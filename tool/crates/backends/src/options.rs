@@ -68,6 +68,7 @@ pub struct MachineOptions {
 
 /// How checks are run, beyond which and where.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct RunOptions {
     /// Limit for each check, in seconds.
     pub timeout: Option<u64>,

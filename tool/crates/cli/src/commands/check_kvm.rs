@@ -33,7 +33,7 @@ pub(crate) fn run(args: &CheckKvm) -> Result<Status> {
     let host = Host::new(&args.root);
     let facts = kvm::read::facts(&host);
     let report = kvm::report(&facts);
-    let whom = args.whom.map(Into::into).unwrap_or_else(|| kvm::usual(&facts));
+    let whom = args.whom.map_or_else(|| kvm::usual(&facts), Into::into);
     let ready = report.ready(whom);
     if args.json {
         let json = Json { schema: 1, ready, whom, report: &report, facts: &facts };

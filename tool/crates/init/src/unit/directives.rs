@@ -46,7 +46,6 @@ pub fn build(mut unit: Unit, spec: &Specifiers, files: &[(String, Vec<Entry>)]) 
                 set(&mut draft, &entry.value).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?;
             } else if !draft.condition(entry).map_err(|e| format!("{}: {}: {e}", place(), entry.key))?
                 && !is_without_effect(&entry.section, &entry.key)
-                && !(is_service && entry.section == "Service" && is_limit(&entry.key))
             {
                 return Err(format!("{}: {}", place(), unknown(&entry.section, &entry.key)));
             }
@@ -78,6 +77,7 @@ fn check_service(service: &Service) -> Result<(), String> {
 
 fn is_without_effect(section: &str, key: &str) -> bool {
     WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.contains(&key))
+        || (section == "Service" && is_limit(key))
 }
 
 fn unknown(section: &str, key: &str) -> String {

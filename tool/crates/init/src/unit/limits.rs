@@ -28,12 +28,10 @@ pub fn warning(unit: &str, text: &str) -> Option<String> {
 }
 
 /// The same for the assignments of its file and drop-ins.
-pub(super) fn without_effect<'a>(
-    unit: &str,
-    entries: impl DoubleEndedIterator<Item = &'a Entry> + Clone,
-) -> Option<String> {
+pub(super) fn without_effect<'a>(unit: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {
+    let entries: Vec<&Entry> = entries.filter(|entry| entry.section == "Service").collect();
     let set = |name: &str| {
-        let last = entries.clone().rev().find(|entry| entry.section == "Service" && entry.key == name);
+        let last = entries.iter().rev().find(|entry| entry.key == name);
         last.is_some_and(|entry| !matches!(entry.value.as_str(), "" | "infinity"))
     };
     let names: Vec<String> = LIMITS.iter().filter(|(name, _)| set(name)).map(|(name, _)| format!("{name}=")).collect();

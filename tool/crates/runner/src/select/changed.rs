@@ -175,7 +175,14 @@ mod tests {
         assert_eq!(judge(&["checks/simple.py", "checks/ramp.py", "README.md"]), some(&["ramp", "simple"]));
         assert_eq!(judge(&["checks/table.csv"]), some(&["ramp"]), "a check mentions it");
         assert_eq!(judge(&["checks/deleted.py"]), some(&[]));
-        for file in ["docs/x.md", "tool/docs/x.md", "README.md", "LICENSE-MIT", ".github/workflows/ci.yml", "tool/e2e/tests/a.rs"] {
+        for file in [
+            "docs/x.md",
+            "tool/docs/x.md",
+            "README.md",
+            "LICENSE-MIT",
+            ".github/workflows/ci.yml",
+            "tool/e2e/tests/a.rs",
+        ] {
             assert_eq!(judge(&[file]), some(&[]), "{file}");
         }
         for file in [
