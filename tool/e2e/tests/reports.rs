@@ -145,7 +145,7 @@ fn the_events_are_documented() {
     let docs = include_str!("../../docs/events.md");
     let shown: Vec<&str> = docs.lines().map(str::trim).filter(|line| line.starts_with('{')).collect();
     in_order(&json_lines(&shown.join("\n")));
-    let snapshot = include_str!("../src/report/snapshots/xtask__report__json__tests__the_form_is_stable.snap");
+    let snapshot = include_str!("../../crates/report/src/snapshots/tool_report__json__tests__the_form_is_stable.snap");
     for event in snapshot.lines().filter(|line| line.starts_with('{')) {
         let event: Value = serde_json::from_str(event).unwrap();
         for key in event.as_object().unwrap().keys() {

@@ -254,8 +254,9 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tool_base::fail;
 
-    use crate::*;
+    use super::*;
 
     const GOOD: &str = include_str!("../../../e2e/tests/fixtures/project/ioc.toml");
 
