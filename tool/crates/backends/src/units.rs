@@ -14,6 +14,31 @@ pub const SIMULATOR_START_LIMIT: u32 = 20;
 /// Folder of a machine that stands for the project: its IOC and `simulators/` are in there.
 pub const PROJECT: &str = "/machine";
 
+/// How EPNix runs an IOC (its module services.iocs): the directives of ioc.service that the sandbox shares with it, in
+/// its words. tests/units.rs of tool/e2e holds them against the unit that Nix evaluates.
+const AS_EPNIX: [(&str, &str); 17] = [
+    ("Restart", "always"),
+    ("RestartSec", "1s"),
+    ("StateDirectory", "epics/ioc"),
+    ("DynamicUser", "true"),
+    ("PrivateUsers", "true"),
+    ("PrivateMounts", "true"),
+    ("ProtectKernelLogs", "true"),
+    ("ProtectKernelModules", "true"),
+    ("ProtectKernelTunables", "true"),
+    ("ProtectClock", "true"),
+    ("ProtectControlGroups", "true"),
+    ("ProtectHostname", "true"),
+    ("ProtectHome", "true"),
+    ("ProtectProc", "invisible"),
+    ("RestrictNamespaces", "true"),
+    ("LockPersonality", "true"),
+    (
+        "CapabilityBoundingSet",
+        "~CAP_SYS_PACCT ~CAP_SETUID ~CAP_SETGID ~CAP_SETPCAP ~CAP_SYS_PTRACE ~CAP_NET_ADMIN ~CAP_SYS_ADMIN",
+    ),
+];
+
 /// The units of a machine that runs the IOC beside its simulators.
 ///
 /// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
@@ -31,7 +56,8 @@ pub fn simulators(config: &Config) -> impl Iterator<Item = UnitFile> {
 fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
     let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
     let boot = top.join("iocBoot").join(&config.ioc.ioc);
-    let mut text = format!("[Unit]\nDescription=EPICS IOC {}\n", config.ioc.app);
+    // No limit to restarts, as EPNix has it.
+    let mut text = format!("[Unit]\nDescription=EPICS IOC {}\nStartLimitIntervalSec=0\n", config.ioc.app);
     if !simulators.is_empty() {
         // An IOC that finds no device tries again after 20 s only: the device comes first.
         let list = simulators.join(" ");
@@ -39,7 +65,7 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     }
     // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
     let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
-    let mut variables = String::new();
+    let mut variables = "Environment=EPICS_IOCSH_HISTFILE=/var/lib/epics/ioc/iocsh_history\n".to_owned();
     for (key, value) in environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }
@@ -47,10 +73,11 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     // ask at once on NixOS may do it here too, the IOC gets a moment to open its port; it need not.
     let moment = "for _ in {1..100}; do : </dev/tcp/localhost/${EPICS_CAS_SERVER_PORT:-${EPICS_CA_SERVER_PORT:-5064}} && \
                   break; kill -0 \"$MAINPID\" || break; sleep 0.02; done 2>/dev/null; true";
+    let shared: String = AS_EPNIX.iter().map(|(directive, value)| format!("{directive}={value}\n")).collect();
     let _ = write!(
         text,
-        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/ioc\n{variables}\
-         ExecStart=/bin/bash -c {}\nExecStartPost=/bin/bash -c {}\nRestart=always\nRestartSec=1\n\n[Install]\nWantedBy=multi-user.target\n",
+        "\n[Service]\nType=exec\nWorkingDirectory={}\n{shared}{variables}\
+         ExecStart=/bin/bash -c {}\nExecStartPost=/bin/bash -c {}\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
         argument(&shell),
         argument(moment),

@@ -1,6 +1,7 @@
 //! Starting the processes of a service.
 
 mod environment;
+mod mounts;
 mod user;
 
 use std::fs::{self, File};
@@ -146,11 +147,16 @@ fn prepare<'a>(
     }
     // Root needs no change, and a namespace with one user allows none.
     let user = user.filter(|_| !exec.privileged);
+    let powerless = service.dynamic_user && user.as_ref().is_some_and(|user| user.uid == 0);
     let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
     make_directories(service, ids.as_ref(), &mut env, paths)?;
     if notify {
         env.insert("NOTIFY_SOCKET".into(), paths.notify().display().to_string());
     }
+    if service.watchdog_us > 0 {
+        env.insert("WATCHDOG_USEC".into(), service.watchdog_us.to_string());
+    }
+    let mounts = if exec.privileged { Vec::new() } else { mounts(rt, service, paths)? };
     let stdio = streams_of(rt, service, exec, journal, &mut env)?;
     for name in &service.unset_environment {
         env.remove(name);
@@ -182,8 +188,34 @@ fn prepare<'a>(
         limits: limits(service),
         oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
         ignore_sigpipe: service.ignore_sigpipe,
+        mounts,
+        own_hostname: service.protection.hostname,
+        capabilities: service.protection.capabilities.filter(|_| !exec.privileged),
+        powerless,
+        no_new_privileges: powerless || service.protection().no_new_privileges == Some(true),
     };
     Ok(Prepared { program, stdio })
+}
+
+/// The service's view on the file system, and what it needs there.
+fn mounts(rt: &Rt, service: &Service, paths: &Paths) -> Result<Vec<start::Step>, Failed> {
+    let namespace = |e: std::io::Error| failed(226, "NAMESPACE", e);
+    let tmp = tmp_name(rt, paths);
+    if service.protection().private_tmp == Some(true) {
+        for at in ["/tmp", "/var/tmp"] {
+            let own = paths.path(format!("{at}/{tmp}"));
+            fs::create_dir_all(own.join("tmp")).map_err(namespace)?;
+            fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).map_err(namespace)?;
+            fs::set_permissions(own.join("tmp"), fs::Permissions::from_mode(0o1777)).map_err(namespace)?;
+        }
+    }
+    let facts = mounts::Facts { found: &mounts::found, read_only: &mounts::is_read_only, tmp: &tmp };
+    mounts::plan(service, &facts)
+}
+
+fn tmp_name(rt: &Rt, paths: &Paths) -> String {
+    let boot = fs::read_to_string(paths.run().join("boot-id")).unwrap_or_default();
+    mounts::private_tmp(&rt.unit.name, &boot.trim().replace('-', ""), &rt.invocation)
 }
 
 /// Resources with their soft and hard limits.
@@ -212,7 +244,7 @@ fn resource(name: &str) -> Option<u32> {
 /// Who may say that a service is ready.
 pub(super) fn notify_access(service: &Service) -> &'static str {
     match service.notify_access {
-        "" if service.kind() == super::unit::service::Type::Notify => "main",
+        "" if service.kind() == super::unit::service::Type::Notify || service.watchdog_us > 0 => "main",
         "" => "none",
         other => other,
     }
@@ -230,8 +262,13 @@ fn make_directories(
         for (_, name) in service.directories.iter().filter(|(k, _)| *k == kind) {
             // `a:b` makes a link b to a.
             let (name, link) = name.split_once(':').map_or((name.as_str(), None), |(n, l)| (n, Some(l)));
-            let shown = format!("{root}/{name}");
+            let shown = mounts::folder(service, kind, name);
             let path = paths.path(&shown);
+            if service.is_private(kind) {
+                make_private(&paths.path(root), name).map_err(|e| {
+                    failed(status, super::unit::values::status_name(status), anyhow!("{root}/{name}: {e}"))
+                })?;
+            }
             let made = fs::create_dir_all(&path)
                 .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(service.directory_mode(kind))))
                 .and_then(|()| match user.filter(|_| kind != DirKind::Configuration) {
@@ -251,8 +288,36 @@ fn make_directories(
     Ok(())
 }
 
+/// `ROOT/private`, which only root may enter, and `ROOT/NAME` as a link to the folder of that name in there.
+fn make_private(root: &Path, name: &str) -> std::io::Result<()> {
+    let private = root.join("private");
+    fs::create_dir_all(&private)?;
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700))?;
+    let link = root.join(name);
+    let up = "../".repeat(name.matches('/').count());
+    if let Some(folder) = link.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    match link.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => {
+            // What the service kept there when it had no user of its own.
+            let to = private.join(name);
+            to.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::rename(&link, to)?;
+        }
+        Ok(_) => return Ok(()),
+        Err(_) => {}
+    }
+    std::os::unix::fs::symlink(format!("{up}private/{name}"), link)
+}
+
 /// Removes what lives only as long as the service runs: its PID file and folders.
-pub(super) fn cleanup(service: &Service, restarting: bool, paths: &Paths) {
+pub(super) fn cleanup(rt: &Rt, service: &Service, restarting: bool, paths: &Paths) {
+    if service.protection().private_tmp == Some(true) {
+        for at in ["/tmp", "/var/tmp"] {
+            let _ = fs::remove_dir_all(paths.path(format!("{at}/{}", tmp_name(rt, paths))));
+        }
+    }
     if let Some(path) = &service.pid_file {
         let _ = fs::remove_file(path);
     }

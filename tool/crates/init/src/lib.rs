@@ -24,6 +24,7 @@ pub mod unit;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -176,6 +177,16 @@ fn set_up(name: &str, paths: &Paths) -> Result<()> {
         let dir = paths.run().join(dir);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
+    // What a service may not touch is hidden behind these.
+    let nobodys = paths.run().join("systemd/inaccessible");
+    let make = || -> std::io::Result<()> {
+        fs::create_dir_all(nobodys.join("dir"))?;
+        fs::write(nobodys.join("reg"), "")?;
+        ["dir", "reg"]
+            .iter()
+            .try_for_each(|name| fs::set_permissions(nobodys.join(name), fs::Permissions::from_mode(0o000)))
+    };
+    make().with_context(|| format!("cannot make {}", nobodys.display()))?;
     Ok(())
 }
 
@@ -345,7 +356,7 @@ impl Machine {
             Action::Cleanup { unit } => {
                 let rt = self.manager.units.get(&unit)?;
                 if let Some(service) = rt.unit.service() {
-                    exec::cleanup(service, self.manager.will_restart(&unit), &self.paths);
+                    exec::cleanup(rt, service, self.manager.will_restart(&unit), &self.paths);
                     if matches!(service.kill_mode, KillMode::Process | KillMode::None) || !service.send_sigkill {
                         for pid in self.members(&unit) {
                             let text = format!(

@@ -4,8 +4,11 @@ use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use crate::unit::protect::CAPABILITY_COUNT;
+
 /// A program to start from PID 1, with everything that stands between `fork` and `execve`.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Program<'a> {
     /// Path of the program.
     pub path: CString,
@@ -33,6 +36,40 @@ pub struct Program<'a> {
     pub oom_score_adjust: Option<CString>,
     /// SIGPIPE is ignored, else as by default.
     pub ignore_sigpipe: bool,
+    /// The view on the file system, step by step; none: the machine's own.
+    pub mounts: Vec<Step>,
+    /// A host name of its own.
+    pub own_hostname: bool,
+    /// Capabilities that it may have at most, by their number.
+    pub capabilities: Option<u64>,
+    /// It keeps no capability, though it is root: there is no other user.
+    pub powerless: bool,
+    /// `execve` grants nothing.
+    pub no_new_privileges: bool,
+}
+
+/// How many clones one program may have.
+const CLONES: usize = 64;
+
+/// One step towards a view on the file system of one's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Takes hold of a path with all that is mounted below it, under a number.
+    Clone(usize, CString),
+    /// Lays a clone over a path.
+    Attach(usize, CString),
+    /// An empty file system in memory over a path, with its options; read-only or not.
+    Tmpfs(CString, CString, bool),
+    /// A folder, unless it is there.
+    Folder(CString),
+    /// An empty file, unless it is there.
+    File(CString),
+    /// A symbolic link: where it points, where it lies.
+    Link(CString, CString),
+    /// Makes all mounts at and below a path read-only, or not.
+    ReadOnly(CString, bool),
+    /// The processes anew, with mount options of proc(5).
+    Proc(CString),
 }
 
 /// A process that was started.
@@ -132,6 +169,21 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
                 }
             }
         }
+        if !program.mounts.is_empty() && !mount_all(&program.mounts) {
+            return 226;
+        }
+        if program.own_hostname {
+            libc::unshare(libc::CLONE_NEWUTS);
+        }
+        if let Some(kept) = program.capabilities {
+            for capability in (0..CAPABILITY_COUNT).filter(|number| kept >> number & 1 == 0) {
+                // One that this kernel does not know is not there either.
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
+        }
+        if program.no_new_privileges && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+            return 227;
+        }
         if let Some((uid, gid, groups)) = &program.user {
             if libc::setgroups(groups.len(), groups.as_ptr()) < 0 || libc::setresgid(*gid, *gid, *gid) < 0 {
                 return 216;
@@ -146,9 +198,99 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
         {
             return 200;
         }
+        if program.powerless {
+            let header = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+            let none = [0_u32; 6];
+            if libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) < 0 {
+                return 218;
+            }
+        }
         keep_to_ourselves();
     }
     0
+}
+
+/// Of capset(2).
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// Of mount_setattr(2).
+#[repr(C)]
+#[derive(Default)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Leaves the machine's mounts for some of its own; `false` where a step failed, with `errno`.
+#[expect(unsafe_code, reason = "system calls between fork and exec")]
+unsafe fn mount_all(steps: &[Step]) -> bool {
+    let mut clones = [-1; CLONES];
+    // SAFETY: plain system calls on texts prepared before the fork; nothing allocates.
+    unsafe { libc::unshare(libc::CLONE_NEWNS) == 0 && steps.iter().all(|step| mount_one(step, &mut clones)) }
+}
+
+#[expect(unsafe_code, reason = "system calls between fork and exec")]
+unsafe fn mount_one(step: &Step, clones: &mut [RawFd; CLONES]) -> bool {
+    const RECURSIVE: libc::c_uint = libc::AT_RECURSIVE.cast_unsigned();
+    let here = libc::AT_FDCWD;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: as above.
+    unsafe {
+        match step {
+            Step::Clone(number, path) => {
+                let flags = 1 /* OPEN_TREE_CLONE */ | libc::O_CLOEXEC.cast_unsigned() | RECURSIVE;
+                let fd = libc::syscall(libc::SYS_open_tree, here, path.as_ptr(), flags);
+                match (clones.get_mut(*number), RawFd::try_from(fd)) {
+                    (Some(clone), Ok(fd)) => {
+                        *clone = fd;
+                        fd >= 0
+                    }
+                    _ => false,
+                }
+            }
+            Step::Attach(number, path) => {
+                let Some(clone) = clones.get(*number) else { return false };
+                let flags = 4; // MOVE_MOUNT_F_EMPTY_PATH
+                let done = libc::syscall(libc::SYS_move_mount, *clone, c"".as_ptr(), here, path.as_ptr(), flags) == 0;
+                done && libc::close(*clone) == 0
+            }
+            Step::Tmpfs(path, options, read_only) => {
+                let flags = libc::MS_NOSUID | libc::MS_NODEV | if *read_only { libc::MS_RDONLY } else { 0 };
+                let kind = c"tmpfs".as_ptr();
+                libc::mount(kind, path.as_ptr(), kind, flags, options.as_ptr().cast()) == 0
+            }
+            Step::Folder(path) => libc::mkdir(path.as_ptr(), 0o755) == 0 || *libc::__errno_location() == libc::EEXIST,
+            Step::File(path) => {
+                let fd = libc::open(path.as_ptr(), libc::O_CREAT | libc::O_CLOEXEC, 0o644);
+                fd >= 0 && libc::close(fd) == 0
+            }
+            Step::Link(target, path) => libc::symlink(target.as_ptr(), path.as_ptr()) == 0,
+            Step::ReadOnly(path, on) => {
+                let flag = 1; // MOUNT_ATTR_RDONLY
+                let wish = MountAttributes {
+                    set: if *on { flag } else { 0 },
+                    clear: if *on { 0 } else { flag },
+                    ..Default::default()
+                };
+                let size = size_of::<MountAttributes>();
+                libc::syscall(libc::SYS_mount_setattr, here, path.as_ptr(), RECURSIVE, &raw const wish, size) == 0
+            }
+            Step::Proc(options) => {
+                let (kind, at) = (c"proc".as_ptr(), c"/proc".as_ptr());
+                let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+                // As systemd does on a kernel that does not know the option: without it.
+                libc::mount(kind, at, kind, flags, options.as_ptr().cast()) == 0
+                    || libc::mount(kind, at, kind, flags, none.cast()) == 0
+                    || *libc::__errno_location() == libc::EPERM
+            }
+        }
+    }
 }
 
 /// Marks all descriptors but stdio to be closed by `execve`: those that xtask was started with, too.

@@ -61,19 +61,27 @@ pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Opti
     Ok(Some(user))
 }
 
-/// The user of `DynamicUser=`: 61184 where that is mapped, else root, with a word about it.
+/// Numbers of users that `DynamicUser=` takes (systemd.exec(5)).
+const DYNAMIC: std::ops::RangeInclusive<u32> = 61_184..=65_519;
+
+/// The number of a dynamic user: by its name, as systemd chooses it, so that it owns its folders at the next start, too.
+fn number(name: &str) -> u32 {
+    // FNV-1a: any spread will do.
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    DYNAMIC.start() + hash % (DYNAMIC.end() - DYNAMIC.start() + 1)
+}
+
+/// The user of `DynamicUser=`; root where its number is not mapped, with a word about it.
 fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let free = (61184..=65519).find(|uid| is_mapped(&map, *uid)).filter(|uid| {
-        let gids = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
-        is_mapped(&gids, *uid)
-    });
-    if free.is_none() {
+    let mapped = |file: &str, id| is_mapped(&fs::read_to_string(file).unwrap_or_default(), id);
+    let own =
+        Some(number(name)).filter(|id| ["/proc/self/uid_map", "/proc/self/gid_map"].iter().all(|f| mapped(f, *id)));
+    if own.is_none() {
         let text = format!("{}: DynamicUser=yes: runs as root, because the sandbox has no other user", rt.unit.name);
         // For the console, not for the service's own journal: scripts compare that.
         journal.manager("", "", 5, &text);
     }
-    let id = free.unwrap_or(0);
+    let id = own.unwrap_or(0);
     User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), String::new(), String::new())) }
 }
 
@@ -90,6 +98,12 @@ fn is_mapped(map: &str, id: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dynamic_users_have_numbers_of_their_own() {
+        assert_ne!(number("ioc"), number("other"));
+        assert!(["", "ioc", "a-long-name"].into_iter().all(|name| DYNAMIC.contains(&number(name))));
+    }
 
     #[test]
     fn mapped_ids() {

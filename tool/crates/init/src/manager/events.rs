@@ -3,9 +3,9 @@
 use super::super::exec::notify_access;
 use super::super::unit::Service;
 use super::super::unit::service::{Restart, Type};
-use super::super::unit::values::{StatusSet, signal_name, status_name};
+use super::super::unit::values::{StatusSet, show_timespan, signal_name, status_name};
 use super::Manager;
-use super::service::{NOTICE, WARNING};
+use super::service::{ERROR, NOTICE, WARNING};
 use super::types::{Action, ExecMain, Exit, Outcome, Phase, Pid, State, Who};
 
 impl Manager {
@@ -59,7 +59,9 @@ impl Manager {
             },
             State::StartPost | State::Reload if has_control => {}
             State::StartPost | State::Reload | State::Running => self.enter_running(name, f),
-            State::StopSigterm | State::StopSigkill if !has_control => self.enter_stop_post(name, f),
+            State::StopWatchdog | State::StopSigterm | State::StopSigkill if !has_control => {
+                self.enter_stop_post(name, f);
+            }
             State::FinalSigterm | State::FinalSigkill => {
                 self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
             }
@@ -102,7 +104,9 @@ impl Manager {
                 self.enter_running(name, Outcome::Success);
             }
             State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
-            State::StopSigterm | State::StopSigkill if !has_main => self.enter_stop_post(name, f),
+            State::StopWatchdog | State::StopSigterm | State::StopSigkill if !has_main => {
+                self.enter_stop_post(name, f);
+            }
             State::FinalSigterm | State::FinalSigkill => {
                 self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
             }
@@ -163,15 +167,19 @@ impl Manager {
                 self.log(name, WARNING, format!("{name}: State 'stop-post' timed out. Terminating."));
                 State::FinalSigterm
             }
+            State::StopWatchdog if service.send_sigkill => {
+                self.log(name, WARNING, format!("{name}: State 'stop-watchdog' timed out. Killing."));
+                State::StopSigkill
+            }
             State::StopSigterm | State::FinalSigterm if service.send_sigkill => {
                 self.log(name, WARNING, format!("{name}: State '{}' timed out. Killing.", state.as_str()));
                 if state == State::StopSigterm { State::StopSigkill } else { State::FinalSigkill }
             }
-            State::StopSigterm | State::StopSigkill => {
-                let what = if state == State::StopSigterm {
-                    "State 'stop-sigterm' timed out. Skipping SIGKILL."
-                } else {
-                    "Processes still around after SIGKILL. Ignoring."
+            State::StopWatchdog | State::StopSigterm | State::StopSigkill => {
+                let what = match state {
+                    State::StopWatchdog => "State 'stop-watchdog' timed out. Skipping SIGKILL.",
+                    State::StopSigterm => "State 'stop-sigterm' timed out. Skipping SIGKILL.",
+                    _ => "Processes still around after SIGKILL. Ignoring.",
                 };
                 self.log(name, WARNING, format!("{name}: {what}"));
                 return self.enter_stop_post(name, Outcome::Timeout);
@@ -189,6 +197,13 @@ impl Manager {
             State::Dead | State::Exited | State::Failed | State::Active => return,
         };
         self.enter_signal(name, next, Outcome::Timeout);
+    }
+
+    /// The service has not said in time that it is alive.
+    pub(super) fn watchdog_bites(&mut self, name: &str) {
+        let limit = show_timespan(self.service(name).watchdog_us);
+        self.log(name, ERROR, format!("{name}: Watchdog timeout (limit {limit})!"));
+        self.enter_signal(name, State::StopWatchdog, Outcome::Watchdog);
     }
 
     /// A message of `sd_notify(3)`.
@@ -223,6 +238,14 @@ impl Manager {
                             rt.main = Some(pid);
                             rt.exec_main.pid = pid;
                         });
+                    }
+                }
+                ("WATCHDOG", "1") => self.feed_watchdog(name),
+                ("WATCHDOG", "trigger") => return self.watchdog_bites(name),
+                ("WATCHDOG_USEC", text) => {
+                    if let (Ok(us), Some(rt)) = (text.parse(), self.units.get_mut(name)) {
+                        rt.watchdog_us = us;
+                        self.feed_watchdog(name);
                     }
                 }
                 ("EXTEND_TIMEOUT_USEC", text) => {
@@ -291,7 +314,8 @@ pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: O
         return true;
     }
     match service.restart {
-        Restart::No | Restart::OnWatchdog => false,
+        Restart::No => false,
+        Restart::OnWatchdog => result == Outcome::Watchdog,
         Restart::Always => result != Outcome::ExecCondition,
         Restart::OnSuccess => result == Outcome::Success,
         Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),

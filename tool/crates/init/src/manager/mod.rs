@@ -84,7 +84,7 @@ impl Manager {
 
     /// When [`Event::Tick`] is due next, µs.
     pub fn next_deadline(&self) -> Option<u64> {
-        let units = self.units.values().filter_map(|rt| rt.deadline);
+        let units = self.units.values().flat_map(|rt| [rt.deadline, rt.watchdog]).flatten();
         units.chain(self.jobs.values().map(|j| j.deadline)).filter(|d| *d != u64::MAX).min()
     }
 
@@ -95,6 +95,12 @@ impl Manager {
         for name in due {
             self.with(&name, |rt| rt.deadline = None);
             self.timed_out(&name);
+        }
+        let due: Vec<String> =
+            self.units.iter().filter(|(_, rt)| rt.watchdog.is_some_and(|d| d <= now)).map(|(n, _)| n.clone()).collect();
+        for name in due {
+            self.with(&name, |rt| rt.watchdog = None);
+            self.watchdog_bites(&name);
         }
         let due: Vec<u32> = self.jobs.values().filter(|j| j.deadline <= now).map(|j| j.id).collect();
         for id in due {

@@ -10,6 +10,7 @@ use super::types::{Action, Active, Outcome, Phase, Pid, Ran, State, Time, Who};
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
 pub(super) const WARNING: u8 = 4;
+pub(super) const ERROR: u8 = 3;
 pub(super) const INFO: u8 = 6;
 
 impl Service {
@@ -44,6 +45,7 @@ impl Manager {
             rt.status_text.clear();
             rt.status_errno = 0;
             rt.forbid_restart = false;
+            rt.watchdog_us = rt.unit.service().map_or(0, |service| service.watchdog_us);
             rt.exec_main = super::types::ExecMain::default();
             rt.ran.clear();
             if std::mem::take(&mut rt.flush_restarts) {
@@ -101,6 +103,9 @@ impl Manager {
         }
         self.set_state(name, state);
         self.arm(name, timeout);
+        if phase == Phase::StartPost {
+            self.feed_watchdog(name);
+        }
         self.out.push_back(Action::Spawn { unit: name.to_owned(), phase, exec });
     }
 
@@ -162,8 +167,12 @@ impl Manager {
         if rt.result != Outcome::Success {
             self.enter_signal(name, State::StopSigterm, f);
         } else if rt.main.is_some() || unknown_main {
+            let was = rt.state;
             self.set_state(name, State::Running);
             self.arm(name, service.runtime_max_us);
+            if was != State::Running {
+                self.feed_watchdog(name);
+            }
             if unknown_main {
                 self.out.push_back(Action::CheckEmpty { unit: name.to_owned() });
             }
@@ -193,7 +202,11 @@ impl Manager {
             rt.job.and_then(|j| self.jobs.get(&j)).is_some_and(|j| j.kind == super::types::JobKind::Restart)
         });
         let term = service.restart_kill_signal.filter(|_| restarting).unwrap_or(service.kill_signal);
-        let signal = if kill { service.final_kill_signal } else { term };
+        let signal = match state {
+            _ if kill => service.final_kill_signal,
+            State::StopWatchdog => service.watchdog_signal,
+            _ => term,
+        };
         let group = match service.kill_mode {
             KillMode::ControlGroup => true,
             KillMode::Mixed => kill,
@@ -206,7 +219,9 @@ impl Manager {
                 State::StopSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
                     self.enter_signal(name, State::StopSigkill, Outcome::Success);
                 }
-                State::StopSigterm | State::StopSigkill => self.enter_stop_post(name, Outcome::Success),
+                State::StopWatchdog | State::StopSigterm | State::StopSigkill => {
+                    self.enter_stop_post(name, Outcome::Success);
+                }
                 State::FinalSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
                     self.enter_signal(name, State::FinalSigkill, Outcome::Success);
                 }
@@ -214,7 +229,8 @@ impl Manager {
             };
         }
         self.set_state(name, state);
-        self.arm(name, service.timeout_stop_us);
+        let abort = service.timeout_abort_us.filter(|_| state == State::StopWatchdog);
+        self.arm(name, abort.unwrap_or(service.timeout_stop_us));
         let unit = || name.to_owned();
         if group {
             self.out.push_back(Action::Signal { unit: unit(), who: Who::All, signal });
@@ -242,7 +258,9 @@ impl Manager {
         }
         match rt.state {
             State::Running if rt.exec_main.pid == 0 => self.enter_stop(name, Outcome::Success),
-            State::StopSigterm | State::StopSigkill => self.enter_stop_post(name, Outcome::Success),
+            State::StopWatchdog | State::StopSigterm | State::StopSigkill => {
+                self.enter_stop_post(name, Outcome::Success);
+            }
             State::FinalSigterm | State::FinalSigkill => self.enter_dead(name, Outcome::Success, true),
             _ => {}
         }
@@ -306,6 +324,15 @@ impl Manager {
         self.with(name, |rt| rt.deadline = at);
     }
 
+    /// The service is alive: its watchdog waits anew.
+    pub(super) fn feed_watchdog(&mut self, name: &str) {
+        let now = self.now.mono;
+        self.with(name, |rt| {
+            let watched = matches!(rt.state, State::StartPost | State::Running | State::Reload);
+            rt.watchdog = (watched && rt.watchdog_us > 0).then(|| now.saturating_add(rt.watchdog_us));
+        });
+    }
+
     /// Moves a unit to another state; all that follows from it follows.
     pub(super) fn set_state(&mut self, name: &str, state: State) {
         let now = self.now;
@@ -313,6 +340,9 @@ impl Manager {
         let (old, new) = (rt.active(), state.active());
         let was = std::mem::replace(&mut rt.state, state);
         rt.deadline = None;
+        if !matches!(state, State::StartPost | State::Running | State::Reload) {
+            rt.watchdog = None;
+        }
         if was != state {
             rt.times.state_change = now;
         }

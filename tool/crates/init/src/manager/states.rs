@@ -15,6 +15,7 @@ pub enum State {
     Exited,
     Reload,
     Stop,
+    StopWatchdog,
     StopSigterm,
     StopSigkill,
     StopPost,
@@ -51,6 +52,7 @@ impl State {
             Self::Exited => "exited",
             Self::Reload => "reload",
             Self::Stop => "stop",
+            Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
             Self::StopSigkill => "stop-sigkill",
             Self::StopPost => "stop-post",
@@ -113,6 +115,7 @@ pub enum Outcome {
     CoreDump,
     StartLimitHit,
     ExecCondition,
+    Watchdog,
 }
 
 impl Outcome {
@@ -128,6 +131,7 @@ impl Outcome {
             Self::CoreDump => "core-dump",
             Self::StartLimitHit => "start-limit-hit",
             Self::ExecCondition => "exec-condition",
+            Self::Watchdog => "watchdog",
         }
     }
 }

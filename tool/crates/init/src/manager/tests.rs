@@ -157,6 +157,16 @@ impl Sim {
         panic!("never at rest: {:?}", self.manager.units.keys());
     }
 
+    /// Lets some time pass, µs.
+    fn wait(&mut self, us: u64) {
+        let end = self.now + us;
+        while let Some(due) = self.manager.next_deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.handle(Event::Tick);
+        }
+        self.now = end;
+    }
+
     fn request(&mut self, kind: JobKind, name: &str) -> Result<JobResult, Refusal> {
         let now = self.time();
         let job = self.manager.request(now, kind, name)?;
@@ -205,6 +215,39 @@ fn a_stubborn_service_is_killed_in_the_end() {
     assert_eq!(sim.request(JobKind::Stop, "a.service"), Ok(JobResult::Done));
     assert_eq!(sim.facts("a.service"), ("failed", "failed", "timeout", 0));
     assert_eq!(sim.now - before, 3_000_000);
+}
+
+#[test]
+fn a_service_that_falls_silent_is_aborted() {
+    let notify = |sim: &mut Sim, text: &str| {
+        let (key, value) = text.split_once('=').unwrap();
+        let pid = sim.manager.units["a.service"].main.unwrap();
+        let fields = vec![(key.to_owned(), value.to_owned())];
+        sim.handle(Event::Notify { unit: "a.service".into(), pid, fields });
+    };
+    let start = |lines: &str| {
+        let mut sim = Sim::new(&[("a.service", &format!("{SIMPLE}WatchdogSec=5\n{lines}"))]);
+        let now = sim.time();
+        sim.manager.request(now, JobKind::Start, "a.service").unwrap();
+        sim.drain();
+        sim
+    };
+    let mut sim = start("");
+    let first = sim.manager.next_deadline().unwrap();
+    sim.now += 3_000_000;
+    notify(&mut sim, "WATCHDOG=1");
+    assert_eq!(sim.manager.next_deadline(), Some(first + 3_000_000), "it was heard");
+    sim.wait(6_000_000);
+    assert_eq!(sim.facts("a.service"), ("failed", "failed", "watchdog", 0));
+    let said = sim.log.join("\n");
+    assert!(said.contains("a.service: Watchdog timeout (limit 5s)!") && said.contains("status=6/ABRT"), "{said}");
+    let mut sim = start("Restart=on-watchdog\n");
+    sim.wait(5_500_000);
+    assert_eq!(sim.facts("a.service"), ("active", "running", "success", 1));
+    let mut sim = start("");
+    notify(&mut sim, "WATCHDOG_USEC=60000000");
+    sim.wait(20_000_000);
+    assert_eq!(sim.facts("a.service"), ("active", "running", "success", 0));
 }
 
 #[test]

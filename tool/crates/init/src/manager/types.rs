@@ -230,6 +230,10 @@ pub struct Rt {
     pub forbid_restart: bool,
     /// When the present state times out, µs.
     pub deadline: Option<u64>,
+    /// When its watchdog bites, µs.
+    pub watchdog: Option<u64>,
+    /// How often the service has to say that it is alive, µs; 0: not at all.
+    pub watchdog_us: u64,
     /// Name of this run of the unit.
     pub invocation: String,
     /// Moments.
@@ -270,6 +274,8 @@ impl Rt {
             flush_restarts: false,
             forbid_restart: false,
             deadline: None,
+            watchdog: None,
+            watchdog_us: 0,
             invocation: String::new(),
             times: Times::default(),
             condition_result: false,
@@ -299,8 +305,10 @@ impl Rt {
     pub fn waits_for_empty(&self) -> bool {
         // A forking service that left several processes runs until the last has ended.
         let runs_without_main = self.state == State::Running && self.exec_main.pid == 0;
-        let stops =
-            matches!(self.state, State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill);
+        let stops = matches!(
+            self.state,
+            State::StopWatchdog | State::StopSigterm | State::StopSigkill | State::FinalSigterm | State::FinalSigkill
+        );
         (stops || runs_without_main) && self.main.is_none() && self.control.is_none()
     }
 }

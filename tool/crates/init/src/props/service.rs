@@ -3,6 +3,7 @@
 use super::super::exec::notify_access;
 use super::super::manager::types::{Exit, Phase, Ran, Rt};
 use super::super::unit::limits;
+use super::super::unit::protect::{Home, Place, System};
 use super::super::unit::service::{DirKind, Exec, KillMode, OomPolicy, Restart, Service, Stream, Type};
 use super::super::unit::values::{quoted, show_timespan, signal_name};
 use super::{moment, yes};
@@ -75,7 +76,7 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     put("TimeoutStopFailureMode", "terminate".to_owned());
     put("RuntimeMaxUSec", show_timespan(service.runtime_max_us));
     put("RuntimeRandomizedExtraUSec", "0".to_owned());
-    put("WatchdogUSec", "0".to_owned());
+    put("WatchdogUSec", show_timespan(rt.watchdog_us));
     put("WatchdogTimestampMonotonic", "0".to_owned());
     put("RootDirectoryStartOnly", "no".to_owned());
     put("RemainAfterExit", yes(service.remain_after_exit));
@@ -179,22 +180,46 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     put("Group", service.group.clone().unwrap_or_default());
     put("SupplementaryGroups", service.supplementary_groups.join(" "));
     put("DynamicUser", yes(service.dynamic_user));
+    protection(service, put);
+    directories_and_signals(service, put);
+}
+
+/// What the service may not touch.
+fn protection(service: &Service, put: &mut impl FnMut(&str, String)) {
+    let all = service.protection();
+    let system = match all.system.unwrap_or_default() {
+        System::No => "no",
+        System::Yes => "yes",
+        System::Full => "full",
+        System::Strict => "strict",
+    };
+    let home = match all.home.unwrap_or_default() {
+        Home::No => "no",
+        Home::Yes => "yes",
+        Home::ReadOnly => "read-only",
+        Home::Tmpfs => "tmpfs",
+    };
+    put("ProtectSystem", system.to_owned());
+    put("ProtectHome", home.to_owned());
+    put("ProtectProc", all.hide_processes.unwrap_or("default").to_owned());
+    for (name, on) in [
+        ("PrivateTmp", all.private_tmp == Some(true)),
+        ("PrivateDevices", all.private_devices),
+        ("PrivateMounts", all.private_mounts),
+        ("ProtectHostname", all.hostname),
+        ("ProtectKernelTunables", all.kernel_tunables),
+        ("ProtectKernelModules", all.kernel_modules),
+        ("ProtectKernelLogs", all.kernel_logs),
+        ("ProtectControlGroups", all.control_groups),
+        ("NoNewPrivileges", all.no_new_privileges == Some(true)),
+    ] {
+        put(name, yes(on));
+    }
     for name in [
-        "PrivateTmp",
-        "PrivateDevices",
         "PrivateNetwork",
         "PrivateUsers",
-        "PrivateMounts",
         "PrivateIPC",
-        "ProtectSystem",
-        "ProtectHome",
         "ProtectClock",
-        "ProtectHostname",
-        "ProtectKernelTunables",
-        "ProtectKernelModules",
-        "ProtectKernelLogs",
-        "ProtectControlGroups",
-        "NoNewPrivileges",
         "LockPersonality",
         "MemoryDenyWriteExecute",
         "RestrictRealtime",
@@ -204,7 +229,14 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     ] {
         put(name, "no".to_owned());
     }
-    directories_and_signals(service, put);
+    for (name, places) in [
+        ("ReadWritePaths", &all.read_write),
+        ("ReadOnlyPaths", &all.read_only),
+        ("InaccessiblePaths", &all.inaccessible),
+    ] {
+        let shown = |place: &Place| format!("{}{}", if place.optional { "-" } else { "" }, place.path);
+        put(name, places.iter().map(shown).collect::<Vec<_>>().join(" "));
+    }
 }
 
 fn directories_and_signals(service: &Service, put: &mut impl FnMut(&str, String)) {
@@ -234,7 +266,7 @@ fn directories_and_signals(service: &Service, put: &mut impl FnMut(&str, String)
     put("FinalKillSignal", service.final_kill_signal.to_string());
     put("SendSIGKILL", yes(service.send_sigkill));
     put("SendSIGHUP", yes(service.send_sighup));
-    put("WatchdogSignal", "6".to_owned());
+    put("WatchdogSignal", service.watchdog_signal.to_string());
     for (name, set) in [
         ("SuccessExitStatus", &service.success),
         ("RestartPreventExitStatus", &service.restart_prevent),

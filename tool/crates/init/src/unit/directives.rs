@@ -5,6 +5,7 @@ mod tables;
 use std::path::PathBuf;
 
 use super::limits::is_limit;
+use super::protect::{Place, Protection};
 use super::service::{DirKind, Exec, Restart, Stream, Type};
 use super::syntax::Entry;
 use super::values::{size, timespan};
@@ -160,6 +161,25 @@ impl Draft {
         let (soft, hard) = value.split_once(':').unwrap_or((value, value));
         self.service.limits.retain(|(n, ..)| *n != name);
         self.service.limits.push((name, one(soft)?, one(hard)?));
+        Ok(())
+    }
+
+    /// Paths that a service may only read, and the like; empty drops those before.
+    fn places(&mut self, value: &str, list: fn(&mut Protection) -> &mut Vec<Place>) -> Result<(), String> {
+        let mut places = Vec::new();
+        for word in self.words(value)? {
+            let path = word.trim_start_matches(['-', '+']);
+            if !path.starts_with('/') {
+                return Err(format!("`{path}` is not an absolute path"));
+            }
+            let prefixes = &word[..word.len() - path.len()];
+            places.push(Place { path: path.to_owned(), optional: prefixes.contains('-') });
+        }
+        let list = list(&mut self.service.protection);
+        if places.is_empty() {
+            list.clear();
+        }
+        list.extend(places);
         Ok(())
     }
 

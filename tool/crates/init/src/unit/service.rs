@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::protect::Protection;
 use super::values::{INFINITY, StatusSet};
 
 /// `Type=`.
@@ -166,6 +167,9 @@ pub struct Service {
     pub limits: Vec<(&'static str, u64, u64)>,
     pub oom_policy: OomPolicy,
     pub ignore_sigpipe: bool,
+    pub watchdog_us: u64,
+    pub watchdog_signal: i32,
+    pub protection: Protection,
     pub directories: Vec<(DirKind, String)>,
     pub directory_modes: Vec<(DirKind, u32)>,
     pub runtime_directory_preserve: &'static str,
@@ -225,6 +229,9 @@ impl Default for Service {
             limits: Vec::new(),
             oom_policy: OomPolicy::Stop,
             ignore_sigpipe: true,
+            watchdog_us: 0,
+            watchdog_signal: 6,
+            protection: Protection::default(),
             directories: Vec::new(),
             directory_modes: Vec::new(),
             runtime_directory_preserve: "no",

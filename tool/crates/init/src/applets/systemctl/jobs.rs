@@ -81,6 +81,7 @@ pub fn explain(unit: &str, job: &str, result: &str) {
                 "exit-code" => " because the control process exited with error code",
                 "signal" => " because a fatal signal was delivered to the control process",
                 "core-dump" => " because a fatal signal was delivered causing the control process to dump core",
+                "watchdog" => " because the service failed to send watchdog ping",
                 "start-limit-hit" => " because start of the service was attempted too often",
                 _ => "",
             };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::Dep;
+use super::super::protect::{Home, System, capabilities};
 use super::super::service::{DirKind, KillMode, OomPolicy, Restart, Stream, Type};
 use super::super::values::{INFINITY, StatusSet, boolean, signal, timespan};
 use super::super::words::is_name;
@@ -231,6 +232,55 @@ pub(super) const SERVICE: &[(&str, Set)] = &[
         Ok(())
     }),
     ("IgnoreSIGPIPE", |d, v| boolean(v).map(|b| d.service.ignore_sigpipe = b)),
+    ("WatchdogSec", |d, v| timespan(v).map(|t| d.service.watchdog_us = if t == INFINITY { 0 } else { t })),
+    ("WatchdogSignal", |d, v| signal(v).map(|s| d.service.watchdog_signal = s)),
+    ("ProtectSystem", |d, v| {
+        d.service.protection.system = Some(match v {
+            "full" => System::Full,
+            "strict" => System::Strict,
+            "" => System::No,
+            _ if boolean(v)? => System::Yes,
+            _ => System::No,
+        });
+        Ok(())
+    }),
+    ("ProtectHome", |d, v| {
+        d.service.protection.home = Some(match v {
+            "read-only" => Home::ReadOnly,
+            "tmpfs" => Home::Tmpfs,
+            "" => Home::No,
+            _ if boolean(v)? => Home::Yes,
+            _ => Home::No,
+        });
+        Ok(())
+    }),
+    ("ProtectProc", |d, v| {
+        d.service.protection.hide_processes = match v {
+            "default" | "" => None,
+            "noaccess" => Some("noaccess"),
+            "invisible" => Some("invisible"),
+            "ptraceable" => Some("ptraceable"),
+            _ => return Err(format!("`{v}` is no setting of ProtectProc=")),
+        };
+        Ok(())
+    }),
+    ("ReadOnlyPaths", |d, v| d.places(v, |p| &mut p.read_only)),
+    ("ReadWritePaths", |d, v| d.places(v, |p| &mut p.read_write)),
+    ("InaccessiblePaths", |d, v| d.places(v, |p| &mut p.inaccessible)),
+    ("PrivateTmp", |d, v| boolean(v).map(|b| d.service.protection.private_tmp = Some(b))),
+    ("PrivateDevices", |d, v| boolean(v).map(|b| d.service.protection.private_devices = b)),
+    ("PrivateMounts", |d, v| boolean(v).map(|b| d.service.protection.private_mounts = b)),
+    ("ProtectKernelTunables", |d, v| boolean(v).map(|b| d.service.protection.kernel_tunables = b)),
+    ("ProtectKernelModules", |d, v| boolean(v).map(|b| d.service.protection.kernel_modules = b)),
+    ("ProtectKernelLogs", |d, v| boolean(v).map(|b| d.service.protection.kernel_logs = b)),
+    ("ProtectControlGroups", |d, v| boolean(v).map(|b| d.service.protection.control_groups = b)),
+    ("ProtectHostname", |d, v| boolean(v).map(|b| d.service.protection.hostname = b)),
+    ("NoNewPrivileges", |d, v| boolean(v).map(|b| d.service.protection.no_new_privileges = Some(b))),
+    ("CapabilityBoundingSet", |d, v| {
+        let words = d.words(v)?;
+        d.service.protection.capabilities = capabilities(d.service.protection.capabilities, &words)?;
+        Ok(())
+    }),
     ("LimitAS", |d, v| d.limit("AS", v)),
     ("LimitCORE", |d, v| d.limit("CORE", v)),
     ("LimitCPU", |d, v| d.limit("CPU", v)),
@@ -328,35 +378,19 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
         "it only takes rights away from the service: what works without them works with them here",
         &[
             "AmbientCapabilities",
-            "CapabilityBoundingSet",
             "DeviceAllow",
             "DevicePolicy",
             "IPAddressAllow",
             "IPAddressDeny",
-            "InaccessiblePaths",
             "KeyringMode",
             "LockPersonality",
             "MemoryDenyWriteExecute",
             "MountAPIVFS",
             "MountFlags",
-            "NoNewPrivileges",
-            "PrivateDevices",
             "PrivateIPC",
-            "PrivateMounts",
-            "PrivateTmp",
             "PrivateUsers",
             "ProcSubset",
             "ProtectClock",
-            "ProtectControlGroups",
-            "ProtectHome",
-            "ProtectHostname",
-            "ProtectKernelLogs",
-            "ProtectKernelModules",
-            "ProtectKernelTunables",
-            "ProtectProc",
-            "ProtectSystem",
-            "ReadOnlyPaths",
-            "ReadWritePaths",
             "RemoveIPC",
             "RestrictAddressFamilies",
             "RestrictFileSystems",
@@ -402,7 +436,7 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     ),
     (
         "Service",
-        "there is no console, watchdog, bus or core dump on the machine for it to act on",
+        "there is no console, bus or core dump on the machine for it to act on",
         &[
             "LogRateLimitBurst",
             "LogRateLimitIntervalSec",
@@ -414,8 +448,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "TTYVTDisallocate",
             "UtmpIdentifier",
             "UtmpMode",
-            "WatchdogSec",
-            "WatchdogSignal",
             "NonBlocking",
             "FileDescriptorStoreMax",
             "BusName",
