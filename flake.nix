@@ -3,5 +3,12 @@
 
   inputs.epnix.url = "github:epics-extensions/epnix/nixos-26.05";
 
-  outputs = { self, epnix }: import ./nix { inherit self epnix; };
+  # What each output is for: tool/docs/nix.md.
+  outputs =
+    { self, epnix }:
+    import ./tool/nix {
+      inherit self epnix;
+      # Packages of your own, such as a simulator.
+      overlay = final: prev: { };
+    };
 }

@@ -43,7 +43,7 @@ let
     modules: name:
     let
       file = "checks/${name}.nix";
-      result = pkgs.callPackage (../checks + "/${name}.nix") {
+      result = pkgs.callPackage (project.root + "/${file}") {
         inherit iocMachine iocService;
         nixosTest =
           test:

@@ -1,26 +1,30 @@
-# Every output of flake.nix.  What they are for: docs/nix.md.
-{ self, epnix }:
+# Every output of flake.nix, which calls this.  What they are for: tool/docs/nix.md.
+{
+  self,
+  epnix,
+  # Packages of the project's own, such as a simulator.
+  overlay ? _final: _prev: { },
+  systems ? [
+    "x86_64-linux"
+    "aarch64-linux"
+  ],
+}:
 let
   inherit (epnix.inputs.nixpkgs) lib;
 
-  project = (import ./project.nix).load ../.;
+  # The one place that knows where the project is.
+  project = (import ./project.nix).load ../..;
 
-  pkgsFor =
-    lib.genAttrs
-      [
-        "x86_64-linux"
-        "aarch64-linux"
-      ]
-      (
-        system:
-        import epnix.inputs.nixpkgs {
-          inherit system;
-          overlays = [
-            epnix.overlays.default
-            self.overlays.default
-          ];
-        }
-      );
+  pkgsFor = lib.genAttrs systems (
+    system:
+    import epnix.inputs.nixpkgs {
+      inherit system;
+      overlays = [
+        epnix.overlays.default
+        self.overlays.default
+      ];
+    }
+  );
   forEachSystem = f: lib.mapAttrs (_: f) pkgsFor;
 
   checksFor =
@@ -31,10 +35,10 @@ let
     };
 in
 {
-  # Goes on top of EPNix's own overlay.  Packages of your own, such as a simulator, belong here.
-  overlays.default = final: _: {
+  # Goes on top of EPNix's own overlay.
+  overlays.default = lib.composeExtensions (final: _: {
     ${project.pname} = final.callPackage ./package.nix { inherit project; };
-  };
+  }) overlay;
 
   packages = forEachSystem (pkgs: {
     default = pkgs.${project.pname};
@@ -58,7 +62,7 @@ in
   };
 
   templates.default = {
-    path = ../.;
+    path = project.root;
     description = "EPICS IOC, tested against a device simulator by cargo xtask";
   };
 }

@@ -14,7 +14,7 @@ let
   simulators = lib.attrNames project.simulators;
   units = map (name: "${name}.service") simulators;
 
-  # A simulator of your own can come from an overlay (nix/default.nix).
+  # A simulator of your own can come from the overlay in flake.nix.
   packages = pkgs // pkgs.epnix;
 
   service =

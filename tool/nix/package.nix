@@ -15,8 +15,8 @@ mkEpicsPackage {
   # The name of this top in configure/RELEASE of a top that builds on it.
   varname = lib.toUpper (builtins.replaceStrings [ "-" "." ] [ "_" "_" ] project.app);
 
-  # Only ioc/: a change of the docs or of xtask builds nothing again.
-  src = ../ioc;
+  # Only ioc/: a change of the checks or of the tool builds nothing again.
+  src = project.root + "/ioc";
 
   # EPICS support modules work as propagatedBuildInputs only.
   propagatedBuildInputs = map (project.find "support" "EPNix's support modules"

@@ -1,4 +1,4 @@
-# What ioc.toml and the folder checks/ say.  Nix's builtins only, so nix/test.sh can try it without nixpkgs.
+# What ioc.toml and the folder checks/ say.  Nix's builtins only, so tool/nix/test.sh can try it without nixpkgs.
 # Functions called …Problems judge facts and return messages; `load` and `find` throw.
 let
   inherit (builtins)
@@ -205,7 +205,7 @@ in
     portConflicts
     ;
 
-  # Reads the project in the folder `root`: { app, ioc, support, simulators, checks, pname } and functions to use it.
+  # Reads the project in the folder `root`: { root, app, ioc, support, simulators, checks, pname } and functions to use it.
   load =
     root:
     let
@@ -214,6 +214,7 @@ in
       names = nixFiles (readDir (root + "/checks"));
     in
     orThrow (folderProblems valid.ioc (path: pathExists (root + "/${path}"))) {
+      inherit root;
       inherit (valid.ioc) app ioc;
       support = valid.ioc.support or [ ];
       simulators = valid.simulators or { };

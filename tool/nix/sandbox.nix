@@ -2,7 +2,7 @@
 # It names store paths, so that building it builds or fetches them; nothing else is built, and no machine is booted.
 #
 # Of each machine it has what a machine without any setting has not: names alone are compared.  Uses builtins only, so
-# that xtask's tests run it without nixpkgs.
+# that the tool's tests run it without nixpkgs.
 {
   test, # a NixOS test: `nodes`, `driver` and `config` count
   bare, # configuration of a machine without any setting

@@ -1,5 +1,5 @@
-# Tests of project.nix, without nixpkgs: nix/test.sh runs them.
-# Evaluates to what Nix reads from this repository, for others to compare with; throws when a test fails.
+# Tests of project.nix, without nixpkgs: tool/nix/test.sh runs them.
+# Evaluates to what Nix reads from a project (tool/template/), for others to compare with; throws when a test fails.
 let
   inherit (builtins)
     concatStringsSep
@@ -224,7 +224,8 @@ if failed != [ ] then
     )
   )
 else
-  removeAttrs (project.load ../.) [
+  removeAttrs (project.load ../template) [
     "find"
     "portConflicts"
+    "root"
   ]
