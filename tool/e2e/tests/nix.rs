@@ -371,7 +371,7 @@ fn nix_and_rust_read_the_same_from_the_project() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let nix: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
 
-    let config = tool_project::parse(&fs::read_to_string(root.join("ioc.toml")).unwrap()).unwrap();
+    let config = tool_project::parse(&fs::read_to_string(root.join("template/ioc.toml")).unwrap()).unwrap();
     assert_eq!(nix["app"], config.ioc.app);
     assert_eq!(nix["ioc"], config.ioc.ioc);
     assert_eq!(nix["support"], serde_json::json!(config.ioc.support));
@@ -383,7 +383,12 @@ fn nix_and_rust_read_the_same_from_the_project() {
         })
         .collect();
     assert_eq!(nix["simulators"], serde_json::Value::Object(simulators));
-    let list = Command::new(env!("CARGO_BIN_EXE_foreign")).args(["list", "--json"]).output().unwrap();
+    let project = tempfile::tempdir().unwrap();
+    common::copy(&root.join("template"), project.path());
+    fs::create_dir(project.path().join("tool")).unwrap();
+    let mut list = Command::new(env!("CARGO_BIN_EXE_foreign"));
+    common::environment(&mut list, project.path());
+    let list = list.args(["list", "--json"]).output().unwrap();
     let list: Vec<serde_json::Value> = serde_json::from_slice(&list.stdout).unwrap();
     let with_nix: Vec<_> = list.iter().filter(|c| c["nix"] == true).map(|c| c["name"].clone()).collect();
     assert_eq!(nix["checks"], serde_json::Value::Array(with_nix));

@@ -1,5 +1,5 @@
-//! Runs every `run:` step of the GitHub workflows, and every line of the GitLab jobs, as a runner would: on a copy of the
-//! project or on the fixture for Nix.
+//! Runs every `run:` step of the GitHub workflows as shipped and of the actions that they call, and every line of the GitLab
+//! jobs, as a runner would: on a copy of the project or on the fixture for Nix.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
 
 mod common;
@@ -17,23 +17,47 @@ use common::{Run, Scratch};
 use fixture::Fixture;
 
 /// Steps that would change this machine, and why they are not run here.
-const NOT_HERE: [(&str, &str); 2] =
-    [(ALLOW_NAMESPACES, "changes the kernel"), ("sudo rm -f /dev/kvm", "takes KVM from everyone")];
+const NOT_HERE: [(&str, &str); 3] = [
+    (ALLOW_NAMESPACES, "changes the kernel"),
+    ("sudo rm -f /dev/kvm", "takes KVM from everyone"),
+    ("rustup component add clippy rustfmt", "changes the installed Rust"),
+];
 const ALLOW_NAMESPACES: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
 /// How the jobs of GitLab with a shell get Rust and Python.
 const IN_NIX: &str = "nix --extra-experimental-features 'nix-command flakes' develop --command ";
 
+fn tool() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 fn file(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+    fs::read_to_string(tool().join(path)).unwrap()
+}
+
+/// The texts of all files below a folder of the tool whose names end so.
+fn texts(folder: &str, end: &str) -> Vec<String> {
+    let files = walkdir::WalkDir::new(tool().join(folder)).into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.file_name().to_str().unwrap().ends_with(end));
+    let texts: Vec<_> = files.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect();
+    assert!(!texts.is_empty(), "no {end} in {folder}");
+    texts
+}
+
+/// The user's workflows as shipped, and the actions that they call.
+fn workflows() -> Vec<String> {
+    [texts("template/.github/workflows", ".yml"), texts("ci/github", "action.yml")].concat()
+}
+
+fn gitlab() -> String {
+    file("template/.gitlab-ci.yml") + &texts("ci/gitlab", ".yml").concat()
 }
 
 /// The lines of `script:` in the jobs of GitLab.
 fn gitlab_steps() -> BTreeSet<String> {
-    let text = file(".gitlab-ci.yml") + &file(".gitlab/nixos.yml");
     let mut steps = BTreeSet::new();
     let mut inside = false;
-    for line in text.lines() {
+    for line in gitlab().lines() {
         match line.strip_prefix("    - ") {
             Some(step) if inside => {
                 steps.insert(step.strip_prefix(IN_NIX).unwrap_or(step).to_owned());
@@ -44,11 +68,9 @@ fn gitlab_steps() -> BTreeSet<String> {
     steps
 }
 
-/// The `run:` steps of all workflows, each once.
+/// The `run:` steps of all workflows and actions, each once.
 fn steps() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github/workflows");
-    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
-    files.flat_map(|text| steps_of(&text)).collect()
+    workflows().iter().flat_map(|text| steps_of(text)).collect()
 }
 
 fn steps_of(text: &str) -> Vec<String> {
@@ -149,9 +171,9 @@ fn every_step_runs() {
         if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| *known == step) {
             eprintln!("  SKIPPED: {why}");
             left.remove(known);
-        } else if step == "cargo xtask ci" {
-            // It runs this test: only that the command line is one.
-            on_project("cargo xtask ci --help", &scratch, &[]).expect(0, &[]);
+        } else if step.ends_with("cargo xtask ci") {
+            // It is for a whole project with a Rust of its own: only that the command line is one.
+            on_project(&format!("{step} --help"), &scratch, &[]).expect(0, &[]);
         } else if step.contains("$RESULTS") {
             on_project(&step, &scratch, &[("RESULTS", "success skipped success")]).expect(0, &[]);
             on_project(&step, &scratch, &[("RESULTS", "success failure")]).expect(1, &[]);
@@ -177,7 +199,7 @@ fn every_step_runs() {
             configure(&step, fixture);
         } else if let Some(fixture) = &fixture {
             let system = format!("{}-linux", std::env::consts::ARCH);
-            let variables = [("CHECKS", "good simple"), ("SYSTEM", system.as_str()), ("XTASK_BACKEND", "nixos")];
+            let variables = [("CHECKS", "good simple"), ("SYSTEM", system.as_str()), ("OPTIONS", "-- --keep-going")];
             let run = on(&step, &fixture.command(&[]), fixture.dir.path(), &variables);
             if step.contains("check-kvm") {
                 // Either is an answer.
@@ -190,8 +212,6 @@ fn every_step_runs() {
         }
     }
     assert!(left.is_empty(), "no such step any more: {left:?}");
-    let summary = fs::read_to_string(scratch.scratch_dir().join("summary")).unwrap();
-    assert!(summary.contains("| simple | passed |"), "{summary}");
 }
 
 #[test]
@@ -206,21 +226,49 @@ fn only_env_brings_values_into_steps() {
     for step in steps() {
         assert!(!step.contains("${{"), "{step}");
         let sets_up = step.starts_with("rustup ") || NOT_HERE.iter().any(|(known, _)| *known == step);
-        let own = step.starts_with("cargo xtask ") || step.contains("$RESULTS");
+        let own = step.trim_start_matches("exec ").starts_with("cargo xtask ") || step.contains("$RESULTS");
         assert!(own || sets_up, "not `cargo xtask …`: {step}");
     }
     for step in gitlab_steps() {
-        assert!(step.starts_with("cargo xtask "), "not `cargo xtask …`: {step}");
+        let sets_up = NOT_HERE.iter().any(|(known, _)| *known == step);
+        assert!(step.starts_with("cargo xtask ") || sets_up, "not `cargo xtask …`: {step}");
     }
     assert!(file("docs/errors.md").contains(ALLOW_NAMESPACES), "doctor says another");
+}
+
+/// Neither GitHub nor a linter looks at this before a run.
+#[test]
+fn what_is_called_is_there_and_takes_what_it_is_given() {
+    let mut called = BTreeSet::new();
+    for text in workflows() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let Some((before, action)) = line.split_once("uses: ./tool/") else { continue };
+            called.insert(action.to_owned());
+            let declared = file(&format!("{action}/action.yml"));
+            // Keys of the step stand below `uses`, and those of `with` below it.
+            let inside = lines[i + 1..].iter().take_while(|l| l.starts_with(&" ".repeat(before.len())));
+            for given in inside.skip_while(|l| l.trim() != "with:").skip(1) {
+                let input = given.trim().split(':').next().unwrap();
+                assert!(declared.contains(&format!("\n  {input}:\n")), "{action} has no input {input}");
+            }
+        }
+    }
+    assert!(called.len() >= 4, "{called:?}");
+    let text = gitlab();
+    let included: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("- local: tool/")).collect();
+    assert_eq!(included.len(), 2, "{text}");
+    for path in included {
+        assert!(tool().join(path).is_file(), "{path}");
+    }
 }
 
 #[test]
 fn the_oldest_rust_is_the_one_that_cargo_demands() {
     let manifest = file("Cargo.toml");
     let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
-    assert!(file(".github/workflows/ci.yml").contains(&format!("- rust: \"{oldest}\" #")), "{oldest}");
-    let gitlab = file(".gitlab-ci.yml");
+    assert!(file("ci/github/sandbox/action.yml").contains(&format!("    default: \"{oldest}\"\n")), "{oldest}");
+    let gitlab = gitlab();
     let images: Vec<&str> = gitlab.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
     assert!(!images.is_empty());
     for image in images {
