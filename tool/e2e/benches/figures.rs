@@ -1,19 +1,22 @@
-//! `cargo xtask bench`: the figures of speed and size, as medians of whole processes.
+//! The figures of speed and size, as medians of whole processes: `cargo bench -p tool-e2e`, with `-- --cold` also those that
+//! take minutes, with `-- --conformance DIR` the score of the driver's recorded cases, `-- --runs N` for other medians than
+//! of five.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table, and what is being measured")]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use tool::cli::Bench;
 use tool_backends::embedded;
-use tool_base::fail::{Failure, Status};
+use tool_base::fail;
 use tool_base::process::{Cmd, which};
-use tool_base::{fail, ui};
-use tool_project::Project;
 use tool_report::terminal::duration;
+
+#[path = "../tests/common/conformance.rs"]
+mod conformance;
 
 /// A figure, its median and its goal.
 struct Row {
@@ -22,94 +25,122 @@ struct Row {
     goal: &'static str,
 }
 
-/// Runs the command. The table goes to stdout.
-pub fn run(args: &Bench) -> Result<Status> {
-    let project = Project::load()?;
-    if let Some(cases) = args.conformance.as_deref().filter(|cases| !cases.is_dir()) {
-        return Err(Failure::new(
-            Status::Usage,
-            format!("there is no folder {} of conformance cases", cases.display()),
-        )
-        .hint("leave out --conformance, or give the folder that holds the recorded cases")
-        .into());
-    }
-    embedded::programs(&project)?;
-    let processors = u32::try_from(std::thread::available_parallelism()?.get())?;
-    if let Some(warning) = busy(&std::fs::read_to_string("/proc/loadavg")?, processors) {
-        ui::warn(&warning);
-    }
-    let scratch = project.target.join("bench");
-    // What an interrupted bench left.
-    let _ = std::fs::remove_dir_all(&scratch);
-    // Runs have a target folder of their own: in the user's, they would push out the user's runs.
-    std::fs::create_dir_all(scratch.join("target")).with_context(|| format!("cannot create {}", scratch.display()))?;
-    symlink(project.target.join("embedded"), scratch.join("target/embedded"))?;
-    let rows = measure(args, &project, &scratch);
-    std::fs::remove_dir_all(&scratch)?;
-    for Row { what, median, goal } in rows? {
-        ui::data(&format!("{what:<56} {median:>10}   goal {goal}"));
-    }
-    Ok(Status::Done)
+/// What is measured, and how.
+struct Bench {
+    runs: usize,
+    cold: bool,
+    conformance: Option<PathBuf>,
+    /// The tool of this checkout.
+    tool: PathBuf,
+    /// A project as the tool ships it, with this tool.
+    project: PathBuf,
+    /// The binary of the end-to-end tests: an xtask.
+    xtask: PathBuf,
 }
 
-fn measure(args: &Bench, project: &Project, scratch: &Path) -> Result<Vec<Row>> {
-    let xtask = std::env::current_exe()?;
-    let here = Cmd::new(&xtask).env("CARGO_TARGET_DIR", scratch.join("target"));
-    let mut rows = Vec::new();
-    let mut figure = |what, goal, cmd: &Cmd, measure: &dyn Fn(&Cmd) -> Result<f64>| -> Result<()> {
-        ui::say(&ui::paint(ui::DIM, &format!("measuring {what}: {cmd}")));
-        rows.push(Row { what, median: duration(measure(cmd)?), goal });
-        Ok(())
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let after = |flag: &str| words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1].clone());
+    let scratch = tempfile::tempdir()?;
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no tool/")?.to_owned();
+    let xtask = PathBuf::from(env!("CARGO_BIN_EXE_foreign"));
+    let bench = Bench {
+        runs: after("--runs").and_then(|n| n.parse().ok()).unwrap_or(5),
+        cold: words.iter().any(|word| word == "--cold"),
+        conformance: after("--conformance").map(PathBuf::from),
+        project: scratch.path().join("project"),
+        tool,
+        xtask,
     };
-    let warm = |cmd: &Cmd| median(args.runs, cmd);
+    let processors = u32::try_from(std::thread::available_parallelism()?.get())?;
+    if let Some(warning) = busy(&std::fs::read_to_string("/proc/loadavg")?, processors) {
+        eprintln!("warning: {warning}");
+    }
+    let built = bench.xtask.ancestors().nth(2).context("no target folder")?.join("embedded");
+    Cmd::new("cp").arg("-R").arg(bench.tool.join("template")).arg(&bench.project).read()?;
+    std::fs::copy(bench.tool.join("Cargo.lock"), bench.project.join("Cargo.lock"))?;
+    symlink(&bench.tool, bench.project.join("tool"))?;
+    std::fs::create_dir(bench.project.join("target"))?;
+    symlink(built, bench.project.join("target/embedded"))?;
+    for Row { what, median, goal } in bench.measure(scratch.path())? {
+        println!("{what:<56} {median:>10}   goal {goal}");
+    }
+    Ok(())
+}
 
-    let script = scratch.join("first.py");
-    std::fs::write(&script, "machine.succeed('true')\n")?;
-    let first = here.clone().arg("driver").arg("-o").arg(scratch).arg(&script);
-    figure("sandbox: start to first answered command, with Python", "0.10 s", &first, &warm)?;
-    let simple = here.args(["test", "simple", "--backend", "sandbox"]);
-    figure("test simple, warm", "2.50 s", &simple, &warm)?;
-    if args.cold {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let fresh = |name| scratch.join(name);
-        let build =
-            Cmd::new(cargo).args(["build", "--locked", "--package", "xtask", "--target-dir"]).arg(fresh("xtask"));
-        figure("xtask, cold build", "25 s", &build.cwd(&project.root), &seconds)?;
-        let source = project.root.join("embedded");
-        let build = embedded::build_command(&source, &fresh("embedded"), embedded::rustc_version()?);
-        figure("embedded, cold build", "100 s", &build, &seconds)?;
+impl Bench {
+    /// An xtask of the project.
+    fn command(&self) -> Cmd {
+        Cmd::new(&self.xtask)
+            .cwd(&self.project)
+            .env("CARGO_MANIFEST_DIR", self.project.join("xtask"))
+            .env("CARGO_TARGET_DIR", self.project.join("target"))
     }
-    rows.push(side_by_side(args.runs, &simple)?);
-    rows.push(recording(args.runs, &simple)?);
-    if let Some(row) = nix_overhead(args.runs, project, &scratch.join("nix"), &xtask)? {
-        rows.push(row);
+
+    fn measure(&self, scratch: &Path) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut figure = |what, goal, cmd: &Cmd, measure: &dyn Fn(&Cmd) -> Result<f64>| -> Result<()> {
+            eprintln!("measuring {what}: {cmd}");
+            rows.push(Row { what, median: duration(measure(cmd)?), goal });
+            Ok(())
+        };
+        let warm = |cmd: &Cmd| median(self.runs, cmd);
+        let script = scratch.join("first.py");
+        std::fs::write(&script, "machine.succeed('true')\n")?;
+        let first = self.command().arg("driver").arg("-o").arg(scratch).arg(&script);
+        figure("sandbox: start to first answered command, with Python", "0.10 s", &first, &warm)?;
+        let simple = self.command().args(["test", "simple", "--backend", "sandbox"]);
+        figure("test simple, warm", "2.50 s", &simple, &warm)?;
+        if self.cold {
+            let build = Cmd::new("cargo").args(["build", "--offline", "--package", "xtask", "--target-dir"]);
+            let build = build.arg(scratch.join("xtask")).cwd(&self.project);
+            figure("xtask, cold build", "25 s", &build, &seconds)?;
+            let report = self.tool.join("crates/report/src/junit.rs");
+            let touched = |cmd: &Cmd| {
+                let again = || Cmd::new("touch").arg(&report).read().and_then(|_| seconds(cmd));
+                Ok(middle((0..self.runs).map(|_| again()).collect::<Result<_>>()?))
+            };
+            figure("xtask, build after a touch of one file of a report", "3 s", &build, &touched)?;
+            let source = self.tool.join("embedded");
+            let build = embedded::build_command(&source, &scratch.join("embedded"), embedded::rustc_version()?);
+            figure("embedded, cold build", "100 s", &build, &seconds)?;
+        }
+        rows.push(side_by_side(self.runs, &simple)?);
+        rows.push(recording(self.runs, &simple)?);
+        if let Some(row) = nix_overhead(self.runs, &scratch.join("nix"), &self.xtask)? {
+            rows.push(row);
+        }
+        if let Some(cases) = &self.conformance {
+            rows.push(agreement(cases, &self.xtask, &scratch.join("cases"))?);
+        }
+        rows.push(Row {
+            what: "crates that xtask is built from",
+            median: crates(&self.project)?.to_string(),
+            goal: "70",
+        });
+        Ok(rows)
     }
-    if let Some(cases) = &args.conformance {
-        rows.push(agreement(cases, &xtask, scratch)?);
-    }
-    rows.push(Row { what: "crates that xtask is built from", median: crates(project)?.to_string(), goal: "70" });
-    Ok(rows)
 }
 
 /// How long twenty runs of a check take side by side, over one alone.
-fn side_by_side(runs: u32, one: &Cmd) -> Result<Row> {
+fn side_by_side(runs: usize, one: &Cmd) -> Result<Row> {
     let twenty = one.clone().args(["--repeat", "20", "--jobs", "20"]);
-    ui::say(&ui::paint(ui::DIM, &format!("measuring 20 copies side by side: {twenty}")));
+    eprintln!("measuring 20 copies side by side: {twenty}");
     let median = format!("{:.2} x", ratio(runs, &twenty, one)?);
     Ok(Row { what: "20 copies of simple side by side, over one alone", median, goal: "3 x" })
 }
 
 /// What the recording of process variables adds to a check's time.
-fn recording(runs: u32, with: &Cmd) -> Result<Row> {
+fn recording(runs: usize, with: &Cmd) -> Result<Row> {
     let without = with.clone().arg("--no-record");
-    ui::say(&ui::paint(ui::DIM, &format!("measuring recording, cost: {with}, and {without}")));
+    eprintln!("measuring recording, cost: {with}, and {without}");
     let median = format!("{:+.1} %", (ratio(runs, with, &without)? - 1.0) * 100.0);
     Ok(Row { what: "recording of process variables, cost in test simple", median, goal: "5 %" })
 }
 
 /// What `test NAME` adds to `nix build` of a check that passed already. The flake is the tests' fixture, in a store of
 /// its own. `None` where there is no Nix.
-fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Result<Option<Row>> {
+fn nix_overhead(runs: usize, dir: &Path, xtask: &Path) -> Result<Option<Row>> {
     const SETTINGS: &str = "build-users-group =\nsandbox = false\nsubstituters =\nsystem-features = nixos-test\n";
     if which("nix").is_none() || which("git").is_none() {
         return Ok(None);
@@ -117,7 +148,7 @@ fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Resul
     let root = dir.join("project");
     std::fs::create_dir_all(dir)?;
     let dir = dir.canonicalize()?;
-    Cmd::new("cp").arg("-R").arg(project.root.join("xtask/tests/fixtures/nix")).arg(&root).read()?;
+    Cmd::new("cp").arg("-R").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nix")).arg(&root).read()?;
     Cmd::new("git").args(["init", "--quiet"]).cwd(&root).read()?;
     Cmd::new("git").args(["add", "."]).cwd(&root).read()?;
     let mut environment = vec![
@@ -143,7 +174,7 @@ fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Resul
     let ours = here(Cmd::new(xtask).args(["test", "good", "--backend", "nixos"]));
     let (plain, ours) = (median(runs, &plain)?, median(runs, &ours)?);
     let median = format!("+{:.2} s", ours - plain);
-    ui::say(&ui::paint(ui::DIM, &format!("nix build {}, cargo xtask test {}", duration(plain), duration(ours))));
+    eprintln!("nix build {}, cargo xtask test {}", duration(plain), duration(ours));
     // Nix makes its store read-only.
     Cmd::new("chmod").arg("-R").arg("u+w").arg(&dir).read()?;
     Ok(Some(Row { what: "test of a cached NixOS check, over plain nix build", median, goal: "10 % + 0.10 s" }))
@@ -151,11 +182,12 @@ fn nix_overhead(runs: u32, project: &Project, dir: &Path, xtask: &Path) -> Resul
 
 /// How many conformance cases agree. The others are named on the way.
 fn agreement(cases: &Path, xtask: &Path, scratch: &Path) -> Result<Row> {
-    ui::say(&ui::paint(ui::DIM, "running the conformance cases"));
+    eprintln!("running the conformance cases");
+    std::fs::create_dir(scratch)?;
     let score = conformance::run(cases, xtask, scratch)?;
     let differ = score.cases.into_iter().filter_map(|(name, verdict)| (!verdict.equal).then_some(name));
     let differ: Vec<String> = differ.collect();
-    ui::say(&format!("cases that differ (docs/checks.md tells why): {}", differ.join(" ")));
+    eprintln!("cases that differ (tool/docs/checks.md tells why): {}", differ.join(" "));
     let median = format!("{} of {}", score.agree, score.total);
     Ok(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" })
 }
@@ -169,13 +201,13 @@ fn busy(loadavg: &str, processors: u32) -> Option<String> {
 }
 
 /// Median of the wall time of a command in seconds, after one run that does not count.
-fn median(runs: u32, cmd: &Cmd) -> Result<f64> {
+fn median(runs: usize, cmd: &Cmd) -> Result<f64> {
     seconds(cmd)?;
     Ok(middle((0..runs).map(|_| seconds(cmd)).collect::<Result<_>>()?))
 }
 
 /// Median of the ratio of two commands' wall times. They take turns, as the machine's speed drifts.
-fn ratio(runs: u32, a: &Cmd, b: &Cmd) -> Result<f64> {
+fn ratio(runs: usize, a: &Cmd, b: &Cmd) -> Result<f64> {
     Ok(middle((0..runs).map(|_| Ok(seconds(a)? / seconds(b)?)).collect::<Result<_>>()?))
 }
 
@@ -195,27 +227,10 @@ fn seconds(cmd: &Cmd) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn crates(project: &Project) -> Result<usize> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let tree = Cmd::new(cargo)
+fn crates(project: &Path) -> Result<usize> {
+    let tree = Cmd::new("cargo")
         .args(["tree", "--package", "xtask", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
-        .cwd(&project.root)
+        .cwd(project)
         .read()?;
     Ok(tree.lines().map(|line| line.trim_end_matches(" (*)")).collect::<BTreeSet<_>>().len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_busy_machine_is_named() {
-        assert!(busy("0.97 3.00 3.00 1/90 12\n", 2).is_none());
-        assert!(busy("1.20 0.00 0.00 1/90 12\n", 2).is_some_and(|text| text.contains("load 1.20 on 2")));
-    }
-
-    #[test]
-    fn the_median_is_the_middle_one() {
-        assert_eq!(middle(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
-    }
 }

@@ -47,7 +47,6 @@ fn wrong_usage_exits_with_2() {
         scratch.xtask(&["test", option, value]).expect(2, &[option, value, "a number from 1 is expected"]);
     }
     scratch.xtask(&["test", "--retries", "-1"]).expect(2, &["--retries", "a number from 0 is expected"]);
-    scratch.xtask(&["bench", "--conformance", "nowhere"]).expect(2, &["there is no folder nowhere", "hint: "]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The conformance cases of the test driver, where they lie beside the project: see docs/checks.md.
+//! The conformance cases of the test driver, where they lie beside the project: see tool/docs/checks.md.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::Path;
 #[path = "common/conformance.rs"]
 mod conformance;
 
-/// Cases that differ from the recorded driver on purpose, each with the reason. docs/checks.md lists them.
+/// Cases that differ from the recorded driver on purpose, each with the reason. tool/docs/checks.md lists them.
 const DELIBERATE: [(&str, &str); 1] = [(
     "fatal-caught",
     "a failure of wait_until_succeeds and the like is RequestedAssertionFailed, as in NixOS 26.05; the recorded driver is of early 2025",
@@ -38,6 +38,6 @@ fn all_cases_agree_but_deliberate_differences() {
 fn the_docs_list_the_deliberate_differences() {
     let docs = include_str!("../../docs/checks.md");
     for (name, _) in DELIBERATE {
-        assert!(docs.contains(&format!("`{name}`")), "docs/checks.md does not name {name}");
+        assert!(docs.contains(&format!("`{name}`")), "tool/docs/checks.md does not name {name}");
     }
 }

@@ -61,16 +61,19 @@ fn readme_leads_to_every_guide() {
 
 #[test]
 fn the_map_names_every_module() {
-    let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let map = fs::read_to_string(root().join("tool/docs/ARCHITECTURE.md")).unwrap();
     for entry in fs::read_dir(root().join("xtask/src")).unwrap().flatten() {
         let folder = entry.file_type().unwrap().is_dir();
         let name = entry.file_name().into_string().unwrap() + if folder { "/" } else { "" };
-        assert!(map.contains(&format!("`{name}`")), "docs/ARCHITECTURE.md does not name xtask/src/{name}");
+        assert!(map.contains(&format!("`{name}`")), "tool/docs/ARCHITECTURE.md does not name xtask/src/{name}");
     }
     let named = Regex::new(r"`((?:sandbox|kvm|tests)/[\w./]+)`").unwrap();
     for path in named.captures_iter(&map).map(|c| c.get(1).unwrap().as_str()) {
         let places = ["xtask/src", "xtask"].map(|folder| root().join(folder).join(path));
-        assert!(places.iter().any(|place| place.exists()), "docs/ARCHITECTURE.md names {path}, which is not there");
+        assert!(
+            places.iter().any(|place| place.exists()),
+            "tool/docs/ARCHITECTURE.md names {path}, which is not there"
+        );
     }
 }
 
@@ -114,7 +117,7 @@ const INTERNAL: [&str; 7] = [
 fn checks_md_has_every_function_of_the_driver() {
     let output = Command::new("python3").args(["-B", "-c", ASK]).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = fs::read_to_string(root().join("docs/checks.md")).unwrap();
+    let text = fs::read_to_string(root().join("tool/docs/checks.md")).unwrap();
     let (_, section) = text.split_once("## What a script may use").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let code = Regex::new("`([^`]+)`").unwrap();
@@ -142,10 +145,10 @@ fn checks_md_has_every_function_of_the_driver() {
         }
         let wanted = if owner == "log" { format!("log.{name}") } else { format!("{name}{signature}") };
         let Some(cell) = documented.get(&wanted) else {
-            panic!("docs/checks.md has no `{wanted}`: {:?}", documented.keys())
+            panic!("tool/docs/checks.md has no `{wanted}`: {:?}", documented.keys())
         };
         let says = if cell.trim().starts_with("VM only") { "vm" } else { "sandbox" };
-        assert_eq!(says, place, "docs/checks.md on `{wanted}`: {cell}");
+        assert_eq!(says, place, "tool/docs/checks.md on `{wanted}`: {cell}");
         real.insert(wanted);
     }
     assert!(real.len() > 60, "{} names", real.len());
@@ -154,7 +157,7 @@ fn checks_md_has_every_function_of_the_driver() {
         .keys()
         .filter(|name| !real.contains(*name) && !["machine", "NAME", "vlanN"].contains(&name.as_str()))
         .collect();
-    assert!(made_up.is_empty(), "docs/checks.md names what the driver has not: {made_up:?}");
+    assert!(made_up.is_empty(), "tool/docs/checks.md names what the driver has not: {made_up:?}");
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn the_licence_note_is_everywhere_where_it_must_be() {
     for (page, needle) in [
         ("README.md", "LGPL-3.0-or-later"),
         ("CONTRIBUTING.md", "LGPL-3.0-or-later"),
-        ("docs/embedded.md", "LGPL-3.0-or-later"),
+        ("tool/docs/embedded.md", "LGPL-3.0-or-later"),
         ("embedded/deny.exceptions.toml", "LGPL-3.0-or-later"),
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap();

@@ -160,7 +160,7 @@ fn a_python_that_is_too_old_is_no_failed_check() {
     // The real driver under a real Python that says it is old.
     let script = "#!/bin/sh\nshift 2\nexec /usr/bin/env -i PATH=/usr/bin:/bin python3 -c \
                   'import sys; sys.version_info = (3, 8); exec(open(sys.argv[1]).read())' \"$DRIVER/__main__.py\" \"$@\"\n";
-    let driver = scratch.root.join("xtask/driver");
+    let driver = scratch.root.join("tool/driver");
     fs::write(&python, script.replace("$DRIVER", driver.to_str().unwrap())).unwrap();
     fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     scratch.check("a", "");

@@ -101,7 +101,7 @@ fn in_order(events: &[Value]) {
             "subtest-left" => assert_eq!(open.get_mut(&id).unwrap().pop(), Some(name)),
             "failure" | "line" => assert!(open.contains_key(&id), "{event}"),
             "check-ended" => assert_eq!(open.remove(&id), Some(vec![]), "{event}"),
-            other => panic!("{other} is new: add it to docs/events.md"),
+            other => panic!("{other} is new: add it to tool/docs/events.md"),
         }
     }
     assert!(open.is_empty());
@@ -139,7 +139,7 @@ fn a_reader_of_json_lines_may_leave_early() {
     Run::of(&child.wait_with_output().unwrap()).expect(0, &["1 passed"]);
 }
 
-/// docs/events.md names every event and key, and shows real lines.
+/// tool/docs/events.md names every event and key, and shows real lines.
 #[test]
 fn the_events_are_documented() {
     let docs = include_str!("../../docs/events.md");
@@ -149,7 +149,7 @@ fn the_events_are_documented() {
     for event in snapshot.lines().filter(|line| line.starts_with('{')) {
         let event: Value = serde_json::from_str(event).unwrap();
         for key in event.as_object().unwrap().keys() {
-            assert!(docs.contains(&format!("`{key}`")), "docs/events.md says nothing of `{key}`");
+            assert!(docs.contains(&format!("`{key}`")), "tool/docs/events.md says nothing of `{key}`");
         }
         assert!(docs.contains(&format!("`{}`", event["event"].as_str().unwrap())), "{event}");
     }

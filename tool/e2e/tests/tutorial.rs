@@ -1,4 +1,4 @@
-//! docs/tutorial.md is true: every command in it is run, every file in it written, and what is shown comes out.
+//! tool/docs/tutorial.md is true: every command in it is run, every file in it written, and what is shown comes out.
 //!
 //! A comment before a code block says what it is: `run` or `run: STATUS` (commands and what they print), `write: FILE`,
 //! `append: FILE`, `edit: FILE` (a diff). Blocks without one are not run.
@@ -21,7 +21,7 @@ const PROMPTS: [&str; 2] = ["epics> ", ">>> "];
 #[test]
 fn every_step_works_and_shows_what_the_page_shows() {
     let scratch = project();
-    let page = fs::read_to_string(template().join("docs/tutorial.md")).unwrap();
+    let page = fs::read_to_string(template().join("tool/docs/tutorial.md")).unwrap();
     let steps = steps(&page);
     assert!(steps.len() > 20, "{} steps", steps.len());
     for (action, block) in steps {

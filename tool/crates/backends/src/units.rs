@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn units_of_the_template() {
-        let config = tool_project::parse(include_str!("../../../e2e/tests/fixtures/project/ioc.toml")).unwrap();
+        let config = tool_project::parse(include_str!("../../../template/ioc.toml")).unwrap();
         let units = units(
             &config,
             Path::new("/machine/ioc"),

@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../../e2e/tests/fixtures/project/ioc.toml");
+    const GOOD: &str = include_str!("../../../template/ioc.toml");
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())

@@ -28,6 +28,7 @@ pub struct Score {
 
 /// One case.
 #[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "shown where a case differs")]
 pub struct Verdict {
     /// Whether outcome and all facts agree.
     pub equal: bool,
@@ -37,6 +38,7 @@ pub struct Verdict {
 
 /// One fact that differs.
 #[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "shown where a case differs")]
 pub struct Difference {
     /// Name of the fact.
     pub key: String,

@@ -24,10 +24,12 @@ impl Scratch {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("my IOC, größer");
-        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        // Not the project's own IOC: users rename it, and put theirs in its place.
-        copy(&xtask.join("tests/fixtures/project"), &root);
-        copy(&xtask.join("driver"), &root.join("xtask/driver"));
+        let tool = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        // As shipped, with one check: users rename the project's own, and put theirs in its place.
+        for part in ["ioc", "ioc.toml", "checks/simple.py"] {
+            copy(&tool.join("template").join(part), &root.join(part));
+        }
+        copy(&tool.join("driver"), &root.join("tool/driver"));
         fs::create_dir_all(root.join("target")).unwrap();
         // The embedded programs are built once for all.
         let target = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap();

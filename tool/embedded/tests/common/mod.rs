@@ -69,7 +69,7 @@ impl Top {
     pub fn new() -> Self {
         let folder = Folder::new();
         copy(
-            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/tests/fixtures/project/ioc")),
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template/ioc")),
             &folder.path().join("ioc"),
         );
         fs::create_dir(folder.path().join("tmp")).unwrap();
