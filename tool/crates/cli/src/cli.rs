@@ -44,6 +44,8 @@ pub enum Command {
     /// Print the checks as jobs of a CI service
     CiMatrix(CiMatrix),
 
+    /// Replace tool/ by a newer one: one staged change
+    Upgrade(Upgrade),
     /// Tell what keeps checks from running here, and its fix
     Doctor(Doctor),
     /// Tell whether VMs are accelerated here, and if not, why
@@ -391,6 +393,28 @@ pub struct Rename {
     /// Make the change; without this nothing is written
     #[arg(long)]
     pub apply: bool,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask upgrade --check
+  cargo xtask upgrade --from ../epics-ioc-template
+  cargo xtask upgrade --from template.bundle --rev v0.3.0")]
+pub struct Upgrade {
+    /// Where the newer tool is: URL, checkout, bundle or unpacked archive of the template [default: where this one came from]
+    #[arg(long, value_name = "PATH|URL|BUNDLE")]
+    pub from: Option<String>,
+    /// Which revision of it: tag, branch or commit [default: its main branch]
+    #[arg(long)]
+    pub rev: Option<String>,
+    /// Only tell what is here and what is there
+    #[arg(long)]
+    pub check: bool,
+    /// Drop changes that were made in tool/, after showing them
+    #[arg(long)]
+    pub discard: bool,
 }
 
 /// Arguments of `lint`.

@@ -98,6 +98,7 @@ fn dispatch(command: Command, line: ClapCommand) -> Result<Status> {
         Command::Man => Ok(commands::man::run(line)),
         Command::Complete(args) => Ok(commands::completions::complete(&args, line)),
         Command::Rename(args) => commands::rename::run(&args),
+        Command::Upgrade(args) => commands::upgrade::run(&args),
         Command::NewCheck(args) => commands::new_check::run(&args),
         Command::Build(args) => commands::build::run(&args),
         Command::CheckKvm(args) => commands::check_kvm::run(&args),

@@ -31,7 +31,7 @@ impl Own {
 /// # Errors
 /// A name of the user's is one of ours, or is there twice.
 pub fn command(own: &[Own]) -> Result<Command> {
-    let ours = Cli::command();
+    let ours = Cli::command().version(version());
     let mut taken: Vec<String> = crate::STAGES.iter().map(|stage| (*stage).to_owned()).collect();
     taken.push("help".to_owned());
     taken.extend(ours.get_subcommands().map(|command| command.get_name().to_owned()));
@@ -42,6 +42,13 @@ pub fn command(own: &[Own]) -> Result<Command> {
         taken.extend(one.names().map(str::to_owned));
     }
     Ok(own.iter().fold(ours, |all, one| all.subcommand(one.command.clone())))
+}
+
+/// What `--version` says: the tool's version, and its revision where an upgrade noted it.
+fn version() -> &'static str {
+    let root = Project::find().ok();
+    // clap wants it for ever, and there is one.
+    Box::leak(tool_project::upgrade::version(root.as_deref()).into_boxed_str())
 }
 
 fn collision(name: &str) -> Failure {

@@ -1,5 +1,5 @@
 //! The project of the user: where it is, what `ioc.toml` and `checks/NAME.toml` say, and the changes to its files that
-//! the user asks for (`rename`, `new-check`).
+//! the user asks for (`rename`, `new-check`, `upgrade`).
 //!
 //! It must not know how checks are run, nor what the host can do.
 
@@ -7,6 +7,7 @@ mod choice;
 mod project;
 pub mod scaffold;
 pub mod settings;
+pub mod upgrade;
 
 pub use choice::Choice;
 pub use project::*;

@@ -85,15 +85,21 @@ impl Check {
 }
 
 impl Project {
-    /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
-    pub fn load() -> Result<Self> {
+    /// The folder of the project that this `xtask` belongs to.
+    pub fn find() -> Result<PathBuf> {
         // `cargo run` sets the variable, so that a moved checkout is found too.
         let start = match std::env::var_os("CARGO_MANIFEST_DIR") {
             Some(xtask) => Path::new(&xtask).parent().context("xtask's manifest has no parent folder")?.to_owned(),
             None => std::env::current_dir().context("the current folder cannot be read")?,
         };
         let is_root = |dir: &&Path| dir.join("ioc.toml").is_file() && dir.join("tool").is_dir();
-        let root = start.ancestors().find(is_root).unwrap_or(&start).to_owned();
+        Ok(start.ancestors().find(is_root).unwrap_or(&start).to_owned())
+    }
+
+    /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
+    pub fn load() -> Result<Self> {
+        let root = Self::find()?;
+        crate::upgrade::apply::finish(&root)?;
         let path = root.join("ioc.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| {
             fail::config(format!("{}: {e}", path.display()))

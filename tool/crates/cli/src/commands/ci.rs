@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use xshell::{Cmd, Shell, cmd};
 
+use super::cargo;
 use crate::cli::Ci;
 use tool_backends::{embedded, sandbox};
 use tool_base::fail::{Failure, Status};
@@ -102,10 +103,6 @@ fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
                 .envs(environment),
         ),
     ])
-}
-
-fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn run_step(step: Step<'_>) -> End {

@@ -19,3 +19,9 @@ pub mod rename;
 pub mod report;
 pub mod run;
 pub mod test;
+pub mod upgrade;
+
+/// The cargo that runs us, else the one on PATH.
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
