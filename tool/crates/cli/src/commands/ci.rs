@@ -37,7 +37,7 @@ pub fn run(args: &Ci) -> Result<Status> {
     let project = Project::load()?;
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
-    let mut steps = project_steps(&sh)?;
+    let mut steps = project_steps(&sh, &project)?;
     if args.tool {
         steps.extend(tool_steps(&sh, &project)?);
     }
@@ -55,8 +55,10 @@ pub fn run(args: &Ci) -> Result<Status> {
 }
 
 /// What is about the user's project, and nothing else.
-fn project_steps(sh: &Shell) -> Result<Vec<Step<'_>>> {
+fn project_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
     let (cargo, xtask) = (cargo(), std::env::current_exe()?);
+    // Where CI services look for it (tool/ci/).
+    let junit = project.target.join("checks/junit.xml");
     Ok(vec![
         Step { name: "format of xtask", needs: RUSTFMT, command: cmd!(sh, "{cargo} fmt --package xtask --check") },
         Step {
@@ -65,7 +67,11 @@ fn project_steps(sh: &Shell) -> Result<Vec<Step<'_>>> {
             command: cmd!(sh, "{cargo} clippy --package xtask --all-targets --locked -- -D warnings"),
         },
         Step { name: "lint", needs: None, command: cmd!(sh, "{xtask} lint --deny-warnings") },
-        Step { name: "checks", needs: None, command: cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast") },
+        Step {
+            name: "checks",
+            needs: None,
+            command: cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast --junit {junit}"),
+        },
     ])
 }
 
