@@ -1,8 +1,10 @@
 """Command line, configuration and exit status of the driver."""
+import atexit
 import json
 import os
 import signal
 import sys
+import threading
 import time
 
 from .errors import ConfigError, UsageError
@@ -222,6 +224,28 @@ class Run:
         os._exit(status)
 
 
+def leave(code):
+    """Ends the process with what `sys.exit` takes. Threads that the script left are not waited for."""
+    left = [t.name for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if not left:
+        sys.exit(code)
+    print(f"the script has ended; what it left running ends now, too: {', '.join(left)}", file=sys.stderr)
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()  # no other way to run what the script has registered
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more
+    os._exit(exit_status(code))
+
+
+def exit_status(code):
+    """The status of a process that ends by `sys.exit(code)`."""
+    return 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
 def main(argv):
     """Returns the exit status; a SystemExit of the script passes through."""
     if "--help" in argv or "-h" in argv:
@@ -246,7 +270,7 @@ def main(argv):
         status = 3
         return status
     except SystemExit as end:
-        status = 0 if end.code is None else end.code & 0xFF if isinstance(end.code, int) else 1
+        status = exit_status(end.code)
         raise
     finally:
         run.end(status)
