@@ -304,6 +304,35 @@ class Lint(WholeProcess):
         self.assertEqual(self.peer.machines, {})
         self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["NameError", 2])
 
+    def test_what_nixos_would_not_build_does_not_run(self):
+        r = self.drive("import time\nprint('before')\n")
+        self.assertEqual((r.status, r.stdout), (1, ""))
+        self.assertIn("script.py:1: `time` imported but unused\n", r.stderr)
+        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["LintError", 1])
+
+    def test_style_does_not_stop_a_run(self):
+        self.assertEqual(self.drive("l = 1; print(l == None)\n").status, 0)
+
+    def test_the_nix_file_switches_the_lint_off(self):
+        (self.peer.top / "script.nix").write_text("{ skipLint = true; }")
+        self.assertEqual(self.drive("import time\n").status, 0)
+
+    def test_a_mistyped_pv(self):
+        records = self.peer.top / "records"
+        records.write_text("VOLT\n")
+        r = self.drive("machine.wait_until_succeeds('caget VOTL')\n", "--records", str(records))
+        self.assertEqual(r.status, 1)
+        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
+        self.assertIn("hint: did you mean `VOLT`?", r.stderr)
+        self.assertEqual(self.peer.machines, {})
+
+    def test_an_unknown_pv_that_may_be_meant(self):
+        records = self.peer.top / "records"
+        records.write_text("VOLT\n")
+        r = self.drive("machine.execute('caget VOTL')\n", "--records", str(records))
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
+
     def test_it_can_be_switched_off(self):
         r = self.drive("print('before')\nmachne\n", lint=False)
         self.assertIn("before", r.stdout)
