@@ -164,9 +164,10 @@ def variables(driver):
 
 
 def with_types(problems, types):
-    """Adds what the type checker finds to what is known, once a line where both speak of a name."""
-    told = {p.line for p in problems if p.kind in ("NameError", "AttributeError")}
-    return sorted([*problems, *(p for p in types if p.line not in told)], key=lambda p: (p.line, p.column))
+    """Adds what the type checker finds, but for names that are known to be wrong."""
+    told = {p.message[p.message.index("`"):] for p in problems if p.kind in ("NameError", "AttributeError")}
+    new = [p for p in types if not any(name in p.message for name in told)]
+    return sorted([*problems, *new], key=lambda p: (p.line, p.column))
 
 
 def main(request, records=None):
