@@ -4,9 +4,6 @@ Neither comes with Python. Where none is at hand, types are not checked.
 """
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from .problem import Problem
@@ -22,7 +19,12 @@ PATIENCE = 60  # seconds
 
 def checker(names=("ty", "mypy")):
     """(name, path) of the first type checker on PATH, or None."""
-    return next(((name, path) for name in names for path in [shutil.which(name)] if path), None)
+    for name in names:
+        for folder in os.environ.get("PATH", "").split(os.pathsep):
+            path = os.path.join(folder, name)
+            if folder and os.path.isfile(path) and os.access(path, os.X_OK):
+                return name, path
+    return None
 
 
 def check(scripts, tool, folder=None):
@@ -61,6 +63,7 @@ def add(problems, match, shift, tool):
 
 def by_ty(program, stubs, folder):
     """ty takes further names of all modules from a file __builtins__.pyi."""
+    import tempfile
     output = []
     for names, texts in stubs:
         with tempfile.TemporaryDirectory(dir=folder, prefix="types-") as place:
@@ -74,6 +77,7 @@ def by_ty(program, stubs, folder):
 
 def by_mypy(program, stubs, folder):
     """mypy takes them from an import, which stands before the script."""
+    import tempfile
     with tempfile.TemporaryDirectory(dir=folder, prefix="types-") as place:
         for group, (names, texts) in enumerate(stubs):
             write(place, f"names{group}.pyi", re.sub(r"\b_(Vlan|Log|Debug|Retry)\b", r"\1_", names))
@@ -90,6 +94,7 @@ def write(folder, name, text):
 
 def execute(command, folder):
     """What a checker prints. One that cannot be run or gives no answer finds nothing."""
+    import subprocess
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MYPY", "TY_", "FORCE_COLOR"))}
     try:
         run = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
