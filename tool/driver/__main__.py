@@ -11,4 +11,8 @@ folder = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.dirname(folder)
 package = __import__(os.path.basename(folder) + ".cli").cli
 del sys.path[0]
-sys.exit(package.main(sys.argv[1:]))
+try:
+    code = package.main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+package.leave(code)

@@ -1,8 +1,10 @@
 """Command line, configuration and exit status of the driver."""
+import atexit
 import json
 import os
 import signal
 import sys
+import threading
 import time
 
 from .errors import ConfigError, UsageError
@@ -21,11 +23,14 @@ Runs a test script on the machines of a sandbox. `xtask sandbox-host` starts it 
   --junit-xml FILE         JUnit report, relative to the output directory
   --log-level LEVEL        debug, info, warning or error
   --no-color               plain log
+  --records FILE           names of the IOC's records and aliases, one a line: all that there are. A script that must
+                           have another one does not start where the name is nearly right, else it is warned of
 
-With --preflight, alone, it only looks at the scripts that standard input names: for `cargo xtask lint`.
+With --preflight [--records FILE] it only looks at the scripts that standard input names: for `cargo xtask lint`.
 """
 VALUES = {"--host-fd": "host_fd", "--events-fd": "events_fd", "--config": "config", "-c": "config",
-          "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level"}
+          "--output-directory": "out_dir", "-o": "out_dir", "--junit-xml": "junit", "--log-level": "log_level",
+          "--records": "records"}
 FLAGS = {"--interactive": "interactive", "-I": "interactive", "--no-color": "no_color"}
 CONFIG = {"backend": str, "machines": list, "vlans": list, "global_timeout": (int, float), "script": str,
           "check": str, "lint": bool, "debug": bool}
@@ -120,25 +125,34 @@ def shown(path):
     return path if relative.startswith("..") else relative
 
 
-def preflight(driver, script):
-    """Says what is wrong with the script before anything starts; returns whether it is fine."""
+def preflight(driver, script, records=None):
+    """Says what is wrong with the script before anything starts; returns whether it may run."""
+    from . import nixfile, pvs, typecheck
     from . import preflight as lint
-    from .driver import pythonize_name
     from .failure import source
-    known = driver.test_symbols(show=False)
-    machines = {pythonize_name(m.name): m for m in driver.machines}
-    if len(machines) == 1:
-        machines.setdefault("machine", driver.machines[0])
-    problems = lint.check(driver.tests, known, machines)
+    skips, machines = nixfile.skips(script), lint.variables(driver)
+    problems = lint.check(driver.tests, driver.test_symbols(show=False), machines, "skipLint" not in skips)
+    # mypy would take longer than many a script: that is for `cargo xtask lint`.
+    tool = None if "skipTypeCheck" in skips or lint.trouble(driver.tests) else typecheck.checker(("ty",))
+    if tool:
+        asked = (driver.tests, list(machines), [vlan.nr for vlan in driver.vlans])
+        folder = driver.machines[0].tmp_dir if driver.machines else None
+        problems = lint.with_types(problems, typecheck.check([asked], tool, folder)[0])
+    problems = [p for p in problems if p.severity == "error"]
+    if records is not None and not lint.trouble(driver.tests):
+        problems += pvs.unknown(driver.tests, records)
+    errors = [p for p in problems if p.severity == "error"]
     for problem in problems:
-        driver.logger.log_test_error(f"{shown(script)}:{problem.line}: {problem.message}")
-        driver.logger.log_test_error(f"    {source(driver.tests, problem.line)}")
-        driver.logger.log_test_error(f"    hint: {problem.hint}")
-    for problem in problems[:1]:
+        say = driver.logger.log_test_error if problem.severity == "error" else driver.logger.warning
+        say(f"{shown(script)}:{problem.line}: {problem.message}")
+        say(f"    {source(driver.tests, problem.line)}")
+        say(f"    hint: {problem.hint}")
+    for problem in errors[:1]:
         driver.events.emit("failure", **{
-            "class": problem.kind, "message": f"{problem.message}\nhint: {problem.hint}", "line": problem.line,
+            "class": problem.kind if problem.kind.isalnum() else "LintError",
+            "message": f"{problem.message}\nhint: {problem.hint}", "line": problem.line,
             "source": source(driver.tests, problem.line), "subtest": None, "traceback": ""})
-    return not problems
+    return not errors
 
 
 class Run:
@@ -159,6 +173,7 @@ class Run:
         from .driver import Driver
         from .logger import Logger
         text = read(self.config["script"], "script")
+        records = self.options["records"] and set(read(self.options["records"], "list of records").split())
         if sys.stdout:
             sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(self.options), self.junit)
@@ -177,7 +192,7 @@ class Run:
                 with driver:
                     prompt.run(driver)
             else:
-                if self.config.get("lint", True) and not preflight(driver, self.config["script"]):
+                if self.config.get("lint", True) and not preflight(driver, self.config["script"], records):
                     return 1
                 with driver:
                     begin = time.monotonic()
@@ -222,6 +237,28 @@ class Run:
         os._exit(status)
 
 
+def leave(code):
+    """Ends the process with what `sys.exit` takes. Threads that the script left are not waited for."""
+    left = [t.name for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if not left:
+        sys.exit(code)
+    print(f"the script has ended; what it left running ends now, too: {', '.join(left)}", file=sys.stderr)
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()  # no other way to run what the script has registered
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more
+    os._exit(exit_status(code))
+
+
+def exit_status(code):
+    """The status of a process that ends by `sys.exit(code)`."""
+    return 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
 def main(argv):
     """Returns the exit status; a SystemExit of the script passes through."""
     if "--help" in argv or "-h" in argv:
@@ -229,7 +266,14 @@ def main(argv):
         return 0
     if argv[:1] == ["--preflight"]:
         from . import preflight as lint
-        return lint.main(sys.stdin.read())
+        if argv[1:2] not in ([], ["--records"]) or len(argv) not in (1, 3):
+            print("error: after --preflight comes --records FILE, or nothing", file=sys.stderr)
+            return 2
+        try:
+            return lint.main(sys.stdin.read(), *(set(read(path, "list of records").split()) for path in argv[2:]))
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 3
     try:
         options = parse(argv)
         run = Run(options, load(options["config"]))
@@ -246,7 +290,7 @@ def main(argv):
         status = 3
         return status
     except SystemExit as end:
-        status = 0 if end.code is None else end.code & 0xFF if isinstance(end.code, int) else 1
+        status = exit_status(end.code)
         raise
     finally:
         run.end(status)

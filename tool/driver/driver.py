@@ -87,7 +87,7 @@ class Driver:
         with self.logger.nested("cleanup"):
             self.cancel_timer()
             for machine in self.machines:
-                machine.release()
+                machine.retire()
 
     # The script
 

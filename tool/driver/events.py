@@ -1,4 +1,5 @@
 """The event stream for the runner: one JSON object per line. Never blocks the driver, never fails it."""
+import codecs
 import json
 import os
 import threading
@@ -6,6 +7,14 @@ import time
 from queue import SimpleQueue
 
 START = time.monotonic()
+
+
+def escape_surrogates(error):
+    """Half a pair is no Unicode: no reader of JSON takes it. It is shown as Python shows it on stderr."""
+    return "".join(f"\\\\u{ord(c):04x}" for c in error.object[error.start:error.end]), error.end
+
+
+codecs.register_error("json-surrogates", escape_surrogates)
 
 
 class Events:
@@ -33,7 +42,7 @@ class Events:
             item = self._queue.get()
             if item is None:
                 return
-            data = (json.dumps(item, default=str) + "\n").encode()
+            data = (json.dumps(item, default=str, ensure_ascii=False) + "\n").encode(errors="json-surrogates")
             try:
                 while data:
                     data = data[os.write(fd, data):]

@@ -1,10 +1,9 @@
 """`BaseMachine`: what a script can do with any machine, built on `execute`."""
-import itertools
 import re
 from pathlib import Path
 
 from .errors import RequestedAssertionFailed
-from .polling import poll, repeat, retry
+from .polling import each_second, poll, repeat, retry
 
 SHARED = Path("/tmp/shared")  # the shared directory, as the machine sees it
 COMMANDS_RUN_IN = Path("/tmp")
@@ -263,7 +262,7 @@ class BaseMachine:
 
         with self.nested(f"waiting for {regex} to appear on console"):
             if timeout is not None:
-                repeat(lambda _last: matches(self._next_line() or ""), timeout, itertools.repeat(1.0))
+                repeat(lambda _last: matches(self._next_line() or ""), timeout, each_second())
             else:
                 while not matches(self._next_line(wait=True) or ""):
                     pass

@@ -10,16 +10,27 @@ def timed_out(elapsed, limit):
     return RequestedAssertionFailed(f"action timed out after {elapsed:.1f} seconds (timeout={limit})")
 
 
-def pauses(limit):
-    """Pauses between the tries of `retry`: one second as in the real driver, with a few early looks for long limits.
+QUICK = 0.05  # seconds that a try may take and still have early looks after it
 
-    The early looks add at most two tries and fall back on the real driver's beat after one second; short limits have
-    none, because scripts may count the tries there.
+
+def pauses(limit):
+    """Pauses between the tries of `retry`, which sends the seconds that the last try took.
+
+    One second as in the real driver, with a few early looks for long limits. These add at most two tries and fall back on
+    the real driver's beat after one second. There are none for short limits, because scripts may count the tries, and none
+    once a try has been slow: there each one more would be as slow.
     """
-    if limit >= 10:
-        yield from (0.1, 0.5, 0.4)
-    elif limit >= 3:
-        yield from (0.1, 0.9)
+    early = (0.1, 0.5, 0.4) if limit >= 10 else (0.1, 0.9) if limit >= 3 else ()
+    took = yield
+    for pause in early:
+        if took > QUICK:
+            break
+        took = yield pause
+    yield from each_second()
+
+
+def each_second():
+    """The real driver's pauses."""
     while True:
         yield 1.0
 
@@ -33,14 +44,14 @@ def retry(fn, timeout_seconds=900):
 
 
 def repeat(fn, limit, steps):
-    """`retry` with given pauses."""
+    """`retry` with given pauses: a generator that is sent how long each try took."""
     begin = time.monotonic()
-    for pause in steps:
-        if time.monotonic() - begin >= limit:
-            break
+    next(steps)
+    while time.monotonic() - begin < limit:
+        started = time.monotonic()
         if fn(False):
             return
-        time.sleep(pause)
+        time.sleep(steps.send(time.monotonic() - started))
     elapsed = time.monotonic() - begin
     if not fn(True):
         raise timed_out(elapsed, limit)

@@ -1,34 +1,22 @@
-"""Looks at a script before anything starts: names that do not exist, and functions that only a virtual machine has.
+"""Looks at a script before anything starts: what cannot run, what only a virtual machine has, what NixOS would not build.
 
-`python3 -B xtask/driver --preflight` does so for `cargo xtask lint`, which also asks for the PVs that a script names.
+`python3 -B tool/driver --preflight` does so for `cargo xtask lint`, which also asks for the PVs that a script names.
 """
 import ast
 import builtins
-import re
 import symtable
 import sys
 import warnings
 from types import SimpleNamespace
 
-from . import vmonly
+from . import nixfile, typecheck, vmonly
 from .errors import NotInSandbox
+from .problem import Problem, column, nearest
+from .pvs import pvs, unknown
 
 # Names that exist in every module or class body without an assignment.
 IMPLICIT = {"__builtins__", "__module__", "__qualname__", "__class__", "__annotations__"}
 CATCH_NAMES = {"NameError", "AttributeError", "Exception", "BaseException"}
-
-
-class Problem:
-    """One finding: line and column (from 1) in the script, class of the error it would be, text with a hint."""
-
-    def __init__(self, line, column, kind, message, hint):
-        self.line, self.column, self.kind, self.message, self.hint = line, column, kind, message, hint
-
-
-def nearest(name, known):
-    from difflib import get_close_matches
-    match = get_close_matches(name, [k for k in known if not k.startswith("_")], 1)
-    return f"did you mean `{match[0]}`?" if match else None
 
 
 def undefined(text, known):
@@ -62,10 +50,10 @@ def guarded(tree):
     return found
 
 
-def check(text, symbols, machines):
+def check(text, symbols, machines, lint=True):
     """Returns the Problems of a script, by line. `symbols`: names of the driver; `machines`: variable -> machine.
 
-    A text that does not compile has none here: running it tells.
+    With `lint`, also what NixOS's lint of test scripts finds. A text that does not compile has none here: running it tells.
     """
     try:
         compile(text, "<string>", "exec", dont_inherit=True)  # finds more than the parser: `return` at the top, …
@@ -84,11 +72,11 @@ def check(text, symbols, machines):
 
     lines = text.splitlines()
 
-    def add(node, kind, message, hint):
+    def add(node, kind, message, hint, severity="error"):
         line, at = node.lineno, node.col_offset
         if isinstance(node, ast.Attribute):  # the name behind the dot
             line, at = node.end_lineno, node.end_col_offset - len(node.attr.encode())
-        problems.setdefault((line, message), Problem(line, column(lines, line, at), kind, message, hint))
+        problems.setdefault((line, message), Problem(line, column(lines, line, at), kind, message, hint, severity))
 
     for node in ast.walk(tree):
         if id(node) in safe:
@@ -107,13 +95,15 @@ def check(text, symbols, machines):
             elif not hasattr(machines[owner], name) and name not in attributes:
                 hint = nearest(name, dir(machines[owner])) or "see docs/checks.md for what a machine can do"
                 add(node, "AttributeError", f"a machine has no `{name}`", hint)
+    if lint:
+        from . import flakes
+        known = {*symbols, *dir(builtins), *IMPLICIT}
+        for found in flakes.check(tree, text, known):
+            # Not known whether NixOS uses ruff's rules of style.
+            severity = "warning" if found.code.startswith("E") else "error"
+            kind = "NameError" if found.rule == "undefined-name" else found.rule
+            add(found.node, kind, found.message, found.hint, severity)
     return [problems[key] for key in sorted(problems)]
-
-
-def column(lines, line, at):
-    """Column in characters, from 1, of a byte of a line."""
-    text = lines[line - 1] if line <= len(lines) else ""
-    return len(text.encode()[:at].decode(errors="replace")) + 1
 
 
 def refusal(function, why):
@@ -122,54 +112,6 @@ def refusal(function, why):
 
 
 # What `cargo xtask lint` asks
-
-TOOL = re.compile(r"\b(caget|caput|camonitor|cainfo|pvget|pvput|pvmonitor|pvinfo)\b((?:[^\S\n]+[^\s|;&<>()`]+)+)")
-WITH_VALUE = {"-w", "-d", "-p", "-F", "-m", "-e", "-f", "-g", "-r", "-#", "-v"}  # options whose value is the next word
-FAILS = {"fail", "wait_until_fails"}  # a command that these run is meant to fail: its PV may be missing
-PV = re.compile(r"[A-Za-z0-9_:<>;\[\]-]+(?=\.|$)")
-
-
-def pvs(text):
-    """The PVs that a script's commands name, as (record, line, column). What a variable decides is left out."""
-    tree, lines, found = ast.parse(text), text.splitlines(), []
-    skipped = {id(n) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for n in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FAILS:
-            skipped |= {id(n) for n in ast.walk(node)}
-        # A text that is put together has its rest elsewhere.
-        if isinstance(node, ast.BinOp) or isinstance(node, ast.Attribute) and node.attr == "format":
-            skipped |= {id(n) for n in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            for command in TOOL.finditer(node.value):
-                for word in arguments(command):
-                    match = PV.match(word)
-                    if match:
-                        found.append((match.group(), *place(lines, node, word)))
-    return found
-
-
-def arguments(command):
-    """The words of a command that are PVs."""
-    words, names = iter(command.group(2).split()), []
-    for word in words:
-        if word in WITH_VALUE:
-            next(words, None)
-        elif not word.startswith("-"):
-            names.append(word.strip("'\""))
-    return names[:1] if command.group(1) in ("caput", "pvput") else names
-
-
-def place(lines, node, word):
-    """Line and column of a word in a text of the script: where it stands first, or else the text itself."""
-    for number in range(node.lineno, node.end_lineno + 1):
-        text = lines[number - 1] if number <= len(lines) else ""
-        start = column(lines, number, node.col_offset) - 1 if number == node.lineno else 0
-        match = re.compile(rf"(?<![\w:.-]){re.escape(word)}(?![\w:-])").search(text, start)
-        if match:
-            return number, match.start() + 1
-    return node.lineno, column(lines, node.lineno, node.col_offset)
-
 
 def trouble(text):
     """The Problem of a text that does not compile, or None."""
@@ -182,45 +124,82 @@ def trouble(text):
     return None
 
 
-def survey(path, machines, sandbox):
-    """What is wrong with a script, and the PVs it names, as a dict for JSON."""
-    from .driver import Driver, pythonize_name
-    from .events import Events
-    from .logger import Logger
+def read_script(path):
+    """(text, None) of a script, or (None, Problem)."""
     try:
         with open(path, "rb") as file:
             data = file.read()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        return answer([Problem(1, 1, "SyntaxError", f"the script cannot be read: {error.strerror}", "see its rights")])
+        return None, Problem(1, 1, "SyntaxError", f"the script cannot be read: {error.strerror}", "see its rights")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         at = error.start - (data.rfind(b"\n", 0, error.start) + 1)
-        return answer([Problem(line, at + 1, "SyntaxError", "the script is not UTF-8", "save it as UTF-8")])
-    broken = trouble(text)
-    if broken:
-        return answer([broken])
-    config = {"machines": [{"name": m, "shared_dir": "/", "state_dir": "/"} for m in machines],
-              "vlans": [1], "global_timeout": 1, "script": path}
+        return None, Problem(line, at + 1, "SyntaxError", "the script is not UTF-8", "save it as UTF-8")
+    return text, trouble(text)
+
+
+def survey(text, names, vlans, sandbox, skips):
+    """The Problems of a script, and the variables of its machines."""
+    from .driver import Driver
+    from .events import Events
+    from .logger import Logger
+    config = {"machines": [{"name": m, "shared_dir": "/", "state_dir": "/"} for m in names],
+              "vlans": vlans, "global_timeout": 1, "script": "/"}
     nothing = SimpleNamespace(exits=lambda name: None)  # no host is asked for anything
     driver = Driver(config, text, "/", nothing, Logger(Events()), Events(), None)
-    known = {pythonize_name(m.name): m for m in driver.machines}
-    if len(known) == 1:
-        known.setdefault("machine", driver.machines[0])
-    problems = check(text, driver.test_symbols(show=False), known)
+    machines = variables(driver)
+    problems = check(text, driver.test_symbols(show=False), machines, "skipLint" not in skips)
     # On a NixOS machine these functions do what they say.
-    return answer([p for p in problems if sandbox or p.kind != "NotInSandbox"], pvs(text))
+    return [p for p in problems if sandbox or p.kind != "NotInSandbox"], machines
 
 
-def answer(problems, names=()):
-    keys = ("line", "column", "kind", "message", "hint")
-    return {"problems": [{key: getattr(p, key) for key in keys} for p in problems],
-            "pvs": [{"name": name, "line": line, "column": at} for name, line, at in names]}
+def variables(driver):
+    """Variable -> machine."""
+    from .driver import pythonize_name
+    machines = {pythonize_name(m.name): m for m in driver.machines}
+    if len(machines) == 1:
+        machines.setdefault("machine", driver.machines[0])
+    return machines
 
 
-def main(request):
-    """`[{"script": PATH, "machines": [NAME], "sandbox": BOOL}, …]` -> an answer for each, on stdout."""
+def with_types(problems, types):
+    """Adds what the type checker finds, but for names that are known to be wrong."""
+    told = {p.message[p.message.index("`"):] for p in problems if p.kind in ("NameError", "AttributeError")}
+    new = [p for p in types if not any(name in p.message for name in told)]
+    return sorted([*problems, *new], key=lambda p: (p.line, p.column))
+
+
+def main(request, records=None):
+    """`[{"script": PATH, "machines": [NAME], "sandbox": BOOL}, …]` -> an answer for each, on stdout.
+
+    A request may have "vlans", a list of numbers. `records`: names of all records and aliases of the IOC, if known.
+    """
     import json
     warnings.simplefilter("ignore")  # of the compiler, about scripts: they would go to stderr
-    json.dump([survey(one["script"], one["machines"], one["sandbox"]) for one in json.loads(request)], sys.stdout)
+    answers, typed = [], []
+    for one in json.loads(request):
+        text, broken = read_script(one["script"])
+        if broken:
+            answers.append(([broken], []))
+            continue
+        skips, vlans = nixfile.skips(one["script"]), one.get("vlans", [1])
+        problems, machines = survey(text, one["machines"], vlans, one["sandbox"], skips)
+        if records is not None:
+            problems += unknown(text, records)
+        if "skipTypeCheck" not in skips:
+            typed.append((len(answers), (text, list(machines), vlans)))
+        answers.append((problems, pvs(text)))
+    tool = typecheck.checker()
+    if tool and typed:
+        for (number, _script), types in zip(typed, typecheck.check([script for _, script in typed], tool)):
+            answers[number] = with_types(answers[number][0], types), answers[number][1]
+    json.dump([answer(*one) for one in answers], sys.stdout)
     return 0
+
+
+def answer(problems, names):
+    """What is wrong with a script, and the PVs it names, for JSON."""
+    keys = ("line", "column", "kind", "message", "hint", "severity")
+    return {"problems": [{key: getattr(p, key) for key in keys} for p in problems],
+            "pvs": [pv._asdict() for pv in names]}

@@ -64,6 +64,7 @@ class QemuMachine(BaseMachine):
 
     def start(self, allow_reboot=False):
         """Starts the machine; does not wait. Without allow_reboot a reboot inside ends it."""
+        self._stop_if_final()
         with self._life:
             if self.booted:
                 return
@@ -256,7 +257,7 @@ class QemuMachine(BaseMachine):
     def kill(self, final=False):
         """Kills the machine and does not wait. `final`: the run is over, what still uses the machine just stops."""
         self.logger.info(f"kill {type(self).__name__} (pid {self.pid})")
-        self._released, self._final = True, final
+        self._released, self._final = True, final or self._final
         self._kill()
 
     def _kill(self):
@@ -273,6 +274,11 @@ class QemuMachine(BaseMachine):
         self.kill()
         if self._boot.ended.wait(KILL_PATIENCE):
             self.pid, self.booted, self.connected = None, False, False
+
+    def retire(self):
+        """Releases the machine for good: the script has ended, and what it left running just stops."""
+        self._final = True
+        self.release()
 
     # Network and console
 

@@ -1,5 +1,5 @@
 """`retry`, the driver's own polls, polling conditions."""
-import itertools
+import math
 import unittest
 
 from ..errors import PollingConditionError, RequestedAssertionFailed
@@ -7,9 +7,12 @@ from ..polling import pauses, poll, retry
 from .base import InProcess
 
 
-def tries(limit):
-    """(tries before the last one, times of the first six) when each try takes no time."""
-    times = [0.0, *itertools.accumulate(itertools.islice(pauses(limit), 1000))]
+def tries(limit, takes=0.0):
+    """(tries before the last one, times of the first six) when each try takes that long."""
+    steps, times = pauses(limit), [0.0]
+    next(steps)
+    while len(times) < 1000:
+        times.append(times[-1] + takes + steps.send(takes))
     return sum(t < limit for t in times), times[:6]
 
 
@@ -24,9 +27,21 @@ class Schedule(unittest.TestCase):
         for limit in range(3, 40):
             self.assertLessEqual(tries(limit)[0], limit + 2)
 
+    def test_slow_tries_are_as_many_as_the_real_drivers(self):
+        self.assertEqual(tries(10, 4.0), (2, [0, 5, 10, 15, 20, 25]))
+        for limit in (1, 3, 10, 900):
+            for takes in (0.5, 2, limit):
+                self.assertEqual(tries(limit, takes)[0], math.ceil(limit / (takes + 1)))
+
+    def test_an_early_look_that_is_slow_is_the_last_early_one(self):
+        steps = pauses(900)
+        next(steps)
+        self.assertEqual([steps.send(took) for took in (0.0, 5.0, 0.0, 0.0)], [0.1, 1.0, 1.0, 1.0])
+
     def test_no_pause_is_longer_than_the_real_drivers(self):
         for limit in (1, 3, 900):
-            self.assertLessEqual(max(itertools.islice(pauses(limit), 100)), 1)
+            times = tries(limit)[1]
+            self.assertLessEqual(max(after - before for before, after in zip(times, times[1:])), 1)
 
 
 class Retry(unittest.TestCase):

@@ -122,6 +122,15 @@ kill QemuMachine (pid N)
         self.assertIn("!!! machine: no user namespaces here", r.stderr)
         self.assertNotIn("driver/", r.stderr)
 
+    def test_bytes_that_are_not_utf8_keep_message_and_place(self):
+        r = self.drive("with subtest('reads'):\n    got = b'PSU \\xff'.decode(errors='surrogateescape')\n"
+                       "    assert got == 1, f'the device says {got}'\n")
+        self.assertEqual(r.status, 1)
+        self.assertIn("AssertionError: the device says PSU \\udcff\n", r.stderr)
+        (failure,) = r.event("failure")
+        self.assertEqual([failure[k] for k in ("message", "line", "subtest")],
+                         ["the device says PSU \\udcff", 3, "reads"])
+
     def test_error_level_hides_reports_but_not_the_status(self):
         r = self.drive("machine.fail('true')\n", "--log-level", "error")
         self.assertEqual(r.status, 1)
@@ -132,6 +141,42 @@ kill QemuMachine (pid N)
         r = self.drive("out = machine.succeed(r\"printf 'ü\\377x'; printf 'e\\377\\n' >&2\")\nassert out == 'ü\ufffdx', out\n")
         self.assertEqual(r.status, 0, r.stderr)
         self.assertEqual([e["text"] for e in r.event("console")], ["e\ufffd"])
+
+
+class Threads(WholeProcess):
+    """The driver ends when the script has, whatever the script left running."""
+
+    LEAVE = "import threading\nthreading.Thread(target=threading.Event().wait, name='my worker').start()\n"
+
+    def test_a_pass(self):
+        r = self.drive(self.LEAVE + "import atexit\natexit.register(print, 'at exit')\nmachine.succeed('true')\n")
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertIn("test script finished", r.stderr)
+        self.assertIn("what it left running ends now, too: my worker\n", r.stderr)
+        self.assertIn("at exit", r.stdout)
+        self.assertEqual(r.event("end")[0]["status"], 0)
+
+    def test_a_failure(self):
+        r = self.drive(self.LEAVE + "assert False, 'as planned'\n")
+        self.assertEqual(r.status, 1)
+        self.assertEqual([r.event("failure")[0][k] for k in ("message", "line")], ["as planned", 3])
+        self.assertEqual(r.event("end")[0]["status"], 1)
+
+    def test_exits(self):
+        self.assertEqual(self.drive(self.LEAVE + "raise SystemExit(3)\n").status, 3)
+
+    def test_an_exit_with_text(self):
+        r = self.drive(self.LEAVE + "raise SystemExit('some text')\n")
+        self.assertEqual(r.status, 1)
+        self.assertIn("some text\n", r.stderr)
+
+    def test_its_machines_are_not_started_again(self):
+        r = self.drive("import threading\n"
+                       "def work():\n    while True:\n        machine.execute('true')\n"
+                       "threading.Thread(target=work).start()\nmachine.succeed('true')\n")
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertNotIn("Traceback", r.stderr)
+        self.assertEqual(self.peer.boots, 1)
 
 
 class Limits(WholeProcess):
@@ -258,6 +303,35 @@ class Lint(WholeProcess):
         self.assertIn("hint: did you mean `machine`?", r.stderr)
         self.assertEqual(self.peer.machines, {})
         self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["NameError", 2])
+
+    def test_what_nixos_would_not_build_does_not_run(self):
+        r = self.drive("import time\nprint('before')\n")
+        self.assertEqual((r.status, r.stdout), (1, ""))
+        self.assertIn("script.py:1: `time` imported but unused\n", r.stderr)
+        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["LintError", 1])
+
+    def test_style_does_not_stop_a_run(self):
+        self.assertEqual(self.drive("l = 1; print(l == None)\n").status, 0)
+
+    def test_the_nix_file_switches_the_lint_off(self):
+        (self.peer.top / "script.nix").write_text("{ skipLint = true; }")
+        self.assertEqual(self.drive("import time\n").status, 0)
+
+    def test_a_mistyped_pv(self):
+        records = self.peer.top / "records"
+        records.write_text("VOLT\n")
+        r = self.drive("machine.wait_until_succeeds('caget VOTL')\n", "--records", str(records))
+        self.assertEqual(r.status, 1)
+        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
+        self.assertIn("hint: did you mean `VOLT`?", r.stderr)
+        self.assertEqual(self.peer.machines, {})
+
+    def test_an_unknown_pv_that_may_be_meant(self):
+        records = self.peer.top / "records"
+        records.write_text("VOLT\n")
+        r = self.drive("machine.execute('caget VOTL')\n", "--records", str(records))
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
 
     def test_it_can_be_switched_off(self):
         r = self.drive("print('before')\nmachne\n", lint=False)

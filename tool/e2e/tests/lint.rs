@@ -93,6 +93,8 @@ fn every_mistake_is_found_at_its_place() {
         (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
         (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
         (SCRIPT, "start_all()", "machine.¶screenshot('x')", "not-in-sandbox", ""),
+        (SCRIPT, "start_all()", "import ¶time\nstart_all()", "unused-import", "import"),
+        (SCRIPT, "start_all()", "print(¶f'abc')\nstart_all()", "f-string-missing-placeholders", "`f`"),
     ];
     let mut wrong = Vec::new();
     let scratch = Scratch::new();

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs::DirBuilder;
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -67,8 +69,10 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     let sync = UnixStream::from(stage::descriptor(stage::required(words, "--sync-fd")?)?);
     let events = stage::optional(words, "--events-fd").map(stage::descriptor).transpose()?;
     sys::tmpfs(&spec.state_dir, "mode=755")?;
+    let mut private = DirBuilder::new();
+    private.mode(0o700).create(spec.shared_dir())?;
     for machine in &spec.machines {
-        std::fs::create_dir_all(spec.shared_dir(&machine.name))?;
+        private.create(spec.vm_state_dir(&machine.name))?;
     }
 
     if let Some(command) = &spec.console {
@@ -88,7 +92,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     let machines: Vec<_> = spec
         .machines
         .iter()
-        .map(|m| json!({"name": m.name, "shared_dir": spec.shared_dir(&m.name), "state_dir": spec.state_dir.join(&m.name)}))
+        .map(|m| json!({"name": m.name, "shared_dir": spec.shared_dir(), "state_dir": spec.vm_state_dir(&m.name)}))
         .collect();
     let vlans: BTreeSet<u8> = spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect();
     let config = spec.state_dir.join("driver.json");

@@ -70,7 +70,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
     bind(&journal, &root.join("var/log/journal"))?;
     let shared = root.join("tmp/shared");
     fs::create_dir_all(&shared)?;
-    bind(&spec.shared_dir(&machine.name), &shared)?;
+    bind(&spec.shared_dir(), &shared)?;
     pivot(&root)
 }
 

@@ -125,9 +125,14 @@ pub struct Bind {
 }
 
 impl Spec {
-    /// Folder shared between the driver and a machine (its /tmp/shared).
-    pub fn shared_dir(&self, machine: &str) -> PathBuf {
-        self.state_dir.join(machine).join("shared")
+    /// Folder shared between the driver and all machines (their /tmp/shared), named as by nixpkgs' driver.
+    pub fn shared_dir(&self) -> PathBuf {
+        self.state_dir.join("shared-xchg")
+    }
+
+    /// `state_dir` of a machine in scripts, named as by nixpkgs' driver. The sandbox keeps nothing there.
+    pub fn vm_state_dir(&self, machine: &str) -> PathBuf {
+        self.state_dir.join(format!("vm-state-{machine}"))
     }
 
     /// Folder that holds the disk of a machine.

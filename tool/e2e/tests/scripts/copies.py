@@ -1,4 +1,3 @@
-import os
 import pathlib
 import tempfile
 
@@ -17,3 +16,7 @@ with t.assertRaises(FileExistsError):
     machine.copy_from_machine("/tmp/out", "results")
 machine.succeed("echo shared > /tmp/shared/f")
 t.assertEqual((pathlib.Path(machine.shared_dir) / "f").read_text(), "shared\n")
+t.assertEqual(machine.shared_dir, machine.tmp_dir / "shared-xchg")
+t.assertEqual(machine.state_dir, machine.tmp_dir / f"vm-state-{machine.name}")
+for folder in (machine.shared_dir, machine.state_dir):
+    t.assertEqual(folder.stat().st_mode & 0o777, 0o700)

@@ -1,6 +1,8 @@
 start_all()
 alpha.wait_for_unit("ioc.service")
 t.assertEqual(alpha.succeed("hostname"), "alpha\n")
+alpha.succeed("echo seen > /tmp/shared/by-all")
+t.assertEqual(beta.succeed("cat /tmp/shared/by-all"), "seen\n")
 for host in ["alpha", "192.168.1.1"]:
     beta.wait_for_open_port(5064, addr=host, timeout=10)
 # Found by broadcast.

@@ -71,7 +71,9 @@ struct OfScript {
 struct Problem {
     line: u32,
     column: u32,
+    /// Class of the error it would be, or name of a rule.
     kind: String,
+    severity: Severity,
     message: String,
     hint: String,
 }
@@ -81,6 +83,8 @@ struct Pv {
     name: String,
     line: u32,
     column: u32,
+    /// Without it, the script fails.
+    sure: bool,
 }
 
 /// All findings, by file and line.
@@ -125,8 +129,9 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
             "NameError" => ("undefined-name", Severity::Error),
             "AttributeError" => ("unknown-method", Severity::Error),
             // Which backend will run is not settled: it works in the others.
-            _ if backend == BackendChoice::Auto => ("not-in-sandbox", Severity::Warning),
-            _ => ("not-in-sandbox", Severity::Error),
+            "NotInSandbox" if backend == BackendChoice::Auto => ("not-in-sandbox", Severity::Warning),
+            "NotInSandbox" => ("not-in-sandbox", Severity::Error),
+            rule => (rule, problem.severity),
         };
         Finding {
             file: file.to_owned(),
@@ -140,15 +145,17 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
     };
     let known: Vec<&str> = ioc.records.iter().map(String::as_str).collect();
     let missing = |pv: &&Pv| ioc.complete && !ioc.records.contains(&pv.name);
-    let pv = |pv: &Pv| Finding {
-        file: file.to_owned(),
-        line: pv.line,
-        column: pv.column,
-        severity: Severity::Warning,
-        code: "unknown-pv".to_owned(),
-        message: format!("no database that st.cmd loads defines `{}`", pv.name),
-        hint: tool_project::nearest(&pv.name, &known)
-            .map_or_else(|| "it would time out".to_owned(), |near| format!("did you mean `{near}`?")),
+    let pv = |pv: &Pv| {
+        let near = tool_project::nearest(&pv.name, &known);
+        Finding {
+            file: file.to_owned(),
+            line: pv.line,
+            column: pv.column,
+            severity: if pv.sure && near.is_some() { Severity::Error } else { Severity::Warning },
+            code: "unknown-pv".to_owned(),
+            message: format!("no database that st.cmd loads defines `{}`", pv.name),
+            hint: near.map_or_else(|| "it would time out".to_owned(), |near| format!("did you mean `{near}`?")),
+        }
     };
     answer.problems.iter().map(problem).chain(answer.pvs.iter().filter(missing).map(pv)).collect()
 }
@@ -184,8 +191,9 @@ fn read_scripts(
 ) -> Result<Vec<OfScript>> {
     let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
     let one = |(_, script, settings): &(&Check, &Path, &Settings)| {
-        let machines: Vec<String> = settings.machines().into_keys().collect();
-        json!({ "script": script, "machines": machines, "sandbox": sandbox })
+        let machines = settings.machines();
+        let vlans: BTreeSet<u8> = machines.values().flat_map(|node| node.vlans.iter().copied()).collect();
+        json!({ "script": script, "machines": machines.keys().collect::<Vec<_>>(), "vlans": vlans, "sandbox": sandbox })
     };
     let request: Vec<_> = scripts.iter().map(one).collect();
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
@@ -217,10 +225,22 @@ mod tests {
         OfIoc { findings: Vec::new(), records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(), complete }
     }
 
+    fn problem(kind: &str, severity: Severity) -> Problem {
+        Problem { line: 1, column: 2, kind: kind.into(), severity, message: "m".into(), hint: "h".into() }
+    }
+
+    #[test]
+    fn rules_of_the_lint_have_the_severity_and_the_name_that_the_driver_gives() {
+        let problems = vec![problem("unused-import", Severity::Error), problem("type-check", Severity::Warning)];
+        let answer = OfScript { problems, pvs: Vec::new() };
+        let found = of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto);
+        let seen: Vec<_> = found.iter().map(|f| (f.code.as_str(), f.severity)).collect();
+        assert_eq!(seen, [("unused-import", Severity::Error), ("type-check", Severity::Warning)]);
+    }
+
     #[test]
     fn a_function_that_only_some_backends_have_is_an_error_only_where_one_is_chosen() {
-        let problem =
-            Problem { line: 1, column: 2, kind: "NotInSandbox".into(), message: "m".into(), hint: "h".into() };
+        let problem = problem("NotInSandbox", Severity::Error);
         let answer = OfScript { problems: vec![problem], pvs: Vec::new() };
         let severity = |backend| of_script("checks/a.py", &answer, &ioc(true), backend)[0].severity;
         assert_eq!(severity(BackendChoice::Auto), Severity::Warning);
@@ -229,11 +249,23 @@ mod tests {
 
     #[test]
     fn a_pv_is_missing_only_where_all_are_known() {
-        let pv = |name: &str| Pv { name: name.to_owned(), line: 3, column: 4 };
+        let pv = |name: &str| Pv { name: name.to_owned(), line: 3, column: 4, sure: false };
         let answer = OfScript { problems: Vec::new(), pvs: vec![pv("VOLT"), pv("VOTL")] };
         let found = of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].line, found[0].hint.as_str()), (3, "did you mean `VOLT`?"));
         assert!(of_script("checks/a.py", &answer, &ioc(false), BackendChoice::Auto).is_empty());
+    }
+
+    #[test]
+    fn a_mistyped_pv_that_must_be_there_is_an_error() {
+        let severity = |name: &str, sure| {
+            let pvs = vec![Pv { name: name.to_owned(), line: 1, column: 1, sure }];
+            let answer = OfScript { problems: Vec::new(), pvs };
+            of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto)[0].severity
+        };
+        assert_eq!(severity("VOTL", true), Severity::Error);
+        assert_eq!(severity("VOTL", false), Severity::Warning);
+        assert_eq!(severity("some:other:ioc", true), Severity::Warning);
     }
 }
