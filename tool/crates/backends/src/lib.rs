@@ -3,6 +3,7 @@
 //!
 //! It must not know the command line, nor how a run is told.
 
+mod aftermath;
 pub mod auto;
 pub mod driver;
 pub mod driver_log;
@@ -126,7 +127,7 @@ pub fn prepare(
     Ok(match settled {
         Settled::Sandbox(why) => {
             let sandbox = sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
-            Box::new(sandbox.debug(args.debug).recording(args.record))
+            Box::new(sandbox.debug(args.debug).recording(args.record).strict(args.strict))
         }
         Settled::Nix(_, _, why) if args.debug => {
             let what = format!(

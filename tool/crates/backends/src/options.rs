@@ -82,4 +82,8 @@ pub struct RunOptions {
     pub debug: bool,
     /// Record what the process variables do (sandbox).
     pub record: bool,
+    /// A pass with remarks is a failure (sandbox).
+    pub strict: bool,
+    /// Look for mistakes first, and start nothing where there are some (sandbox).
+    pub lint: bool,
 }

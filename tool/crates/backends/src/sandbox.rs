@@ -9,6 +9,7 @@ use std::sync::mpsc::Receiver;
 use anyhow::{Context, Result};
 
 use super::follow::follow;
+use crate::aftermath;
 use crate::iocs::IocBuild;
 use crate::nix::services;
 use crate::nix::services::Evaluated;
@@ -21,7 +22,7 @@ use tool_base::{fail, process, ui};
 use tool_host::doctor;
 use tool_project::settings::{Node, Settings};
 use tool_project::{Check, Config, Project};
-use tool_runner::{Backend, Job};
+use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::accounts::Accounts;
 use tool_sandbox::recorder;
 use tool_sandbox::run::{Forbidden, Output, Run, Streams};
@@ -51,6 +52,7 @@ pub struct Sandbox {
     timeout: Option<u64>,
     debug: bool,
     record: bool,
+    strict: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -126,6 +128,7 @@ impl Sandbox {
             timeout,
             debug: false,
             record: false,
+            strict: false,
         })
     }
 
@@ -141,6 +144,30 @@ impl Sandbox {
     pub fn recording(mut self, record: bool) -> Self {
         self.record = record;
         self
+    }
+
+    /// Whether a pass with remarks is a failure.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Runs one check, and looks at what its machines have to say about a pass.
+    fn run_one(&self, exec: &Exec, watch: &Watch) -> Result<Outcome> {
+        let spec = self.spec(&exec.check, &exec.dir)?;
+        let mut outcome = follow(&spec, exec, watch)?;
+        if outcome.verdict == Verdict::Passed {
+            let may_fail = Settings::load(&exec.check)?.may_fail;
+            outcome.remarks = aftermath::remarks(&spec.journal_dir, &may_fail);
+            if self.strict && !outcome.remarks.is_empty() {
+                let message = format!("the script passed, but {}", outcome.remarks.join("; "));
+                outcome.verdict = Verdict::Failed(1);
+                outcome.failure =
+                    Some(tool_runner::Failure { class: "Remarks".to_owned(), message, ..Default::default() });
+            }
+        }
+        Ok(outcome)
     }
 
     /// The run of one check, whose results go to `dir`.
@@ -309,9 +336,7 @@ impl Backend for Sandbox {
     }
 
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
-        tool_runner::side_by_side(job, interrupts, |exec, watch| {
-            follow(&self.spec(&exec.check, &exec.dir)?, exec, watch)
-        })
+        tool_runner::side_by_side(job, interrupts, |exec, watch| self.run_one(exec, watch))
     }
 }
 

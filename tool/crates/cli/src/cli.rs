@@ -121,6 +121,12 @@ pub struct Test {
     /// Do not record what the process variables do (sandbox)
     #[arg(long)]
     pub no_record: bool,
+    /// Do not look for mistakes first (sandbox); `cargo xtask lint` shows them
+    #[arg(long)]
+    pub no_lint: bool,
+    /// Let a check fail that passed although something went wrong: a unit that failed, an error before iocInit (sandbox)
+    #[arg(long)]
+    pub strict: bool,
     /// How to run them; last, as its heading for Nix holds for all that follows
     #[command(flatten)]
     pub machine: MachineOptions,

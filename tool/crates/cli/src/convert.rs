@@ -56,6 +56,8 @@ impl From<&cli::Test> for options::RunOptions {
             rebuild: given.rebuild,
             debug: given.debug,
             record: !given.no_record,
+            strict: given.strict,
+            lint: !given.no_lint,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Where its machines and their services come from.
     pub services: Services,
+    /// Units that fail or are restarted because the check wants it so: no word is lost about them.
+    pub may_fail: Vec<String>,
     /// The machines of the check; one called `machine` where there are none.
     pub nodes: BTreeMap<String, Node>,
 }

@@ -131,7 +131,7 @@ pub enum DriverEvent {
 }
 
 /// Why a script failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Class of the Python exception.
     pub class: String,
@@ -205,6 +205,9 @@ pub struct Outcome {
     pub seconds: f64,
     /// Its subtests, in the order of their begin.
     pub subtests: Vec<Subtest>,
+    /// What went wrong on its machines although the script passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 impl Outcome {
@@ -219,6 +222,7 @@ impl Outcome {
             started: 0.0,
             seconds,
             subtests: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 

@@ -87,12 +87,11 @@ struct Pv {
     sure: bool,
 }
 
-/// All findings, by file and line.
+/// All findings in the files of the IOC and in some checks, by file and line.
 ///
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
-pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Finding>> {
-    let checks = project.checks()?;
+pub fn run(project: &Project, checks: &[Check], backend: BackendChoice) -> Result<Vec<Finding>> {
     let settings = checks.iter().map(Settings::load).collect::<Result<Vec<_>>>()?;
     let scripts: Vec<(&Check, &Path, &Settings)> =
         checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, s))).collect();

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
-use tool_backends::options;
+use tool_backends::lint;
+use tool_backends::options::{self, BackendChoice};
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
 use tool_project::settings::Settings;
@@ -55,6 +56,9 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     }
     let mut reporters = for_programs(args)?;
     let backend = tool_backends::prepare(project, &machine, args.into(), settled, &checks)?;
+    if matches!(backend.name(), "sandbox") && !args.no_lint {
+        look_first(project, &checks)?;
+    }
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupt::messages()?;
@@ -129,6 +133,21 @@ impl MachineOptions {
         }
         words
     }
+}
+
+/// An error where the files of the IOC or the scripts have mistakes: no machine is started to find them one by one.
+fn look_first(project: &Project, checks: &[Check]) -> Result<()> {
+    let findings = lint::run(project, checks, BackendChoice::Sandbox)?;
+    let errors: Vec<_> = findings.into_iter().filter(|finding| finding.severity == lint::Severity::Error).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    for finding in &errors {
+        ui::say(&lint::show::finding(finding, &project.root, Some(ui::width())));
+    }
+    Err(Failure::new(Status::CheckFailed, format!("{}: nothing was started", lint::show::summary(&errors)))
+        .hint("run the checks all the same: --no-lint")
+        .into())
 }
 
 /// The reports that programs read.

@@ -23,6 +23,9 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
     let results = || summary.results();
     let mut text: String = results().filter(|o| o.verdict.is_failure()).map(|o| report.failure(o)).collect();
     let failed = !text.is_empty();
+    for outcome in results().filter(|o| o.verdict == Verdict::Passed && !o.remarks.is_empty()) {
+        text += &report.remarks(outcome);
+    }
     let flaky: Vec<&Outcome> = results().filter(|o| o.is_flaky()).collect();
     if !flaky.is_empty() {
         text.push('\n');
@@ -133,6 +136,19 @@ impl Report<'_> {
             text += &self.tail(&title, &lines);
         }
         text + &self.next_steps(outcome)
+    }
+
+    /// What a pass must not hide.
+    fn remarks(&self, outcome: &Outcome) -> String {
+        let head = paint(WARN, &format!("{} passed, but", outcome.exec.label()));
+        let mut text = format!("\n{}", self.wrapped(&head, 0));
+        for remark in &outcome.remarks {
+            text += &format!("  {}", self.wrapped(&format!("- {}", clean(remark, LINE)), 4));
+        }
+        text + &self.wrapped(
+            &paint(DIM, "  --strict makes that a failure; `may_fail` in checks/NAME.toml names units that may"),
+            2,
+        )
     }
 
     fn tail(&self, title: &str, lines: &[String]) -> String {

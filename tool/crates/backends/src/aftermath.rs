@@ -1,0 +1,149 @@
+//! What went wrong on a check's machines although its script passed, out of their journals: a green check is to hide nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Lines of an IOC that are shown at most.
+const LINES: usize = 5;
+/// Characters of such a line.
+const WIDEST: usize = 160;
+/// What an IOC says at the end of `iocInit`.
+const INITIALISED: &str = "iocRun: All initialization complete";
+
+/// What counts of an entry.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    /// The unit that the manager speaks of.
+    #[serde(rename = "UNIT")]
+    about: Option<String>,
+    /// The unit that speaks.
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    unit: Option<String>,
+    #[serde(rename = "MESSAGE")]
+    message: Option<String>,
+}
+
+/// What is known of a unit.
+#[derive(Debug, Default)]
+struct Life {
+    restarts: u32,
+    failed: Option<String>,
+    /// It is an IOC on its way to the end of `iocInit`.
+    starting: bool,
+    errors: Vec<String>,
+}
+
+/// What went wrong on all machines of a run, a sentence each. Units that may fail are left out. What cannot be read is, too.
+pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut machines: Vec<_> = fs::read_dir(journals).into_iter().flatten().flatten().collect();
+    machines.sort_by_key(fs::DirEntry::file_name);
+    for machine in machines {
+        let Ok(file) = fs::File::open(machine.path().join("journal.jsonl")) else { continue };
+        let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+        let entries = lines.filter_map(|line| serde_json::from_slice(&line).ok());
+        remarks.extend(judge(entries, may_fail, &machine.file_name().to_string_lossy()));
+    }
+    remarks
+}
+
+fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &str) -> Vec<String> {
+    let mut lives: BTreeMap<String, Life> = BTreeMap::new();
+    for entry in entries {
+        let Some(text) = entry.message else { continue };
+        match (entry.about, entry.unit) {
+            (Some(unit), _) => {
+                let life = lives.entry(unit.clone()).or_default();
+                if text.contains(": Scheduled restart job") {
+                    life.restarts += 1;
+                } else if let Some((_, result)) = text.split_once(": Failed with result '") {
+                    life.failed = Some(result.trim_end_matches("'.").to_owned());
+                } else if text.starts_with("Starting ") {
+                    life.starting = true;
+                }
+            }
+            (None, Some(unit)) => {
+                let life = lives.entry(unit).or_default();
+                life.starting &= !text.contains(INITIALISED);
+                if life.starting && speaks_of_an_error(&text) {
+                    life.errors.push(text);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    let mut remarks = Vec::new();
+    for (unit, life) in lives.into_iter().filter(|(unit, _)| !may_fail.contains(unit)) {
+        let failed = life.failed.map_or_else(String::new, |result| format!(" ({result})"));
+        match life.restarts {
+            0 if failed.is_empty() => {}
+            0 => remarks.push(format!("{unit} failed on {machine}{failed}")),
+            1 => remarks.push(format!("{unit} was restarted once on {machine}{failed}")),
+            count => remarks.push(format!("{unit} was restarted {count} times on {machine}{failed}")),
+        }
+        let more = life.errors.len().saturating_sub(LINES);
+        remarks.extend(life.errors.iter().take(LINES).map(|line| {
+            let line: String = line.trim().chars().take(WIDEST).collect();
+            format!("{unit} said on {machine}, before iocInit ended: {line}")
+        }));
+        if more > 0 {
+            remarks.push(format!("{unit} said {more} more lines like that on {machine}"));
+        }
+    }
+    remarks
+}
+
+/// As EPICS base, asyn and StreamDevice write it; not the lines of st.cmd that the shell repeats.
+fn speaks_of_an_error(line: &str) -> bool {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    let words = plain.trim_start();
+    words.split(|c: char| !c.is_ascii_alphabetic()).any(|word| word == "ERROR") || words.starts_with("Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(about: &str, unit: &str, message: &str) -> Entry {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Entry { about: some(about), unit: some(unit), message: some(message) }
+    }
+
+    #[test]
+    fn a_quiet_run_has_no_remarks() {
+        let entries = [
+            entry("ioc.service", "init.scope", "Starting ioc.service - EPICS IOC…"),
+            entry("", "ioc.service", "var streamError 1"),
+            entry("", "ioc.service", INITIALISED),
+            entry("", "ioc.service", "2026/11/28 PS1: ERROR after the start is the script's business"),
+            entry("simulator.service", "init.scope", "simulator.service: Deactivated successfully."),
+        ];
+        assert_eq!(judge(entries.into_iter(), &[], "machine"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_went_wrong_is_named() {
+        let failed = |unit: &str| entry(unit, "init.scope", &format!("{unit}: Failed with result 'exit-code'."));
+        let again = "ioc.service: Scheduled restart job, restart counter is at 1.";
+        let entries = || {
+            [
+                entry("ioc.service", "init.scope", "Starting ioc.service - EPICS IOC…"),
+                entry("", "ioc.service", "\u{1b}[31;1mERROR\u{1b}[0m: no such record type"),
+                failed("ioc.service"),
+                entry("ioc.service", "init.scope", again),
+                failed("simulator.service"),
+            ]
+            .into_iter()
+        };
+        let all = judge(entries(), &[], "machine");
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert_eq!(all[0], "ioc.service was restarted once on machine (exit-code)");
+        assert!(all[1].starts_with("ioc.service said on machine, before iocInit ended: "), "{all:?}");
+        assert_eq!(all[2], "simulator.service failed on machine (exit-code)");
+        assert_eq!(judge(entries(), &["simulator.service".to_owned()], "machine").len(), 2);
+    }
+}
