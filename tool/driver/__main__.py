@@ -1,4 +1,4 @@
-"""Entry point of `python3 -B xtask/driver`: makes the folder importable as a package, then runs the command line."""
+"""Entry point of `python3 -B tool/driver`: makes the folder importable as a package, then runs the command line."""
 import os
 import sys
 

@@ -11,7 +11,7 @@ from .errors import ConfigError, UsageError
 from .events import Events
 
 USAGE = """\
-usage: python3 -B xtask/driver --host-fd N --config FILE --output-directory DIR [options]
+usage: python3 -B tool/driver --host-fd N --config FILE --output-directory DIR [options]
 
 Runs a test script on the machines of a sandbox. `xtask sandbox-host` starts it and passes the descriptors.
 
@@ -279,7 +279,7 @@ def main(argv):
         run = Run(options, load(options["config"]))
     except (UsageError, ConfigError) as error:
         usage = isinstance(error, UsageError)
-        print(f"error: {error}" + ("\nhint: python3 -B xtask/driver --help" if usage else ""), file=sys.stderr)
+        print(f"error: {error}" + ("\nhint: python3 -B tool/driver --help" if usage else ""), file=sys.stderr)
         return 2 if usage else 3
     status = 1
     try:

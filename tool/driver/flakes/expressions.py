@@ -5,7 +5,7 @@ import string
 
 from .bindings import Findings
 
-PERCENT = re.compile(r"%(?:\((?P<key>.*?)\))?(?P<flags>[-#0 +]*)(?P<width>\*|\d*)(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.?)",
+PERCENT = re.compile(r"%(?:\((?P<key>.*?)\))?[-#0 +]*(?P<width>\*|\d*)(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.?)",
                      re.DOTALL)
 FRESH = (ast.List, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp)  # a new object each time
 

@@ -216,7 +216,8 @@ class Names(Annotations, Findings):
                          f"`from {module} import *` leaves unknown which names there are", "import the names one by one")
             else:
                 dot = "" if module.endswith(".") else "."
-                full = f"{module}{dot}{alias.name}" + (f" as {alias.asname}" if alias.asname not in (None, alias.name) else "")
+                renamed = alias.asname not in (None, alias.name)
+                full = f"{module}{dot}{alias.name}" + (f" as {alias.asname}" if renamed else "")
                 self.bind(name, node, Binding("import", name, place(alias, node), full, alias.name == alias.asname))
 
     # Scopes

@@ -65,7 +65,8 @@ class Style(Findings):
         if None in values:
             self.add(node, "E711", "none-comparison", "comparison to `None`", "use `is None` or `is not None`")
         elif any(value is True or value is False for value in values):
-            self.add(node, "E712", "true-false-comparison", "comparison to `True` or `False`", "use the value itself, or `not`")
+            self.add(node, "E712", "true-false-comparison", "comparison to `True` or `False`",
+                     "use the value itself, or `not`")
         elif any(isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id == "type"
                  and len(side.args) == 1 for side in (left, right)):
             self.add(node, "E721", "type-comparison", "types compared by `==`", "use `is`, or `isinstance()`")

@@ -1,1 +1,1 @@
-"""Tests of the driver: `python3 -B -m unittest discover -s xtask/driver/tests -t xtask`."""
+"""Tests of the driver: `python3 -B -m unittest discover -s tool/driver/tests -t tool`."""

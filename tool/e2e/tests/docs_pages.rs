@@ -103,9 +103,10 @@ for name in dir(Logger):
 "#;
 
 /// Public in Python, but the driver's own business.
-const INTERNAL: [&str; 7] = [
+const INTERNAL: [&str; 8] = [
     "machine kill",
     "machine log_serial",
+    "machine retire",
     "machine run_callbacks",
     "log deprecated",
     "log log_serial",
