@@ -138,7 +138,7 @@ fn on_this_host_any_client_reaches_the_ioc() {
     let scratch = Scratch::new();
     let (command, port, ca) = on_host(&scratch);
     let session = Session::start(command);
-    let caget = scratch.root.join("target/embedded/debug/caget-rs");
+    let caget = scratch.program("caget");
     let got = Command::new(caget)
         .args(["-w", "30", "-t", "HERE:IDN"])
         .env("EPICS_CA_SERVER_PORT", ca.to_string())

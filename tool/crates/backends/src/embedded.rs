@@ -1,7 +1,10 @@
-//! The programs of `tool/embedded/`: soft IOC, Channel Access tools and simulators. Built on demand, once.
+//! The programs of `tool/embedded/`: soft IOC, Channel Access tools and simulators. Built on demand, once for each state of
+//! their sources: projects with other versions of the tool may share a target folder.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
@@ -31,20 +34,91 @@ const STABLE_SINCE: (u32, u32) = (1, 97);
 
 /// The programs, built if any source has changed. Says what it builds, and why, before that takes its time.
 pub fn programs(project: &Project) -> Result<Vec<Program>> {
-    let source = project.root.join("tool/embedded");
-    let target = project.target.join("embedded");
-    let stamp = target.join("built");
-    if !up_to_date(&source, &stamp) {
-        build(&source, &target)?;
-        std::fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))?;
+    let place = Place::of(project);
+    if let Some(programs) = place.programs() {
+        return Ok(programs);
     }
-    Ok(list(&target))
+    let built = build(&place.source, &place.target)?;
+    place.keep(&built)?;
+    place.programs().context("cargo built the programs of tool/embedded/, and they are not there")
 }
 
 /// The programs, where they are there already. Nothing is built.
 pub fn built(project: &Project) -> Option<Vec<Program>> {
-    let target = project.target.join("embedded");
-    up_to_date(&project.root.join("tool/embedded"), &target.join("built")).then(|| list(&target))
+    Place::of(project).programs()
+}
+
+/// Where the programs come from and go to.
+struct Place {
+    source: PathBuf,
+    target: PathBuf,
+    /// Name of the sources as they are; none where there are none.
+    state: Option<String>,
+}
+
+/// For how long programs of other sources are kept: those who share the folder may still use them.
+const KEPT: Duration = Duration::from_hours(24 * 30);
+
+impl Place {
+    fn of(project: &Project) -> Self {
+        let source = project.root.join("tool/embedded");
+        Self { state: state(&source), target: project.target.join("embedded"), source }
+    }
+
+    /// The folder of the programs; without sources, that of the last build.
+    fn folder(&self) -> Option<PathBuf> {
+        let last = || std::fs::read_to_string(self.target.join("built")).ok();
+        Some(self.target.join(self.state.clone().or_else(last)?.trim()))
+    }
+
+    fn programs(&self) -> Option<Vec<Program>> {
+        let folder = self.folder()?;
+        let program = |(_, name): &(&str, &str)| Program { name: (*name).to_owned(), path: folder.join(name) };
+        let programs: Vec<Program> = PROGRAMS.iter().map(program).collect();
+        programs.iter().all(|program| program.path.is_file()).then_some(programs)
+    }
+
+    /// Keeps what was built, whole or not at all, and drops what nobody has wanted for long.
+    fn keep(&self, built: &[(String, PathBuf)]) -> Result<()> {
+        let folder = self.folder().context("tool/embedded/ has no sources")?;
+        let part = folder.with_extension(format!("{}.part", std::process::id()));
+        std::fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
+        for (file, name) in PROGRAMS {
+            let (_, path) =
+                built.iter().find(|(built, _)| built == file).with_context(|| format!("cargo built no {file}"))?;
+            std::fs::copy(path, part.join(name)).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::rename(&part, &folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::write(self.target.join("built"), self.state.clone().unwrap_or_default())?;
+        for entry in std::fs::read_dir(&self.target)?.flatten() {
+            let name = entry.file_name();
+            let ours = name.len() >= STATE && name.to_string_lossy().bytes().take(STATE).all(|b| b.is_ascii_hexdigit());
+            let old = || entry.metadata().and_then(|m| m.modified()).ok()?.elapsed().ok().filter(|age| *age > KEPT);
+            if ours && old().is_some() {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Digits of the name of a state.
+const STATE: usize = 16;
+
+/// A name for the sources as they are: files that differ give another one. `None` where there are none.
+fn state(source: &Path) -> Option<String> {
+    // Its keys are fixed, so it is the same tomorrow.
+    let mut hasher = DefaultHasher::new();
+    let files = WalkDir::new(source).sort_by_file_name().into_iter().filter_entry(|entry| {
+        let name = entry.file_name().to_string_lossy();
+        !matches!(&*name, "target" | "tests") && (entry.depth() == 0 || !name.starts_with('.'))
+    });
+    for entry in files.flatten().filter(|entry| entry.file_type().is_file()) {
+        entry.path().strip_prefix(source).ok()?.hash(&mut hasher);
+        std::fs::read(entry.path()).ok()?.hash(&mut hasher);
+    }
+    source.join("Cargo.toml").is_file().then(|| format!("{:0STATE$x}", hasher.finish()))
 }
 
 /// What the soft IOC cannot do with this IOC, a line each: `FILE:LINE: what`.
@@ -69,7 +143,12 @@ pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
 /// The command that builds the programs.
 pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut cmd = Cmd::new(cargo)
+    // It is for this machine, whatever else is built here.
+    let mut cmd = match std::env::var_os("CARGO_BUILD_TARGET") {
+        Some(_) => Cmd::new("env").args(["-u", "CARGO_BUILD_TARGET"]).arg(cargo),
+        None => Cmd::new(cargo),
+    };
+    cmd = cmd
         .args(["build", "--locked", "--manifest-path"])
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
@@ -95,9 +174,10 @@ pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, String)> {
     vec![("RUSTC_BOOTSTRAP", "1".to_owned()), ("RUSTFLAGS", format!("{flags} {gate}").trim_start().to_owned())]
 }
 
-fn build(source: &Path, target: &Path) -> Result<()> {
+/// Builds, and gives the programs by name: cargo says where it puts them.
+fn build(source: &Path, target: &Path) -> Result<Vec<(String, PathBuf)>> {
     let rustc = rustc_version()?;
-    let cmd = build_command(source, target, rustc);
+    let cmd = build_command(source, target, rustc).args(["--message-format", "json-render-diagnostics"]);
     ui::say(&format!(
         "{} the soft IOC, the Channel Access tools and the simulator of tool/embedded/: they stand in for EPICS here.\n\
          This is done once and takes one to two minutes.",
@@ -110,13 +190,21 @@ fn build(source: &Path, target: &Path) -> Result<()> {
             STABLE_SINCE.0, STABLE_SINCE.1
         ));
     }
-    let status = cmd.status()?;
-    if !status.success() {
-        return Err(fail::host(format!("the programs of tool/embedded/ could not be built ({status})"))
+    let output = cmd.to_std().stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| cmd.not_started(&error))?;
+    if !output.status.success() {
+        return Err(fail::host(format!("the programs of tool/embedded/ could not be built ({})", output.status))
             .hint(format!("see the compiler's messages above; the command was: {cmd}"))
             .into());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
+}
+
+/// Name and path of a program, out of one of cargo's messages.
+fn executable(message: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let path = message["executable"].as_str()?;
+    Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
 }
 
 /// Version of the compiler that cargo will use: major and minor number.
@@ -129,30 +217,6 @@ pub fn rustc_version() -> Result<(u32, u32)> {
 fn parse_version(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.split_whitespace().nth(1)?.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
-fn list(target: &Path) -> Vec<Program> {
-    let dir = target.join("debug");
-    PROGRAMS.iter().map(|(file, name)| Program { name: (*name).to_owned(), path: dir.join(file) }).collect()
-}
-
-/// Whether all programs exist and nothing in `source` is newer than the stamp.
-fn up_to_date(source: &Path, stamp: &Path) -> bool {
-    let Some(built) = modified(stamp) else { return false };
-    let target = stamp.parent().map_or_else(PathBuf::new, Path::to_owned);
-    if list(&target).iter().any(|program| !program.path.is_file()) {
-        return false;
-    }
-    WalkDir::new(source)
-        .into_iter()
-        .filter_entry(|entry| entry.file_name() != "target" && entry.file_name() != "tests")
-        .flatten()
-        .filter(|entry| entry.file_type().is_file())
-        .all(|entry| modified(entry.path()).is_some_and(|time| time <= built))
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().ok()?.modified().ok()
 }
 
 #[cfg(test)]
@@ -175,26 +239,34 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_source_asks_for_a_build() {
+    fn other_sources_have_programs_of_their_own() {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("embedded"), dir.path().join("target"));
         std::fs::create_dir_all(source.join("src")).unwrap();
-        std::fs::create_dir_all(target.join("debug")).unwrap();
-        let stamp = target.join("built");
-        for program in list(&target) {
-            std::fs::write(program.path, "").unwrap();
-        }
-        let main = source.join("src/main.rs");
-        std::fs::write(&main, "").unwrap();
-        assert!(!up_to_date(&source, &stamp), "never built");
-        std::fs::write(&stamp, "").unwrap();
-        assert!(up_to_date(&source, &stamp));
-        let later = SystemTime::now() + std::time::Duration::from_mins(1);
-        std::fs::File::options().write(true).open(&main).unwrap().set_modified(later).unwrap();
-        assert!(!up_to_date(&source, &stamp), "source changed");
-        std::fs::File::options().write(true).open(&stamp).unwrap().set_modified(later).unwrap();
-        assert!(up_to_date(&source, &stamp));
-        std::fs::remove_file(&list(&target)[0].path).unwrap();
-        assert!(!up_to_date(&source, &stamp), "program gone");
+        std::fs::create_dir_all(&target).unwrap();
+        let place = || Place { source: source.clone(), target: target.clone(), state: state(&source) };
+        assert!(place().programs().is_none(), "no sources, never built");
+        std::fs::write(source.join("Cargo.toml"), "").unwrap();
+        std::fs::write(source.join("src/main.rs"), "one").unwrap();
+        let program = dir.path().join("program");
+        std::fs::write(&program, "x").unwrap();
+        let built: Vec<_> = PROGRAMS.iter().map(|(file, _)| ((*file).to_owned(), program.clone())).collect();
+        place().keep(&built).unwrap();
+        let first = place().programs().unwrap();
+        std::fs::write(source.join("src/main.rs"), "two").unwrap();
+        assert!(place().programs().is_none(), "sources changed");
+        place().keep(&built).unwrap();
+        assert_ne!(first[0].path, place().programs().unwrap()[0].path);
+        std::fs::write(source.join("src/main.rs"), "one").unwrap();
+        assert_eq!(first[0].path, place().programs().unwrap()[0].path, "nothing is built again");
+        std::fs::remove_file(&first[0].path).unwrap();
+        assert!(place().programs().is_none(), "program gone");
+    }
+
+    #[test]
+    fn cargo_says_where_programs_are() {
+        let line = r#"{"reason":"compiler-artifact","target":{"name":"soft-ioc"},"executable":"/t/x/debug/soft-ioc"}"#;
+        assert_eq!(executable(line), Some(("soft-ioc".to_owned(), "/t/x/debug/soft-ioc".into())));
+        assert_eq!(executable(r#"{"reason":"build-finished"}"#), None);
     }
 }

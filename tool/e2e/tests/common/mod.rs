@@ -75,6 +75,12 @@ impl Scratch {
         String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned()
     }
 
+    /// One of the embedded programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let state = fs::read_to_string(self.root.join("target/embedded/built")).unwrap();
+        self.root.join("target/embedded").join(state.trim()).join(name)
+    }
+
     pub fn scratch_dir(&self) -> &Path {
         self.dir.path()
     }
