@@ -17,10 +17,13 @@ use common::{Run, Scratch};
 use fixture::Fixture;
 
 /// Steps that would change this machine, and why they are not run here.
-const NOT_HERE: [(&str, &str); 3] = [
+const NOT_HERE: [(&str, &str); 6] = [
     (ALLOW_NAMESPACES, "changes the kernel"),
     ("sudo rm -f /dev/kvm", "takes KVM from everyone"),
     ("rustup component add clippy rustfmt", "changes the installed Rust"),
+    ("apt-get update -qq && apt-get install -y -qq --no-install-recommends pipx", "installs for everyone"),
+    ("pipx install ty==0.0.108", "installs for everyone"),
+    ("pipx install ty==0.0.108 && export PATH=\"$HOME/.local/bin:$PATH\"", "installs for everyone"),
 ];
 const ALLOW_NAMESPACES: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
