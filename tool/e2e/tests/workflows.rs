@@ -60,7 +60,7 @@ fn gitlab() -> String {
 fn gitlab_steps() -> BTreeSet<String> {
     let mut steps = BTreeSet::new();
     let mut inside = false;
-    for line in gitlab().lines() {
+    for line in gitlab().lines().filter(|line| !line.trim_start().starts_with('#')) {
         match line.strip_prefix("    - ") {
             Some(step) if inside => {
                 steps.insert(step.strip_prefix(IN_NIX).unwrap_or(step).to_owned());
