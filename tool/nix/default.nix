@@ -36,9 +36,12 @@ let
 in
 {
   # Goes on top of EPNix's own overlay.
-  overlays.default = lib.composeExtensions (final: _: {
-    ${project.pname} = final.callPackage ./package.nix { inherit project; };
-  }) overlay;
+  overlays.default = lib.composeManyExtensions [
+    (final: _: {
+      ${project.pname} = final.callPackage ./package.nix { inherit project; };
+    })
+    overlay
+  ];
 
   packages = forEachSystem (pkgs: {
     default = pkgs.${project.pname};
