@@ -21,7 +21,7 @@ const PROMPTS: [&str; 2] = ["epics> ", ">>> "];
 #[test]
 fn every_step_works_and_shows_what_the_page_shows() {
     let scratch = project();
-    let page = fs::read_to_string(template().join("tool/docs/tutorial.md")).unwrap();
+    let page = fs::read_to_string(tool().join("docs/tutorial.md")).unwrap();
     let steps = steps(&page);
     assert!(steps.len() > 20, "{} steps", steps.len());
     for (action, block) in steps {
@@ -50,15 +50,16 @@ fn every_step_works_and_shows_what_the_page_shows() {
     }
 }
 
-fn template() -> &'static Path {
+fn tool() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 /// The template's project in a Git repository, with a `cargo` that runs this build of xtask.
 fn project() -> Scratch {
     let scratch = Scratch::new();
-    copy(&template().join("nix"), &scratch.root.join("nix"));
-    scratch.write(".gitignore", "/target\n__pycache__/\n");
+    for file in [".gitignore", "flake.nix"] {
+        copy(&tool().join("template").join(file), &scratch.root.join(file));
+    }
     let bin = scratch.scratch_dir().join("bin");
     fs::create_dir(&bin).unwrap();
     let cargo = bin.join("cargo");
