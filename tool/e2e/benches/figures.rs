@@ -149,6 +149,7 @@ fn nix_overhead(runs: usize, dir: &Path, xtask: &Path) -> Result<Option<Row>> {
     std::fs::create_dir_all(dir)?;
     let dir = dir.canonicalize()?;
     Cmd::new("cp").arg("-R").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nix")).arg(&root).read()?;
+    std::fs::create_dir(root.join("tool"))?;
     Cmd::new("git").args(["init", "--quiet"]).cwd(&root).read()?;
     Cmd::new("git").args(["add", "."]).cwd(&root).read()?;
     let mut environment = vec![

@@ -32,6 +32,9 @@ fn without_a_command_it_shows_what_one_does_most() {
     Before a change lands
       cargo xtask ci                    everything that must hold
 
+    Of this project
+      cargo xtask deploy                Copy the built IOC into a folder
+
     All commands: cargo xtask --help. One of them: cargo xtask test --help.
     ");
     assert_eq!(run.stderr, "");
@@ -75,9 +78,11 @@ fn bash_completes_commands_options_values_and_checks() {
     let scratch = Scratch::new();
     std::fs::create_dir_all(scratch.root.join("target/debug")).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_foreign"), scratch.root.join("target/debug/xtask")).unwrap();
+    std::fs::create_dir(scratch.root.join("xtask")).unwrap();
     scratch.write("xtask/Cargo.toml", "");
     scratch.check("reconnect", "");
     assert_eq!(bash(&scratch, &["xtask", "inter"]), ["interactive"]);
+    assert_eq!(bash(&scratch, &["xtask", "dep"]), ["deploy"], "the project's own, too");
     assert_eq!(bash(&scratch, &["xtask", "test", "re"]), ["reconnect"]);
     assert_eq!(bash(&scratch, &["xtask", "test", "--backend", "=", "s"]), ["sandbox"]);
     assert_eq!(bash(&scratch, &["xtask", "run", "--h"]), ["--host", "--help"]);

@@ -15,7 +15,7 @@ const DELIBERATE: [(&str, &str); 1] = [(
 
 #[test]
 fn all_cases_agree_but_deliberate_differences() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
     let cases = std::env::var_os("XTASK_CONFORMANCE").map_or(cases, Into::into);
     if !cases.join("run_real").exists() {
         // Past libtest, which keeps what a passed test prints to itself.

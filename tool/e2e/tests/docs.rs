@@ -1,4 +1,4 @@
-//! Generated documentation is current. `cargo xtask ci` runs this, so a page that was forgotten is found there.
+//! Generated documentation is current. `cargo xtask ci --tool` runs this, so a page that was forgotten is found there.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -12,7 +12,7 @@ fn is_current(file: &str, wanted: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "docs/{file} is not current; write it anew: XTASK_WRITE_DOCS=1 cargo test -p xtask --test docs"
+        "docs/{file} is not current; write it anew: XTASK_WRITE_DOCS=1 cargo test -p tool-e2e --test docs"
     );
 }
 

@@ -99,7 +99,6 @@ client.wait_for_unit("multi-user.target")
 fn project(extra: &str) -> Option<Fixture> {
     let fixture = Fixture::new()?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    copy(&source.join("nix/sandbox.nix"), &fixture.root.join("nix/sandbox.nix"));
     copy(&source.join("driver"), &fixture.root.join("tool/driver"));
     fixture.write("checks/web.nix", &WEB.replace("EXTRA", extra));
     fixture.write("checks/web.script", SCRIPT);

@@ -57,8 +57,9 @@ fn tool() -> &'static Path {
 /// The template's project in a Git repository, with a `cargo` that runs this build of xtask.
 fn project() -> Scratch {
     let scratch = Scratch::new();
-    copy(&tool().join("template/flake.nix"), &scratch.root.join("flake.nix"));
-    scratch.write(".gitignore", "/target\n__pycache__/\n");
+    for file in [".gitignore", "flake.nix"] {
+        copy(&tool().join("template").join(file), &scratch.root.join(file));
+    }
     let bin = scratch.scratch_dir().join("bin");
     fs::create_dir(&bin).unwrap();
     let cargo = bin.join("cargo");

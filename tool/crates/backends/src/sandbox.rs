@@ -119,7 +119,7 @@ impl Sandbox {
         Ok(Self {
             soft_ioc,
             python,
-            driver: project.root.join("tool/driver"),
+            driver: project.tool("driver")?,
             pycache: project.target.join("pycache"),
             xtask: std::env::current_exe()?,
             config: project.config.clone(),

@@ -92,7 +92,8 @@ impl Project {
             Some(xtask) => Path::new(&xtask).parent().context("xtask's manifest has no parent folder")?.to_owned(),
             None => std::env::current_dir().context("the current folder cannot be read")?,
         };
-        let is_root = |dir: &&Path| dir.join("ioc.toml").is_file() && dir.join("tool").is_dir();
+        // Either: where one is missing, another project around this one is not what is meant.
+        let is_root = |dir: &&Path| dir.join("ioc.toml").is_file() || dir.join("tool").is_dir();
         Ok(start.ancestors().find(is_root).unwrap_or(&start).to_owned())
     }
 
@@ -105,7 +106,22 @@ impl Project {
             fail::config(format!("{}: {e}", path.display()))
                 .hint(format!("restore the file, for example by `git -C '{}' checkout -- ioc.toml`", root.display()))
         })?;
-        Ok(Self { config: parse(&text)?, target: target_dir(&root)?, root })
+        let project = Self { config: parse(&text)?, target: target_dir(&root)?, root };
+        project.tool("")?;
+        Ok(project)
+    }
+
+    /// A part of `tool/`, which must be there.
+    pub fn tool(&self, part: &str) -> Result<PathBuf> {
+        let path = Path::new("tool").join(part);
+        let full = self.root.join(&path);
+        if full.exists() {
+            return Ok(full);
+        }
+        let root = self.root.display();
+        Err(fail::config(format!("{} is missing in {root}: the tool is not whole", path.display()))
+            .hint(format!("git -C '{root}' checkout -- tool"))
+            .into())
     }
 
     /// The EPICS top.

@@ -32,7 +32,9 @@ impl Fixture {
         let dir =
             tempfile::Builder::new().prefix("x").tempdir_in(std::env::temp_dir().canonicalize().unwrap()).unwrap();
         let root = dir.path().join(name);
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nix"), &root);
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        copy(&here.join("tests/fixtures/nix"), &root);
+        copy(&here.join("../nix/sandbox.nix"), &root.join("tool/nix/sandbox.nix"));
         for folder in ["store", "state", "log", "conf", "home"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }

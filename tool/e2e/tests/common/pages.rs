@@ -3,22 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The template itself.
+/// The folder around `tool/`. Nothing else in it is the tests' business.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// Markdown files at the top and in docs/, by path, with their text.
+/// The README that `XTASK_README` names: the template's, in the tool's own repository. In a user's it is the user's.
+pub fn readme() -> Option<PathBuf> {
+    std::env::var_os("XTASK_README").map(PathBuf::from)
+}
+
+/// Markdown files of `tool/`, its guides, and the README where one is named; by path from the root, with their text.
 pub fn pages() -> Vec<(PathBuf, String)> {
-    let mut pages = Vec::new();
-    for folder in ["", "docs"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap().flatten() {
-            let path = Path::new(folder).join(entry.file_name());
-            if path.extension().is_some_and(|e| e == "md") {
-                pages.push((path.clone(), fs::read_to_string(root().join(path)).unwrap()));
-            }
-        }
-    }
+    let listed = ["tool", "tool/docs"].into_iter().flat_map(|folder| {
+        let entries = fs::read_dir(root().join(folder)).unwrap().flatten();
+        entries.map(move |entry| Path::new(folder).join(entry.file_name()))
+    });
+    let mut pages: Vec<PathBuf> = listed.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    pages.extend(readme());
     pages.sort();
-    pages
+    let read = |path: PathBuf| (path.clone(), fs::read_to_string(root().join(path)).unwrap());
+    pages.into_iter().map(read).collect()
 }

@@ -196,7 +196,7 @@ fn read_scripts(
     };
     let request: Vec<_> = scripts.iter().map(one).collect();
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
-    let command = Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.root.join("tool/driver")).arg("--preflight");
+    let command = Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.tool("driver")?).arg("--preflight");
     let mut child = command
         .to_std()
         .stdin(Stdio::piped())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
 use crate::cli::Build;
 use tool_backends::nix::run::Session;
@@ -29,7 +30,16 @@ pub(crate) fn run(args: &Build) -> Result<Status> {
 /// # Errors
 /// As that command's.
 pub fn build(project: &Project) -> Result<PathBuf> {
-    by(project, None, &NixOptions::default())
+    // As if it were typed: XTASK_BACKEND counts.
+    let args = BuildAlone::try_parse_from(["cargo xtask build"]).unwrap_or_else(|error| error.exit()).args;
+    by(project, args.backend.map(Into::into), &(&args.nix).into())
+}
+
+/// The command's own options, none of them given.
+#[derive(clap::Parser)]
+struct BuildAlone {
+    #[command(flatten)]
+    args: Build,
 }
 
 fn by(project: &Project, asked: Option<BackendChoice>, options: &NixOptions) -> Result<PathBuf> {

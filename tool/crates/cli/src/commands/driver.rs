@@ -43,7 +43,7 @@ pub fn run(args: &Driver) -> Result<Status> {
         debug: false,
         global_timeout: args.timeout,
         python: sandbox::python()?,
-        driver: project.root.join("tool/driver"),
+        driver: project.tool("driver")?,
         pycache: project.target.join("pycache"),
         xtask: std::env::current_exe()?,
         out_dir: absolute("output folder", &args.output)?,
