@@ -158,8 +158,7 @@ impl Sandbox {
         let spec = self.spec(&exec.check, &exec.dir)?;
         let mut outcome = follow(&spec, exec, watch)?;
         if outcome.verdict == Verdict::Passed {
-            let may_fail = Settings::load(&exec.check)?.may_fail;
-            outcome.remarks = aftermath::remarks(&spec.journal_dir, &may_fail);
+            outcome.remarks = aftermath::remarks(&spec.journal_dir, &exec.check.settings()?.may_fail);
             if self.strict && !outcome.remarks.is_empty() {
                 let message = format!("the script passed, but {}", outcome.remarks.join("; "));
                 outcome.verdict = Verdict::Failed(1);
@@ -172,7 +171,7 @@ impl Sandbox {
 
     /// The run of one check, whose results go to `dir`.
     pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
-        let settings = Settings::load(check)?;
+        let settings = check.settings()?;
         let evaluated = self.evaluated.get(&check.name);
         let script = match (&check.script, evaluated) {
             (None, Some(evaluated)) => {
@@ -205,7 +204,7 @@ impl Sandbox {
                     .iter()
                     .map(|machine| self.recorded(machine.clone(), &dir.join("record")))
                     .collect::<Result<_>>()?,
-                None => self.machines(&settings, dir),
+                None => self.machines(settings, dir),
             },
         })
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,7 +21,7 @@ use unix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use unix::unistd::Pid;
 
 use crate::fail::Status;
-use crate::process::Cmd;
+use crate::process::{Cmd, code};
 use crate::{stage, sys};
 
 /// Time between SIGTERM and SIGKILL for a program whose xtask is gone.
@@ -205,11 +205,6 @@ pub fn run(words: &[OsString]) -> Result<Status> {
         let _ = fs::remove_dir_all(remove);
     }
     Ok(Status::Other(code(status)))
-}
-
-fn code(status: std::process::ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
-    u8::try_from(code).unwrap_or(1)
 }
 
 /// Does what the other end says, and ends the program when there is no other end any more.

@@ -3,8 +3,10 @@
 //!
 //! It knows nothing of IOCs, checks, machines or Nix, and has no other crate of ours below it.
 
+pub mod date;
 pub mod fail;
 pub mod files;
+pub mod glob;
 pub mod guard;
 pub mod host;
 pub mod interrupt;

@@ -15,6 +15,13 @@ use anyhow::{Context, Result};
 
 use crate::fail;
 
+/// The exit status of a program as a shell has it: 128 + N for signal N.
+pub fn code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
+}
+
 /// A command line, not yet run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cmd {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::manager::types::Unmet;
 use super::unit::{Condition, Unit};
-use crate::applets::glob;
+use tool_base::glob;
 
 /// Why the unit does not start, if a condition or assertion does not hold.
 pub(super) fn check(unit: &Unit, host: &str) -> Option<Unmet> {

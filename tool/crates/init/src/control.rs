@@ -15,7 +15,7 @@ use unix::sys::socket::sockopt::PeerCredentials;
 use super::manager::types::{Rt, Who};
 use super::unit::Load;
 use super::{Machine, Message, Power, enable, procs, props, streams};
-use crate::applets::glob;
+use tool_base::glob;
 
 pub(super) use waiting::Waiter;
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use tool_base::fail;
 use tool_base::fail::Failure;
+
+use crate::settings::Settings;
 
 /// The project: where it is and what its `ioc.toml` says.
 #[derive(Debug, Clone)]
@@ -59,7 +62,7 @@ pub struct Simulator {
 }
 
 /// One check: `checks/NAME.py`, `checks/NAME.nix`, or both.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
     /// Name of its files.
     pub name: String,
@@ -67,9 +70,20 @@ pub struct Check {
     pub script: Option<PathBuf>,
     /// Its NixOS test, if there is one.
     pub nix: Option<PathBuf>,
+    /// What checks/NAME.toml says, once somebody has asked. Copies of a check share it.
+    pub settings: Arc<OnceLock<Settings>>,
 }
 
 impl Check {
+    /// What checks/NAME.toml says; the file is read once.
+    pub fn settings(&self) -> Result<&Settings> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(self)?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
     /// The test script; an error where there is none.
     pub fn script(&self) -> Result<&Path> {
         self.script.as_deref().ok_or_else(|| {
@@ -143,11 +157,8 @@ impl Project {
             if !matches!(kind, "py" | "nix") || name.starts_with('.') {
                 continue;
             }
-            let check = checks.entry(name.to_owned()).or_insert_with(|| Check {
-                name: name.to_owned(),
-                script: None,
-                nix: None,
-            });
+            let check =
+                checks.entry(name.to_owned()).or_insert_with(|| Check { name: name.to_owned(), ..Check::default() });
             if kind == "py" {
                 check.script = Some(path);
             } else {

@@ -64,8 +64,8 @@ impl Default for Node {
 }
 
 impl Settings {
-    /// Reads the settings of a check.
-    pub fn load(check: &Check) -> Result<Self> {
+    /// Reads the settings of a check: [`Check::settings`] does it once.
+    pub(crate) fn load(check: &Check) -> Result<Self> {
         let Some(path) = check.script.as_ref().or(check.nix.as_ref()) else { return Ok(Self::default()) };
         let path = path.with_extension("toml");
         let name = format!("checks/{}.toml", check.name);

@@ -285,7 +285,7 @@ mod tests {
     use tool_runner::{Exec, Failure};
 
     fn outcome(name: &str, message: &str) -> Outcome {
-        let check = Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), nix: None };
+        let check = Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), ..Check::default() };
         let exec = Exec { id: 0, check, repetition: 1, attempt: 1, dir: "/nowhere".into() };
         let failure = Failure {
             class: "Exception".into(),

@@ -219,7 +219,7 @@ fn log(dir: &Path) -> String {
 
 /// `2026-11-23T21:33:05Z`.
 fn date(seconds: f64) -> String {
-    let time = tool_runner::timestamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let time = tool_base::date::stamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let (day, time) = time.split_once('T').unwrap_or_default();
     let (year, month_day) = day.split_at(day.len().saturating_sub(4));
     format!("{year}-{}-{}T{}:{}:{}Z", &month_day[..2], &month_day[2..], &time[..2], &time[2..4], &time[4..6])
@@ -251,7 +251,8 @@ mod tests {
     use tool_runner::{Exec, Skipped, Subtest};
 
     fn outcome(name: &str, attempt: u32, verdict: Verdict) -> Outcome {
-        let check = Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), nix: None };
+        let check =
+            Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), ..Check::default() };
         let exec = Exec { id: 0, check, repetition: 1, attempt, dir: "/nonexistent".into() };
         let failed = verdict.is_failure();
         let subtest =

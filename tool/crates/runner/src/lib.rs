@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-pub use self::dirs::{RunDir, new_run_dir, timestamp};
+pub use self::dirs::{RunDir, new_run_dir};
 pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Skipped, Subtest, Summary, Verdict};
 pub use self::revision::Revision;
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
@@ -254,7 +254,7 @@ mod tests {
     fn a_retry_that_never_came_leaves_the_failure() {
         let exec = |attempt| Exec {
             id: 0,
-            check: Check { name: "a".into(), script: None, nix: None },
+            check: Check { name: "a".into(), ..Check::default() },
             repetition: 1,
             attempt,
             dir: PathBuf::new(),

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn plan(retries: &[u32], memory: &[u64]) -> Vec<Planned> {
-        let check = |n: usize| Check { name: format!("c{n}"), script: None, nix: None };
+        let check = |n: usize| Check { name: format!("c{n}"), ..Check::default() };
         retries
             .iter()
             .zip(memory)

@@ -7,8 +7,7 @@ use anyhow::Result;
 
 use crate::Skipped;
 use tool_base::fail::{Failure, Status};
-use tool_base::ui;
-use tool_project::settings::Settings;
+use tool_base::{glob, ui};
 use tool_project::{Check, Project, nearest};
 
 /// Checks that were chosen, and why there is none if there is none.
@@ -61,7 +60,7 @@ impl Selection {
 pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     let all = project.checks()?;
     if let (Some(""), [name]) = (selection.changed.as_deref(), &selection.names[..])
-        && !all.iter().any(|check| glob(name, &check.name))
+        && !all.iter().any(|check| glob::matches(name, &check.name))
     {
         let hint = format!("to compare with a commit, leave no blank: --changed={name}");
         return Err(nothing(format!("no check is called `{name}`")).hint(hint).into());
@@ -69,7 +68,8 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     let mut checks = if selection.is_all() { all.clone() } else { by_names(&all, &selection.names)? };
     let mut why_none = no_checks();
     if !selection.tag.is_empty() || !selection.skip_tag.is_empty() {
-        let tagged = all.iter().map(|c| Ok((c.name.clone(), Settings::load(c)?.tags))).collect::<Result<Vec<_>>>()?;
+        let tagged =
+            all.iter().map(|c| Ok((c.name.clone(), c.settings()?.tags.clone()))).collect::<Result<Vec<_>>>()?;
         let names = by_tags(&tagged, &selection.tag, &selection.skip_tag)?;
         checks.retain(|check| names.contains(&check.name.as_str()));
         why_none = nothing("no check of this selection has the tags that were asked for")
@@ -125,7 +125,7 @@ fn count(number: usize, word: &str) -> String {
 pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
     let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
     for pattern in patterns {
-        if !names.iter().any(|name| glob(pattern, name)) {
+        if !names.iter().any(|name| glob::matches(pattern, name)) {
             let failure = nothing(format!("no check is called `{pattern}`"));
             return Err(match nearest(pattern, &names) {
                 Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
@@ -137,7 +137,7 @@ pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
     if checks.is_empty() {
         return Err(no_checks().into());
     }
-    let wanted = |check: &&Check| patterns.is_empty() || patterns.iter().any(|p| glob(p, &check.name));
+    let wanted = |check: &&Check| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &check.name));
     Ok(checks.iter().filter(wanted).cloned().collect())
 }
 
@@ -164,7 +164,7 @@ fn by_tags<'a>(tagged: &'a [(String, Vec<String>)], with: &[String], without: &[
 pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<Check>, Vec<Skipped>)> {
     let (mut fitting, mut skipped) = (Vec::new(), Vec::new());
     for check in checks {
-        let backends = Settings::load(&check)?.backends;
+        let backends = check.settings()?.backends.clone();
         let Some(others) = backends.filter(|backends| backends.iter().all(|name| name != backend)) else {
             fitting.push(check);
             continue;
@@ -183,26 +183,6 @@ pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<C
     Ok((fitting, skipped))
 }
 
-/// Whether `name` matches a pattern with `*` and `?`.
-fn glob(pattern: &str, name: &str) -> bool {
-    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut i, mut j, mut star) = (0, 0, None);
-    while j < n.len() {
-        if i < p.len() && p[i] == '*' {
-            star = Some((i, j));
-            i += 1;
-        } else if i < p.len() && (p[i] == '?' || p[i] == n[j]) {
-            i += 1;
-            j += 1;
-        } else if let Some((at, from)) = star {
-            (i, j, star) = (at + 1, from + 1, Some((at, from + 1)));
-        } else {
-            return false;
-        }
-    }
-    p[i..].iter().all(|c| *c == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -211,7 +191,7 @@ mod tests {
     use tool_base::fail;
 
     fn checks(names: &[&str]) -> Vec<Check> {
-        names.iter().map(|n| Check { name: (*n).to_owned(), script: None, nix: None }).collect()
+        names.iter().map(|n| Check { name: (*n).to_owned(), ..Check::default() }).collect()
     }
 
     fn strings(words: &[&str]) -> Vec<String> {
@@ -259,9 +239,9 @@ mod tests {
         fn a_glob_of_stars_matches_what_it_was_made_from(name in "[a-z]{0,12}", cut in 0usize..12) {
             let cut = cut.min(name.len());
             let starred = format!("{}*{}", &name[..cut], &name[cut..]);
-            prop_assert!(glob(&starred, &name));
+            prop_assert!(glob::matches(&starred, &name));
             let longer = name.clone() + "x";
-            prop_assert!(!glob(&longer, &name));
+            prop_assert!(!glob::matches(&longer, &name));
         }
     }
 }

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Context, Result};
 use unix::mount::{MsFlags, mount};
@@ -14,7 +13,7 @@ use unix::sched::{CloneFlags, unshare};
 
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
-use tool_base::{fail, stage, sys};
+use tool_base::{fail, process, stage, sys};
 
 /// Runs the stage. Trouble goes to xtask over the sync channel, not to the terminal.
 pub fn run(words: &[OsString]) -> Result<Status> {
@@ -37,8 +36,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     let mut child = sys::inherit(&mut command, passed).spawn().map_err(|e| host.not_started(&e))?;
     drop(command);
     let status = child.wait().context("cannot wait for the sandbox")?;
-    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
-    Ok(Status::Other(u8::try_from(code).unwrap_or(1)))
+    Ok(Status::Other(process::code(status)))
 }
 
 fn enter(sync: &mut UnixStream) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use super::spec::Spec;
 use super::userns;
 use tool_base::process::Cmd;
-use tool_base::{fail, sys};
+use tool_base::{fail, process, sys};
 
 /// This host does not allow the namespaces that a run needs; why, in the kernel's words. Whoever knows hosts has the fix.
 #[derive(Debug)]
@@ -143,8 +143,7 @@ impl Run {
     pub fn wait(mut self) -> Result<u8> {
         let status = self.child.wait().context("cannot wait for the sandbox")?;
         self.ended = true;
-        let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
-        Ok(u8::try_from(code).unwrap_or(1))
+        Ok(process::code(status))
     }
 
     /// Kills everything in the run at once.

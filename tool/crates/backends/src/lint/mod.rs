@@ -92,9 +92,9 @@ struct Pv {
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
 pub fn run(project: &Project, checks: &[Check], backend: BackendChoice) -> Result<Vec<Finding>> {
-    let settings = checks.iter().map(Settings::load).collect::<Result<Vec<_>>>()?;
+    let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
     let scripts: Vec<(&Check, &Path, &Settings)> =
-        checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, s))).collect();
+        checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, *s))).collect();
     let (ioc, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| read_scripts(project, backend, &scripts));
         let ioc = read_ioc(project, &settings);
@@ -160,7 +160,7 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
 }
 
 /// Asks the soft IOC, for every environment that a check gives the IOC.
-fn read_ioc(project: &Project, settings: &[Settings]) -> Result<OfIoc> {
+fn read_ioc(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
     let programs = embedded::programs(project)?;
     let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
     let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(untracked(&root).unwrap(), [""; 0], "no repository: Nix takes the folder as it is");
         git(&root).args(["init", "-q"]).read().unwrap();
         assert_eq!(untracked(&root).unwrap(), ["checks/new check.py"]);
-        let chosen = [Check { name: "new check".into(), script: None, nix: None }];
+        let chosen = [Check { name: "new check".into(), ..Check::default() }];
         let error = see_to(&root, &chosen, false).unwrap_err();
         assert_eq!(
             fail::render(&error),

@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn check(name: &str) -> Check {
-        Check { name: name.to_owned(), script: None, nix: Some("x".into()) }
+        Check { name: name.to_owned(), nix: Some("x".into()), ..Check::default() }
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn checks_that_nix_cannot_see_are_named() {
         let text = |check| fail::render(&require_nix_files(&[check]).unwrap_err());
-        let lone = Check { name: "lone".into(), script: Some("x".into()), nix: None };
+        let lone = Check { name: "lone".into(), script: Some("x".into()), ..Check::default() };
         assert!(text(lone).starts_with("error: check `lone` has checks/lone.py but no checks/lone.nix"));
         for bad in ["my check", "-x", "a.b", "ü"] {
             assert!(text(check(bad)).contains("cannot be the name of a check"), "{bad}");

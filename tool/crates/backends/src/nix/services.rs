@@ -17,7 +17,7 @@ use tool_base::{fail, ui};
 use tool_init::unit::limits;
 use tool_init::unit::load::check_text;
 use tool_init::unit::template;
-use tool_project::settings::{Services, Settings};
+use tool_project::settings::Services;
 use tool_project::{Check, Project, valid_name};
 use tool_sandbox::accounts;
 use tool_sandbox::accounts::Accounts;
@@ -102,7 +102,7 @@ struct Unheard {
 pub fn evaluate(project: &Project, options: &NixOptions, checks: &[Check]) -> Result<BTreeMap<String, Evaluated>> {
     let mut chosen = Vec::new();
     for check in checks {
-        if Settings::load(check)?.services == Services::Nixos {
+        if check.settings()?.services == Services::Nixos {
             chosen.push(check.clone());
         }
     }

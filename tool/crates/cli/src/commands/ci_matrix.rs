@@ -8,7 +8,6 @@ use crate::cli::{CiMatrix, MatrixFormat};
 use tool_backends::nix;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, ui};
-use tool_project::settings::Settings;
 use tool_project::{Check, Project};
 use tool_runner::select;
 
@@ -46,7 +45,7 @@ pub fn run(args: &CiMatrix) -> Result<Status> {
     checks.retain(|check| check.nix.is_some());
     let (checks, _) = select::fit(checks, "nixos", &args.selection.names)?;
     nix::require_nix_files(&checks)?;
-    let timed = checks.iter().map(|check| Ok((check, Settings::load(check)?.timeout))).collect::<Result<Vec<_>>>()?;
+    let timed = checks.iter().map(|check| Ok((check, check.settings()?.timeout))).collect::<Result<Vec<_>>>()?;
     let rows = rows(&timed, &args.system)?;
     match args.format {
         MatrixFormat::Json => ui::data(&serde_json::to_string_pretty(&document(&rows))?),
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str) -> Check {
-        Check { name: name.into(), script: None, nix: Some("x".into()) }
+        Check { name: name.into(), nix: Some("x".into()), ..Check::default() }
     }
 
     fn rows_of(count: usize, timeout: Option<u64>, systems: &[&str]) -> Vec<Row> {

@@ -10,7 +10,7 @@ use crate::cli::Driver;
 use tool_backends::sandbox;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
-use tool_base::{sys, ui};
+use tool_base::{interrupt, sys, ui};
 use tool_init::unit::limits;
 use tool_project::Project;
 use tool_sandbox::accounts::Accounts;
@@ -58,7 +58,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
     let mut interrupter = run.interrupter()?;
     if !args.interactive {
-        std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && interrupter.interrupt().is_ok() {});
+        interrupt::each(move || interrupter.interrupt().is_ok())?;
     }
     let code = run.wait()?;
     let _ = fs::remove_dir(&spec.state_dir);

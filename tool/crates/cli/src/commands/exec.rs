@@ -1,12 +1,10 @@
 //! `cargo xtask exec`: a command, or a shell, on a sandbox machine that runs.
 
-use std::os::unix::process::ExitStatusExt;
-
 use anyhow::{Context, Result};
 
 use crate::cli::Exec;
 use tool_base::fail::Status;
-use tool_base::{fail, sys};
+use tool_base::{fail, process, sys};
 use tool_project::{Project, nearest};
 use tool_sandbox::enter;
 
@@ -42,6 +40,5 @@ pub fn run(args: &Exec) -> Result<Status> {
             .hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
     })?;
     let status = child.wait().context("cannot wait for the command")?;
-    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
-    Ok(Status::Other(u8::try_from(code).unwrap_or(1)))
+    Ok(Status::Other(process::code(status)))
 }

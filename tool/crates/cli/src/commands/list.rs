@@ -20,7 +20,7 @@ pub fn run(args: &List) -> Result<Status> {
     if args.json {
         let mut rows = Vec::new();
         for check in checks {
-            let Settings { timeout, tags, backends, retries, memory, .. } = Settings::load(&check)?;
+            let Settings { timeout, tags, backends, retries, memory, .. } = check.settings()?;
             rows.push(json!({
                 "name": check.name, "script": check.script.is_some(), "nix": check.nix.is_some(),
                 "tags": tags, "backends": backends, "timeout": timeout, "retries": retries, "memory": memory,

@@ -10,7 +10,6 @@ use tool_backends::lint;
 use tool_backends::options::{self, BackendChoice};
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
-use tool_project::settings::Settings;
 use tool_project::{Check, Project};
 use tool_report::Reporter;
 use tool_report::github::Github;
@@ -169,10 +168,11 @@ fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
 /// What each check needs.
 fn plan(args: &Test, checks: Vec<Check>, slots: &Slots) -> Result<Vec<Planned>> {
     let planned = |check: Check| {
-        let settings = Settings::load(&check)?;
+        let settings = check.settings()?;
         let machines = u64::try_from(settings.machines().len())?;
         let retries = if args.until_failure { 0 } else { args.retries.unwrap_or(settings.retries) };
-        Ok(Planned { check, retries, memory: settings.memory.unwrap_or(machines * slots.machine) })
+        let memory = settings.memory.unwrap_or(machines * slots.machine);
+        Ok(Planned { check, retries, memory })
     };
     checks.into_iter().map(planned).collect()
 }

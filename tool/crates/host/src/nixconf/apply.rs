@@ -1,14 +1,15 @@
 //! Replaces a file that is not ours: checked, backed up, atomic. A crash leaves the old file or the new one.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
 use tool_base::fail;
+use tool_base::files::{self, Aside};
 
 /// Points between which a crash must do no harm; tests crash there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,16 @@ impl Edit {
         at(Step::BackedUp);
         match &self.after {
             None => std::fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?,
-            Some(bytes) => replace(path, bytes, at)?,
+            Some(bytes) => {
+                let mut written = |step| {
+                    at(match step {
+                        files::Step::HalfWritten => Step::HalfWritten,
+                        files::Step::Written => Step::Written,
+                    });
+                };
+                let aside = Aside::durable(path, bytes, &mut written);
+                aside.and_then(Aside::put).with_context(|| format!("writing {}", path.display()))?;
+            }
         }
         at(Step::Renamed);
         // The name is in the folder: without this it may be lost with the power.
@@ -97,39 +107,10 @@ fn may_write(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| !m.permissions().readonly())
 }
 
-/// Writes a new file with the mode and the owner of the old one, and gives it the name.
-fn replace(path: &Path, bytes: &[u8], at: &mut dyn FnMut(Step)) -> Result<()> {
-    let temporary = sibling(path, "xtask-new");
-    // What a crash left behind; the name is ours.
-    let _ = std::fs::remove_file(&temporary);
-    let old = path.metadata().ok();
-    let write = |at: &mut dyn FnMut(Step)| -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        file.write_all(first)?;
-        at(Step::HalfWritten);
-        file.write_all(second)?;
-        if let Some(old) = &old {
-            let new = file.metadata()?;
-            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
-        }
-        // After the change of owner, which clears bits.
-        file.set_permissions(Permissions::from_mode(old.as_ref().map_or(0o644, |m| m.mode() & 0o7777)))?;
-        file.sync_all()?;
-        at(Step::Written);
-        std::fs::rename(&temporary, path)
-    };
-    write(at)
-        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-        .with_context(|| format!("writing {}", path.display()))
-}
-
 /// Keeps the old text beside the file, under a dated name that was free, with the file's mode.
 fn back_up(path: &Path, bytes: &[u8], now: SystemTime) -> Result<PathBuf> {
     let mode = path.metadata().map_or(0o600, |m| m.mode() & 0o7777);
-    let stamp = stamp(now);
+    let stamp = tool_base::date::stamp(now);
     for number in 1..100 {
         let end = if number == 1 { format!("backup-{stamp}") } else { format!("backup-{stamp}-{number}") };
         let backup = sibling(path, &end);
@@ -152,39 +133,15 @@ fn sibling(path: &Path, end: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// A moment as `20261123T212305Z`, in UTC.
-fn stamp(now: SystemTime) -> String {
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years of 365.2425 days that begin in March, so that the leap day comes last (Hinnant's civil_from_days).
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::UNIX_EPOCH;
 
     fn edit(path: &Path, after: Option<&str>) -> Edit {
         Edit { after: after.map(|t| t.as_bytes().to_vec()), ..Edit::start(path).unwrap() }
-    }
-
-    #[test]
-    fn dates_are_right() {
-        let at = |seconds| stamp(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "19700101T000000Z");
-        assert_eq!(at(951_782_399), "20000228T235959Z");
-        assert_eq!(at(951_782_400), "20000229T000000Z");
-        assert_eq!(at(1_795_469_585), "20261123T213305Z");
-        assert_eq!(at(4_107_542_400), "21000301T000000Z");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Programs that the xtask binary stands in for on a sandbox machine, chosen by the name it is called by.
 
-pub mod glob;
 mod journalctl;
 mod nc;
 mod systemctl;

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::super::manager::types::{Exit, Phase, Rt};
 use super::super::unit::service::Service;
 use super::super::unit::words::{Env, is_name};
-use crate::applets::glob;
+use tool_base::glob;
 
 /// All that comes from the manager and from the unit. The error says why the process cannot be started at all.
 pub(super) fn environment(rt: &Rt, service: &Service, phase: Phase, manager: &Env) -> anyhow::Result<Env> {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::plan::Plan;
+use super::plan::{Change, Plan};
 use tool_base::fail;
+use tool_base::files::Aside;
 use tool_base::process::Cmd;
 
 /// What takes a step back.
 enum Back<'a> {
-    Remove(PathBuf),
     Write(PathBuf, &'a [u8]),
     Move(PathBuf, PathBuf),
 }
@@ -24,7 +24,6 @@ pub fn apply(root: &Path, plan: &Plan) -> Result<()> {
     let mut backs = Vec::new();
     let Err(error) = steps(root, plan, &mut backs) else { return Ok(()) };
     let back = |step| match step {
-        Back::Remove(path) => fs::remove_file(&path).or_else(|e| if path.exists() { Err(e) } else { Ok(()) }),
         Back::Write(path, text) => fs::write(path, text),
         Back::Move(from, to) => fs::rename(from, to),
     };
@@ -42,17 +41,14 @@ pub fn apply(root: &Path, plan: &Plan) -> Result<()> {
 fn steps<'a>(root: &Path, plan: &'a Plan, backs: &mut Vec<Back<'a>>) -> Result<()> {
     let changed = || plan.changes.iter().filter(|c| c.before != c.after);
     // All new texts are on the disk before the first old one goes.
-    for change in changed() {
+    let aside = |change: &Change| {
         let path = root.join(&change.from);
-        let new = beside(&path);
-        backs.push(Back::Remove(new.clone()));
-        fs::write(&new, &change.after)
-            .and_then(|()| fs::set_permissions(&new, path.metadata()?.permissions()))
-            .with_context(|| format!("cannot write {}", new.display()))?;
-    }
-    for change in changed() {
+        Aside::write(&path, &change.after).with_context(|| format!("cannot write beside {}", path.display()))
+    };
+    let asides = changed().map(aside).collect::<Result<Vec<_>>>()?;
+    for (change, aside) in changed().zip(asides) {
         let path = root.join(&change.from);
-        fs::rename(beside(&path), &path).with_context(|| format!("cannot replace {}", path.display()))?;
+        aside.put().with_context(|| format!("cannot replace {}", path.display()))?;
         backs.push(Back::Write(path, &change.before));
     }
     for (from, to) in &plan.moves {
@@ -64,10 +60,4 @@ fn steps<'a>(root: &Path, plan: &'a Plan, backs: &mut Vec<Back<'a>>) -> Result<(
     let paths = plan.changes.iter().flat_map(|c| [Some(&c.from).filter(|from| **from != c.to), Some(&c.to)]);
     let git = Cmd::new("git").arg("-C").arg(root).args(["--literal-pathspecs", "add", "--all", "--force", "--"]);
     git.args(paths.flatten()).read().context("git could not stage the renaming").map(drop)
-}
-
-/// A hidden name beside a file.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.xtask-new"))
 }

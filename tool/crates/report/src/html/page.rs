@@ -100,7 +100,7 @@ fn summary(html: &mut Html, run: &Run) {
 /// `2026-11-23 21:33:05 UTC`.
 fn date(seconds: f64) -> String {
     let time = Duration::try_from_secs_f64(seconds).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
-    let text = tool_runner::timestamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
+    let text = tool_base::date::stamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
     let part = |from, to| text.get(from..to).unwrap_or_default();
     format!("{}-{}-{} {}:{}:{} UTC", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
 }

@@ -74,7 +74,8 @@ impl Play {
     }
 
     fn start(&mut self, name: &str, attempt: u32) -> Exec {
-        let check = Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), nix: None };
+        let check =
+            Check { name: name.into(), script: Some(format!("/p/checks/{name}.py").into()), ..Check::default() };
         let mut exec = Exec { id: self.next, check, repetition: 1, attempt, dir: PathBuf::new() };
         exec.dir = PathBuf::from(format!("/p/target/checks/1/{}", exec.label()));
         self.next += 1;

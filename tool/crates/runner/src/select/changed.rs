@@ -161,7 +161,7 @@ mod tests {
 
     fn judge(paths: &[&str]) -> Affected {
         let checks: Vec<Check> =
-            ["ramp", "simple"].iter().map(|n| Check { name: (*n).into(), script: None, nix: None }).collect();
+            ["ramp", "simple"].iter().map(|n| Check { name: (*n).into(), ..Check::default() }).collect();
         let paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
         affected(&paths, &checks, |check, word| check.name == "ramp" && word == "table.csv")
     }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use regex_lite::Regex;
 
-use super::super::{Options, glob, time};
+use super::super::{Options, time};
 use super::entry::{Entry, boots};
 use super::priority;
 use crate::unit::values;
+use tool_base::glob;
 
 /// A choice of entries.
 #[derive(Debug, Default)]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Options, glob, print, say};
+use super::super::{Options, print, say};
 use super::{ask, jobs, mangle_all, too_few};
+use tool_base::glob;
 
 /// `systemctl is-enabled`.
 pub(super) fn is_enabled(words: &[String], given: &Options) -> Result<u8, String> {

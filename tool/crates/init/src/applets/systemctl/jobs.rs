@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::super::{Options, glob, say};
+use super::super::{Options, say};
 use super::{ask, changed_on_disk, mangle_all, power_down, simple, too_few};
 use crate::unit::values;
+use tool_base::glob;
 
 /// `start`, `stop`, `restart` and the like.
 pub(super) fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {

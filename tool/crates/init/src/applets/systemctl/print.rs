@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::super::{Options, glob, say};
+use super::super::{Options, say};
 use super::{ask, mangle_all, property, show as ask_show, too_few};
 use crate::unit::SUFFIXES;
+use tool_base::glob;
 
 fn out(text: &str) {
     crate::applets::print(text.as_bytes());

@@ -1,0 +1,56 @@
+//! The civil calendar: days, and moments as names of files have them.
+
+use std::time::SystemTime;
+
+/// Days since 1970-01-01 as year, month, day.
+pub fn civil(days: i64) -> (i64, u32, u32) {
+    // Counted from 0000-03-01, in eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = u32::try_from(day_of_year - (153 * month + 2) / 5 + 1).unwrap_or(1);
+    let month = u32::try_from(if month < 10 { month + 3 } else { month - 9 }).unwrap_or(1);
+    (year + era * 400 + i64::from(month <= 2), month, day_of_month)
+}
+
+/// Days since 1970-01-01; the inverse of [`civil`].
+pub fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468
+}
+
+/// `20261123T213305Z`: sorts by time.
+pub fn stamp(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (year, month, day) = civil(i64::try_from(seconds / 86_400).unwrap_or(0));
+    let rest = seconds % 86_400;
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn moments_are_dates() {
+        let at = |seconds| stamp(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "19700101T000000Z");
+        assert_eq!(at(951_782_400), "20000229T000000Z");
+        assert_eq!(at(1_795_469_585), "20261123T213305Z");
+        assert_eq!(at(4_107_542_400), "21000301T000000Z");
+    }
+
+    #[test]
+    fn days_come_back() {
+        for number in (-1_000_000..1_000_000).step_by(97) {
+            let (year, month, day) = civil(number);
+            assert_eq!(days(year, month.into(), day.into()), number);
+        }
+    }
+}
