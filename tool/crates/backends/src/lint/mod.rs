@@ -19,7 +19,7 @@ use crate::options::BackendChoice;
 use crate::sandbox::python;
 use tool_base::fail;
 use tool_base::process::Cmd;
-use tool_project::settings::Settings;
+use tool_project::settings::{Services, Settings};
 use tool_project::{Check, Project};
 
 /// How much a finding matters.
@@ -52,7 +52,7 @@ pub struct Finding {
 }
 
 /// What `soft-ioc --lint` answers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct OfIoc {
     findings: Vec<Finding>,
     records: BTreeSet<String>,
@@ -87,17 +87,19 @@ struct Pv {
     sure: bool,
 }
 
-/// All findings in the files of the IOC and in some checks, by file and line.
+/// All findings in the files of the IOC and in some checks, by file and line. Where it is not about the `whole` project,
+/// the IOC is left out if none of the checks runs it: others have an IOC of Nix, and need nothing of `tool/embedded/`.
 ///
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
-pub fn run(project: &Project, checks: &[Check], backend: BackendChoice) -> Result<Vec<Finding>> {
+pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: bool) -> Result<Vec<Finding>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
     let scripts: Vec<(&Check, &Path, &Settings)> =
         checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, *s))).collect();
     let (ioc, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| read_scripts(project, backend, &scripts));
-        let ioc = read_ioc(project, &settings);
+        let wanted = whole || settings.iter().any(|s| s.services == Services::IocToml);
+        let ioc = if wanted { read_ioc(project, &settings) } else { Ok(OfIoc::default()) };
         (ioc, answers.join())
     });
     let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;

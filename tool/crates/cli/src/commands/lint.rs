@@ -15,7 +15,7 @@ use tool_report::github::Github;
 pub fn run(args: &Lint) -> Result<Status> {
     let project = Project::load()?;
     let backend = tool_backends::choose(&project, args.backend.map(Into::into))?;
-    let findings = lint::run(&project, &project.checks()?, backend)?;
+    let findings = lint::run(&project, &project.checks()?, backend, true)?;
     let (errors, warnings) = show::count(&findings);
     // Before anything of the files is shown: they are not ours to give commands to GitHub.
     let github = Github::detect(&project.root)?;

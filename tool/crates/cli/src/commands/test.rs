@@ -136,7 +136,7 @@ impl MachineOptions {
 
 /// An error where the files of the IOC or the scripts have mistakes: no machine is started to find them one by one.
 fn look_first(project: &Project, checks: &[Check]) -> Result<()> {
-    let findings = lint::run(project, checks, BackendChoice::Sandbox)?;
+    let findings = lint::run(project, checks, BackendChoice::Sandbox, false)?;
     let errors: Vec<_> = findings.into_iter().filter(|finding| finding.severity == lint::Severity::Error).collect();
     if errors.is_empty() {
         return Ok(());

@@ -1,0 +1,195 @@
+//! Whole projects with a Rust of their own: `cargo xtask …` as people type it, on what people make of the template.
+//!
+//! The projects stand below cargo's target folder, made anew each time, and what was built of them stays for the next time.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::Run;
+
+/// Where the projects are, in a workspace that has nothing to do with them.
+fn place() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects")
+}
+
+/// A project as shipped, with a tool of its own, in a Git repository. Times of files are kept: cargo goes by them.
+fn project(name: &str) -> PathBuf {
+    let root = place().join(name);
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(&root).unwrap();
+    fs::write(place().join("Cargo.toml"), "[workspace]\nmembers = []\nresolver = \"3\"\n").unwrap();
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success(), "{}", from.display());
+    };
+    copy(&tool.join("template/."), &root);
+    copy(tool, &root.join("tool"));
+    let _ = fs::remove_dir_all(root.join("tool/target"));
+    // Of the same crates, so nothing is looked up.
+    copy(&tool.join("Cargo.lock"), &root.join("Cargo.lock"));
+    root
+}
+
+/// Programs that are built of the projects, and the embedded ones, built for all tests.
+fn target(name: &str) -> PathBuf {
+    let target = place().join(name);
+    fs::create_dir_all(&target).unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
+    let _ = symlink(built, target.join("embedded"));
+    target
+}
+
+fn git(root: &Path, args: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(root).args(["-c", "user.name=me", "-c", "user.email=me@example.org"]).args(args);
+    let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn commit(root: &Path) {
+    git(root, &["init", "-q"]);
+    git(root, &["add", "."]);
+    git(root, &["commit", "-qm", "theirs"]);
+}
+
+/// `cargo …` in a folder, without a network.
+fn cargo(folder: &Path, target: &Path, args: &[&str]) -> Run {
+    let mut command = Command::new("cargo");
+    common::environment(&mut command, folder);
+    command.env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("XTASK_BACKEND", "sandbox");
+    Run::of(&command.args(args).output().unwrap())
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+const MAIN: &str = r#"use std::process::ExitCode;
+
+use tool::clap::Command;
+use tool::{Own, Status};
+
+fn main() -> ExitCode {
+    let level = Command::new("level").about("Print how full the tank should be");
+    tool::main(&[Own::new(level, |project, _| {
+        tool::ui::data(&format!("{}: 3", project.config.ioc.app));
+        Ok(Status::Done)
+    })])
+}
+"#;
+
+const ST_CMD: &str = r#"#!../../bin/linux-x86_64/tank
+< envPaths
+dbLoadDatabase("${TOP}/dbd/tank.dbd")
+tank_registerRecordDeviceDriver(pdbbase)
+dbLoadRecords("${TOP}/db/tank.db", "P=TANK:")
+iocInit()
+"#;
+
+const SRC_MAKEFILE: &str = "TOP = ../..
+include $(TOP)/configure/CONFIG
+PROD_IOC = tank
+DBD += tank.dbd
+tank_DBD += base.dbd
+tank_SRCS += tank_registerRecordDeviceDriver.cpp tankMain.cpp
+tank_LIBS += $(EPICS_BASE_IOC_LIBS)
+include $(TOP)/configure/RULES
+";
+
+/// A project in which all that is the user's is somebody else's: README, docs, checks, IOC, xtask, CI.
+fn theirs() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = project("theirs");
+        for gone in ["checks", "ioc/exampleApp", "ioc/iocBoot/iocExample", ".github", ".gitlab-ci.yml", "flake.nix"] {
+            let path = root.join(gone);
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        let top = "TOP = ..\ninclude $(TOP)/configure/CONFIG\nDIRS += src Db\ninclude $(TOP)/configure/RULES_DIRS\n";
+        let db = "TOP = ../..\ninclude $(TOP)/configure/CONFIG\nDB += tank.db\ninclude $(TOP)/configure/RULES\n";
+        for (path, text) in [
+            ("README.md", "# Tank\n\n    cargo xtask no-such-command\n\n[gone](docs/gone.md)\n"),
+            ("docs/level.md", "# Level\n"),
+            ("ioc.toml", "[ioc]\napp = \"tank\"\nioc = \"iocTank\"\n"),
+            ("xtask/src/main.rs", MAIN),
+            ("ioc/tankApp/Makefile", top),
+            ("ioc/tankApp/Db/Makefile", db),
+            ("ioc/tankApp/Db/tank.db", "record(ao, \"$(P)LEVEL\") {\n    field(VAL, \"3\")\n    field(PINI, \"YES\")\n}\n"),
+            ("ioc/tankApp/src/Makefile", SRC_MAKEFILE),
+            ("ioc/tankApp/src/tankMain.cpp", "#include \"iocsh.h\"\nint main(int, char *argv[]) { return iocsh(argv[1]); }\n"),
+            ("ioc/iocBoot/iocTank/st.cmd", ST_CMD),
+            (
+                "checks/level.py",
+                "machine.wait_for_unit(\"ioc.service\")\nmachine.wait_until_succeeds(\"caget -t TANK:LEVEL | grep -qx 3\")\n",
+            ),
+        ] {
+            write(&root, path, text);
+        }
+        let st_cmd = root.join("ioc/iocBoot/iocTank/st.cmd");
+        fs::set_permissions(st_cmd, fs::Permissions::from_mode(0o755)).unwrap();
+        // With what cargo makes of the lock file.
+        cargo(&root, &target("target"), &["xtask", "list"]).expect(0, &[]);
+        commit(&root);
+        root
+    })
+}
+
+#[test]
+fn ci_passes_for_a_project_that_has_nothing_of_the_template() {
+    let (root, target) = (theirs(), target("target"));
+    let run = cargo(root, &target, &["xtask", "ci"]).expect(0, &["PASS level", "4 steps in "]);
+    for step in ["format of xtask", "clippy of xtask", "lint", "checks"] {
+        assert!(run.stderr.contains(&format!("passed  {step} ")), "{step}: {}", run.stderr);
+    }
+    assert_eq!(git(root, &["status", "--short"]), "", "a run changes nothing that Git tracks");
+    assert_eq!(cargo(root, &target, &["xtask", "level"]).expect(0, &[]).stdout, "tank: 3\n");
+}
+
+/// The tool and the soft IOC are workspaces of their own, and the folder around the project is one, too.
+#[test]
+fn cargo_xtask_is_the_same_in_every_folder_that_people_work_in() {
+    let (root, target) = (theirs(), target("target"));
+    for folder in ["", "ioc/tankApp/Db", "checks", "xtask/src", "tool", "tool/embedded"] {
+        let run = cargo(&root.join(folder), &target, &["xtask", "list"]).expect(0, &[]);
+        assert_eq!(run.stdout, "level\n", "{folder}");
+    }
+}
+
+#[test]
+fn two_projects_with_different_tools_share_a_target_folder() {
+    let (one, target) = (theirs(), target("target"));
+    let two = project("newer");
+    let manifest = two.join("tool/Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let ours = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&ours));
+    fs::write(&manifest, text.replacen(&ours, "\nversion = \"99.0.0\"\n", 1)).unwrap();
+    let version = |root: &Path| cargo(root, &target, &["xtask", "--version"]).expect(0, &[]).stdout;
+    for _ in 0..2 {
+        assert!(version(one).starts_with(&format!("cargo xtask {}", env!("CARGO_PKG_VERSION"))), "{}", version(one));
+        assert!(version(&two).starts_with("cargo xtask 99.0.0"), "{}", version(&two));
+    }
+    assert_eq!(cargo(one, &target, &["xtask", "list"]).stdout, "level\n");
+    assert!(cargo(&two, &target, &["xtask", "list"]).stdout.contains("simple\n"));
+}
+
+#[test]
+fn ci_tests_the_package_whatever_it_is_called() {
+    let scratch = common::Scratch::new();
+    scratch.write("cargo", "#!/bin/sh\necho \"cargo $*\" >&2\n");
+    let path = scratch.root.join("cargo");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = scratch.command(&["ci"]);
+    let run = Run::of(&command.env("CARGO", path).env("CARGO_PKG_NAME", "dev").output().unwrap());
+    run.expect(0, &["cargo fmt --package dev --check\n", "cargo clippy --package dev --all-targets --locked"]);
+}
