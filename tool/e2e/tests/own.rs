@@ -1,5 +1,4 @@
 //! xtask is the user's: a main that is not ours, with a command of its own (src/main.rs), in projects that are not quite whole.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 

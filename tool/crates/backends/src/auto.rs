@@ -27,7 +27,7 @@ pub struct Facts {
 }
 
 /// The best backend that the facts allow, and why it is that one.
-pub fn decide(facts: &Facts) -> (Choice, String) {
+pub fn best(facts: &Facts) -> (Choice, String) {
     if let Err(why) = &facts.nix {
         return (Choice::Sandbox, why.clone());
     }
@@ -110,20 +110,20 @@ mod tests {
 
     #[test]
     fn the_best_that_works_is_taken() {
-        assert_eq!(decide(&facts()).0, Choice::Nixos);
-        assert_eq!(decide(&Facts { inputs: Inputs::Reachable, ..facts() }).0, Choice::Nixos);
+        assert_eq!(best(&facts()).0, Choice::Nixos);
+        assert_eq!(best(&Facts { inputs: Inputs::Reachable, ..facts() }).0, Choice::Nixos);
         let user_only = Facts { kvm_builders: no("/dev/kvm has mode 660"), ..facts() };
         assert_eq!(
-            decide(&user_only),
+            best(&user_only),
             (Choice::Driver, "you can use KVM, but Nix's builders cannot: /dev/kvm has mode 660".to_owned())
         );
         let none = Facts { kvm_user: no("/dev/kvm is not there"), ..user_only };
-        assert_eq!(decide(&none), (Choice::Sandbox, "KVM cannot be used: /dev/kvm is not there".to_owned()));
+        assert_eq!(best(&none), (Choice::Sandbox, "KVM cannot be used: /dev/kvm is not there".to_owned()));
     }
 
     #[test]
     fn a_remote_or_daemons_kvm_is_enough() {
-        assert_eq!(decide(&Facts { kvm_user: no("EACCES"), ..facts() }).0, Choice::Nixos);
+        assert_eq!(best(&Facts { kvm_user: no("EACCES"), ..facts() }).0, Choice::Nixos);
     }
 
     #[test]
@@ -131,11 +131,11 @@ mod tests {
         for kvm in [Ok(()), no("x")] {
             for inputs in [Inputs::Missing("epnix".into(), "github.com".into()), Inputs::Unknown("daemon".into())] {
                 let facts = Facts { inputs, kvm_user: kvm.clone(), ..facts() };
-                assert_eq!(decide(&facts).0, Choice::Sandbox, "{facts:?}");
+                assert_eq!(best(&facts).0, Choice::Sandbox, "{facts:?}");
             }
-            assert_eq!(decide(&Facts { nix: no("Nix is not here"), kvm_user: kvm, ..facts() }).0, Choice::Sandbox);
+            assert_eq!(best(&Facts { nix: no("Nix is not here"), kvm_user: kvm, ..facts() }).0, Choice::Sandbox);
         }
         let missing = Facts { inputs: Inputs::Missing("epnix".into(), "github.com".into()), ..facts() };
-        assert_eq!(decide(&missing).1, "the flake's input epnix is not in the store, and github.com does not answer");
+        assert_eq!(best(&missing).1, "the flake's input epnix is not in the store, and github.com does not answer");
     }
 }

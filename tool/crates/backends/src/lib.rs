@@ -34,8 +34,8 @@ const NAMES: [(&str, BackendChoice); 4] = [
     ("driver", BackendChoice::Driver),
 ];
 
-/// Settles the backend: command line or variable, then `ioc.toml`, then what the host can do.
-pub fn choose(project: &Project, asked: Option<BackendChoice>) -> Result<BackendChoice> {
+/// The backend that is wanted: command line or variable, then `ioc.toml`, else whatever this host can run.
+pub fn wanted(project: &Project, asked: Option<BackendChoice>) -> Result<BackendChoice> {
     let Some(name) = &project.config.backend else {
         return Ok(asked.unwrap_or(BackendChoice::Auto));
     };
@@ -49,44 +49,44 @@ pub fn choose(project: &Project, asked: Option<BackendChoice>) -> Result<Backend
     }
 }
 
-/// A backend that is settled, why, and Nix where it is needed.
-pub enum Settled {
+/// Where to run, why, and Nix where it is needed.
+pub enum Decision {
     /// One of the NixOS machines.
     Nix(Choice, Box<Nix>, String),
     /// The sandbox.
     Sandbox(String),
 }
 
-/// Settles the backend for good, and refuses options that it cannot honour.
-pub fn settle(project: &Project, options: &MachineOptions) -> Result<Settled> {
+/// Decides for good where to run, and refuses options that cannot be honoured there.
+pub fn decide(project: &Project, options: &MachineOptions) -> Result<Decision> {
     let asked = || "asked for".to_owned();
-    let settled = match choose(project, options.backend)? {
-        BackendChoice::Sandbox => Settled::Sandbox(asked()),
-        BackendChoice::Nixos => Settled::Nix(Choice::Nixos, Box::new(Nix::find(project, &options.nix)?), asked()),
-        BackendChoice::Driver => Settled::Nix(Choice::Driver, Box::new(Nix::find(project, &options.nix)?), asked()),
+    let decision = match wanted(project, options.backend)? {
+        BackendChoice::Sandbox => Decision::Sandbox(asked()),
+        BackendChoice::Nixos => Decision::Nix(Choice::Nixos, Box::new(Nix::find(project, &options.nix)?), asked()),
+        BackendChoice::Driver => Decision::Nix(Choice::Driver, Box::new(Nix::find(project, &options.nix)?), asked()),
         BackendChoice::Auto => {
             let nix = auto::nix(project, &options.nix);
             let facts = auto::read(project, nix.as_ref());
-            match (auto::decide(&facts), nix) {
-                ((Choice::Sandbox, why), _) | ((_, why), None) => Settled::Sandbox(why),
-                ((choice, why), Some(nix)) => Settled::Nix(choice, Box::new(nix), why),
+            match (auto::best(&facts), nix) {
+                ((Choice::Sandbox, why), _) | ((_, why), None) => Decision::Sandbox(why),
+                ((choice, why), Some(nix)) => Decision::Nix(choice, Box::new(nix), why),
             }
         }
     };
     let wrong = |flag: &str, what: String| Failure::new(Status::Usage, format!("`{flag}` cannot be honoured: {what}"));
-    match &settled {
-        Settled::Sandbox(why) => match only_for_nix(&options.nix) {
+    match &decision {
+        Decision::Sandbox(why) => match only_for_nix(&options.nix) {
             Some(flag) => Err(wrong(flag, format!("this run is in the sandbox ({why}), which has no use for it"))
                 .hint("--backend nixos, or --backend driver")
                 .into()),
-            None => Ok(settled),
+            None => Ok(decision),
         },
-        Settled::Nix(..) if options.ioc != IocChoice::Auto => {
+        Decision::Nix(..) if options.ioc != IocChoice::Auto => {
             Err(wrong("--ioc", "this run is on a NixOS machine, which has the IOC that Nix builds".to_owned())
                 .hint("--backend sandbox")
                 .into())
         }
-        Settled::Nix(..) => Ok(settled),
+        Decision::Nix(..) => Ok(decision),
     }
 }
 
@@ -105,7 +105,7 @@ fn only_for_nix(options: &NixOptions) -> Option<&'static str> {
     .map(|(_, flag)| *flag)
 }
 
-impl Settled {
+impl Decision {
     /// Its name, as `--backend` spells it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -121,21 +121,21 @@ pub fn prepare(
     project: &Project,
     machine: &MachineOptions,
     args: RunOptions,
-    settled: Settled,
+    decision: Decision,
     checks: &[Check],
 ) -> Result<Box<dyn Backend>> {
-    Ok(match settled {
-        Settled::Sandbox(why) => {
+    Ok(match decision {
+        Decision::Sandbox(why) => {
             let sandbox = sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
             Box::new(sandbox.debug(args.debug).recording(args.record).strict(args.strict))
         }
-        Settled::Nix(_, _, why) if args.debug => {
+        Decision::Nix(_, _, why) if args.debug => {
             let what = format!(
                 "`--debug` cannot be honoured: this run is on a NixOS machine ({why}), which ends with the script"
             );
             return Err(Failure::new(Status::Usage, what).hint("--backend sandbox, or cargo xtask interactive").into());
         }
-        Settled::Nix(choice, nix, why) => {
+        Decision::Nix(choice, nix, why) => {
             ready_for_nix(project, &nix, checks, choice, &why)?;
             match choice {
                 Choice::Driver => Box::new(driver::Driver::new(*nix, args.timeout, args.show_output)),

@@ -23,7 +23,6 @@ use tool_host::doctor;
 use tool_project::settings::{Node, Settings};
 use tool_project::{Check, Config, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
-use tool_sandbox::accounts::Accounts;
 use tool_sandbox::recorder;
 use tool_sandbox::run::{Forbidden, Output, Run, Streams};
 use tool_sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
@@ -35,13 +34,25 @@ const TOP: &str = "/machine/ioc";
 /// Folder of the project for simulators of its own.
 const SIMULATORS: &str = "simulators";
 
+/// The test driver and what runs it.
+#[derive(Debug, Clone)]
+struct Driver {
+    python: PathBuf,
+    folder: PathBuf,
+    pycache: PathBuf,
+}
+
+impl Driver {
+    fn of(project: &Project) -> Result<Self> {
+        let (python, folder) = (python()?, project.tool("driver")?);
+        Ok(Self { python, folder, pycache: project.target.join("pycache") })
+    }
+}
+
 /// Everything that sandbox runs of this project share.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    python: PathBuf,
-    driver: PathBuf,
-    pycache: PathBuf,
-    xtask: PathBuf,
+    driver: Driver,
     config: Config,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
     ours: Option<(InMachine, Vec<Program>)>,
@@ -94,7 +105,7 @@ impl Sandbox {
         timeout: Option<u64>,
         why: &str,
     ) -> Result<Self> {
-        let python = python()?;
+        let driver = Driver::of(project)?;
         let evaluated = services::evaluate(project, &options.nix, checks)?;
         let ours = if checks.iter().all(|check| evaluated.contains_key(&check.name)) {
             ui::remark(&announcement(None, why));
@@ -118,10 +129,7 @@ impl Sandbox {
         let soft_ioc = programs.unwrap_or_default().into_iter().find(|p| p.name == "soft-ioc").map(|p| p.path);
         Ok(Self {
             soft_ioc,
-            python,
-            driver: project.tool("driver")?,
-            pycache: project.target.join("pycache"),
-            xtask: std::env::current_exe()?,
+            driver,
             config: project.config.clone(),
             ours,
             evaluated,
@@ -183,20 +191,13 @@ impl Sandbox {
         };
         let own_limit = settings.timeout.or(evaluated.and_then(|evaluated| evaluated.timeout));
         Ok(Spec {
-            check: check.name.clone(),
             script,
             lint: true,
-            interactive: false,
             debug: self.debug,
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
-            python: self.python.clone(),
-            driver: self.driver.clone(),
-            pycache: self.pycache.clone(),
-            xtask: self.xtask.clone(),
-            out_dir: dir.join("out"),
-            journal_dir: dir.join("journal"),
-            state_dir: dir.join("state"),
-            console: None,
+            python: self.driver.python.clone(),
+            driver: self.driver.folder.clone(),
+            pycache: self.driver.pycache.clone(),
             junit: Some("../junit.xml".to_owned()),
             machines: match evaluated {
                 Some(evaluated) => evaluated
@@ -206,6 +207,7 @@ impl Sandbox {
                     .collect::<Result<_>>()?,
                 None => self.machines(settings, dir),
             },
+            ..Spec::new(&check.name, dir)?
         })
     }
 
@@ -224,9 +226,7 @@ impl Sandbox {
             },
             programs: programs.clone(),
             binds: ioc.binds.clone(),
-            tools: None,
-            etc: Vec::new(),
-            accounts: Accounts::default(),
+            ..Machine::default()
         };
         settings.machines().into_iter().zip(1..).map(machine).collect()
     }
@@ -299,34 +299,17 @@ pub fn console(
     let boot = ioc.top.join("iocBoot").join(&project.config.ioc.ioc);
     script += &format!("cd {} && exec {} st.cmd", process::quote(boot.as_os_str()), ioc.program);
     Ok(Spec {
-        check: "run".to_owned(),
-        script: PathBuf::new(),
-        lint: false,
-        debug: false,
         interactive: true,
-        global_timeout: 0,
-        python: PathBuf::new(),
-        driver: PathBuf::new(),
-        pycache: PathBuf::new(),
-        xtask: std::env::current_exe()?,
-        out_dir: dir.join("out"),
-        journal_dir: dir.join("journal"),
-        state_dir: dir.join("state"),
         console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
-        junit: None,
-        machines: vec![Machine {
-            name: "machine".to_owned(),
-            number: 1,
-            vlans: vec![1],
-            units,
-            programs,
-            binds: ioc.binds,
-            tools: None,
-            etc: Vec::new(),
-            accounts: Accounts::default(),
-            recorder: None,
-        }],
+        machines: vec![Machine { units, programs, binds: ioc.binds, ..Machine::only() }],
+        ..Spec::new("run", dir)?
     })
+}
+
+/// A run of any script on one machine, with units and programs of the caller's.
+pub fn plain(project: &Project, script: PathBuf, machine: Machine, dir: &Path) -> Result<Spec> {
+    let Driver { python, folder, pycache } = Driver::of(project)?;
+    Ok(Spec { script, python, driver: folder, pycache, machines: vec![machine], ..Spec::new("driver", dir)? })
 }
 
 impl Backend for Sandbox {

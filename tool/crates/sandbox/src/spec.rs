@@ -1,14 +1,15 @@
 //! What one sandbox run consists of. Written by `run`, read by `sandbox-cage` and `sandbox-host`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::accounts::Accounts;
 
 /// One run: a test script (or a prompt) and its machines.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Spec {
     /// Name of the check, for messages.
     pub check: String,
@@ -45,7 +46,7 @@ pub struct Spec {
 }
 
 /// One machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Machine {
     /// Its host name.
     pub name: String,
@@ -124,7 +125,29 @@ pub struct Bind {
     pub target: PathBuf,
 }
 
+impl Machine {
+    /// The only machine of a run.
+    pub fn only() -> Self {
+        Self { name: "machine".to_owned(), number: 1, vlans: vec![1], ..Self::default() }
+    }
+}
+
 impl Spec {
+    /// A run whose results go to a folder: the one place that says where what of them lies.
+    ///
+    /// # Errors
+    /// If this program does not know where it lies.
+    pub fn new(check: &str, dir: &Path) -> io::Result<Self> {
+        Ok(Self {
+            check: check.to_owned(),
+            xtask: std::env::current_exe()?,
+            out_dir: dir.join("out"),
+            journal_dir: dir.join("journal"),
+            state_dir: dir.join("state"),
+            ..Self::default()
+        })
+    }
+
     /// Folder shared between the driver and all machines (their /tmp/shared), named as by nixpkgs' driver.
     pub fn shared_dir(&self) -> PathBuf {
         self.state_dir.join("shared-xchg")

@@ -43,7 +43,7 @@ struct BuildAlone {
 }
 
 fn by(project: &Project, asked: Option<BackendChoice>, options: &NixOptions) -> Result<PathBuf> {
-    let choice = tool_backends::choose(project, asked)?;
+    let choice = tool_backends::wanted(project, asked)?;
     let base = std::env::var_os("EPICS_BASE").filter(|base| !base.is_empty());
     let why_not_nix = match choice {
         BackendChoice::Sandbox => Some("the sandbox was asked for".to_owned()),

@@ -13,7 +13,6 @@ use tool_base::process::quote;
 use tool_base::{interrupt, sys, ui};
 use tool_init::unit::limits;
 use tool_project::Project;
-use tool_sandbox::accounts::Accounts;
 use tool_sandbox::run::Output;
 use tool_sandbox::spec::{Machine, Program, Spec, UnitFile};
 
@@ -23,35 +22,13 @@ pub fn run(args: &Driver) -> Result<Status> {
     let run_dir = tool_runner::new_run_dir(&project)?;
     let dir = run_dir.path.join("driver");
     fs::create_dir_all(&dir)?;
-    let machine = Machine {
-        name: "machine".to_owned(),
-        number: 1,
-        vlans: vec![1],
-        units: units(&args.units)?,
-        programs: programs(&args.path)?,
-        binds: Vec::new(),
-        tools: None,
-        etc: Vec::new(),
-        accounts: Accounts::default(),
-        recorder: None,
-    };
+    let machine = Machine { units: units(&args.units)?, programs: programs(&args.path)?, ..Machine::only() };
     let spec = Spec {
-        check: "driver".to_owned(),
-        script: absolute("test script", &args.script)?,
-        lint: false,
         interactive: args.interactive,
-        debug: false,
         global_timeout: args.timeout,
-        python: sandbox::python()?,
-        driver: project.tool("driver")?,
-        pycache: project.target.join("pycache"),
-        xtask: std::env::current_exe()?,
         out_dir: absolute("output folder", &args.output)?,
-        journal_dir: dir.join("journal"),
-        state_dir: dir.join("state"),
-        console: None,
         junit: args.junit_xml.clone(),
-        machines: vec![machine],
+        ..sandbox::plain(&project, absolute("test script", &args.script)?, machine, &dir)?
     };
     // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
     sys::block_interrupts()?;

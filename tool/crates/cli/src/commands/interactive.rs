@@ -6,7 +6,7 @@ use crate::cli::Interactive;
 use tool_backends::nix::Nix;
 use tool_backends::options::MachineOptions;
 use tool_backends::sandbox::{self, Sandbox};
-use tool_backends::{Settled, driver};
+use tool_backends::{Decision, driver};
 use tool_base::fail::Status;
 use tool_base::guard::Guarded;
 use tool_base::{sys, ui};
@@ -28,11 +28,11 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let names = std::slice::from_ref(&args.name);
     let checks = select::by_names(&project.checks()?, names)?;
     let machine = MachineOptions::from(&args.machine);
-    let settled = tool_backends::settle(&project, &machine)?;
-    let (checks, _) = select::fit(checks, settled.name(), names)?;
-    match settled {
-        Settled::Sandbox(why) => in_sandbox(&project, &machine, &checks[0], &why),
-        Settled::Nix(choice, nix, why) => {
+    let decision = tool_backends::decide(&project, &machine)?;
+    let (checks, _) = select::fit(checks, decision.name(), names)?;
+    match decision {
+        Decision::Sandbox(why) => in_sandbox(&project, &machine, &checks[0], &why),
+        Decision::Nix(choice, nix, why) => {
             tool_backends::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
             on_nixos(&project, &nix, &checks[0])
         }

@@ -14,7 +14,7 @@ use tool_report::github::Github;
 /// Runs the command.
 pub fn run(args: &Lint) -> Result<Status> {
     let project = Project::load()?;
-    let backend = tool_backends::choose(&project, args.backend.map(Into::into))?;
+    let backend = tool_backends::wanted(&project, args.backend.map(Into::into))?;
     let findings = lint::run(&project, &project.checks()?, backend, true)?;
     let (errors, warnings) = show::count(&findings);
     // Before anything of the files is shown: they are not ours to give commands to GitHub.

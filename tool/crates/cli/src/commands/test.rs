@@ -37,10 +37,10 @@ pub fn run(args: &Test) -> Result<Status> {
 fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
     let chosen = select::select(project, &(&args.selection).into())?.or_nothing()?;
     let machine = options::MachineOptions::from(&args.machine);
-    let settled = tool_backends::settle(project, &machine)?;
-    let (checks, skipped) = select::fit(chosen, settled.name(), &args.selection.names)?;
+    let decision = tool_backends::decide(project, &machine)?;
+    let (checks, skipped) = select::fit(chosen, decision.name(), &args.selection.names)?;
     if checks.is_empty() {
-        let message = format!("none of the chosen checks is meant for {}", settled.name());
+        let message = format!("none of the chosen checks is meant for {}", decision.name());
         return Err(Failure::new(Status::NothingSelected, message).hint("choose another --backend").into());
     }
     if args.list {
@@ -54,7 +54,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
     let mut reporters = for_programs(args)?;
-    let backend = tool_backends::prepare(project, &machine, args.into(), settled, &checks)?;
+    let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
     if matches!(backend.name(), "sandbox") && !args.no_lint {
         look_first(project, &checks)?;
     }
