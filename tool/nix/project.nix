@@ -205,6 +205,12 @@ in
     portConflicts
     ;
 
+  # The keys of ioc.toml that are known here.  A test holds them against those that cargo xtask knows.
+  keys = {
+    ioc = attrNames iocKeys;
+    simulators = attrNames simulatorKeys;
+  };
+
   # Reads the project in the folder `root`: { root, app, ioc, support, simulators, checks, pname } and functions to use it.
   load =
     root:

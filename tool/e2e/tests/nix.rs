@@ -361,6 +361,28 @@ fn a_folder_with_a_blank_works_or_is_named() {
 }
 
 #[test]
+fn nix_and_rust_know_the_same_keys_of_ioc_toml() {
+    let nix = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("nix/project.nix");
+    let keys = format!("(import {}).keys", nix.display());
+    let Ok(output) = Command::new("nix-instantiate").args(["--eval", "--strict", "--json", "-E", &keys]).output()
+    else {
+        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        return;
+    };
+    let keys: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // What Rust knows, it says where somebody writes something else.
+    let known = |text: &str| {
+        let error = tool_base::fail::render(&tool_project::parse(text).unwrap_err());
+        let mut keys: Vec<String> =
+            error.split("the keys here are: ").nth(1).unwrap().trim().split(", ").map(str::to_owned).collect();
+        keys.sort();
+        serde_json::json!(keys)
+    };
+    assert_eq!(keys["ioc"], known("[ioc]\nno-such-key = 1\n"));
+    assert_eq!(keys["simulators"], known("[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators.s]\nno-such-key = 1\n"));
+}
+
+#[test]
 fn nix_and_rust_read_the_same_from_the_project() {
     if Command::new("nix-instantiate").arg("--version").output().is_err() {
         eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
