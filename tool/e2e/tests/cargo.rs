@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -192,4 +193,70 @@ fn ci_tests_the_package_whatever_it_is_called() {
     let mut command = scratch.command(&["ci"]);
     let run = Run::of(&command.env("CARGO", path).env("CARGO_PKG_NAME", "dev").output().unwrap());
     run.expect(0, &["cargo fmt --package dev --check\n", "cargo clippy --package dev --all-targets --locked"]);
+}
+
+/// Runs what tool/docs/offline.md says; without a network, and without crates in cargo's own folder, that is enough.
+#[test]
+fn vendored_crates_are_enough_where_there_is_no_network() {
+    let alone = ["--map-root-user", "--net"];
+    let unshared = Command::new("unshare").args(alone).arg("true").status();
+    if !unshared.is_ok_and(|status| status.success()) {
+        return skipped("no network namespaces here");
+    }
+    let page = include_str!("../../docs/offline.md");
+    let block = |kind: &str| page.split_once(&format!("```{kind}\n")).unwrap().1.split_once("```").unwrap().0;
+    let (root, target, home) = (project("vendored"), target("vendored-target"), place().join("no-crates"));
+    cargo(&root, &target, &["update", "--workspace"]).expect(0, &[]);
+    let mut vendor = Command::new("sh");
+    common::environment(&mut vendor, &root);
+    let vendor = Run::of(&vendor.args(["-ec", block("sh")]).output().unwrap());
+    // Those of other systems are nowhere yet where only this one was built for.
+    if vendor.code != Some(0) && vendor.stderr.contains("download") {
+        return skipped("not all crates are here, nor a network to fetch them from");
+    }
+    vendor.expect(0, &[]);
+    let config = root.join(".cargo/config.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + block("toml")).unwrap();
+    git(&root, &["init", "-q"]);
+    let ignored = git(&root, &["ls-files", "--others", "--ignored", "--exclude-standard", "--", "vendor"]);
+    assert_eq!(ignored, "", "cargo would miss what Git does not keep");
+
+    let _ = fs::remove_dir_all(&home);
+    fs::create_dir_all(&home).unwrap();
+    for words in [
+        "check --locked --package xtask",
+        "fetch --locked --manifest-path tool/Cargo.toml",
+        "fetch --locked --manifest-path tool/embedded/Cargo.toml",
+    ] {
+        let mut command = Command::new("unshare");
+        common::environment(&mut command, &root);
+        command.args(alone).arg("cargo").args(words.split(' '));
+        command.env_remove("CARGO").env("CARGO_HOME", &home).env("CARGO_TARGET_DIR", &target);
+        Run::of(&command.output().unwrap()).expect(0, &[]);
+    }
+    assert!(!home.join("registry/cache").exists(), "cargo has fetched something");
+
+    // A file of a crate that a rename might take for the project's.
+    write(&root, "vendor/example/exampleApp.rs", "// example iocExample VOLT\n");
+    git(&root, &["add", ".", ":!vendor"]);
+    git(&root, &["add", "vendor/example"]);
+    git(&root, &["commit", "-qm", "with vendor/"]);
+    fs::write(root.join(".git/info/exclude"), "/vendor/\n").unwrap();
+    let xtask = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreign"));
+        common::environment(&mut command, &root);
+        command.env("CARGO_TARGET_DIR", &target).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        Run::of(&command.args(words).output().unwrap())
+    };
+    xtask(&["rename", "--app", "tank", "--ioc", "iocTank", "--apply"]).expect(0, &["git commit"]);
+    let changed = git(&root, &["diff", "--staged", "--name-only"]);
+    assert!(changed.contains("ioc/tankApp/"), "{changed}");
+    let not_ours = |path: &&str| path.starts_with("vendor/") || path.starts_with("tool/");
+    assert_eq!(changed.lines().find(not_ours), None, "{changed}");
+    xtask(&["lint"]).expect(0, &["lint: nothing found"]);
+}
+
+/// Past libtest, which keeps what a passed test prints to itself.
+fn skipped(why: &str) {
+    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
 }
