@@ -241,6 +241,7 @@ mod tests {
             repeat: Some(1),
             backend: "sandbox",
             dir: "/p".into(),
+            tool: "0.0.0".to_owned(),
         };
         let exec = exec();
         let (name, kind) = ("check voltage".to_owned(), "subtest".to_owned());

@@ -41,6 +41,8 @@ pub struct Begun {
     pub backend: &'static str,
     /// Folder of the run.
     pub dir: PathBuf,
+    /// Version and revision of this tool.
+    pub tool: String,
 }
 
 /// A check that was chosen and is left out all the same.

@@ -77,6 +77,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         repeat: (!args.until_failure).then_some(args.repeat),
         backend: backend.name(),
         dir: run_dir.path.clone(),
+        tool: tool_project::upgrade::version(Some(&project.root)),
     };
     let mut trouble = None;
     let mut report = |event: &Event| {

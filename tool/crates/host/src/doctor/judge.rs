@@ -81,6 +81,7 @@ fn items(facts: &Facts) -> Vec<Item> {
     let vms = [Nixos, Driver];
     vec![
         project(facts),
+        item("tool", &[], Ok(facts.tool.clone()), None),
         item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
         python(facts),
         rust(facts),
@@ -297,6 +298,7 @@ mod tests {
             },
             daemon_socket: true,
             project: Ok("/home/me/ioc".into()),
+            tool: "0.0.0".to_owned(),
             python: Some("Python 3.11.2".to_owned()),
             rust: Some("rustc 1.95.0 (abc 2026-01-01)".to_owned()),
             rust_wanted: Some("1.85".to_owned()),

@@ -32,6 +32,8 @@ pub struct Facts {
     pub daemon_socket: bool,
     /// Root of the project; else what is wrong with it.
     pub project: Result<PathBuf, String>,
+    /// Version and revision of this tool.
+    pub tool: String,
     /// What `python3 --version` says.
     pub python: Option<String>,
     /// What `rustc --version` says.
@@ -62,6 +64,7 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     Facts {
         userns: userns::facts(host),
         daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
+        tool: tool_project::upgrade::version(Some(root)),
         python: version(host, "python3"),
         rust: version(host, "rustc"),
         rust_wanted: ["tool/embedded/Cargo.toml", "tool/Cargo.toml"].iter().find_map(|f| rust_version(&root.join(f))),

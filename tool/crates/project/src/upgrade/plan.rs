@@ -45,9 +45,10 @@ pub fn fates(base: &Files, ours: &Files, theirs: &Files) -> BTreeMap<String, Fat
 fn fate(base: Option<&Vec<u8>>, ours: Option<&Vec<u8>>, theirs: Option<&Vec<u8>>) -> Option<Fate> {
     // A checkout may have Windows' line ends.
     let crlf = ours.is_some_and(|text| text.windows(2).any(|pair| pair == b"\r\n"));
-    let plain = ours.map(|text| if crlf { without_cr(text) } else { text.clone() });
+    let plain = |text: Option<&Vec<u8>>| text.map(|text| without_cr(text));
+    let (base, ours, theirs) = (plain(base), plain(ours), plain(theirs));
     let back = |text: &Vec<u8>| if crlf { with_cr(text) } else { text.clone() };
-    match (base, plain.as_ref(), theirs) {
+    match (base.as_ref(), ours.as_ref(), theirs.as_ref()) {
         (base, _, theirs) if base == theirs => None,
         (_, ours, theirs) if ours == theirs => None,
         (None, None, Some(theirs)) => Some(Fate::Write(theirs.clone())),
@@ -56,8 +57,8 @@ fn fate(base: Option<&Vec<u8>>, ours: Option<&Vec<u8>>, theirs: Option<&Vec<u8>>
         (Some(base), Some(ours), None) if ours == base => Some(Fate::Remove),
         (Some(_), Some(_), None) => Some(Fate::Kept("the tool ships it no more, and you changed it")),
         (Some(base), Some(ours), Some(theirs)) if ours == base => Some(Fate::Write(back(theirs))),
-        (Some(base), Some(_), Some(theirs)) => {
-            Some(Fate::Merge { base: back(base), ours: back(plain.as_ref()?), theirs: back(theirs) })
+        (Some(base), Some(ours), Some(theirs)) => {
+            Some(Fate::Merge { base: back(base), ours: back(ours), theirs: back(theirs) })
         }
         (_, None, None) | (None, _, None) => None,
     }

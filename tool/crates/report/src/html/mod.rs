@@ -30,6 +30,8 @@ pub struct Run {
     pub trouble: String,
     /// The commit of Git that was checked, in words; empty where nobody knows.
     pub revision: String,
+    /// Version and revision of the tool.
+    pub tool: String,
     /// Checks at once.
     pub jobs: Option<u64>,
     /// What ran; failures first.

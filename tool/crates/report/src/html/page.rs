@@ -85,6 +85,9 @@ fn summary(html: &mut Html, run: &Run) {
     if !run.revision.is_empty() {
         facts.push(run.revision.clone());
     }
+    if !run.tool.is_empty() {
+        facts.push(format!("tool {}", run.tool));
+    }
     if let Some(jobs) = run.jobs.filter(|_| run.executions.len() > 1) {
         facts.push(format!("{jobs} at once"));
     }
@@ -331,6 +334,7 @@ mod tests {
             not_run: 1,
             trouble: String::new(),
             revision: "commit 0123456789ab with changes".into(),
+            tool: "0.0.0 (0123456789ab)".into(),
             jobs: Some(4),
             executions,
         }

@@ -51,6 +51,7 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         not_run: known["summary"]["not_run"].as_u64().unwrap_or_default(),
         trouble: word(&known["summary"]["trouble"]),
         revision: revision(&known["summary"]["revision"]),
+        tool: word(&known["run"]["tool"]),
         jobs: known["run"]["jobs"].as_u64(),
         executions,
     }

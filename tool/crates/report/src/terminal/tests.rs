@@ -59,6 +59,7 @@ impl Play {
             repeat: Some(1),
             backend: "sandbox",
             dir: PathBuf::new(),
+            tool: "0.0.0".to_owned(),
         };
         self.teller.report(&Event::Begun(&begun));
         self

@@ -1,0 +1,328 @@
+//! `cargo xtask upgrade`, between two versions of this tool in repositories of their own.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{Run, copy, environment};
+use tempfile::TempDir;
+
+/// The template's repository with versions 0.2.0 and 9.0.0, and a project without common history that was made of the first.
+struct World {
+    dir: TempDir,
+    source: PathBuf,
+    root: PathBuf,
+}
+
+fn git(dir: &Path, args: &[&str]) -> Output {
+    let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"];
+    let output =
+        Command::new("git").arg("-C").arg(dir).args(me).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{} has no `{from}`", path.display());
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// A tool without what is large and of no concern here: its crates, tests and guides are a file each.
+fn small_tool(to: &Path) {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for part in ["Cargo.toml", "Cargo.lock", "CHANGELOG.md", "template", "driver/__init__.py"] {
+        copy(&tool.join(part), &to.join("tool").join(part));
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, root) = (dir.path().join("the source"), dir.path().join("my IOC"));
+        small_tool(&source);
+        copy(&source.join("tool/template"), &source);
+        fs::write(source.join("Cargo.lock"), "version = 4\n").unwrap();
+        git(dir.path(), &["init", "-q", "-b", "main", source.to_str().unwrap()]);
+        git(&source, &["add", "-A", "-f"]);
+        git(&source, &["commit", "-qm", "one"]);
+        git(&source, &["tag", &format!("v{}", env!("CARGO_PKG_VERSION"))]);
+        copy(&source, &root);
+        fs::remove_dir_all(root.join(".git")).unwrap();
+        git(&root, &["init", "-q", "-b", "main"]);
+        git(&root, &["add", "-A", "-f"]);
+        git(&root, &["commit", "-qm", "Start from the template"]);
+
+        let here = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
+        edit(&source.join("tool/Cargo.toml"), &here, "version = \"9.0.0\"");
+        edit(&source.join("tool/CHANGELOG.md"), "# Changelog\n", "# Changelog\n\n## 9.0.0\n\n* It flies.\n");
+        edit(&source.join("tool/template/flake.nix"), "EPICS IOC, tested", "EPICS IOC, flown and tested");
+        edit(&source.join("tool/template/.gitignore"), "/result-*\n", "/result-*\n/flights\n");
+        edit(&source.join("tool/template/ioc.toml"), "9999", "9998");
+        fs::write(source.join("tool/template/.editorconfig"), "root = true\n").unwrap();
+        fs::remove_file(source.join("tool/template/.github/zizmor.yml")).unwrap();
+        git(&source, &["add", "-A", "-f"]);
+        git(&source, &["commit", "-qm", "nine"]);
+        git(&source, &["tag", "v9.0.0"]);
+        Self { dir, source, root }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreign"));
+        environment(&mut command, &self.root);
+        // The new tool's doctor would be built here: it is not what these tests are about.
+        command.env("CARGO", "false").env("GIT_CONFIG_GLOBAL", "/dev/null").arg("upgrade").args(args);
+        command
+    }
+
+    fn upgrade(&self, args: &[&str]) -> Run {
+        Run::of(&self.command(args).output().unwrap())
+    }
+
+    fn from_source(&self, args: &[&str]) -> Run {
+        self.upgrade(&[&["--from", self.source.to_str().unwrap()], args].concat())
+    }
+
+    fn commit(&self, what: &str) {
+        git(&self.root, &["add", "-A"]);
+        git(&self.root, &["commit", "-qm", what]);
+    }
+
+    fn version(&self) -> String {
+        let manifest = fs::read_to_string(self.root.join("tool/Cargo.toml")).unwrap();
+        manifest.lines().find_map(|line| line.strip_prefix("version = ")).unwrap().trim_matches('"').to_owned()
+    }
+
+    /// Nothing has changed, and nothing is left.
+    #[track_caller]
+    fn is_untouched(&self) {
+        assert_eq!(text(&git(&self.root, &["status", "--porcelain"])), "");
+        assert!(!self.root.join(".xtask-upgrade").exists());
+        assert_eq!(self.version(), env!("CARGO_PKG_VERSION"));
+    }
+
+    /// All of the new version is there, staged, and nothing else.
+    #[track_caller]
+    fn is_upgraded(&self) {
+        assert_eq!(self.version(), "9.0.0");
+        let status = text(&git(&self.root, &["status", "--porcelain"]));
+        assert!(!status.is_empty() && status.lines().all(|line| !line.starts_with([' ', '?'])), "{status}");
+        let there = text(&git(&self.source, &["rev-parse", "v9.0.0:tool"]));
+        assert_eq!(text(&git(&self.root, &["write-tree", "--prefix=tool/"])), there);
+        assert!(!self.root.join(".xtask-upgrade").exists());
+        assert!(!self.root.join("tool/.not-in-place-yet").exists());
+        assert!(fs::read_to_string(self.root.join("flake.nix")).unwrap().contains("flown"));
+    }
+}
+
+#[test]
+fn one_staged_change_brings_the_new_tool_and_its_wiring() {
+    let world = World::new();
+    let check = world.from_source(&["--check"]).expect(0, &[]);
+    for part in ["here    0.2.0 (", "there   9.0.0 (", "## 9.0.0", "* It flies."] {
+        assert!(check.stdout.contains(part), "{}", check.stdout);
+    }
+    assert!(!check.stdout.contains("## 0.2.0"), "{}", check.stdout);
+    world.is_untouched();
+
+    let run = world.from_source(&[]).expect(0, &["undo it      git restore --staged --worktree ."]);
+    assert!(run.stdout.contains("Upgraded to 9.0.0: tool/ and 5 files outside"), "{}", run.stdout);
+    assert!(run.stdout.contains("+  description = \"EPICS IOC, flown and tested"), "{}", run.stdout);
+    world.is_upgraded();
+    assert!(fs::read_to_string(world.root.join(".gitignore")).unwrap().contains("/flights"));
+    assert!(world.root.join(".editorconfig").exists() && !world.root.join(".github/zizmor.yml").exists());
+    assert!(fs::read_to_string(world.root.join("ioc.toml")).unwrap().contains("9999"), "that is the user's");
+    let record = fs::read_to_string(world.root.join("tool.lock")).unwrap();
+    let revision = text(&git(&world.source, &["rev-parse", "v9.0.0"]));
+    assert!(record.contains("version = \"9.0.0\"") && record.contains(&revision), "{record}");
+
+    world.commit("upgraded");
+    let again = world.upgrade(&["--check"]).expect(0, &[]);
+    assert!(again.stdout.contains("Nothing to do"), "the record names the source: {}", again.stdout);
+    git(&world.root, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.is_untouched();
+}
+
+#[test]
+fn what_the_user_changed_outside_is_merged_or_kept() {
+    let world = World::new();
+    edit(&world.root.join("flake.nix"), "overlay = final: prev: { };", "overlay = final: prev: { mine = 1; };");
+    fs::write(world.root.join(".gitignore"), "mine\n").unwrap();
+    fs::write(world.root.join(".editorconfig"), "mine = true\n").unwrap();
+    edit(&world.root.join(".github/zizmor.yml"), "rules:", "# mine\nrules:");
+    world.commit("mine");
+    let run = world.from_source(&[]).expect(0, &[]);
+    let flake = fs::read_to_string(world.root.join("flake.nix")).unwrap();
+    assert!(flake.contains("flown") && flake.contains("mine = 1"), "{flake}");
+    let kept = |path: &str, text: &str| assert_eq!(fs::read_to_string(world.root.join(path)).unwrap(), text, "{path}");
+    kept(".gitignore", "mine\n");
+    kept(".editorconfig", "mine = true\n");
+    assert!(world.root.join(".github/zizmor.yml").exists());
+    for part in
+        ["both sides changed the same lines", "tool/template/.gitignore", "you have a file of this name already"]
+    {
+        assert!(run.stdout.contains(part), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn line_ends_of_windows_are_no_edit() {
+    let world = World::new();
+    git(&world.root, &["config", "core.autocrlf", "true"]);
+    fs::remove_file(world.root.join(".git/index")).unwrap();
+    git(&world.root, &["reset", "-q", "--hard"]);
+    assert!(fs::read_to_string(world.root.join("flake.nix")).unwrap().contains("\r\n"));
+    world.from_source(&[]).expect(0, &[]);
+    world.is_upgraded();
+    let flake = fs::read_to_string(world.root.join("flake.nix")).unwrap();
+    assert_eq!(flake.matches('\n').count(), flake.matches("\r\n").count());
+}
+
+#[test]
+fn an_edited_tool_is_refused_and_dropped_only_when_asked() {
+    let world = World::new();
+    edit(&world.root.join("tool/driver/__init__.py"), "\n", "\n# mine\n");
+    world.from_source(&[]).expect(3, &["there are changes that are not committed"]);
+    world.commit("edited");
+    world.from_source(&[]).expect(3, &["tool/ is not as it came", "driver/__init__.py", "--discard"]);
+    assert_eq!(world.version(), env!("CARGO_PKG_VERSION"));
+    world.from_source(&["--discard"]).expect(0, &["+# mine", "are dropped"]);
+    world.is_upgraded();
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_nothing_changes() {
+    let world = World::new();
+    world.upgrade(&[]).expect(2, &["does not know where its tool came from", "hint: cargo xtask upgrade --from"]);
+    world.from_source(&["--rev", "v7"]).expect(2, &["has no revision `v7`", "its newest tags: v9.0.0"]);
+    world.upgrade(&["--from", "/nowhere/at all"]).expect(5, &["nothing could be fetched", "--from PATH"]);
+    world.upgrade(&["--from", "http://127.0.0.1:9/x.git"]).expect(5, &["nothing could be fetched"]);
+    let empty = world.dir.path().join("empty");
+    git(world.dir.path(), &["init", "-q", "-b", "main", empty.to_str().unwrap()]);
+    fs::write(empty.join("file"), "").unwrap();
+    git(&empty, &["add", "-A"]);
+    git(&empty, &["commit", "-qm", "x"]);
+    world.upgrade(&["--from", empty.to_str().unwrap()]).expect(2, &["has no folder tool/"]);
+    world.is_untouched();
+    fs::write(world.root.join("new file"), "").unwrap();
+    world.from_source(&[]).expect(3, &["not committed, in \"new file\"", "git stash -u"]);
+    fs::remove_file(world.root.join("new file")).unwrap();
+    world.is_untouched();
+    fs::rename(world.root.join(".git"), world.dir.path().join("away")).unwrap();
+    world.from_source(&[]).expect(3, &["works on a Git repository", "by hand: replace the folder tool/"]);
+}
+
+#[test]
+fn an_older_version_must_be_meant() {
+    let world = World::new();
+    edit(&world.source.join("tool/Cargo.toml"), "version = \"9.0.0\"", "version = \"0.1.9\"");
+    git(&world.source, &["commit", "-qam", "back"]);
+    world.from_source(&[]).expect(2, &["0.1.9 is older than 0.2.0", "--rev REVISION"]);
+    world.is_untouched();
+    world.from_source(&["--rev", "main"]).expect(0, &[]);
+    assert_eq!(world.version(), "0.1.9");
+}
+
+#[test]
+fn bundles_archives_and_folders_do_without_a_network() {
+    let world = World::new();
+    let path = |name: &str| world.dir.path().join(name).to_str().unwrap().to_owned();
+    let (bundle, archive, folder) = (path("t.bundle"), path("t.tar.gz"), path("plain"));
+    git(&world.source, &["bundle", "create", "-q", &bundle, "main", "--tags"]);
+    git(&world.source, &["archive", "--format=tar.gz", "--prefix=template-9/", "-o", &archive, "HEAD"]);
+    copy(&world.source.join("tool"), &Path::new(&folder).join("tool"));
+    world.upgrade(&["--from", &bundle]).expect(0, &[]);
+    world.is_upgraded();
+    for (from, args) in [(&archive, vec!["--discard"]), (&folder, vec!["--discard"])] {
+        git(&world.root, &["reset", "-q", "--hard"]);
+        // Without a history nothing tells whether tool/ was edited.
+        world.upgrade(&["--from", from]).expect(3, &["is no version that the source knows", "--discard"]);
+        world.is_untouched();
+        world.upgrade(&[&["--from", from.as_str()], args.as_slice()].concat()).expect(0, &[]);
+        world.is_upgraded();
+    }
+    world.upgrade(&["--from", &folder, "--rev", "x"]).expect(2, &["has no revision `x`"]);
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
+    let world = World::new();
+    for step in ["prepared", "journal", "tool", "outside", "files", "staged"] {
+        let source = world.source.to_str().unwrap();
+        let killed = world.command(&["--from", source]).env("XTASK_UPGRADE_DIES_AT", step).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(9), "{step}: {}", String::from_utf8_lossy(&killed.stderr));
+        // Whatever comes next finishes it, or nothing has happened.
+        let mut list = Command::new(env!("CARGO_BIN_EXE_foreign"));
+        environment(&mut list, &world.root);
+        let next = Run::of(&list.arg("list").output().unwrap()).expect(0, &[]);
+        if step == "prepared" {
+            assert_eq!(text(&git(&world.root, &["status", "--porcelain"])), "");
+            world.from_source(&[]).expect(0, &[]);
+        } else {
+            assert!(next.stderr.contains("was interrupted: it is finished now"), "{step}: {}", next.stderr);
+        }
+        world.is_upgraded();
+        git(&world.root, &["reset", "-q", "--hard"]);
+        world.is_untouched();
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_old() {
+    let world = World::new();
+    // A file system of our own, with room for the project and not for a second tool.
+    let script = "mount -t tmpfs -o size=2500k none \"$1\" && cp -a \"$2/.\" \"$1\" && cd \"$1\" && shift 2 && \
+                  { \"$@\"; status=$?; git status --porcelain > \"$OUT\"; exit $status; }";
+    let small = world.dir.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let size = Command::new("du").arg("-sk").arg(&world.root).output().unwrap();
+    let kib: u64 = text(&size).split_whitespace().next().unwrap().parse().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command.arg(script.replace("2500k", &format!("{}k", kib + kib / 4))).arg("sh").arg(&small).arg(&world.root);
+    command.arg(env!("CARGO_BIN_EXE_foreign")).args(["upgrade", "--from"]).arg(&world.source);
+    let path = std::env::var_os("PATH").unwrap();
+    let output = command
+        .env_clear()
+        .env("PATH", path)
+        .env("CARGO", "false")
+        .env("OUT", world.dir.path().join("status"))
+        .env("CARGO_MANIFEST_DIR", small.join("xtask"));
+    let output =
+        output.env("CARGO_TARGET_DIR", world.dir.path().join("t")).env("GIT_CONFIG_GLOBAL", "/dev/null").output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    if stderr.contains("unshare") && stderr.contains("ermitted") {
+        eprintln!("SKIPPED: no namespaces here");
+        return;
+    }
+    assert!(stderr.contains("No space left on device"), "{stderr}{}", text(&output));
+    assert_ne!(output.status.code(), Some(0), "{stderr}");
+    assert_eq!(fs::read_to_string(world.dir.path().join("status")).unwrap(), "");
+}
+
+#[test]
+fn the_version_names_the_revision_that_an_upgrade_brought() {
+    let world = World::new();
+    let version = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreign"));
+        environment(&mut command, &world.root);
+        text(&command.arg("--version").output().unwrap())
+    };
+    assert_eq!(version(), format!("cargo xtask {}", env!("CARGO_PKG_VERSION")));
+    let record = format!(
+        "version = \"{}\"\nrevision = \"0123456789abcdef\"\ntree = \"\"\nsource = \"\"\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    fs::write(world.root.join("tool.lock"), record).unwrap();
+    assert_eq!(version(), format!("cargo xtask {} (0123456789ab)", env!("CARGO_PKG_VERSION")));
+}
