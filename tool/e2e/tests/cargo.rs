@@ -258,5 +258,6 @@ fn vendored_crates_are_enough_where_there_is_no_network() {
 
 /// Past libtest, which keeps what a passed test prints to itself.
 fn skipped(why: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
+    let mut terminal = std::io::stderr().lock();
+    writeln!(terminal, "SKIPPED: {why}").unwrap();
 }

@@ -91,6 +91,26 @@ fn what_is_missing_is_not_taken_from_a_project_around_this_one() {
     list().expect(3, &["/inner/ioc.toml: No such file"]);
 }
 
+/// As when somebody builds in another terminal while checks run, or another project does so in the same target folder.
+#[test]
+fn a_run_goes_on_with_its_own_program_when_another_takes_its_place() {
+    let scratch = Scratch::new();
+    let xtask = scratch.root.join("xtask");
+    fs::copy(env!("CARGO_BIN_EXE_foreign"), &xtask).unwrap();
+    let replace = format!(
+        "import os\nmachine.start()\nos.remove({path:?})\nopen({path:?}, 'w').close()\n\
+         machine.shutdown()\nmachine.start()\nmachine.wait_for_unit('ioc.service')\n",
+        path = xtask.to_str().unwrap()
+    );
+    scratch.check("first", &replace);
+    scratch.check("second", "machine.wait_for_unit('ioc.service')\n");
+    let mut command = std::process::Command::new(&xtask);
+    scratch.environment(&mut command);
+    command.args(["test", "first", "second", "--jobs", "1", "--backend", "sandbox", "--no-lint"]);
+    Run::of(&command.output().unwrap()).expect(0, &["PASS first", "PASS second"]);
+    assert_eq!(fs::metadata(&xtask).unwrap().len(), 0, "it was replaced");
+}
+
 /// Without cargo, as a shell's completion or a debugger starts it.
 #[test]
 fn it_finds_its_project_from_a_folder_inside() {

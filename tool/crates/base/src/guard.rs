@@ -73,7 +73,7 @@ impl Guarded {
 
     fn start(cmd: &Cmd, remove: Option<&Path>, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let (sync, inside) = UnixStream::pair()?;
-        let command = Cmd::new(std::env::current_exe()?)
+        let command = Cmd::new(crate::process::own_program()?)
             .args([STAGE, &inside.as_raw_fd().to_string()])
             .arg(remove.unwrap_or(Path::new("")))
             .then(cmd);

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -167,6 +167,22 @@ pub fn which(program: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let executable = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(program)).find(executable)
+}
+
+/// This program, for a child of ours. Cargo puts another build in its place while it runs: then the kernel still has ours.
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if is_own_program(&path) { path } else { PathBuf::from(OWN) })
+}
+
+/// The program that this process runs, whatever has become of its file.
+pub const OWN: &str = "/proc/self/exe";
+
+/// Whether a path leads to the program that this process runs.
+pub fn is_own_program(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    file(path).is_some() && file(path) == file(Path::new(OWN))
 }
 
 /// A word quoted for a POSIX shell, only where it must be.

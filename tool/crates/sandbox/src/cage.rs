@@ -27,7 +27,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     if let Some(events) = stage::optional(words, "--events-fd") {
         passed.push(stage::descriptor(events)?);
     }
-    let mut host = Cmd::new(std::env::current_exe()?).args(["sandbox-host", "--spec"]);
+    let mut host = Cmd::new(tool_base::process::own_program()?).args(["sandbox-host", "--spec"]);
     host = host.arg(stage::required(words, "--spec")?);
     for (flag, fd) in ["--sync-fd", "--events-fd"].into_iter().zip(&passed) {
         host = host.arg(flag).arg(fd.as_raw_fd().to_string());

@@ -140,7 +140,7 @@ impl Spec {
     pub fn new(check: &str, dir: &Path) -> io::Result<Self> {
         Ok(Self {
             check: check.to_owned(),
-            xtask: std::env::current_exe()?,
+            xtask: tool_base::process::own_program()?,
             out_dir: dir.join("out"),
             journal_dir: dir.join("journal"),
             state_dir: dir.join("state"),

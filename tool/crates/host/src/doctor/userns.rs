@@ -69,7 +69,7 @@ pub fn facts(host: &Host) -> UsernsFacts {
 
 fn try_in_child() -> Tried {
     let run = || -> anyhow::Result<Tried> {
-        let cmd = Cmd::new(std::env::current_exe()?).arg("userns-probe");
+        let cmd = Cmd::new(tool_base::process::own_program()?).arg("userns-probe");
         match cmd.output_within(Duration::from_secs(5))? {
             Limited::Ended(output) => Ok(serde_json::from_slice(&output.stdout)?),
             Limited::TimedOut => anyhow::bail!("timed out"),
@@ -113,7 +113,7 @@ pub fn try_in_this_process(inner: bool) -> Tried {
         step = TryStep::Mount;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).map_err(number)?;
         step = TryStep::Proc;
-        let child = std::env::current_exe().map(|exe| Cmd::new(exe).args(["userns-probe", "--inner"]));
+        let child = tool_base::process::own_program().map(|exe| Cmd::new(exe).args(["userns-probe", "--inner"]));
         let output = child.map_err(io)?.output().map_err(|_| libc::EIO)?;
         serde_json::from_slice(&output.stdout).map_err(|_| libc::EIO)
     };

@@ -18,7 +18,7 @@ pub fn in_child(device: &Path, identity: Option<(u32, u32)>) -> Use {
     let failed = |step, millis| Use { step, errno: None, api: None, exit: None, rounds_per_second: None, millis };
     let start = Instant::now();
     let run = || -> Result<Use> {
-        let program = std::env::current_exe().context("the path of this program")?;
+        let program = tool_base::process::own_program().context("the path of this program")?;
         let mut cmd = Cmd::new(program).arg("kvm-probe").arg("--device").arg(device);
         if let Some((uid, gid)) = identity {
             cmd = cmd.args(["--uid", &uid.to_string(), "--gid", &gid.to_string()]);
