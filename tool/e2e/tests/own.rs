@@ -1,4 +1,5 @@
 //! xtask is the user's: a main that is not ours, with a command of its own (src/main.rs), in projects that are not quite whole.
+#![expect(clippy::disallowed_methods, reason = "a test runs a program under another name")]
 
 mod common;
 

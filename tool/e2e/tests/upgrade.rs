@@ -88,7 +88,7 @@ impl World {
         Run::of(&self.command(args).output().unwrap())
     }
 
-    fn from_source(&self, args: &[&str]) -> Run {
+    fn by_path(&self, args: &[&str]) -> Run {
         self.upgrade(&[&["--from", self.source.to_str().unwrap()], args].concat())
     }
 
@@ -127,14 +127,14 @@ impl World {
 #[test]
 fn one_staged_change_brings_the_new_tool_and_its_wiring() {
     let world = World::new();
-    let check = world.from_source(&["--check"]).expect(0, &[]);
+    let check = world.by_path(&["--check"]).expect(0, &[]);
     for part in ["here    0.2.0 (", "there   9.0.0 (", "## 9.0.0", "* It flies."] {
         assert!(check.stdout.contains(part), "{}", check.stdout);
     }
     assert!(!check.stdout.contains("## 0.2.0"), "{}", check.stdout);
     world.is_untouched();
 
-    let run = world.from_source(&[]).expect(0, &["undo it      git restore --staged --worktree ."]);
+    let run = world.by_path(&[]).expect(0, &["undo it      git restore --staged --worktree ."]);
     assert!(run.stdout.contains("Upgraded to 9.0.0: tool/ and 5 files outside"), "{}", run.stdout);
     assert!(run.stdout.contains("+  description = \"EPICS IOC, flown and tested"), "{}", run.stdout);
     world.is_upgraded();
@@ -160,7 +160,7 @@ fn what_the_user_changed_outside_is_merged_or_kept() {
     fs::write(world.root.join(".editorconfig"), "mine = true\n").unwrap();
     edit(&world.root.join(".github/zizmor.yml"), "rules:", "# mine\nrules:");
     world.commit("mine");
-    let run = world.from_source(&[]).expect(0, &[]);
+    let run = world.by_path(&[]).expect(0, &[]);
     let flake = fs::read_to_string(world.root.join("flake.nix")).unwrap();
     assert!(flake.contains("flown") && flake.contains("mine = 1"), "{flake}");
     let kept = |path: &str, text: &str| assert_eq!(fs::read_to_string(world.root.join(path)).unwrap(), text, "{path}");
@@ -181,7 +181,7 @@ fn line_ends_of_windows_are_no_edit() {
     fs::remove_file(world.root.join(".git/index")).unwrap();
     git(&world.root, &["reset", "-q", "--hard"]);
     assert!(fs::read_to_string(world.root.join("flake.nix")).unwrap().contains("\r\n"));
-    world.from_source(&[]).expect(0, &[]);
+    world.by_path(&[]).expect(0, &[]);
     world.is_upgraded();
     let flake = fs::read_to_string(world.root.join("flake.nix")).unwrap();
     assert_eq!(flake.matches('\n').count(), flake.matches("\r\n").count());
@@ -191,11 +191,11 @@ fn line_ends_of_windows_are_no_edit() {
 fn an_edited_tool_is_refused_and_dropped_only_when_asked() {
     let world = World::new();
     edit(&world.root.join("tool/driver/__init__.py"), "\n", "\n# mine\n");
-    world.from_source(&[]).expect(3, &["there are changes that are not committed"]);
+    world.by_path(&[]).expect(3, &["there are changes that are not committed"]);
     world.commit("edited");
-    world.from_source(&[]).expect(3, &["tool/ is not as it came", "driver/__init__.py", "--discard"]);
+    world.by_path(&[]).expect(3, &["tool/ is not as it came", "driver/__init__.py", "--discard"]);
     assert_eq!(world.version(), env!("CARGO_PKG_VERSION"));
-    world.from_source(&["--discard"]).expect(0, &["+# mine", "are dropped"]);
+    world.by_path(&["--discard"]).expect(0, &["+# mine", "are dropped"]);
     world.is_upgraded();
 }
 
@@ -203,7 +203,7 @@ fn an_edited_tool_is_refused_and_dropped_only_when_asked() {
 fn what_cannot_be_is_refused_and_nothing_changes() {
     let world = World::new();
     world.upgrade(&[]).expect(2, &["does not know where its tool came from", "hint: cargo xtask upgrade --from"]);
-    world.from_source(&["--rev", "v7"]).expect(2, &["has no revision `v7`", "its newest tags: v9.0.0"]);
+    world.by_path(&["--rev", "v7"]).expect(2, &["has no revision `v7`", "its newest tags: v9.0.0"]);
     world.upgrade(&["--from", "/nowhere/at all"]).expect(5, &["nothing could be fetched", "--from PATH"]);
     world.upgrade(&["--from", "http://127.0.0.1:9/x.git"]).expect(5, &["nothing could be fetched"]);
     let empty = world.dir.path().join("empty");
@@ -214,11 +214,11 @@ fn what_cannot_be_is_refused_and_nothing_changes() {
     world.upgrade(&["--from", empty.to_str().unwrap()]).expect(2, &["has no folder tool/"]);
     world.is_untouched();
     fs::write(world.root.join("new file"), "").unwrap();
-    world.from_source(&[]).expect(3, &["not committed, in \"new file\"", "git stash -u"]);
+    world.by_path(&[]).expect(3, &["not committed, in \"new file\"", "git stash -u"]);
     fs::remove_file(world.root.join("new file")).unwrap();
     world.is_untouched();
     fs::rename(world.root.join(".git"), world.dir.path().join("away")).unwrap();
-    world.from_source(&[]).expect(3, &["works on a Git repository", "by hand: replace the folder tool/"]);
+    world.by_path(&[]).expect(3, &["works on a Git repository", "by hand: replace the folder tool/"]);
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn an_older_version_must_be_meant() {
     let world = World::new();
     edit(&world.source.join("tool/Cargo.toml"), "version = \"9.0.0\"", "version = \"0.1.9\"");
     git(&world.source, &["commit", "-qam", "back"]);
-    world.from_source(&[]).expect(2, &["0.1.9 is older than 0.2.0", "--rev REVISION"]);
+    world.by_path(&[]).expect(2, &["0.1.9 is older than 0.2.0", "--rev REVISION"]);
     world.is_untouched();
-    world.from_source(&["--rev", "main"]).expect(0, &[]);
+    world.by_path(&["--rev", "main"]).expect(0, &[]);
     assert_eq!(world.version(), "0.1.9");
 }
 
@@ -266,7 +266,7 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
         let next = Run::of(&list.arg("list").output().unwrap()).expect(0, &[]);
         if step == "prepared" {
             assert_eq!(text(&git(&world.root, &["status", "--porcelain"])), "");
-            world.from_source(&[]).expect(0, &[]);
+            world.by_path(&[]).expect(0, &[]);
         } else {
             assert!(next.stderr.contains("was interrupted: it is finished now"), "{step}: {}", next.stderr);
         }
