@@ -17,7 +17,7 @@ use tool_base::guard::Followed;
 use tool_base::process::Cmd;
 use tool_base::ui;
 use tool_project::Check;
-use tool_runner::{Backend, Exec, Failure, Job, Outcome, Verdict, Watch};
+use tool_runner::{Backend, Exec, Job, Outcome, ScriptFailure, Verdict, Watch};
 
 /// Longest path of a folder for the driver's sockets: the kernel takes 107 bytes with their names.
 const LONGEST: usize = 60;
@@ -125,7 +125,7 @@ impl Backend for Driver {
             fs::copy(&file, exec.dir.join("log")).ok();
             let message = format!("its test driver could not be built\n{}", errors.join("\n"));
             let failure =
-                Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
+                ScriptFailure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
             Ok(Outcome::new(exec, Verdict::Failed(1), Some(failure), 0.0))
         })
     }

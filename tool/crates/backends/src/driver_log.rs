@@ -1,6 +1,6 @@
 //! Reads the log of nixpkgs' test driver: subtests, and why a script failed. Old and new drivers.
 
-use tool_runner::{DriverEvent, Failure};
+use tool_runner::{DriverEvent, ScriptFailure};
 
 /// Reads a log line by line. Lines have no colour and no prefix of Nix.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub struct Reader {
     /// Innermost subtest that an exception went through.
     failed: Option<String>,
     traceback: Option<Traceback>,
-    failure: Option<Failure>,
+    failure: Option<ScriptFailure>,
     /// The limit that the driver said it has, in seconds.
     limit: Option<u64>,
     /// The driver said that the limit was reached.
@@ -94,7 +94,7 @@ impl Reader {
         };
         let subtest = self.failed.clone().or_else(|| self.open.last().map(|(name, _)| name.clone()));
         // Of several, the last one ended the script.
-        self.failure = Some(Failure { class, message, line, source, subtest, unit: None });
+        self.failure = Some(ScriptFailure { class, message, line, source, subtest, unit: None });
     }
 
     /// The limit that the driver has set itself, in seconds.
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// Why the script failed; to be asked when the log has ended. `script` is its text, for drivers that leave it out.
-    pub fn failure(&mut self, script: Option<&str>) -> Option<Failure> {
+    pub fn failure(&mut self, script: Option<&str>) -> Option<ScriptFailure> {
         self.end_traceback();
         let mut failure = self.failure.clone()?;
         if let (None, Some(line), Some(script)) = (&failure.source, failure.line, script) {
@@ -237,7 +237,7 @@ kill QemuMachine (pid 12)"#,
         assert_eq!(events, ["1 enter services", "1 leave services false 3"]);
         assert_eq!(
             reader.failure(None).unwrap(),
-            Failure {
+            ScriptFailure {
                 class: "RequestedAssertionFailed".into(),
                 message: "command `caget -t NOPE` failed (exit code 1)".into(),
                 line: Some(7),

@@ -14,10 +14,10 @@ use crate::nix::classify::Trouble;
 use crate::nix::run::{Built, Derivation, Session, Step};
 use crate::nix::{Build, Nix, classify, store_name};
 use crate::options::RunOptions;
-use tool_base::fail::{Failure as Error, Status};
+use tool_base::fail::{Failure, Status};
 use tool_base::ui;
 use tool_project::Check;
-use tool_runner::{Backend, Exec, Failure, Job, Outcome, Verdict};
+use tool_runner::{Backend, Exec, Job, Outcome, ScriptFailure, Verdict};
 
 /// Runs checks as builds.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun
         return Err(error);
     }
     if built.end.interrupted && list.iter().all(|i| !runs[*i].begun) {
-        return Err(Error::new(Status::Interrupted, "interrupted before any check had begun").into());
+        return Err(Failure::new(Status::Interrupted, "interrupted before any check had begun").into());
     }
     if let Some(failure) = built.unknown() {
         return Err(failure.into());
@@ -156,7 +156,7 @@ fn settle(
     how: Build,
     missing: &BTreeSet<String>,
     told: &mut BTreeSet<String>,
-) -> Option<(Verdict, Option<Failure>)> {
+) -> Option<(Verdict, Option<ScriptFailure>)> {
     let failure = run.failure();
     if built.end.code == 0 || (!how.rebuild && !missing.contains(&run.derivation.out)) {
         return Some((Verdict::Passed, None));
@@ -195,7 +195,7 @@ fn settle(
 }
 
 /// What a check needs and Nix could not build: told whole once, by name after that.
-fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> Failure {
+fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> ScriptFailure {
     let failed: Vec<(&str, &String)> = built
         .troubles
         .iter()
@@ -219,7 +219,7 @@ fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> F
             message.push_str(text);
         }
     }
-    Failure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None }
+    ScriptFailure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None }
 }
 
 /// One check while Nix runs.
@@ -267,12 +267,12 @@ impl CheckRun {
         }
     }
 
-    fn failure(&mut self) -> Option<Failure> {
+    fn failure(&mut self) -> Option<ScriptFailure> {
         let script = self.exec.check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
         self.reader.failure(script.as_deref())
     }
 
-    fn end(&mut self, verdict: Verdict, failure: Option<Failure>, cached: bool, job: &mut Job) {
+    fn end(&mut self, verdict: Verdict, failure: Option<ScriptFailure>, cached: bool, job: &mut Job) {
         self.ended = true;
         if verdict == Verdict::Passed {
             // What the script copied out lies there.

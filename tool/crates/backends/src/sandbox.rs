@@ -171,7 +171,7 @@ impl Sandbox {
                 let message = format!("the script passed, but {}", outcome.remarks.join("; "));
                 outcome.verdict = Verdict::Failed(1);
                 outcome.failure =
-                    Some(tool_runner::Failure { class: "Remarks".to_owned(), message, ..Default::default() });
+                    Some(tool_runner::ScriptFailure { class: "Remarks".to_owned(), message, ..Default::default() });
             }
         }
         Ok(outcome)

@@ -12,6 +12,7 @@ pub mod host;
 pub mod interrupt;
 pub mod netlink;
 pub mod process;
+pub mod protocol;
 pub mod stage;
 pub mod sys;
 pub mod ui;

@@ -1,4 +1,4 @@
-//! Requests of `systemctl` and its like: one JSON object in, one out.
+//! Requests of `systemctl` and its like.
 
 mod waiting;
 
@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
 use anyhow::Result;
-use serde_json::{Value, json};
 use unix::sys::socket::getsockopt;
 use unix::sys::socket::sockopt::PeerCredentials;
 
-use super::manager::types::{Rt, Who};
+use super::manager::types::{Job, Rt};
 use super::unit::Load;
-use super::{Machine, Message, Power, enable, procs, props, streams};
+use super::{Machine, Message, enable, procs, props, streams};
 use tool_base::glob;
+use tool_base::protocol::control::{FileRow, Install, JobRow, Reply, Request, Shown, UnitResult, UnitRow, Verb, Who};
 
 pub(super) use waiting::Waiter;
 
@@ -31,179 +31,168 @@ pub(super) fn serve(path: &Path, manager: Sender<Message>) -> Result<()> {
     Ok(())
 }
 
-/// What users other than root may ask.
-const FOR_ALL: [&str; 10] =
-    ["show", "manager", "list", "jobs", "files", "state", "file-state", "default", "environment", "unit-of"];
-
 fn connection(stream: &UnixStream, manager: &Sender<Message>) {
     let mut writer = stream;
-    // In one packet: `writeln!` would send each word and each comma by itself.
-    let mut say = |answer: Value| writer.write_all(format!("{answer}\n").as_bytes());
+    // In one packet: the reader takes it as a line.
+    let mut say = |answer: &Reply| -> Result<()> {
+        let mut line = serde_json::to_vec(answer)?;
+        line.push(b'\n');
+        Ok(writer.write_all(&line)?)
+    };
     let root = getsockopt(stream, PeerCredentials).is_ok_and(|from| from.uid() == 0);
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        let (reply, answer) = channel();
-        let request: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
-        if !root && !FOR_ALL.iter().any(|op| request["op"] == *op) {
-            if say(json!({ "refused": "Interactive authentication required." })).is_err() {
-                return;
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) if root || request.is_for_all() => {
+                let (reply, answer) = channel();
+                if manager.send(Message::Control { request, reply }).is_err() {
+                    return;
+                }
+                let Ok(answer) = answer.recv() else { return };
+                answer
             }
-            continue;
-        }
-        if manager.send(Message::Control { request, reply }).is_err() {
-            return;
-        }
-        let Ok(answer) = answer.recv() else { return };
-        if say(answer).is_err() {
+            Ok(_) => Reply::Refused,
+            Err(error) => Reply::Error(format!("bad request: {error}")),
+        };
+        if say(&answer).is_err() {
             return;
         }
     }
 }
 
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect()
-}
-
 impl Machine {
     /// Answers a request, now or when its jobs have ended.
-    pub(super) fn control(&mut self, request: &Value, reply: Sender<Value>) {
-        let answer = match request["op"].as_str() {
-            Some("job") => return self.job_request(request, reply),
-            Some("show") => self.show(request),
-            Some("manager") => json!({ "props": props::manager(&self.manager, self.boot_time) }),
-            Some("list") => self.list(),
-            Some("jobs") => {
-                let row = |j: &super::manager::types::Job| {
-                    json!([j.id, j.unit, j.kind.as_str(), if j.running { "running" } else { "waiting" }])
+    pub(super) fn control(&mut self, request: Request, reply: &Sender<Reply>) {
+        let answer = match request {
+            Request::Job { verb, units, no_block, wait } => {
+                return self.job_request(verb, &units, (no_block, wait), reply.clone());
+            }
+            Request::Show { units, processes } => self.show(&units, processes),
+            Request::Manager => Reply::Props(props::manager(&self.manager, self.boot_time)),
+            Request::List => self.list(),
+            Request::Jobs => {
+                let row = |job: &Job| JobRow {
+                    id: job.id,
+                    unit: job.unit.clone(),
+                    kind: job.kind.as_str().to_owned(),
+                    state: if job.running { "running" } else { "waiting" }.to_owned(),
                 };
-                json!({ "jobs": self.manager.jobs.values().map(row).collect::<Vec<_>>() })
+                Reply::Jobs(self.manager.jobs.values().map(row).collect())
             }
-            Some("files") => {
-                let row = |name: &String| json!([name, enable::state_of(&self.loader, name, &self.loader.load(name))]);
-                json!({ "files": self.loader.names().iter().map(row).collect::<Vec<_>>() })
+            Request::Files => {
+                let row = |name: String| {
+                    let state = enable::state_of(&self.loader, &name, &self.loader.load(&name)).to_owned();
+                    FileRow { name, state }
+                };
+                Reply::Files(self.loader.names().into_iter().map(row).collect())
             }
-            Some("unit-of") => {
-                let pid = i32::try_from(request["pid"].as_i64().unwrap_or(0)).unwrap_or(0);
-                json!({ "unit": self.manager.units.keys().find(|unit| self.members(unit).contains(&pid)) })
+            Request::UnitOf { pid } => {
+                Reply::Unit(self.manager.units.keys().find(|unit| self.members(unit).contains(&pid)).cloned())
             }
-            Some("kill") => self.kill_request(request),
-            Some("reset-failed") => self.reset_failed(request),
-            Some("reload") => {
+            Request::Kill { units, signal, who } => self.kill_request(&units, signal, who),
+            Request::ResetFailed { units } => self.reset_failed(&units),
+            Request::Reload => {
                 self.manager.reload_files(self.clock.now());
-                json!({})
+                Reply::Done
             }
-            Some("transient") => return self.transient(request, reply),
-            Some("end") => {
-                let unit = request["unit"].as_str().unwrap_or_default().to_owned();
-                let results = vec![json!({ "unit": unit })];
-                self.waiters.push(Waiter { jobs: Vec::new(), results, until_down: vec![unit], reply });
+            Request::Transient { unit, text, no_block, keep } => match self.make_transient(&unit, &text, keep) {
+                Ok(()) => return self.job_request(Verb::Start, &[unit], (no_block, false), reply.clone()),
+                Err(error) => Reply::Error(error),
+            },
+            Request::End { unit } => {
+                let results = vec![UnitResult::done(&unit)];
+                self.waiters.push(Waiter { jobs: Vec::new(), results, until_down: vec![unit], reply: reply.clone() });
                 return self.answer_waiters();
             }
-            Some("file-state") => {
-                let name = request["unit"].as_str().unwrap_or_default();
-                let unit = self.loader.load(name);
-                let state = enable::state_of(&self.loader, name, &unit);
-                json!({ "state": state, "links": enable::links_to(&self.loader, &unit) })
+            Request::FileState { unit: name } => {
+                let unit = self.loader.load(&name);
+                let state = enable::state_of(&self.loader, &name, &unit).to_owned();
+                Reply::FileState { state, links: enable::links_to(&self.loader, &unit) }
             }
-            Some("default") => json!({ "target": self.loader.default_target() }),
-            Some("set-default") => {
-                let said = enable::set_default(&self.loader, request["target"].as_str().unwrap_or_default());
+            Request::Default => Reply::Target(self.loader.default_target()),
+            Request::SetDefault { target } => {
+                let said = enable::set_default(&self.loader, &target);
                 self.manager.reload_files(self.clock.now());
-                said.map_or_else(|error| json!({ "error": error }), |said| json!({ "said": said }))
+                said.map_or_else(Reply::Error, |lines| Reply::Said { lines, error: None, no_install: false })
             }
-            Some("environment") => json!({ "pairs": self.environment.iter().collect::<Vec<_>>() }),
-            Some("set-environment") => self.set_environment(request),
-            Some("cancel") => self.cancel(request),
-            Some("clean") => self.clean(request),
-            Some(verb @ ("enable" | "disable" | "mask" | "unmask")) => self.enable_request(verb, request),
-            Some("power") => {
-                self.power_off(
-                    if request["how"] == "reboot" { Power::Reboot } else { Power::Off },
-                    request["force"] == true,
-                );
-                json!({})
+            Request::Environment => {
+                Reply::Pairs(self.environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
             }
-            Some("state") => {
-                if request["wait"] == true && self.manager.booted.is_none() {
-                    self.waiting_for_boot.push(reply);
-                    return;
+            Request::SetEnvironment { pairs } => {
+                for (key, value) in pairs {
+                    match value {
+                        Some(value) => self.environment.insert(key, value),
+                        None => self.environment.remove(&key),
+                    };
                 }
-                json!({ "state": props::system_state(&self.manager) })
+                Reply::Done
             }
-            _ => json!({ "error": "unknown request" }),
+            Request::Cancel { jobs } => self.cancel(jobs),
+            Request::Clean { units, what } => self.clean(&units, &what),
+            Request::Install { verb, units, runtime } => self.install(verb, &units, runtime),
+            Request::Power { how, force } => {
+                self.power_off(how, force);
+                Reply::Done
+            }
+            Request::State { wait: true } if self.manager.booted.is_none() => {
+                return self.waiting_for_boot.push(reply.clone());
+            }
+            Request::State { .. } => Reply::State(props::system_state(&self.manager).to_owned()),
         };
         let _ = reply.send(answer);
     }
 
     /// Names from the command line: patterns stand for the units in memory that match.
-    fn expand(&self, request: &Value) -> Vec<String> {
-        let mut names = Vec::new();
-        for name in strings(&request["units"]) {
-            if glob::is_pattern(&name) {
-                names.extend(self.manager.units.keys().filter(|n| glob::matches(&name, n)).cloned());
+    fn expand(&self, names: &[String]) -> Vec<String> {
+        let mut all = Vec::new();
+        for name in names {
+            if glob::is_pattern(name) {
+                all.extend(self.manager.units.keys().filter(|unit| glob::matches(name, unit)).cloned());
             } else {
-                names.push(name);
+                all.push(name.clone());
             }
         }
-        names
+        all
     }
 
-    fn show(&self, request: &Value) -> Value {
-        let all = if request["process_lists"] == true { procs::all() } else { Vec::new() };
+    fn show(&self, units: &[String], processes: bool) -> Reply {
+        let all = if processes { procs::all() } else { Vec::new() };
         let one = |name: &String| {
             let rt = self.manager.view(name);
-            let mut props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
-            if let Some(job) = rt.job.and_then(|j| self.manager.jobs.get(&j)) {
-                props.push(("_JobType".into(), job.kind.as_str().into()));
-            }
-            let members: Vec<Value> =
-                procs::members(&all, &rt.invocation, &roots(&rt)).into_iter().map(Value::from).collect();
-            json!({ "props": props, "processes": members })
+            let props = props::unit(&self.manager, &rt, self.file_state(&rt.unit), self.has_changed(&rt));
+            Shown { props, processes: procs::members(&all, &rt.invocation, &roots(&rt)).into_iter().collect() }
         };
-        json!({ "units": self.expand(request).iter().map(one).collect::<Vec<_>>() })
+        Reply::Shown(self.expand(units).iter().map(one).collect())
     }
 
-    fn set_environment(&mut self, request: &Value) -> Value {
-        for pair in request["pairs"].as_array().into_iter().flatten() {
-            let key = pair[0].as_str().unwrap_or_default().to_owned();
-            match pair[1].as_str() {
-                Some(value) => self.environment.insert(key, value.to_owned()),
-                None => self.environment.remove(&key),
-            };
-        }
-        json!({})
-    }
-
-    fn cancel(&mut self, request: &Value) -> Value {
-        let ids: Vec<u32> =
-            request["jobs"].as_array().into_iter().flatten().filter_map(|j| u32::try_from(j.as_u64()?).ok()).collect();
+    fn cancel(&mut self, ids: Vec<u32>) -> Reply {
+        let all = ids.is_empty();
         let (known, missing): (Vec<u32>, Vec<u32>) = ids.into_iter().partition(|id| self.manager.jobs.contains_key(id));
-        let all = request["jobs"].as_array().is_some_and(Vec::is_empty);
-        let waiting = |(_, job): &(&u32, &super::manager::types::Job)| all && !job.running;
+        let waiting = |(_, job): &(&u32, &Job)| all && !job.running;
         let known = known.into_iter().chain(self.manager.jobs.iter().filter(waiting).map(|(id, _)| *id));
         for id in known.collect::<Vec<_>>() {
             self.manager.cancel(self.clock.now(), id);
         }
         self.settle();
-        json!({ "missing": missing })
+        Reply::Missing(missing)
     }
 
-    fn clean(&self, request: &Value) -> Value {
-        let what: Vec<&str> = request["what"].as_str().unwrap_or_default().split(',').collect();
-        let one = |name: String| {
-            let rt = self.manager.view(&name);
+    fn clean(&self, units: &[String], what: &[String]) -> Reply {
+        let what: Vec<&str> = what.iter().map(String::as_str).collect();
+        let one = |name: &String| {
+            let rt = self.manager.view(name);
             let Some(service) = rt.unit.service().filter(|_| rt.unit.load == Load::Loaded) else {
-                return json!({ "unit": name, "error": format!("Unit {name} not loaded.") });
+                return not_loaded(name);
             };
             if !rt.active().is_down() || rt.job.is_some() {
-                return json!({ "unit": name, "error": "Unit is not inactive or has pending job." });
+                return UnitResult::refused(name, "Unit is not inactive or has pending job.");
             }
             if super::exec::clean(service, &what, &self.paths) {
-                json!({ "unit": name, "job": "done" })
+                UnitResult::done(name)
             } else {
-                json!({ "unit": name, "error": "No matching resources found." })
+                UnitResult::refused(name, "No matching resources found.")
             }
         };
-        json!({ "results": self.expand(request).into_iter().map(one).collect::<Vec<_>>() })
+        Reply::Results(self.expand(units).iter().map(one).collect())
     }
 
     fn file_state(&self, unit: &super::unit::Unit) -> &'static str {
@@ -218,89 +207,84 @@ impl Machine {
             && self.loader.load(&rt.unit.name) != *rt.unit
     }
 
-    fn list(&self) -> Value {
-        let row = |rt: &Rt| {
-            let job = rt.job.and_then(|j| self.manager.jobs.get(&j)).map_or("", |j| j.kind.as_str());
-            let mut row = props::row(rt).to_vec();
-            row.push(job.to_owned());
-            row
+    fn list(&self) -> Reply {
+        let row = |rt: &Rt| UnitRow {
+            name: rt.unit.name.clone(),
+            load: rt.unit.load.as_str().to_owned(),
+            active: rt.active().as_str().to_owned(),
+            sub: rt.sub().to_owned(),
+            description: rt.unit.description.clone(),
+            job: rt.job.and_then(|id| self.manager.jobs.get(&id)).map(|job| job.kind.as_str().to_owned()),
         };
-        json!({ "units": self.manager.units.values().map(row).collect::<Vec<_>>() })
+        Reply::Units(self.manager.units.values().map(row).collect())
     }
 
-    fn kill_request(&mut self, request: &Value) -> Value {
-        let signal = i32::try_from(request["signal"].as_i64().unwrap_or(15)).unwrap_or(15);
-        let who = match request["who"].as_str() {
-            Some("main") => Who::Main,
-            Some("control") => Who::Control,
-            _ => Who::All,
-        };
+    fn kill_request(&mut self, units: &[String], signal: i32, who: Who) -> Reply {
         let mut results = Vec::new();
-        for name in self.expand(request) {
+        for name in self.expand(units) {
             let unit = self.manager.canonical(&name);
-            let Some(rt) = self.manager.units.get(&unit).cloned() else {
-                results.push(json!({ "unit": name, "error": format!("Unit {name} not loaded."), "status": 1 }));
+            let Some(rt) = self.manager.units.get(&unit) else {
+                results.push(not_loaded(&name));
                 continue;
             };
-            let missing = match who {
-                Who::Main if rt.main.is_none() => Some("No main process to kill"),
-                Who::Control if rt.control.is_none() => Some("No control process to kill"),
-                _ => None,
-            };
-            if let Some(error) = missing {
-                results.push(json!({ "unit": name, "error": error, "status": 1 }));
-            } else {
-                self.signal_on_request(&unit, who, signal);
-                results.push(json!({ "unit": name, "job": "done" }));
+            match who {
+                Who::Main if rt.main.is_none() => results.push(UnitResult::refused(&name, "No main process to kill")),
+                Who::Control if rt.control.is_none() => {
+                    results.push(UnitResult::refused(&name, "No control process to kill"));
+                }
+                _ => {
+                    self.signal_on_request(&unit, who, signal);
+                    results.push(UnitResult::done(&name));
+                }
             }
         }
-        json!({ "results": results })
+        Reply::Results(results)
     }
 
-    fn reset_failed(&mut self, request: &Value) -> Value {
+    fn reset_failed(&mut self, units: &[String]) -> Reply {
         let now = self.clock.now();
         let mut results = Vec::new();
-        if strings(&request["units"]).is_empty() {
+        if units.is_empty() {
             self.manager.reset_failed(now, None);
         }
-        for name in self.expand(request) {
+        for name in self.expand(units) {
             if self.manager.is_loaded(&name) {
                 self.manager.reset_failed(now, Some(&name));
-                results.push(json!({ "unit": name, "job": "done" }));
+                results.push(UnitResult::done(&name));
             } else {
-                results.push(json!({ "unit": name, "error": format!("Unit {name} not loaded."), "status": 1 }));
+                results.push(not_loaded(&name));
             }
         }
         self.settle();
-        json!({ "results": results })
+        Reply::Results(results)
     }
 
-    fn enable_request(&mut self, verb: &str, request: &Value) -> Value {
-        let mut said = Vec::new();
-        let mut no_install = false;
-        for name in strings(&request["units"]) {
-            let dir = if request["runtime"] == true { enable::Dir::Run } else { enable::Dir::Etc };
+    fn install(&mut self, verb: Install, units: &[String], runtime: bool) -> Reply {
+        let (mut said, mut no_install) = (Vec::new(), false);
+        let dir = if runtime { enable::Dir::Run } else { enable::Dir::Etc };
+        for name in units {
+            if matches!(verb, Install::Enable | Install::Disable) {
+                let unit = self.loader.load(name);
+                let install = &unit.install;
+                no_install |= unit.fragment.is_some() && install.is_empty() && install.default_instance.is_none();
+            }
             let result = match verb {
-                "enable" | "disable" => {
-                    let unit = self.loader.load(&name);
-                    let install = &unit.install;
-                    no_install |= unit.fragment.is_some() && install.is_empty() && install.default_instance.is_none();
-                    if verb == "enable" {
-                        enable::enable(&self.loader, &name, dir)
-                    } else {
-                        enable::disable(&self.loader, &name, dir)
-                    }
-                }
-                verb => enable::mask(&self.loader, &name, verb == "mask", dir),
+                Install::Enable => enable::enable(&self.loader, name, dir),
+                Install::Disable => enable::disable(&self.loader, name, dir),
+                Install::Mask | Install::Unmask => enable::mask(&self.loader, name, verb == Install::Mask, dir),
             };
             match result {
                 Ok(lines) => said.extend(lines),
-                Err(error) => return json!({ "said": said, "error": error }),
+                Err(error) => return Reply::Said { lines: said, error: Some(error), no_install: false },
             }
         }
         self.manager.reload_files(self.clock.now());
-        json!({ "said": said, "no_install": no_install })
+        Reply::Said { lines: said, error: None, no_install }
     }
+}
+
+fn not_loaded(name: &str) -> UnitResult {
+    UnitResult::refused(name, format!("Unit {name} not loaded."))
 }
 
 /// The processes that the manager itself started for a unit.

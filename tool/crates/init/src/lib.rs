@@ -1,7 +1,7 @@
 //! PID 1 of a sandbox machine: services, journal, the driver's shell.
 //!
 //! [`manager`] decides and does nothing; [`Machine`] does what it asks for. One thread owns both; the others read
-//! sockets and pipes and send [`Message`]s.
+//! sockets and pipes and send [`Message`]s. It must not know namespaces, IOCs or checks: it runs the unit files it finds.
 
 pub mod applets;
 mod children;
@@ -31,7 +31,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use unix::mount::{MsFlags, mount};
 use unix::sys::signal::{SigSet, Signal, kill};
 use unix::sys::signalfd::{SfdFlags, SignalFd};
@@ -47,6 +46,7 @@ use self::unit::load::Loader;
 use self::unit::service::KillMode;
 use self::unit::words::{Env, Specifiers};
 use tool_base::fail::Status;
+use tool_base::protocol::control::{Power, Reply, Request};
 use tool_base::{netlink, stage};
 
 /// What the threads tell the manager's.
@@ -63,24 +63,14 @@ enum Message {
     /// A forking service has written its PID file.
     PidFile { unit: String },
     /// A request of an applet.
-    Control { request: Value, reply: Sender<Value> },
+    Control { request: Request, reply: Sender<Reply> },
 }
 
-/// How a machine goes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Power {
-    /// It stays down.
-    Off,
-    /// It comes up again.
-    Reboot,
-}
-
-impl Power {
-    fn status(self) -> Status {
-        match self {
-            Self::Off => Status::Done,
-            Self::Reboot => Status::Other(3),
-        }
+/// What PID 1 exits with: it tells the driver whether to start the machine again.
+fn status(power: Power) -> Status {
+    match power {
+        Power::Off => Status::Done,
+        Power::Reboot => Status::Other(3),
     }
 }
 
@@ -97,7 +87,7 @@ struct Machine {
     console_device: File,
     commands: Vec<shell::Running>,
     waiters: Vec<control::Waiter>,
-    waiting_for_boot: Vec<Sender<Value>>,
+    waiting_for_boot: Vec<Sender<Reply>>,
     power: Option<Power>,
     /// Units of `systemd-run` that are in memory.
     transients: Vec<String>,
@@ -240,7 +230,7 @@ impl Machine {
         loop {
             if let Some(power) = self.power.filter(|_| self.manager.jobs.is_empty()) {
                 self.finish();
-                return power.status();
+                return status(power);
             }
             let message = match self.wait_limit() {
                 Some(limit) => receiver.recv_timeout(limit),
@@ -254,7 +244,7 @@ impl Machine {
                     let pid = self.find_main(&unit);
                     self.handle(Event::MainFound { unit, pid });
                 }
-                Ok(Message::Control { request, reply }) => self.control(&request, reply),
+                Ok(Message::Control { request, reply }) => self.control(request, &reply),
                 Ok(Message::DriverGone) | Err(RecvTimeoutError::Disconnected) => return Status::Done,
                 Err(RecvTimeoutError::Timeout) => self.tick(),
             }
@@ -381,7 +371,7 @@ impl Machine {
         let reply = request.reply.clone();
         match shell::execute(request, &self.console_device, self.clock.now().mono) {
             Ok(command) => self.commands.push(command),
-            Err(error) => reply.error(&format!("the command could not be started: {error}")),
+            Err(error) => reply.error(format!("the command could not be started: {error}")),
         }
     }
 

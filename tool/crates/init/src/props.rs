@@ -5,11 +5,9 @@ mod service;
 use super::manager::Manager;
 use super::manager::types::{Rt, State, Time};
 use super::unit::values::show_timespan;
-use super::unit::{Dep, Kind, Load, Unit};
+use super::unit::{Dep, Kind, Load};
 use crate::applets::time;
-
-/// Properties in the order printed.
-pub(super) type Props = Vec<(String, String)>;
+use tool_base::protocol::control::Props;
 
 fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
@@ -222,11 +220,4 @@ pub(super) fn manager(manager: &Manager, boot: Time) -> Props {
     put("SystemState", system_state(manager).to_owned());
     put("ExitCode", "0".to_owned());
     props
-}
-
-/// A row of `systemctl list-units`.
-pub(super) fn row(rt: &Rt) -> [String; 5] {
-    let unit: &Unit = &rt.unit;
-    let text = |t: &str| t.to_owned();
-    [unit.name.clone(), text(unit.load.as_str()), text(rt.active().as_str()), text(rt.sub()), unit.description.clone()]
 }

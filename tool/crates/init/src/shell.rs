@@ -1,22 +1,20 @@
-//! The driver's shell channel: frames, commands, probes.
+//! The driver's shell channel: commands and probes.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use unix::sys::signal::killpg;
 use unix::unistd::Pid;
 
 use super::Message;
 use super::exec::{PATH, data, find_program};
 use crate::start;
+use tool_base::protocol::shell::{self as protocol, Reply, Request};
 
-/// Longest header of a frame, bytes.
-const HEADER_MAX: usize = 1 << 20;
 /// Longest command that goes on the command line, bytes; the kernel takes 128 KiB per argument.
 const ARG_MAX: usize = 120 * 1024;
 
@@ -32,47 +30,27 @@ pub(super) struct Execute {
     /// Limit, seconds.
     pub(super) timeout: Option<f64>,
     /// Where its end is told.
-    pub(super) reply: Reply,
+    pub(super) reply: Replier,
 }
 
 /// Where the answer to one request goes.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
-    id: Value,
+pub(super) struct Replier {
+    id: Option<u64>,
     channel: Arc<Mutex<UnixStream>>,
 }
 
-impl Reply {
-    fn send(&self, mut header: Value, body: &[u8]) {
-        header["id"] = self.id.clone();
-        if !body.is_empty() {
-            header["body"] = body.len().into();
-        }
-        let text = header.to_string();
-        let length = u32::try_from(text.len()).unwrap_or(0).to_be_bytes();
+impl Replier {
+    fn send(&self, reply: Reply, body: &[u8]) {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         // A driver that is gone is noticed by the thread that reads.
-        let _ = channel.write_all(&[&length, text.as_bytes()].concat()).and_then(|()| channel.write_all(body));
+        let _ = protocol::write(&mut *channel, self.id, reply, body);
     }
 
     /// Says what is wrong with the request.
-    pub(super) fn error(&self, text: &str) {
-        self.send(json!({ "error": text }), &[]);
+    pub(super) fn error(&self, error: String) {
+        self.send(Reply::Error { error }, &[]);
     }
-}
-
-/// Reads one frame: header and body. `None` at the end.
-pub(super) fn read_frame(from: &mut impl Read) -> Option<(Value, Vec<u8>)> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length).ok()?;
-    let length = usize::try_from(u32::from_be_bytes(length)).ok().filter(|n| *n <= HEADER_MAX)?;
-    let mut header = vec![0; length];
-    from.read_exact(&mut header).ok()?;
-    let header: Value = serde_json::from_slice(&header).unwrap_or(Value::Null);
-    let size = header["body"].as_u64().unwrap_or(0);
-    let mut body = Vec::new();
-    let read = from.take(size).read_to_end(&mut body).ok()?;
-    (read as u64 == size).then_some((header, body))
 }
 
 /// Serves the channel until the driver is gone.
@@ -80,35 +58,31 @@ pub(super) fn serve(stream: UnixStream, manager: Sender<Message>) -> std::io::Re
     let channel = Arc::new(Mutex::new(stream.try_clone()?));
     let mut stream = stream;
     std::thread::spawn(move || {
-        while let Some((header, body)) = read_frame(&mut stream) {
-            let reply = Reply { id: header["id"].clone(), channel: channel.clone() };
-            take(&header, body, reply, &manager);
+        while let Some((id, request, body)) = protocol::read(&mut stream) {
+            let reply = Replier { id, channel: channel.clone() };
+            match request {
+                Ok(request) => take(request, body, reply, &manager),
+                Err(error) => reply.error(format!("bad request: {error}")),
+            }
         }
         let _ = manager.send(Message::DriverGone);
     });
     Ok(())
 }
 
-fn take(header: &Value, text: Vec<u8>, reply: Reply, manager: &Sender<Message>) {
-    match header["op"].as_str() {
-        Some("execute") => {
+fn take(request: Request, text: Vec<u8>, reply: Replier, manager: &Sender<Message>) {
+    let attempt = |connect: Box<dyn FnOnce() -> bool + Send>, reply: Replier| {
+        std::thread::spawn(move || reply.send(Reply::Tried { open: connect() }, &[]));
+    };
+    match request {
+        Request::Ping => reply.send(Reply::Pong {}, &[]),
+        Request::Execute { timeout } => {
             // As bash drops them from what it reads.
             let text = text.into_iter().filter(|byte| *byte != 0).collect();
-            let timeout = header["timeout"].as_f64();
             let _ = manager.send(Message::Execute(Execute { text, timeout, reply }));
         }
-        Some("tcp") => {
-            let address = header["addr"].as_str().unwrap_or("localhost").to_owned();
-            let port = header["port"].as_u64().and_then(|p| u16::try_from(p).ok());
-            std::thread::spawn(move || reply.send(json!({ "open": port.is_some_and(|p| tcp(&address, p)) }), &[]));
-        }
-        Some("unix") => {
-            let path = header["path"].as_str().unwrap_or_default().to_owned();
-            let datagram = header["datagram"].as_bool().unwrap_or(false);
-            std::thread::spawn(move || reply.send(json!({ "open": unix_socket(&path, datagram) }), &[]));
-        }
-        Some(other) => reply.error(&format!("unknown request `{other}`")),
-        None => reply.error("request without `op`"),
+        Request::Tcp { addr, port } => attempt(Box::new(move || tcp(&addr, port)), reply),
+        Request::Unix { path, datagram } => attempt(Box::new(move || unix_socket(&path, datagram)), reply),
     }
 }
 
@@ -180,34 +154,11 @@ pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std
             if killpg(Pid::from_raw(started.pid), None).is_ok() {
                 std::thread::sleep(SETTLE);
             }
-            reply.send(json!({ "status": status }), &output);
+            reply.send(Reply::Ended { status }, &output);
         }
     });
     let limit = request.timeout.filter(|t| *t > 0.0 && t.is_finite());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and saturates")]
     let deadline = limit.map(|t| now.saturating_add((t * 1e6) as u64));
     Ok(Running { pid: started.pid, deadline, timed_out: false, status: sender })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_frame_is_a_length_a_header_and_a_body() {
-        let header = br#"{"id":1,"op":"execute","body":3}"#;
-        let bytes = [&[0, 0, 0, 32], &header[..], b"abcrest"].concat();
-        let mut from = &bytes[..];
-        let (header, body) = read_frame(&mut from).unwrap();
-        assert_eq!((header["id"].as_u64(), body.as_slice(), from), (Some(1), &b"abc"[..], &b"rest"[..]));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = read_frame(&mut &bytes[..]);
-        }
-    }
 }

@@ -282,12 +282,12 @@ fn add(text: &mut String, part: &str, left_out: &mut usize) {
 mod tests {
     use super::*;
     use tool_project::Check;
-    use tool_runner::{Exec, Failure};
+    use tool_runner::{Exec, ScriptFailure};
 
     fn outcome(name: &str, message: &str) -> Outcome {
         let check = Check { name: name.into(), script: Some("/p/checks/a,b:c.py".into()), ..Check::default() };
         let exec = Exec { id: 0, check, repetition: 1, attempt: 1, dir: "/nowhere".into() };
-        let failure = Failure {
+        let failure = ScriptFailure {
             class: "Exception".into(),
             message: message.into(),
             line: Some(17),

@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
     use tool_project::Check;
-    use tool_runner::{Begun, Failure};
+    use tool_runner::{Begun, ScriptFailure};
 
     fn lines(events: &[Event], show_output: bool) -> String {
         let mut sink = Vec::new();
@@ -248,7 +248,7 @@ mod tests {
         let enter = DriverEvent::Enter { kind: kind.clone(), name: name.clone(), depth: 1 };
         let leave = DriverEvent::Leave { kind, name, depth: 1, seconds: 0.25, ok: false };
         let nested = DriverEvent::Enter { kind: "nested".into(), name: "x".into(), depth: 2 };
-        let failure = Failure {
+        let failure = ScriptFailure {
             class: "AssertionError".into(),
             message: "two\nlines".into(),
             line: Some(3),

@@ -257,7 +257,7 @@ mod tests {
         let failed = verdict.is_failure();
         let subtest =
             |name: &str, ok: bool| Subtest { name: name.into(), depth: 0, start: 0.5, seconds: ok.then_some(0.25), ok };
-        let failure = failed.then(|| tool_runner::Failure {
+        let failure = failed.then(|| tool_runner::ScriptFailure {
             class: "AssertionError".into(),
             message: "5 < 6 & \"so\"\nmore".into(),
             line: Some(3),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::revision::Revision;
+use tool_base::protocol::driver::{DriverEvent, ScriptFailure};
 use tool_project::Check;
 
 /// What happens while checks run. Several may run at once: [`Exec::id`] tells them apart.
@@ -94,61 +95,6 @@ impl Exec {
     }
 }
 
-/// What the driver says, one JSON object per line (`tool/docs/ARCHITECTURE.md`, "Events").
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-pub enum DriverEvent {
-    /// A block of the log is entered.
-    Enter {
-        /// `subtest` or `nested`.
-        kind: String,
-        /// What the block is about.
-        name: String,
-        /// Blocks around it.
-        depth: u32,
-    },
-    /// A block of the log is left.
-    Leave {
-        /// `subtest` or `nested`.
-        kind: String,
-        /// What the block is about.
-        name: String,
-        /// Blocks around it.
-        depth: u32,
-        /// How long it took.
-        seconds: f64,
-        /// Whether it was left without an exception.
-        ok: bool,
-    },
-    /// The script has failed.
-    Failure(Failure),
-    /// The driver wants the terminal for a prompt, or gives it back.
-    Debug {
-        /// Whether it wants it.
-        open: bool,
-    },
-    /// Anything else.
-    #[serde(other)]
-    Other,
-}
-
-/// Why a script failed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Class of the Python exception.
-    pub class: String,
-    /// Its message.
-    pub message: String,
-    /// Line of the script, counted from 1.
-    pub line: Option<u32>,
-    /// Text of that line.
-    pub source: Option<String>,
-    /// Innermost subtest around it.
-    pub subtest: Option<String>,
-    /// Unit that is to blame.
-    pub unit: Option<String>,
-}
-
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,7 +146,7 @@ pub struct Outcome {
     /// Whether it failed and is run again.
     pub retried: bool,
     /// Why it failed, as far as the driver could tell.
-    pub failure: Option<Failure>,
+    pub failure: Option<ScriptFailure>,
     /// When it began, in seconds since 1970.
     pub started: f64,
     /// How long it took.
@@ -214,7 +160,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// The end of an execution; the rest is set where it is known.
-    pub fn new(exec: &Exec, verdict: Verdict, failure: Option<Failure>, seconds: f64) -> Self {
+    pub fn new(exec: &Exec, verdict: Verdict, failure: Option<ScriptFailure>, seconds: f64) -> Self {
         Self {
             exec: exec.clone(),
             verdict,
@@ -267,20 +213,5 @@ impl Summary {
     /// Whether every check passed, be it after a retry.
     pub fn passed(&self) -> bool {
         self.not_run == 0 && self.results().all(|o| o.verdict == Verdict::Passed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_of_the_driver_are_read() {
-        let event = |text| serde_json::from_str::<DriverEvent>(text).unwrap();
-        assert_eq!(
-            event(r#"{"event":"leave","t":1.0,"kind":"subtest","name":"a","depth":1,"seconds":0.5,"ok":true}"#),
-            DriverEvent::Leave { kind: "subtest".into(), name: "a".into(), depth: 1, seconds: 0.5, ok: true }
-        );
-        assert_eq!(event(r#"{"event":"something new","t":1.0}"#), DriverEvent::Other);
     }
 }

@@ -25,7 +25,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 pub use self::dirs::{RunDir, new_run_dir};
-pub use self::event::{Begun, DriverEvent, Event, Exec, Failure, Outcome, Skipped, Subtest, Summary, Verdict};
+pub use tool_base::protocol::driver::{DriverEvent, ScriptFailure};
+
+pub use self::event::{Begun, Event, Exec, Outcome, Skipped, Subtest, Summary, Verdict};
 pub use self::revision::Revision;
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};

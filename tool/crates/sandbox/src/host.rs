@@ -1,6 +1,6 @@
 //! PID 1 of a run: starts the Python driver and, when it asks, machines. When it ends, the kernel ends all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io::{IoSlice, Read};
@@ -12,8 +12,6 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
-use serde_json::json;
 use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, recv, sendmsg, socketpair,
@@ -26,6 +24,8 @@ use super::network::Switches;
 use super::spec::Spec;
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
+use tool_base::protocol::driver;
+use tool_base::protocol::host::{Answer, Message, News, Request, Wish};
 use tool_base::{stage, sys};
 
 enum Event {
@@ -37,18 +37,8 @@ enum Event {
     Interrupt,
 }
 
-#[derive(Deserialize)]
-struct Request {
-    id: u64,
-    op: String,
-    #[serde(default)]
-    machine: String,
-    #[serde(default)]
-    up: bool,
-}
-
-/// What an operation answers: fields of the reply and descriptors to go with it.
-type Reply = (serde_json::Value, Vec<OwnedFd>);
+/// An answer and the descriptors to go with it.
+type Reply = (Answer, Vec<OwnedFd>);
 
 struct Host {
     spec: Spec,
@@ -89,18 +79,26 @@ pub fn run(words: &[OsString]) -> Result<Status> {
 }
 
 fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Result<i32> {
-    let machines: Vec<_> = spec
+    let machines = spec
         .machines
         .iter()
-        .map(|m| json!({"name": m.name, "shared_dir": spec.shared_dir(), "state_dir": spec.vm_state_dir(&m.name)}))
+        .map(|m| driver::Machine {
+            name: &m.name,
+            shared_dir: spec.shared_dir(),
+            state_dir: spec.vm_state_dir(&m.name),
+        })
         .collect();
-    let vlans: BTreeSet<u8> = spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect();
     let config = spec.state_dir.join("driver.json");
-    let content = json!({
-        "backend": "sandbox", "check": spec.check, "machines": machines, "vlans": vlans,
-        "global_timeout": spec.global_timeout, "script": spec.script, "lint": spec.lint,
-        "debug": spec.debug,
-    });
+    let content = driver::Config {
+        backend: "sandbox",
+        check: &spec.check,
+        machines,
+        vlans: spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect(),
+        global_timeout: spec.global_timeout,
+        script: &spec.script,
+        lint: spec.lint,
+        debug: spec.debug,
+    };
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
     let mut python = Cmd::new(&spec.python)
         // Compiled once, not at every start, and not beside the sources. Empty is as good as not set.
@@ -191,14 +189,14 @@ impl Host {
 
     fn ended(&mut self, pid: i32, code: i32) -> Result<()> {
         if let Some(id) = self.waiting.remove(&pid) {
-            return self.send(&json!({"id": id, "status": code}), &[]);
+            return self.reply(Some(id), Answer::Ended { status: code }, &[]);
         }
         let name = self.booted.iter().find(|(_, booted)| booted.pid == pid).map(|(name, _)| name.clone());
         if let Some(name) = name {
             if let Some(booted) = self.booted.remove(&name) {
                 booted.end();
             }
-            self.send(&json!({"event": "exit", "machine": name, "status": code}), &[])?;
+            self.send(&Message::News(News::Exit { machine: name, status: code }), &[])?;
         }
         Ok(())
     }
@@ -206,54 +204,56 @@ impl Host {
     fn request(&mut self, packet: &[u8]) -> Result<()> {
         let request: Request = match serde_json::from_slice(packet) {
             Ok(request) => request,
-            Err(e) => return self.send(&json!({"id": null, "error": format!("bad request: {e}")}), &[]),
+            Err(e) => return self.reply(None, Answer::Failed { error: format!("bad request: {e}") }, &[]),
         };
         match self.answer(&request) {
-            Ok(Some((mut reply, fds))) => {
-                reply["id"] = request.id.into();
-                self.send(&reply, &fds)
-            }
+            Ok(Some((answer, fds))) => self.reply(Some(request.id), answer, &fds),
             Ok(None) => Ok(()),
-            Err(e) => self.send(&json!({"id": request.id, "error": format!("{e:#}")}), &[]),
+            Err(e) => self.reply(Some(request.id), Answer::Failed { error: format!("{e:#}") }, &[]),
         }
     }
 
     /// `None` where the answer comes later.
     fn answer(&mut self, request: &Request) -> Result<Option<Reply>> {
         let name = &request.machine;
-        if request.op == "start" {
-            if self.booted.contains_key(name) {
-                bail!("machine `{name}` is running");
-            }
-            let machine = self.spec.machines.iter().find(|m| m.name == *name);
-            let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
-            let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
-            let pid = booted.pid;
-            if let Some(recorder) = &machine.recorder
-                && let Err(e) = booted.record(recorder)
-            {
-                // No check fails for it: the report will have no curves.
-                let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));
-            }
-            self.booted.insert(name.clone(), booted);
-            return Ok(Some((json!({"pid": pid}), vec![shell, console])));
-        }
-        let booted = self.booted.get(name).ok_or_else(|| anyhow!("machine `{name}` is not running"))?;
-        match request.op.as_str() {
-            "kill" => kill(Pid::from_raw(booted.pid), Signal::SIGKILL)?,
-            "link" => self.switches.set_cable(&booted.cables, request.up)?,
-            "interact" => {
-                let pid = booted.spawn_inside(super::shell_command())?;
+        let booted = || self.booted.get(name).ok_or_else(|| anyhow!("machine `{name}` is not running"));
+        match request.wish {
+            Wish::Start => return self.start(name).map(Some),
+            Wish::Kill => kill(Pid::from_raw(booted()?.pid), Signal::SIGKILL)?,
+            Wish::Link { up } => self.switches.set_cable(&booted()?.cables, up)?,
+            Wish::Interact => {
+                let pid = booted()?.spawn_inside(super::shell_command())?;
                 self.waiting.insert(pid, request.id);
                 return Ok(None);
             }
-            other => bail!("unknown operation `{other}`"),
         }
-        Ok(Some((json!({}), Vec::new())))
+        Ok(Some((Answer::Done {}, Vec::new())))
+    }
+
+    fn start(&mut self, name: &str) -> Result<Reply> {
+        if self.booted.contains_key(name) {
+            bail!("machine `{name}` is running");
+        }
+        let machine = self.spec.machines.iter().find(|m| m.name == name);
+        let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
+        let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
+        let pid = booted.pid;
+        if let Some(recorder) = &machine.recorder
+            && let Err(e) = booted.record(recorder)
+        {
+            // No check fails for it: the report will have no curves.
+            let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));
+        }
+        self.booted.insert(name.to_owned(), booted);
+        Ok((Answer::Started { pid }, vec![shell, console]))
+    }
+
+    fn reply(&self, id: Option<u64>, answer: Answer, fds: &[OwnedFd]) -> Result<()> {
+        self.send(&Message::Reply { id, answer }, fds)
     }
 
     /// One packet to the driver. A driver that is gone is noticed by its end.
-    fn send(&self, message: &serde_json::Value, fds: &[OwnedFd]) -> Result<()> {
+    fn send(&self, message: &Message, fds: &[OwnedFd]) -> Result<()> {
         let text = serde_json::to_vec(message)?;
         let raw: Vec<RawFd> = fds.iter().map(|fd| fd.as_fd().as_raw_fd()).collect();
         let rights = [ControlMessage::ScmRights(&raw)];

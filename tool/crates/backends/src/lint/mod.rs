@@ -11,88 +11,23 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::embedded;
 use crate::options::BackendChoice;
 use crate::sandbox::python;
 use tool_base::fail;
 use tool_base::process::Cmd;
+pub use tool_base::protocol::lint::{Mistake, Severity};
+use tool_base::protocol::lint::{OfIoc, OfScript, Problem, Pv, Script};
 use tool_project::settings::{Services, Settings};
 use tool_project::{Check, Project};
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// It cannot work.
-    Error,
-    /// It loads, and is most likely not what was meant.
-    Warning,
-}
-
-/// A mistake and its place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Finding {
-    /// The file, as seen from the root of the project.
-    pub file: String,
-    /// From 1 on.
-    pub line: u32,
-    /// In characters, from 1 on.
-    pub column: u32,
-    /// How much it matters.
-    pub severity: Severity,
-    /// Stable name, in lower case with dashes: tool/docs/lint.md lists them.
-    pub code: String,
-    /// What is wrong: a sentence without a final period.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-}
-
-/// What `soft-ioc --lint` answers.
-#[derive(Debug, Default, Deserialize)]
-struct OfIoc {
-    findings: Vec<Finding>,
-    records: BTreeSet<String>,
-    /// Whether `records` has all records that the IOC will have.
-    complete: bool,
-}
-
-/// What the driver answers about one script.
-#[derive(Debug, Deserialize)]
-struct OfScript {
-    problems: Vec<Problem>,
-    pvs: Vec<Pv>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Problem {
-    line: u32,
-    column: u32,
-    /// Class of the error it would be, or name of a rule.
-    kind: String,
-    severity: Severity,
-    message: String,
-    hint: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Pv {
-    name: String,
-    line: u32,
-    column: u32,
-    /// Without it, the script fails.
-    sure: bool,
-}
 
 /// All findings in the files of the IOC and in some checks, by file and line. Where it is not about the `whole` project,
 /// the IOC is left out if none of the checks runs it: others have an IOC of Nix, and need nothing of `tool/embedded/`.
 ///
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
-pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: bool) -> Result<Vec<Finding>> {
+pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: bool) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
     let scripts: Vec<(&Check, &Path, &Settings)> =
         checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, *s))).collect();
@@ -104,8 +39,8 @@ pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: b
     });
     let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     let ioc = ioc?;
-    let mut findings: Vec<Finding> =
-        ioc.findings.iter().map(|f| Finding { file: in_project(&f.file), ..f.clone() }).collect();
+    let mut findings: Vec<Mistake> =
+        ioc.findings.iter().map(|f| Mistake { file: in_project(&f.file), ..f.clone() }).collect();
     for ((_, script, _), answer) in scripts.iter().zip(&answers) {
         let file = script.strip_prefix(&project.root).unwrap_or(script).to_string_lossy().into_owned();
         findings.extend(of_script(&file, answer, &ioc, backend));
@@ -123,7 +58,7 @@ fn in_project(file: &str) -> String {
 }
 
 /// The findings of one script.
-fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice) -> Vec<Finding> {
+fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice) -> Vec<Mistake> {
     let problem = |problem: &Problem| {
         let (code, severity) = match problem.kind.as_str() {
             "SyntaxError" => ("python-syntax", Severity::Error),
@@ -134,7 +69,7 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
             "NotInSandbox" => ("not-in-sandbox", Severity::Error),
             rule => (rule, problem.severity),
         };
-        Finding {
+        Mistake {
             file: file.to_owned(),
             line: problem.line,
             column: problem.column,
@@ -148,7 +83,7 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
     let missing = |pv: &&Pv| ioc.complete && !ioc.records.contains(&pv.name);
     let pv = |pv: &Pv| {
         let near = tool_project::nearest(&pv.name, &known);
-        Finding {
+        Mistake {
             file: file.to_owned(),
             line: pv.line,
             column: pv.column,
@@ -194,7 +129,7 @@ fn read_scripts(
     let one = |(_, script, settings): &(&Check, &Path, &Settings)| {
         let machines = settings.machines();
         let vlans: BTreeSet<u8> = machines.values().flat_map(|node| node.vlans.iter().copied()).collect();
-        json!({ "script": script, "machines": machines.keys().collect::<Vec<_>>(), "vlans": vlans, "sandbox": sandbox })
+        Script { script: script.to_path_buf(), machines: machines.into_keys().collect(), vlans, sandbox }
     };
     let request: Vec<_> = scripts.iter().map(one).collect();
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use super::{Finding, Severity};
+use super::{Mistake, Severity};
 use tool_base::ui;
 
 /// Columns of a source line that are shown at most.
 const WIDEST: usize = 76;
 
 /// How many errors and warnings there are.
-pub fn count(findings: &[Finding]) -> (usize, usize) {
+pub fn count(findings: &[Mistake]) -> (usize, usize) {
     let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     (errors, findings.len() - errors)
 }
 
 /// The last line: `2 errors and 1 warning in 2 files`.
-pub fn summary(findings: &[Finding]) -> String {
+pub fn summary(findings: &[Mistake]) -> String {
     let (errors, warnings) = count(findings);
     let mut files: Vec<&str> = findings.iter().map(|f| f.file.as_str()).collect();
     files.dedup();
@@ -29,8 +29,8 @@ pub fn summary(findings: &[Finding]) -> String {
 }
 
 /// A finding: its place and what it is, the line it is in, what to do; for a terminal of so many columns, or for a file.
-pub fn finding(finding: &Finding, root: &Path, width: Option<usize>) -> String {
-    let Finding { file, line, column, severity, code, message, hint } = finding;
+pub fn finding(finding: &Mistake, root: &Path, width: Option<usize>) -> String {
+    let Mistake { file, line, column, severity, code, message, hint } = finding;
     let (style, word) = match severity {
         Severity::Error => (ui::BAD, "error"),
         Severity::Warning => (ui::WARN, "warning"),
@@ -75,8 +75,8 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn sample(severity: Severity, file: &str) -> Finding {
-        Finding {
+    fn sample(severity: Severity, file: &str) -> Mistake {
+        Mistake {
             file: file.to_owned(),
             line: 2,
             column: 6,

@@ -11,10 +11,9 @@ pub(super) use jobs::explain;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use serde_json::{Value, json};
-
 use super::{Options, options, say};
 use crate::unit::mangle;
+use tool_base::protocol::control::{Power, Reply, Request, Shown, Verb};
 
 const FLAGS: &[&str] = &[
     "--no-pager",
@@ -75,23 +74,42 @@ const VALUED: &[&str] = &[
 /// How the refusal of what only root may ask begins.
 const DENIED: &str = "Access denied";
 
+/// Asks the manager, and takes the answer that belongs to the request.
+macro_rules! asked {
+    ($kind:ident, $request:expr) => {
+        match $crate::applets::systemctl::ask(&$request)? {
+            Reply::$kind(answer) => answer,
+            other => return Err($crate::applets::systemctl::odd(&other)),
+        }
+    };
+}
+use asked;
+
 /// Asks the manager.
-pub(super) fn ask(request: &Value) -> Result<Value, String> {
+pub(super) fn ask(request: &Request) -> Result<Reply, String> {
     let no_bus = |e: std::io::Error| {
         let text = e.to_string();
         format!("Failed to connect to bus: {}", text.split(" (os error").next().unwrap_or_default())
     };
     let mut stream = UnixStream::connect("/run/systemd/xtask").map_err(no_bus)?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(no_bus)?;
+    let text = serde_json::to_string(request).map_err(|e| e.to_string())? + "\n";
+    stream.write_all(text.as_bytes()).map_err(no_bus)?;
     let mut line = String::new();
     let count = BufReader::new(stream).read_line(&mut line).map_err(no_bus)?;
     if count == 0 {
         return Err("Warning! D-Bus connection terminated.".to_owned());
     }
-    let answer: Value = serde_json::from_str(&line).map_err(|e| format!("Failed to read the answer: {e}"))?;
-    match answer["refused"].as_str() {
-        Some(refusal) => Err(format!("{DENIED}: {refusal}")),
-        None => Ok(answer),
+    match serde_json::from_str(&line).map_err(|e| format!("Failed to read the answer: {e}"))? {
+        Reply::Refused => Err(format!("{DENIED}: Interactive authentication required.")),
+        answer => Ok(answer),
+    }
+}
+
+/// What is said of an answer that does not belong to the request.
+pub(super) fn odd(answer: &Reply) -> String {
+    match answer {
+        Reply::Error(error) => error.clone(),
+        other => format!("Failed to read the answer: {other:?}"),
     }
 }
 
@@ -119,27 +137,17 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         None => ("list-units", &[][..]),
     };
     match verb {
-        "start"
-        | "stop"
-        | "restart"
-        | "try-restart"
-        | "condrestart"
-        | "reload"
-        | "reload-or-restart"
-        | "try-reload-or-restart"
-        | "force-reload" => match jobs::job(verb, words, &given) {
-            Err(refusal) if refusal.starts_with(DENIED) => {
-                say(&refusal);
-                Ok(4)
-            }
-            other => other,
-        },
+        "start" => job(Verb::Start, words, &given),
+        "stop" => job(Verb::Stop, words, &given),
+        "restart" => job(Verb::Restart, words, &given),
+        "try-restart" | "condrestart" => job(Verb::TryRestart, words, &given),
+        "reload" => job(Verb::Reload, words, &given),
+        "reload-or-restart" | "force-reload" => job(Verb::ReloadOrRestart, words, &given),
+        "try-reload-or-restart" => job(Verb::TryReloadOrRestart, words, &given),
         "isolate" => Err("systemctl: `isolate` is not offered by the sandbox".to_owned()),
         "kill" => jobs::kill(words, &given),
-        "reset-failed" => {
-            simple("reset failed state of unit", &json!({ "op": "reset-failed", "units": mangle_all(words)? }))
-        }
-        "daemon-reload" | "daemon-reexec" => ask(&json!({ "op": "reload" })).map(|_| 0),
+        "reset-failed" => simple("reset failed state of unit", &Request::ResetFailed { units: mangle_all(words)? }),
+        "daemon-reload" | "daemon-reexec" => ask(&Request::Reload).map(|_| 0),
         "show" => print::show(words, &given),
         "cat" => print::cat(words),
         "status" => status::run(words, &given),
@@ -147,8 +155,7 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         "is-failed" => is_state(words, &given, &["failed"], 1),
         "is-enabled" => files::is_enabled(words, &given),
         "is-system-running" => {
-            let answer = ask(&json!({ "op": "state", "wait": given.has(&["--wait"]) }))?;
-            let state = answer["state"].as_str().unwrap_or("unknown").to_owned();
+            let state = asked!(State, Request::State { wait: given.has(&["--wait"]) });
             if !given.has(&["--quiet", "-q"]) {
                 super::print(format!("{state}\n").as_bytes());
             }
@@ -166,10 +173,11 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         "cancel" => cancel(words),
         "clean" => {
             too_few(words)?;
-            let what = given.last(&["--what"]).unwrap_or("cache,runtime");
-            simple("clean unit", &json!({ "op": "clean", "units": mangle_all(words)?, "what": what }))
+            let what = given.last(&["--what"]).unwrap_or("cache,runtime").split(',').map(str::to_owned).collect();
+            simple("clean unit", &Request::Clean { units: mangle_all(words)?, what })
         }
-        "poweroff" | "halt" | "reboot" => power_down(verb, given.has(&["--force", "-f"])),
+        "poweroff" | "halt" => power_down(Power::Off, given.has(&["--force", "-f"])),
+        "reboot" => power_down(Power::Reboot, given.has(&["--force", "-f"])),
         "list-sockets" | "list-timers" if given.has(&["--no-legend"]) => Ok(0),
         "list-timers" => {
             let text = "NEXT LEFT LAST PASSED UNIT ACTIVATES\n\n0 timers listed.\nPass --all to see loaded but inactive timers, too.\n";
@@ -213,13 +221,24 @@ pub(super) fn power(program: &str, args: &[String]) -> Result<u8, String> {
     if program == "shutdown" && given.words.first().is_some_and(|w| !matches!(w.as_str(), "now" | "+0")) {
         return Err("shutdown: a time other than `now` is not offered by the sandbox".to_owned());
     }
-    let verb = if given.has(&["-r", "--reboot"]) || program == "reboot" { "reboot" } else { "poweroff" };
-    power_down(verb, given.has(&["-f", "--force"]) && program != "shutdown")
+    let how = if given.has(&["-r", "--reboot"]) || program == "reboot" { Power::Reboot } else { Power::Off };
+    power_down(how, given.has(&["-f", "--force"]) && program != "shutdown")
 }
 
 /// Brings the machine down.
-fn power_down(verb: &str, force: bool) -> Result<u8, String> {
-    ask(&json!({ "op": "power", "how": verb, "force": force })).map(|_| 0)
+fn power_down(how: Power, force: bool) -> Result<u8, String> {
+    ask(&Request::Power { how, force }).map(|_| 0)
+}
+
+/// Has a job done; a refusal of what only root may ask has a status of its own.
+fn job(verb: Verb, words: &[String], given: &Options) -> Result<u8, String> {
+    match jobs::job(verb, words, given) {
+        Err(refusal) if refusal.starts_with(DENIED) => {
+            say(&refusal);
+            Ok(4)
+        }
+        other => other,
+    }
 }
 
 /// Full names of units; an empty one is refused as systemd does.
@@ -248,27 +267,20 @@ fn too_few(words: &[String]) -> Result<(), String> {
     if words.is_empty() { Err("Too few arguments.".to_owned()) } else { Ok(()) }
 }
 
-fn show(units: &[String], processes: bool) -> Result<Value, String> {
+fn show(units: &[String], processes: bool) -> Result<Vec<Shown>, String> {
     if let Some(template) = units.iter().find(|name| name.contains("@.")) {
         let text = format!("Unit name {template} is neither a valid invocation ID nor unit name.");
         return Err(format!("Failed to get properties: {text}"));
     }
-    ask(&json!({ "op": "show", "units": units, "process_lists": processes }))
-}
-
-/// A property of a unit in an answer; empty where it has none.
-fn property<'a>(unit: &'a Value, name: &str) -> &'a str {
-    let pairs = unit["props"].as_array().into_iter().flatten();
-    pairs.filter(|p| p[0] == name).find_map(|p| p[1].as_str()).unwrap_or_default()
+    Ok(asked!(Shown, Request::Show { units: units.to_vec(), processes }))
 }
 
 /// A request whose answer is one result per unit.
-fn simple(what: &str, request: &Value) -> Result<u8, String> {
-    let answer = ask(request)?;
+fn simple(what: &str, request: &Request) -> Result<u8, String> {
     let mut status = 0;
-    for result in answer["results"].as_array().into_iter().flatten() {
-        if let Some(error) = result["error"].as_str() {
-            say(&format!("Failed to {what} {}: {error}", result["unit"].as_str().unwrap_or_default()));
+    for result in asked!(Results, *request) {
+        if let Some(refusal) = result.refusal {
+            say(&format!("Failed to {what} {}: {}", result.unit, refusal.text));
             status = 1;
         }
     }
@@ -277,10 +289,9 @@ fn simple(what: &str, request: &Value) -> Result<u8, String> {
 
 fn is_state(words: &[String], given: &Options, good: &[&str], otherwise: u8) -> Result<u8, String> {
     too_few(words)?;
-    let answer = show(&mangle_all(words)?, false)?;
     let mut status = otherwise;
-    for unit in answer["units"].as_array().into_iter().flatten() {
-        let state = property(unit, "ActiveState");
+    for unit in show(&mangle_all(words)?, false)? {
+        let state = unit.get("ActiveState");
         if good.contains(&state) {
             status = 0;
         }
@@ -292,13 +303,13 @@ fn is_state(words: &[String], given: &Options, good: &[&str], otherwise: u8) -> 
 }
 
 fn cancel(words: &[String]) -> Result<u8, String> {
-    let ids: Vec<u64> = words
+    let jobs = words
         .iter()
         .map(|w| w.parse().map_err(|_| format!("Failed to parse job id \"{w}\": Invalid argument")))
         .collect::<Result<_, _>>()?;
-    let answer = ask(&json!({ "op": "cancel", "jobs": ids }))?;
-    for id in answer["missing"].as_array().into_iter().flatten() {
+    let missing = asked!(Missing, Request::Cancel { jobs });
+    for id in &missing {
         say(&format!("Failed to cancel job {id}: Job {id} does not exist."));
     }
-    Ok(u8::from(answer["missing"].as_array().is_some_and(|m| !m.is_empty())))
+    Ok(u8::from(!missing.is_empty()))
 }

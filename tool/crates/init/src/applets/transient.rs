@@ -9,7 +9,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use serde_json::json;
 use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use unix::sys::stat::Mode;
 
@@ -17,6 +16,7 @@ use super::{Options, own_arguments, say, systemctl};
 use crate::unit::mangle;
 use crate::unit::values::{show_timespan_to, signal_name};
 use tool_base::process::Cmd;
+use tool_base::protocol::control::{Reply, Request, UnitEnd, UnitResult};
 
 const FLAGS: &[&str] = &[
     "--wait",
@@ -85,16 +85,13 @@ fn start(unit: &str, path: &Path, arguments: &[String], given: &Options) -> Resu
     let wait = pipes.is_some() || given.has(&["--wait"]);
     let text = text(path, arguments, given, pipes.as_ref())?;
     let no_block = given.has(&["--no-block"]);
-    let request = json!({ "op": "transient", "unit": unit, "text": text, "no_block": no_block, "keep": wait });
+    let request = Request::Transient { unit: unit.to_owned(), text, no_block, keep: wait };
     let copies = pipes.as_ref().map(Pipes::copy).transpose()?;
-    let answer = systemctl::ask(&request)?;
-    if let Some(error) = answer["error"].as_str() {
-        return Err(format!("Failed to start transient service unit: {error}"));
-    }
-    let job = answer["results"][0]["job"].as_str().unwrap_or("done");
-    if !wait && !matches!(job, "done" | "skipped") {
+    let failed = |error| format!("Failed to start transient service unit: {error}");
+    let started = result(systemctl::ask(&request)?).map_err(failed)?;
+    if !wait && !matches!(started.job.as_str(), "done" | "skipped") {
         if !quiet {
-            systemctl::explain(unit, job, answer["results"][0]["result"].as_str().unwrap_or_default());
+            systemctl::explain(unit, &started.job, &started.result);
         }
         return Ok(1);
     }
@@ -107,11 +104,9 @@ fn start(unit: &str, path: &Path, arguments: &[String], given: &Options) -> Resu
     if let Some(pipes) = &pipes {
         pipes.feed();
     }
-    let answer = systemctl::ask(&json!({ "op": "end", "unit": unit }))?;
+    let ended = result(systemctl::ask(&Request::End { unit: unit.to_owned() })?)?;
     copies.into_iter().flatten().for_each(|copy| drop(copy.join()));
-    let end = &answer["results"][0]["end"];
-    let number = |key: &str| end[key].as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
-    let (outcome, code, status) = (end["result"].as_str().unwrap_or("success"), number("code"), number("status"));
+    let Some(UnitEnd { result: outcome, code, status, runtime, .. }) = ended.end else { return Ok(0) };
     if !quiet {
         say(&format!("Finished with result: {outcome}"));
         match code {
@@ -120,13 +115,21 @@ fn start(unit: &str, path: &Path, arguments: &[String], given: &Options) -> Resu
             2 => say(&format!("Main processes terminated with: code=killed/status={}", signal_name(status))),
             _ => say(&format!("Main processes terminated with: code=dumped/status={}", signal_name(status))),
         }
-        say(&format!("Service runtime: {}", show_timespan_to(end["runtime"].as_u64().unwrap_or(0).max(1), 1000)));
+        say(&format!("Service runtime: {}", show_timespan_to(runtime.max(1), 1000)));
     }
-    Ok(match (outcome, code) {
+    Ok(match (outcome.as_str(), code) {
         ("success", _) => 0,
         (_, 1) => u8::try_from(status).unwrap_or(1).max(1),
         _ => 1,
     })
+}
+
+/// The result for the one unit of a request.
+fn result(answer: Reply) -> Result<UnitResult, String> {
+    match answer {
+        Reply::Results(results) => results.into_iter().next().ok_or_else(|| "no result".to_owned()),
+        other => Err(systemctl::odd(&other)),
+    }
 }
 
 /// The program as a path.

@@ -6,6 +6,7 @@ use super::super::unit::service::Exec;
 use super::super::unit::{Kind, Unit};
 
 pub use super::states::{Active, Exit, Outcome, Phase, State};
+pub use tool_base::protocol::control::Who;
 
 /// A process id.
 pub type Pid = i32;
@@ -16,17 +17,6 @@ pub type Pid = i32;
 pub struct Time {
     pub mono: u64,
     pub real: u64,
-}
-
-/// Which processes of a unit get a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// The main process.
-    Main,
-    /// The running command of `ExecStartPre=` and the like.
-    Control,
-    /// All of them.
-    All,
 }
 
 /// What happens to the manager.

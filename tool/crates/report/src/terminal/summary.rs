@@ -6,7 +6,7 @@ use super::Telling;
 use super::text::{TAIL, clean, duration, evidence, relative};
 use tool_base::process::Cmd;
 use tool_base::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
-use tool_runner::{Exec, Failure, Outcome, Summary, Verdict};
+use tool_runner::{Exec, Outcome, ScriptFailure, Summary, Verdict};
 
 /// Characters of a line of somebody else's text.
 const LINE: usize = 200;
@@ -47,7 +47,7 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
 }
 
 /// Where and why, in a line.
-pub fn in_a_line(failure: &Failure, exec: &Exec, root: &Path) -> String {
+pub fn in_a_line(failure: &ScriptFailure, exec: &Exec, root: &Path) -> String {
     let message = failure.message.lines().map(|line| clean(line, LINE)).find(|line| !line.trim().is_empty());
     let message = message.unwrap_or_else(|| clean(&failure.class, LINE));
     match place(failure, exec, root) {
@@ -57,7 +57,7 @@ pub fn in_a_line(failure: &Failure, exec: &Exec, root: &Path) -> String {
 }
 
 /// `checks/simple.py:17`
-fn place(failure: &Failure, exec: &Exec, root: &Path) -> String {
+fn place(failure: &ScriptFailure, exec: &Exec, root: &Path) -> String {
     let script = exec.script().map_or(String::new(), |s| relative(root, &s));
     failure.line.map_or(script.clone(), |line| format!("{script}:{line}"))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use tool_project::Check;
-use tool_runner::{Exec, Failure, Subtest, Summary};
+use tool_runner::{Exec, ScriptFailure, Subtest, Summary};
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -174,8 +174,8 @@ fn rendered(text: &str, columns: usize, rows: usize) -> String {
     lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned() + "\n").collect()
 }
 
-fn failure(message: &str) -> Failure {
-    Failure {
+fn failure(message: &str) -> ScriptFailure {
+    ScriptFailure {
         class: "RequestedAssertionFailed".into(),
         message: message.into(),
         line: Some(17),

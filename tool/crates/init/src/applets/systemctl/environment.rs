@@ -2,19 +2,16 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
-
 use super::super::{print, say};
-use super::{ask, too_few};
+use super::{ask, asked, too_few};
 use crate::unit::words::is_name;
+use tool_base::protocol::control::{Reply, Request};
 
 /// `systemctl show-environment`.
 pub(super) fn list() -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "environment" }))?;
     let mut text = String::new();
-    for pair in answer["pairs"].as_array().into_iter().flatten() {
-        let (key, value) = (pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default());
-        let _ = writeln!(text, "{key}={}", quoted(value));
+    for (key, value) in asked!(Pairs, Request::Environment) {
+        let _ = writeln!(text, "{key}={}", quoted(&value));
     }
     print(text.as_bytes());
     Ok(0)
@@ -61,7 +58,7 @@ pub(super) fn change(verb: &str, words: &[String]) -> Result<u8, String> {
             pairs
         }
     };
-    ask(&json!({ "op": "set-environment", "pairs": pairs })).map(|_| 0)
+    ask(&Request::SetEnvironment { pairs }).map(|_| 0)
 }
 
 #[cfg(test)]

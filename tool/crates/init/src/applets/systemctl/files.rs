@@ -1,10 +1,9 @@
 //! What `systemctl` does to unit files: enabling, masking, the default target.
 
-use serde_json::{Value, json};
-
 use super::super::{Options, print, say};
-use super::{ask, jobs, mangle_all, too_few};
+use super::{ask, asked, jobs, mangle_all, odd, too_few};
 use tool_base::glob;
+use tool_base::protocol::control::{Install, Reply, Request, Verb};
 
 /// `systemctl is-enabled`.
 pub(super) fn is_enabled(words: &[String], given: &Options) -> Result<u8, String> {
@@ -12,21 +11,23 @@ pub(super) fn is_enabled(words: &[String], given: &Options) -> Result<u8, String
     let names = mangle_all(words)?;
     let mut status = 1;
     for name in names.iter().filter(|n| !glob::is_pattern(n)) {
-        let answer = ask(&json!({ "op": "file-state", "unit": name }))?;
-        let state = answer["state"].as_str().unwrap_or_default();
+        let (state, links) = match ask(&Request::FileState { unit: name.clone() })? {
+            Reply::FileState { state, links } => (state, links),
+            other => return Err(odd(&other)),
+        };
         if state.is_empty() {
             return Err(format!("Failed to get unit file state for {name}: No such file or directory"));
         }
-        if matches!(state, "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated" | "transient")
-        {
+        if matches!(
+            state.as_str(),
+            "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated" | "transient"
+        ) {
             status = 0;
         }
         if !given.has(&["--quiet", "-q"]) {
             print(format!("{state}\n").as_bytes());
-            for link in answer["links"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                if given.has(&["--full", "-l"]) {
-                    print(format!("  {link}\n").as_bytes());
-                }
+            for link in links.iter().filter(|_| given.has(&["--full", "-l"])) {
+                print(format!("  {}\n", link.display()).as_bytes());
             }
         }
     }
@@ -52,51 +53,51 @@ Possible reasons for having this kind of units are:
 pub(super) fn enable(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
     too_few(words)?;
     let names = mangle_all(words)?;
-    let steps: &[&str] = match verb {
-        "reenable" => &["disable", "enable"],
+    let steps: &[Install] = match verb {
+        "reenable" => &[Install::Disable, Install::Enable],
+        "disable" => &[Install::Disable],
+        "mask" => &[Install::Mask],
+        "unmask" => &[Install::Unmask],
         // The machine has no presets: all is enabled.
-        "preset" => &["enable"],
-        _ => &[verb],
+        _ => &[Install::Enable],
     };
     for step in steps {
-        let answer = ask(&json!({ "op": step, "units": names, "runtime": given.has(&["--runtime"]) }))?;
-        let quiet = given.has(&["--quiet", "-q"]);
-        for line in answer["said"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|_| !quiet) {
-            say(line);
-        }
-        if let Some(error) = answer["error"].as_str() {
-            return Err(error.to_owned());
-        }
-        if answer["no_install"] == true && !quiet && verb != "preset" {
+        let request = Request::Install { verb: *step, units: names.clone(), runtime: given.has(&["--runtime"]) };
+        let no_install = said(ask(&request)?, given)?;
+        if no_install && !given.has(&["--quiet", "-q"]) && verb != "preset" {
             say(NO_INSTALL);
         }
     }
     match verb {
-        "enable" if given.has(&["--now"]) => jobs::job("start", words, given),
-        "disable" | "mask" if given.has(&["--now"]) => jobs::job("stop", words, given),
+        "enable" if given.has(&["--now"]) => jobs::job(Verb::Start, words, given),
+        "disable" | "mask" if given.has(&["--now"]) => jobs::job(Verb::Stop, words, given),
         _ => Ok(0),
+    }
+}
+
+/// Says what was done to links; whether a unit has nothing to be enabled by.
+fn said(answer: Reply, given: &Options) -> Result<bool, String> {
+    match answer {
+        Reply::Said { lines, error, no_install } => {
+            lines.iter().filter(|_| !given.has(&["--quiet", "-q"])).for_each(|line| say(line));
+            error.map_or(Ok(no_install), Err)
+        }
+        other => Err(odd(&other)),
     }
 }
 
 /// `systemctl get-default`: what the link says, not what is loaded.
 pub(super) fn get_default() -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "default" }))?;
-    print(format!("{}\n", answer["target"].as_str().unwrap_or_default()).as_bytes());
+    print(format!("{}\n", asked!(Target, Request::Default)).as_bytes());
     Ok(0)
 }
 
 /// `systemctl set-default`.
 pub(super) fn set_default(words: &[String], given: &Options) -> Result<u8, String> {
     too_few(words)?;
-    let name = words.first().map_or(String::new(), |w| if w.contains('.') { w.clone() } else { format!("{w}.target") });
-    let answer = ask(&json!({ "op": "set-default", "target": name }))?;
-    if let Some(error) = answer["error"].as_str() {
-        return Err(format!("Failed to set default target: {error}"));
-    }
-    for line in answer["said"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !given.has(&["--quiet", "-q"]) {
-            say(line);
-        }
-    }
+    let target =
+        words.first().map_or(String::new(), |w| if w.contains('.') { w.clone() } else { format!("{w}.target") });
+    let answer = ask(&Request::SetDefault { target })?;
+    said(answer, given).map_err(|error| format!("Failed to set default target: {error}"))?;
     Ok(0)
 }

@@ -1,63 +1,65 @@
 //! What `systemctl` asks the manager to do with units.
 
-use serde_json::json;
-
 use super::super::{Options, say};
-use super::{ask, changed_on_disk, mangle_all, power_down, simple, too_few};
+use super::{asked, changed_on_disk, mangle_all, power_down, simple, too_few};
 use crate::unit::values;
 use tool_base::glob;
+use tool_base::protocol::control::{Power, Reply, Request, Verb, Who};
 
 /// `start`, `stop`, `restart` and the like.
-pub(super) fn job(verb: &str, words: &[String], given: &Options) -> Result<u8, String> {
+pub(super) fn job(verb: Verb, words: &[String], given: &Options) -> Result<u8, String> {
     too_few(words)?;
-    let verb = match verb {
-        "condrestart" => "try-restart",
-        "force-reload" => "reload-or-restart",
-        verb => verb,
-    };
     let names = mangle_all(words)?;
-    if let Some(power @ ("poweroff.target" | "halt.target" | "reboot.target")) = names.first().map(String::as_str)
-        && verb == "start"
-    {
-        return power_down(power.trim_end_matches(".target"), false);
+    match names.first().map(String::as_str).filter(|_| verb == Verb::Start) {
+        Some("poweroff.target" | "halt.target") => return power_down(Power::Off, false),
+        Some("reboot.target") => return power_down(Power::Reboot, false),
+        _ => {}
     }
-    let request = json!({
-        "op": "job", "verb": verb, "units": names,
-        "no_block": given.has(&["--no-block"]), "wait": given.has(&["--wait"]),
-    });
-    if verb == "start" && names.iter().any(|n| glob::is_pattern(n)) && !given.has(&["--all", "-a"]) {
+    if verb == Verb::Start && names.iter().any(|n| glob::is_pattern(n)) && !given.has(&["--all", "-a"]) {
         say(GLOB_HINT);
     }
-    let answer = ask(&request)?;
+    let wait = given.has(&["--wait"]);
+    let request = Request::Job { verb, units: names, no_block: given.has(&["--no-block"]), wait };
     let mut status = 0;
     let quiet = given.has(&["--quiet", "-q"]);
-    for result in answer["results"].as_array().into_iter().flatten() {
-        let unit = result["unit"].as_str().unwrap_or_default();
-        if let Some(error) = result["error"].as_str() {
-            let method = if verb == "try-reload-or-restart" { "reload-or-try-restart" } else { verb };
-            say(&format!("Failed to {method} {unit}: {error}"));
-            if result["see_log"] == true {
+    for result in asked!(Results, request) {
+        let unit = &result.unit;
+        if let Some(refusal) = &result.refusal {
+            say(&format!("Failed to {} {unit}: {}", method(verb), refusal.text));
+            if refusal.see_log {
                 say(&format!("See system logs and 'systemctl status {unit}' for details."));
             }
-            status = status.max(u8::try_from(result["status"].as_u64().unwrap_or(1)).unwrap_or(1));
+            status = status.max(refusal.status);
             continue;
         }
-        if result["changed"] == true && !quiet {
+        if result.changed && !quiet {
             say(&changed_on_disk(unit));
         }
-        let job = result["job"].as_str().unwrap_or("done");
-        if matches!(job, "done" | "skipped") {
-            if given.has(&["--wait"]) && verb != "stop" {
-                status = status.max(u8::from(result["end"]["active"] == "failed"));
+        if matches!(result.job.as_str(), "done" | "skipped") {
+            if wait && verb != Verb::Stop {
+                status = status.max(u8::from(result.end.is_some_and(|end| end.active == "failed")));
             }
             continue;
         }
         status = status.max(1);
         if !quiet {
-            explain(unit, job, result["result"].as_str().unwrap_or_default());
+            explain(unit, &result.job, &result.result);
         }
     }
     Ok(status)
+}
+
+/// A verb as systemd's messages have it.
+fn method(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Start => "start",
+        Verb::Stop => "stop",
+        Verb::Restart => "restart",
+        Verb::TryRestart => "try-restart",
+        Verb::Reload => "reload",
+        Verb::ReloadOrRestart => "reload-or-restart",
+        Verb::TryReloadOrRestart => "reload-or-try-restart",
+    }
 }
 
 const GLOB_HINT: &str = "\
@@ -114,5 +116,10 @@ pub(super) fn kill(words: &[String], given: &Options) -> Result<u8, String> {
     if !matches!(who, "all" | "main" | "control" | "all-fail" | "main-fail" | "control-fail") {
         return Err(format!("Failed to kill unit {}: Invalid who argument {who}", mangle_all(words)?.join(" ")));
     }
-    simple("kill unit", &json!({ "op": "kill", "units": mangle_all(words)?, "signal": signal, "who": who }))
+    let who = match who {
+        "main" => Who::Main,
+        "control" => Who::Control,
+        _ => Who::All,
+    };
+    simple("kill unit", &Request::Kill { units: mangle_all(words)?, signal, who })
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::{Options, say};
-use super::{ask, mangle_all, property, show as ask_show, too_few};
+use super::{asked, mangle_all, show as ask_show, too_few};
 use crate::unit::SUFFIXES;
 use tool_base::glob;
+use tool_base::protocol::control::{Props, Reply, Request};
 
 fn out(text: &str) {
     crate::applets::print(text.as_bytes());
@@ -19,24 +20,16 @@ pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
     let wanted: Vec<&str> = chosen.iter().flat_map(|v| v.split(',').map(str::trim)).collect();
     let value_only = given.has(&["--value", "-P"]);
     let everything = given.has(&["--all", "-a"]);
-    let sets: Vec<Value> = if words.is_empty() {
-        vec![ask(&json!({ "op": "manager" }))?]
+    let sets: Vec<Props> = if words.is_empty() {
+        vec![asked!(Props, Request::Manager)]
     } else {
-        let names = mangle_all(words)?;
-        ask_show(&names, false)?["units"].as_array().cloned().unwrap_or_default()
+        ask_show(&mangle_all(words)?, false)?.into_iter().map(|unit| unit.props).collect()
     };
     let mut text = String::new();
     for (index, set) in sets.iter().enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        let pairs: Vec<(&str, &str)> = set["props"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|p| Some((p[0].as_str()?, p[1].as_str()?)))
-            .filter(|(k, _)| !k.starts_with('_'))
-            .collect();
         let mut line = |key: &str, value: &str| {
             if value_only {
                 text.push_str(value);
@@ -47,9 +40,9 @@ pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
         };
         // Without a selection, what is empty is left out.
         if wanted.is_empty() {
-            pairs.iter().filter(|(_, v)| everything || !v.is_empty()).for_each(|(k, v)| line(k, v));
+            set.iter().filter(|(_, v)| everything || !v.is_empty()).for_each(|(k, v)| line(k, v));
         } else {
-            pairs.iter().filter(|(k, _)| wanted.contains(k)).for_each(|(k, v)| line(k, v));
+            set.iter().filter(|(k, _)| wanted.contains(&k.as_str())).for_each(|(k, v)| line(k, v));
         }
     }
     out(&text);
@@ -60,20 +53,19 @@ pub(super) fn show(words: &[String], given: &Options) -> Result<u8, String> {
 pub(super) fn cat(words: &[String]) -> Result<u8, String> {
     too_few(words)?;
     let names = mangle_all(words)?;
-    let answer = ask_show(&names, false)?;
     let mut text = String::new();
-    for (unit, name) in answer["units"].as_array().into_iter().flatten().zip(&names) {
-        let fragment = property(unit, "FragmentPath");
+    for (unit, name) in ask_show(&names, false)?.iter().zip(&names) {
+        let fragment = unit.get("FragmentPath");
         if fragment.is_empty() {
             say(&format!("No files found for {name}."));
             out(&text);
             return Ok(1);
         }
-        if property(unit, "LoadState") == "masked" {
+        if unit.get("LoadState") == "masked" {
             let _ = writeln!(text, "# Unit {name} is masked.");
             continue;
         }
-        for path in std::iter::once(fragment).chain(property(unit, "DropInPaths").split_whitespace()) {
+        for path in std::iter::once(fragment).chain(unit.get("DropInPaths").split_whitespace()) {
             if !text.is_empty() {
                 text.push('\n');
             }
@@ -118,14 +110,8 @@ fn as_json(keys: &[&str], rows: &[Vec<String>]) -> String {
     format!("[{}]\n", rows.iter().map(object).collect::<Vec<_>>().join(","))
 }
 
-fn cells(row: &Value) -> Vec<String> {
-    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    row.as_array().into_iter().flatten().map(text).collect()
-}
-
 /// `systemctl list-units`, and `--failed`.
 pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "list" }))?;
     let mut states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
     if given.has(&["--failed"]) {
         states.push("failed");
@@ -135,21 +121,17 @@ pub(super) fn list_units(words: &[String], given: &Options) -> Result<u8, String
     let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
     let all = given.has(&["--all", "-a"]);
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for row in answer["units"].as_array().into_iter().flatten() {
-        let cell = |i: usize| row[i].as_str().unwrap_or_default();
-        let (name, load, active, sub, job) = (cell(0), cell(1), cell(2), cell(3), cell(5));
-        let suffix = name.rsplit('.').next().unwrap_or_default();
+    for unit in asked!(Units, Request::List) {
+        let suffix = unit.name.rsplit('.').next().unwrap_or_default();
         let by_state = if states.is_empty() {
-            all || active != "inactive" || !job.is_empty()
+            all || unit.active != "inactive" || unit.job.is_some()
         } else {
-            states.iter().any(|s| [load, active, sub].contains(s))
+            states.iter().any(|s| [unit.load.as_str(), &unit.active, &unit.sub].contains(s))
         };
         let by_type = types.is_empty() || types.contains(&suffix);
-        let by_name = patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, name));
+        let by_name = patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &unit.name));
         if by_state && by_type && by_name {
-            let mut row = cells(row);
-            row.remove(5);
-            rows.push(row);
+            rows.push(vec![unit.name, unit.load, unit.active, unit.sub, unit.description]);
         }
     }
     sort(&mut rows);
@@ -203,14 +185,11 @@ fn known_types(types: &[&str]) -> Result<(), String> {
 
 /// `systemctl list-jobs`.
 pub(super) fn list_jobs(words: &[String], given: &Options) -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "jobs" }))?;
     let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
-    let rows: Vec<Vec<String>> = answer["jobs"]
-        .as_array()
+    let rows: Vec<Vec<String>> = asked!(Jobs, Request::Jobs)
         .into_iter()
-        .flatten()
-        .map(cells)
-        .filter(|row| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &row[1])))
+        .filter(|job| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &job.unit)))
+        .map(|job| vec![job.id.to_string(), job.unit, job.kind, job.state])
         .collect();
     let legend = !given.has(&["--no-legend"]);
     let count = rows.len();
@@ -238,23 +217,19 @@ pub(super) fn list_jobs(words: &[String], given: &Options) -> Result<u8, String>
 
 /// `systemctl list-unit-files`.
 pub(super) fn list_files(words: &[String], given: &Options) -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "files" }))?;
     let types: Vec<&str> = given.all(&["-t", "--type"]).iter().flat_map(|s| s.split(',')).collect();
     let states: Vec<&str> = given.all(&["--state"]).iter().flat_map(|s| s.split(',')).collect();
     let patterns: Vec<String> = words.iter().map(|w| super::mangle(w).unwrap_or_default()).collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for row in answer["files"].as_array().into_iter().flatten().map(cells) {
-        let suffix = row[0].rsplit('.').next().unwrap_or_default();
+    for file in asked!(Files, Request::Files) {
+        let suffix = file.name.rsplit('.').next().unwrap_or_default();
         let fits = (types.is_empty() || types.contains(&suffix))
-            && (states.is_empty() || states.contains(&row[1].as_str()))
-            && (patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &row[0])));
-        if fits && !row[1].is_empty() {
-            let preset = if matches!(row[1].as_str(), "static" | "alias" | "masked" | "masked-runtime") {
-                "-"
-            } else {
-                "enabled"
-            };
-            rows.push(vec![row[0].clone(), row[1].clone(), preset.to_owned()]);
+            && (states.is_empty() || states.contains(&file.state.as_str()))
+            && (patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, &file.name)));
+        if fits && !file.state.is_empty() {
+            let without = matches!(file.state.as_str(), "static" | "alias" | "masked" | "masked-runtime");
+            let preset = if without { "-" } else { "enabled" };
+            rows.push(vec![file.name, file.state, preset.to_owned()]);
         }
     }
     sort(&mut rows);
@@ -304,15 +279,15 @@ fn branch(
     indent: &str,
     line: &mut Vec<String>,
 ) -> Result<(), String> {
-    let answer = ask_show(&[name.to_owned()], false)?;
-    let unit = &answer["units"][0];
-    let mut children: Vec<&str> = keys.iter().flat_map(|k| property(unit, k).split_whitespace()).collect();
+    let units = ask_show(&[name.to_owned()], false)?;
+    let mut children: Vec<&str> =
+        units.iter().flat_map(|unit| keys.iter().flat_map(|k| unit.get(k).split_whitespace())).collect();
     children.sort_unstable();
     children.dedup();
     for (index, child) in children.iter().enumerate() {
         let last = index + 1 == children.len();
         let state = ask_show(&[(*child).to_owned()], false)?;
-        let mark = match property(&state["units"][0], "ActiveState") {
+        let mark = match state.first().map_or("", |unit| unit.get("ActiveState")) {
             "active" | "reloading" => "●",
             "failed" => "×",
             _ => "○",

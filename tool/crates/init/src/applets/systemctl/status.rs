@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
 use super::super::{Options, journalctl, say, time};
-use super::{ask, mangle_all, property, show};
+use super::{asked, mangle_all, show};
 use crate::unit::values::{quoted, show_timespan_to, signal_name, status_suffix};
+use tool_base::protocol::control::{Reply, Request, Shown};
 
 fn out(text: &str) {
     crate::applets::print(text.as_bytes());
@@ -25,16 +24,15 @@ pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
             mangle_all(std::slice::from_ref(word))?.remove(0)
         });
     }
-    let answer = show(&names, true)?;
     let format = journalctl::Format::parse(given.last(&["-o", "--output"]).unwrap_or("short"))?;
     let lines = given.last(&["-n", "--lines"]).and_then(|n| n.parse().ok()).unwrap_or(10);
     let mut status = 0;
     let mut first = true;
-    for unit in answer["units"].as_array().into_iter().flatten() {
-        let load = property(unit, "LoadState");
-        let active = property(unit, "ActiveState");
+    for unit in &show(&names, true)? {
+        let load = unit.get("LoadState");
+        let active = unit.get("ActiveState");
         if load == "not-found" && active == "inactive" {
-            say(&format!("Unit {} could not be found.", property(unit, "Id")));
+            say(&format!("Unit {} could not be found.", unit.get("Id")));
             status = 4;
             continue;
         }
@@ -43,8 +41,8 @@ pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
         }
         first = false;
         out(&one(unit, lines, format));
-        if property(unit, "NeedDaemonReload") == "yes" {
-            say(&super::changed_on_disk(property(unit, "Id")));
+        if unit.get("NeedDaemonReload") == "yes" {
+            say(&super::changed_on_disk(unit.get("Id")));
         }
         if !matches!(active, "active" | "reloading") && status == 0 {
             status = 3;
@@ -54,22 +52,22 @@ pub(super) fn run(words: &[String], given: &Options) -> Result<u8, String> {
 }
 
 fn machine() -> Result<u8, String> {
-    let answer = ask(&json!({ "op": "manager" }))?;
+    let manager = Shown { props: asked!(Props, Request::Manager), processes: Vec::new() };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     out(&format!(
         "● {}\n    State: {}\n    Units: {} loaded\n     Jobs: {} queued\n   Failed: {} units\n    Since: {}\n",
         host.trim(),
-        property(&answer, "SystemState"),
-        property(&answer, "NNames"),
-        property(&answer, "NJobs"),
-        property(&answer, "NFailedUnits"),
-        property(&answer, "UserspaceTimestamp"),
+        manager.get("SystemState"),
+        manager.get("NNames"),
+        manager.get("NJobs"),
+        manager.get("NFailedUnits"),
+        manager.get("UserspaceTimestamp"),
     ));
     Ok(0)
 }
 
-fn one(unit: &Value, lines: usize, format: journalctl::Format) -> String {
-    let get = |name: &str| property(unit, name);
+fn one(unit: &Shown, lines: usize, format: journalctl::Format) -> String {
+    let get = |name: &str| unit.get(name);
     let active = get("ActiveState");
     let mark = match active {
         "active" | "activating" | "reloading" | "deactivating" => "●",
@@ -134,7 +132,7 @@ fn one(unit: &Value, lines: usize, format: journalctl::Format) -> String {
     if !get("StatusText").is_empty() {
         let _ = writeln!(text, "     Status: \"{}\"", get("StatusText"));
     }
-    let members: Vec<i64> = unit["processes"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
+    let members = &unit.processes;
     if !members.is_empty() {
         let _ = writeln!(text, "      Tasks: {}", members.len());
         let _ = writeln!(text, "     CGroup: {}", get("ControlGroup"));
@@ -151,10 +149,9 @@ fn one(unit: &Value, lines: usize, format: journalctl::Format) -> String {
     text
 }
 
-fn processes(unit: &Value, text: &mut String) {
-    let get = |name: &str| property(unit, name);
-    let pairs = unit["props"].as_array().into_iter().flatten();
-    for (name, value) in pairs.filter_map(|p| Some((p[0].as_str()?, p[1].as_str()?))) {
+fn processes(unit: &Shown, text: &mut String) {
+    let get = |name: &str| unit.get(name);
+    for (name, value) in &unit.props {
         let part = |key: &str| value.split(" ; ").find_map(|p| p.trim_end_matches(" }").strip_prefix(key));
         if let (true, Some(code @ ("exited" | "killed" | "dumped"))) = (value.starts_with("{ path="), part("code=")) {
             let status = part("status=").and_then(|s| s.split('/').next()?.parse().ok()).unwrap_or(0);
@@ -207,8 +204,7 @@ fn drop_ins(paths: &str) -> String {
 
 /// The unit that a process belongs to.
 fn unit_of(pid: &str) -> Result<String, String> {
-    let answer = ask(&json!({ "op": "unit-of", "pid": pid.parse::<u32>().unwrap_or(0) }))?;
-    let unit = answer["unit"].as_str().map(str::to_owned);
+    let unit = asked!(Unit, Request::UnitOf { pid: pid.parse().unwrap_or(0) });
     unit.ok_or_else(|| format!("Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit."))
 }
 
@@ -217,7 +213,7 @@ fn comm(pid: &str) -> String {
     if text.is_empty() { "n/a".to_owned() } else { text.trim_end().to_owned() }
 }
 
-fn command_line(pid: i64) -> String {
+fn command_line(pid: i32) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     text.trim_end_matches('\0').split('\0').map(quoted).collect::<Vec<_>>().join(" ")

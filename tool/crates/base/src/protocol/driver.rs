@@ -1,0 +1,93 @@
+//! What xtask tells the test driver before it starts, and what the driver says about the script.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The driver's settings, `--config`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Config<'a> {
+    /// `sandbox`.
+    pub backend: &'a str,
+    /// Name of the check.
+    pub check: &'a str,
+    /// The machines, in the order of their names.
+    pub machines: Vec<Machine<'a>>,
+    /// Numbers of the VLANs.
+    pub vlans: BTreeSet<u8>,
+    /// Limit of the script, seconds.
+    pub global_timeout: u64,
+    /// The script.
+    pub script: &'a Path,
+    /// Whether it looks for mistakes before it starts a machine.
+    pub lint: bool,
+    /// Whether it gives a prompt after a failure.
+    pub debug: bool,
+}
+
+/// A machine as the driver knows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Folder shared with all machines.
+    pub shared_dir: PathBuf,
+    /// A folder of its own.
+    pub state_dir: PathBuf,
+}
+
+/// What the driver says, one JSON object per line (`tool/docs/ARCHITECTURE.md`, "Events").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum DriverEvent {
+    /// A block of the log is entered.
+    Enter {
+        /// `subtest` or `nested`.
+        kind: String,
+        /// What the block is about.
+        name: String,
+        /// Blocks around it.
+        depth: u32,
+    },
+    /// A block of the log is left.
+    Leave {
+        /// `subtest` or `nested`.
+        kind: String,
+        /// What the block is about.
+        name: String,
+        /// Blocks around it.
+        depth: u32,
+        /// How long it took.
+        seconds: f64,
+        /// Whether it was left without an exception.
+        ok: bool,
+    },
+    /// The script has failed.
+    Failure(ScriptFailure),
+    /// The driver wants the terminal for a prompt, or gives it back.
+    Debug {
+        /// Whether it wants it.
+        open: bool,
+    },
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a script failed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScriptFailure {
+    /// Class of the Python exception.
+    pub class: String,
+    /// Its message.
+    pub message: String,
+    /// Line of the script, counted from 1.
+    pub line: Option<u32>,
+    /// Text of that line.
+    pub source: Option<String>,
+    /// Innermost subtest around it.
+    pub subtest: Option<String>,
+    /// Unit that is to blame.
+    pub unit: Option<String>,
+}

@@ -1,0 +1,98 @@
+//! Mistakes in files: of `soft-ioc --lint`, of `python3 tool/driver --preflight`, and of `cargo xtask lint --json`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a mistake matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot work.
+    Error,
+    /// It loads, and is most likely not what was meant.
+    Warning,
+}
+
+/// A mistake and its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mistake {
+    /// The file, as seen from the root of the project.
+    pub file: String,
+    /// From 1 on.
+    pub line: u32,
+    /// In characters, from 1 on.
+    pub column: u32,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Stable name, in lower case with dashes: tool/docs/lint.md lists them.
+    pub code: String,
+    /// What is wrong: a sentence without a final period.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What `soft-ioc --lint` answers.
+#[derive(Debug, Default, Deserialize)]
+pub struct OfIoc {
+    /// Mistakes in its files.
+    pub findings: Vec<Mistake>,
+    /// Names of its records and aliases.
+    pub records: BTreeSet<String>,
+    /// Whether `records` has all records that the IOC will have.
+    pub complete: bool,
+}
+
+/// A script that the driver is to look at.
+#[derive(Debug, Serialize)]
+pub struct Script {
+    /// Its file.
+    pub script: PathBuf,
+    /// Names of the machines.
+    pub machines: Vec<String>,
+    /// Numbers of the VLANs.
+    pub vlans: BTreeSet<u8>,
+    /// Whether it is to run in the sandbox.
+    pub sandbox: bool,
+}
+
+/// What the driver answers about one script.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OfScript {
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// The process variables that it names.
+    pub pvs: Vec<Pv>,
+}
+
+/// What is wrong with a script.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// From 1 on.
+    pub line: u32,
+    /// In characters, from 1 on.
+    pub column: u32,
+    /// Class of the error it would be, or name of a rule.
+    pub kind: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// How much it matters.
+    pub severity: Severity,
+}
+
+/// A process variable that a script names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pv {
+    /// Its name.
+    pub name: String,
+    /// From 1 on.
+    pub line: u32,
+    /// In characters, from 1 on.
+    pub column: u32,
+    /// Without it, the script fails.
+    pub sure: bool,
+}

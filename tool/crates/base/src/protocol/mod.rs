@@ -1,0 +1,20 @@
+//! What our own processes say to each other, one type for both ends.
+//!
+//! | channel | between | form |
+//! |---|---|---|
+//! | [`control`] | applets of a machine, its PID 1 | one JSON object a line, each way |
+//! | [`shell`] | test driver, PID 1 of a machine | length, JSON header, body, each way |
+//! | [`host`] | test driver, sandbox-host | one JSON object a packet, each way; descriptors go with it |
+//! | [`driver`] | test driver, xtask | a file of settings in; one JSON object a line out |
+//! | [`lint`] | soft IOC or test driver, xtask | one JSON document |
+//!
+//! The driver is Python: it is held against `tool/driver/tests/protocol.json`, which the tests here write.
+
+pub mod control;
+pub mod driver;
+pub mod host;
+pub mod lint;
+pub mod shell;
+
+#[cfg(test)]
+mod tests;
