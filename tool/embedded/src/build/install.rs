@@ -94,13 +94,12 @@ impl Step<'_> {
                 // Definitions of record types and the like are made by compilers of their own.
                 None => continue,
             };
-            match product.or_else(|| self.by_rule(&name)) {
-                Some(product) => self.install(&target, &name, product),
-                None => {
-                    let what = format!("make stops: nothing makes `{name}`, and no source of it is there");
-                    let fault = self.problem(variable, word, what);
-                    self.build.faults.push(fault);
-                }
+            if let Some(product) = product.or_else(|| self.by_rule(&name)) {
+                self.install(&target, &name, product);
+            } else {
+                let what = format!("make stops: nothing makes `{name}`, and no source of it is there");
+                let fault = self.problem(variable, word, what);
+                self.build.faults.push(fault);
             }
         }
     }

@@ -148,12 +148,11 @@ impl Build {
             let given: Vec<(&str, &str)> =
                 unset.into_iter().chain([("TOP", upper.as_str()), ("T_A", arch.as_str())]).collect();
             let mut makefile = Makefile::read(&path, &place, &self.top, &PRESET, &given);
-            match makefile.stopped.take() {
-                Some(stopped) => self.faults.push(stopped),
-                None => {
-                    self.foreign.append(&mut makefile.foreign);
-                    install::take(self, &mut makefile, folder, &place);
-                }
+            if let Some(stopped) = makefile.stopped.take() {
+                self.faults.push(stopped);
+            } else {
+                self.foreign.append(&mut makefile.foreign);
+                install::take(self, &mut makefile, folder, &place);
             }
         }
     }
@@ -204,13 +203,12 @@ impl Build {
             "no Makefile installs it: make never puts {} there",
             source.strip_prefix(&self.top).unwrap_or(&source).display()
         );
-        let hint = match self.folders.contains(folder) {
-            true => format!("add to {}: DB += {name}", own.display()),
-            false => format!(
-                "make does not enter {}: add it to DIRS of the Makefile above, and DB += {name} to {}",
-                folder.strip_prefix(&self.top).unwrap_or(folder).display(),
-                own.display()
-            ),
+        let hint = if self.folders.contains(folder) {
+            format!("add to {}: DB += {name}", own.display())
+        } else {
+            let folder = folder.strip_prefix(&self.top).unwrap_or(folder).display();
+            let own = own.display();
+            format!("make does not enter {folder}: add it to DIRS of the Makefile above, and DB += {name} to {own}")
         };
         Some((what, hint))
     }

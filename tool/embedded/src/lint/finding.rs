@@ -70,16 +70,16 @@ impl Report {
     }
 
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(Severity::Error, place, code, message.into(), hint.into());
+        self.add(Severity::Error, place, code, message.into(), &hint.into());
     }
 
     pub fn warning(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(Severity::Warning, place, code, message.into(), hint.into());
+        self.add(Severity::Warning, place, code, message.into(), &hint.into());
     }
 
     /// A template is read once for each of its instances: what is wrong in it is said once. What is said of a value
     /// that is not known is no finding.
-    fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: String) {
+    fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
         let hint = hint.replace(UNKNOWN, "…");
         if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.place == place && own.code == code) {
             self.findings.insert(Finding { place, severity, code, message, hint });

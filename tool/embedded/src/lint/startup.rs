@@ -50,10 +50,10 @@ impl Search {
 
     /// Where a name may be. One with a `/` starts at the current folder and is looked for nowhere else.
     fn paths(&self, name: &str) -> Vec<PathBuf> {
-        match name.contains(['/', '\\']) {
-            true => vec![self.current.join(name)],
-            false => self.folders.iter().map(|folder| folder.join(name)).collect(),
+        if name.contains(['/', '\\']) {
+            return vec![self.current.join(name)];
         }
+        self.folders.iter().map(|folder| folder.join(name)).collect()
     }
 
     /// The path of a name, as the IOC sees it.

@@ -109,10 +109,8 @@ impl Makefile {
         let change = inner.split_once(':').and_then(|(name, change)| Some((name, change.split_once('=')?)));
         let Some((name, (from, to))) = change else { return self.value(inner.trim()) };
         let value = self.value(name.trim())?;
-        let (from, to) = match from.contains('%') {
-            true => (from.to_owned(), to.to_owned()),
-            false => (format!("%{from}"), format!("%{to}")),
-        };
+        let any = if from.contains('%') { "" } else { "%" };
+        let (from, to) = (format!("{any}{from}"), format!("{any}{to}"));
         Ok(doubt::each(&value, |word| words::replaced(&from, &to, word)))
     }
 

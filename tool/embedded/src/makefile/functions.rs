@@ -8,6 +8,11 @@ type Function = fn(&mut Makefile, &[String]) -> Result<String>;
 
 /// A function by its name, and how many arguments it takes at most: a comma behind those is text.
 pub fn named(name: &str) -> Option<(usize, Function)> {
+    of_words(name).or_else(|| of_names(name)).or_else(|| of_control(name))
+}
+
+/// Those that take words.
+fn of_words(name: &str) -> Option<(usize, Function)> {
     let found: (usize, Function) = match name {
         "subst" => (3, |make, args| {
             let [from, to, text] = make.three(args)?;
@@ -49,6 +54,14 @@ pub fn named(name: &str) -> Option<(usize, Function)> {
             let text = make.one(args)?;
             Ok(doubt::first(&[&text]).map_or_else(|| words::of(&text).count().to_string(), |why| why.to_string()))
         }),
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// Those that take file names.
+fn of_names(name: &str) -> Option<(usize, Function)> {
+    let found: (usize, Function) = match name {
         "dir" => (1, |make, args| make.each(args, |name| words::folder(name).to_owned())),
         "notdir" => (1, |make, args| make.each(args, |name| words::file(name).to_owned())),
         "suffix" => {
@@ -81,6 +94,14 @@ pub fn named(name: &str) -> Option<(usize, Function)> {
             let folder = make.folder.clone();
             make.each(args, |name| plain(&folder.join(name)).to_string_lossy().into_owned())
         }),
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// Those that decide, repeat and tell.
+fn of_control(name: &str) -> Option<(usize, Function)> {
+    let found: (usize, Function) = match name {
         "if" => (3, Makefile::if_else),
         "or" => (usize::MAX, |make, args| {
             let mut doubtful = String::new();
@@ -116,7 +137,7 @@ pub fn named(name: &str) -> Option<(usize, Function)> {
                 out.push(make.expand(&body)?);
             }
             make.restore(name.trim(), before);
-            make.short(out.join(" "))
+            short(out.join(" "))
         }),
         "call" => (usize::MAX, |make, args| {
             let values = args.iter().map(|arg| make.expand(arg)).collect::<Result<Vec<_>>>()?;
@@ -166,6 +187,11 @@ pub fn named(name: &str) -> Option<(usize, Function)> {
     Some(found)
 }
 
+/// A value that is no longer than any may be.
+fn short(value: String) -> Result<String> {
+    if value.len() > super::LONGEST { Err(Stop("a value becomes too long".to_owned())) } else { Ok(value) }
+}
+
 impl Makefile {
     fn one(&mut self, args: &[String]) -> Result<String> {
         self.expand(args.first().map_or("", String::as_str))
@@ -182,10 +208,6 @@ impl Makefile {
 
     fn each(&mut self, args: &[String], change: impl Fn(&str) -> String) -> Result<String> {
         Ok(doubt::each(&self.one(args)?, change))
-    }
-
-    fn short(&self, value: String) -> Result<String> {
-        if value.len() > super::LONGEST { Err(Stop("a value becomes too long".to_owned())) } else { Ok(value) }
     }
 
     fn restore(&mut self, name: &str, before: Option<Variable>) {
@@ -239,7 +261,7 @@ impl Makefile {
                 found.extend(words::glob(own, &self.folder).into_iter().map(|name| name + marks));
             }
         }
-        self.short(found.join(" "))
+        short(found.join(" "))
     }
 
     fn if_else(&mut self, args: &[String]) -> Result<String> {

@@ -70,7 +70,7 @@ pub fn without_comment(line: &str) -> String {
         let slashes = before.len() - before.trim_end_matches('\\').len();
         out.push_str(&before[..before.len() - slashes + slashes / 2]);
         copied = at;
-        if slashes % 2 == 0 {
+        if slashes.is_multiple_of(2) {
             return out;
         }
     }

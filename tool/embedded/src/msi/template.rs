@@ -74,12 +74,11 @@ impl<'a> Output<'a> {
     pub fn define(&mut self, macros: &[u8], global: bool) {
         for (name, value) in macro_defn_pairs_bytes(macros) {
             let own = if global { &mut self.globals } else { &mut self.row };
-            match value {
-                Some(value) => match own.iter_mut().find(|known| known.0 == name) {
-                    Some(known) => known.1 = value,
-                    None => own.push((name, value)),
-                },
-                None => {
+            let known = own.iter_mut().find(|known| known.0 == name);
+            match (value, known) {
+                (Some(value), Some(known)) => known.1 = value,
+                (Some(value), None) => own.push((name, value)),
+                (None, _) => {
                     self.row.retain(|known| known.0 != name);
                     self.globals.retain(|known| known.0 != name);
                 }
