@@ -10,6 +10,7 @@ use common::Scratch;
 use serde_json::Value;
 
 const DB: &str = "ioc/exampleApp/Db/example.db";
+const MAKEFILE: &str = "ioc/exampleApp/Db/Makefile";
 const PROTO: &str = "ioc/exampleApp/Db/example.proto";
 const ST_CMD: &str = "ioc/iocBoot/iocExample/st.cmd";
 const SCRIPT: &str = "checks/simple.py";
@@ -87,6 +88,11 @@ fn every_mistake_is_found_at_its_place() {
         (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
         (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "other-program", "#!"),
         (ST_CMD, "< envPaths", "< ¶common.cmd", "no-file", ""),
+        // The Makefiles
+        (MAKEFILE, "DB += example.db\n", "", "not-installed", "ioc/exampleApp/Db/Makefile: DB += example.db"),
+        (MAKEFILE, "DB += example.db\n", "¶DB += example.db none.db\n", "make-stops", "make"),
+        (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB none.db\n", "make-stops", "make"),
+        (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB += $(MORE)\n", "undecided", "DB += NAME"),
         // Checks
         (SCRIPT, "wait_for_open_port(9999)", "¶wait_for_open_prt(9999)", "unknown-method", "`wait_for_open_port`"),
         (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
@@ -124,7 +130,7 @@ fn every_mistake_is_found_at_its_place() {
 #[test]
 fn places_hold_through_includes_and_substitutions() {
     let scratch = Scratch::new();
-    scratch.edit("ioc/exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    scratch.edit(MAKEFILE, "DB += example.db\n", "DB += example.db many.db\n");
     scratch.write("ioc/exampleApp/Db/inner.template", "record(ai, \"$(N)\") {\n  field(DECS, \"\")\n}\n");
     scratch.write("ioc/exampleApp/Db/one.template", "# $(NOTHING)\r\n\r\ninclude \"inner.template\"\r\n");
     scratch.write("ioc/exampleApp/Db/many.substitutions", "file one.template {\n  { N=A }\n  { N=B }\n}\n");
@@ -142,7 +148,8 @@ fn strange_files_are_no_trouble() {
         ("crlf", b"record(ai, \"A\") {\r\n  field(DESC, \"x\")\r\n}\r\n", &[]),
         ("no end", b"record(ai, \"A\") { field(DESC, \"x\")", &["syntax 1:34"]),
         ("only a quote", b"\"", &["syntax 1:1"]),
-        ("self", b"include \"mine.db\"\n", &["includes-itself 1:9"]),
+        ("self", b"include \"../../db/mine.db\"\n", &["includes-itself 1:9"]),
+        ("beside", b"include \"mine.db\"\n", &["no-file 1:9"]),
         (
             "unicode",
             "record(ai, \"größe\") { field(DECS, \"ü\") }\n".as_bytes(),
@@ -153,6 +160,7 @@ fn strange_files_are_no_trouble() {
         ("dots", b"record(ai, \"a.b\") {}\nrecord(ai, \"\") {}\n", &["bad-name 1:12", "bad-name 2:12"]),
     ];
     let scratch = Scratch::new();
+    scratch.edit(MAKEFILE, "DB += example.db\n", "DB += example.db mine.db\n");
     scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords(\"../../db/mine.db\")\niocInit()");
     for (what, bytes, expected) in files {
         fs::write(scratch.root.join("ioc/exampleApp/Db/mine.db"), bytes).unwrap();
@@ -186,6 +194,7 @@ fn what_a_c_ioc_accepts_is_no_error() {
     let more = "record(ai, \"F\") { field(PREC, 0x2) field(SCAN, 5) field(DTYP, \"asynInt32\") field(INP, \"@asyn(PS1,0)X\") field(DESC, \"a\\\"b\") }\n\
                 record(longin, \"G\") { field(HOPR, \"\") field(INP, 12) field(FLNK, \"F.PROC\") }\nrecord(waveform, \"H\") { field(FTVL, DOUBLE) field(INP, [1, 2, 3]) }\n";
     scratch.write("ioc/exampleApp/Db/mine.db", &(text + more));
+    scratch.edit(MAKEFILE, "DB += example.db\n", "DB += example.db mine.db\n");
     scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords \"../../db/mine.db\"\niocInit\ndbl > /tmp/x\nseq sncX, \"a=b\"");
     assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
 }

@@ -25,6 +25,11 @@ pub fn port(app: &str, script: &Path) -> u16 {
     names.iter().find_map(|name| variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
 }
 
+/// Files of the top that the script loads and that `make` would not install: what to say of each.
+pub fn missing(app: &str, script: &Path) -> Vec<String> {
+    lint::missing(app, script, &environment()).unwrap_or_default()
+}
+
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and
 /// whose environment is ours. What is wrong in its files is for the IOC itself to say.
 pub fn records(app: &str, script: &Path) -> Result<Vec<Record>, String> {

@@ -40,6 +40,10 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
     // The server asks for its port before the script runs; C does so in iocInit.
     let port = inventory::port(app, script);
+    // The script will say only that they are not there.
+    for missing in inventory::missing(app, script) {
+        crate::complain(&format!("ERROR: {missing}"));
+    }
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {

@@ -3,10 +3,12 @@
 //! It takes an IOC's own `st.cmd`, `.db` and `.proto` as they are, from a source tree that `make`
 //! never saw. What it can and cannot do: `docs/embedded.md`.
 
+mod build;
 mod check;
 mod inventory;
 mod ioc;
 mod lint;
+mod makefile;
 mod msi;
 mod record;
 mod tree;

@@ -2,18 +2,17 @@
 //!
 //! A start-up script loads `db/X.db` and `dbd/APP.dbd` and reads `envPaths`, which only `make`
 //! creates. So the IOC runs in a temporary folder that shows the top with these in place, the
-//! rest by symbolic links. The sources win over what an earlier `make` installed: they are newer.
+//! rest by symbolic links. What an earlier `make` installed and this one would not is not shown.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::slice;
+use std::path::{Component, Path, PathBuf};
 
-use crate::msi;
+use crate::build::{Build, Product};
 
-/// Folders that `make` fills.
+/// Where `make` installs databases and definitions.
 const INSTALLED: [&str; 2] = ["db", "dbd"];
 
 /// Variables that `envPaths` sets in every IOC of this kind, though no module is installed: a
@@ -67,21 +66,9 @@ impl View {
         link_all(&shown, &view, &[OsStr::new("envPaths")])?;
         fs::write(view.join("envPaths"), env_paths(&shown, top, &self.root)?)?;
 
-        for folder in INSTALLED {
-            fs::create_dir(self.root.join(folder))?;
-        }
-        let sources = source_folders(top)?;
-        for source in &sources {
-            link_all(source, &self.root.join("db"), &[OsStr::new("Makefile")])?;
-            for (name, substitutions) in msi::generated(source) {
-                let folders = [slice::from_ref(source), &sources, &[top.join("db")]].concat();
-                fs::write(self.root.join("db").join(name), msi::expand(&substitutions, &folders)?)?;
-            }
-        }
-        for folder in INSTALLED {
-            if top.join(folder).is_dir() {
-                link_all(&top.join(folder), &self.root.join(folder), &[])?;
-            }
+        self.install(top, &Build::read(top))?;
+        if top.join("dbd").is_dir() {
+            link_all(&top.join("dbd"), &self.root.join("dbd"), &[])?;
         }
         let dbd = self.root.join("dbd").join(format!("{app}.dbd"));
         if !dbd.exists() {
@@ -89,6 +76,77 @@ impl View {
         }
         Ok(())
     }
+
+    /// Puts in place what `make` would install.
+    fn install(&self, top: &Path, build: &Build) -> Result<()> {
+        if let Some(fault) = build.fault() {
+            return Err(Error::other(fault));
+        }
+        for folder in INSTALLED {
+            fs::create_dir(self.root.join(folder))?;
+            // Sources may stand where make installs to.
+            if build.folders.contains(&top.join(folder)) {
+                link_all(&top.join(folder), &self.root.join(folder), &[])?;
+            }
+        }
+        for (path, product) in &build.installed {
+            self.make_room(top, path)?;
+            let link = self.root.join(path);
+            match product {
+                Product::File(source) => show(source, &link)?,
+                // Only an earlier make can have run the rule.
+                Product::Rule(_) if top.join(path).is_file() => show(&top.join(path), &link)?,
+                Product::Rule(_) => {}
+                Product::Expanded(recipe) => {
+                    let made =
+                        build.expand(recipe).map_err(|refused| Error::other(format!("make stops: {refused}")))?;
+                    fs::write(link, made.bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folders that a path leads through folders of their own. Until then they are links to the top's.
+    fn make_room(&self, top: &Path, path: &Path) -> Result<()> {
+        let (mut shown, mut view) = (top.to_owned(), self.root.clone());
+        for step in path.parent().into_iter().flatten() {
+            shown.push(step);
+            view.push(step);
+            if view.symlink_metadata().is_ok_and(|data| data.is_dir()) {
+                continue;
+            }
+            if view.symlink_metadata().is_ok() {
+                fs::remove_file(&view)?;
+            }
+            fs::create_dir(&view)?;
+            if shown.is_dir() {
+                link_all(&shown, &view, &[])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Links a file, in the place of what may be there.
+fn show(file: &Path, link: &Path) -> Result<()> {
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(link)?;
+    }
+    symlink(file, link)
+}
+
+/// A path without `.` and `..`.
+pub fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// The EPICS top around a folder: the nearest one that holds a `configure`.
@@ -97,7 +155,7 @@ pub fn top_of(boot: &Path) -> Option<PathBuf> {
     boot.ancestors().skip(1).find(is_top).map(Path::to_owned)
 }
 
-/// The folders databases and protocols are installed from: `*App/*Db` and `*App/*db`.
+/// The folders that databases and protocols usually stand in: `*App/*Db` and `*App/*db`.
 pub fn source_folders(top: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for app in sorted(top)?.iter().filter(|path| path.is_dir() && ends_with(path, &["App"])) {

@@ -29,6 +29,21 @@ fn assert_calm(output: &str) {
     }
 }
 
+/// What lint finds: severity, code and place.
+fn lint(top: &Top) -> Vec<String> {
+    let output = top.soft_ioc().args(["--lint", "[{}]", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!output.stdout.windows(9).any(|text| text == b"__macro__"), "{json}");
+    let told = |finding: &serde_json::Value| {
+        let text = |name: &str| finding[name].as_str().unwrap().to_owned();
+        let (severity, code) = (text("severity"), text("code"));
+        // Scripts here are written for other ends.
+        let of_script = ["not-a-program", "not-executable"].contains(&code.as_str());
+        (!of_script).then(|| format!("{severity} {code} {}:{}", text("file"), finding["line"]))
+    };
+    json["findings"].as_array().unwrap().iter().filter_map(told).collect()
+}
+
 fn script(top: &Top, lines: &str) {
     top.write("iocBoot/iocExample/st.cmd", lines);
 }
@@ -108,7 +123,7 @@ fn an_unknown_pv_fails_with_nothing_on_standard_output() {
 }
 
 #[test]
-fn a_made_tree_works_too_and_its_sources_win() {
+fn a_made_tree_works_too_and_what_make_would_install_wins() {
     let (top, simulator) = (Top::new(), Simulator::start());
     top.write("db/example.db", "record(ai, \"STALE\") {}\n");
     top.write("db/installed.db", "record(ai, \"INSTALLED\") {}\n");
@@ -116,24 +131,111 @@ fn a_made_tree_works_too_and_its_sources_win() {
     let made =
         "epicsEnvSet(\"IOC\",\"iocExample\")\nepicsEnvSet(\"TOP\",\"/nowhere\")\nepicsEnvSet(\"ASYN\",\"/asyn\")\n";
     top.write("iocBoot/iocExample/envPaths", made);
-    top.replace(
-        "iocBoot/iocExample/st.cmd",
-        "iocInit()",
-        "dbLoadRecords(\"../../db/installed.db\")\niocInit()\necho \"$(IOC) $(ASYN)\"\ndbl\n",
-    );
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", "iocInit()\necho \"$(IOC) $(ASYN)\"\ndbl\n");
     let (_, output) = {
         let ioc = Ioc::running(&top, &simulator);
         ioc.wait_for("iocExample /asyn");
         ioc.end()
     };
     assert_calm(&output);
-    assert!(output.contains("INSTALLED\n") && output.contains("VOLT-RB\n") && !output.contains("STALE"), "{output}");
+    assert!(output.contains("VOLT-RB\n") && !output.contains("STALE"), "{output}");
+    // What only an earlier make installed is not there after the next one from scratch.
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", "dbLoadRecords(\"../../db/installed.db\")\niocInit()");
+    let (_, output) = Ioc::running(&top, &simulator).end();
+    assert!(output.contains("Can't open file '../../db/installed.db'") && !output.contains("INSTALLED\n"), "{output}");
+}
+
+#[test]
+fn a_file_that_no_makefile_installs_is_not_there() {
+    let top = Top::new();
+    top.write("exampleApp/Db/mine.db", "record(ai, \"X\") {}\n");
+    script(
+        &top,
+        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+                  dbLoadRecords(\"../../db/mine.db\")\niocInit\ndbl\necho through\n",
+    );
+    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let said = "iocBoot/iocExample/st.cmd:3: there is no file `../../db/mine.db`: no Makefile installs it: \
+                make never puts exampleApp/Db/mine.db there";
+    assert!(output.contains(said) && output.contains("hint: add to exampleApp/Db/Makefile: DB += mine.db"), "{output}");
+    assert!(output.contains("Can't open file '../../db/mine.db'") && !output.contains("\nX\n"), "{output}");
+    let found = lint(&top);
+    assert_eq!(found, ["error not-installed ioc/iocBoot/iocExample/st.cmd:3"]);
+}
+
+#[test]
+fn a_makefile_that_stops_make_stops_the_ioc() {
+    let top = Top::new();
+    top.installs("none.db");
+    let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("exampleApp/Db/Makefile:6: make stops: nothing makes `none.db`"), "{problem}");
+    assert_eq!(lint(&top), ["error make-stops ioc/exampleApp/Db/Makefile:6"]);
+}
+
+#[test]
+fn files_go_where_the_site_installs_them() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    top.replace("exampleApp/Db/Makefile", "DB += example.proto\n", "PROTOCOL += example.proto\nIOCSH += port.iocsh\n");
+    top.write("exampleApp/Db/port.iocsh", "drvAsynIPPortConfigure(\"$(NAME)\", \"${PSU_ADDRESS=localhost:9999}\")\n");
+    let found = lint(&top);
+    assert!(found.contains(&"warning undecided ioc/exampleApp/Db/Makefile:6".to_owned()), "{found:?}");
+    let site =
+        "FILE_TYPE += PROTOCOL IOCSH\nINSTALL_PROTOCOL = $(INSTALL_LOCATION)/protocol\nINSTALL_IOCSH = $(TOP)/iocsh\n";
+    top.write("configure/CONFIG_SITE", site);
+    top.replace("iocBoot/iocExample/st.cmd", "\"${TOP}/db\")", "\"${TOP}/protocol\")");
+    top.replace(
+        "iocBoot/iocExample/st.cmd",
+        "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")",
+        "iocshLoad(\"${TOP}/iocsh/port.iocsh\", \"NAME=PS1\")",
+    );
+    assert_eq!(lint(&top), Vec::<String>::new());
+    let ioc = Ioc::running(&top, &simulator);
+    ioc.wait_for_value("IDN", "psu-simulator 0.1.0");
+}
+
+#[test]
+fn templates_of_db_load_template_start_at_the_current_folder() {
+    let top = Top::new();
+    top.database("circle.db", "record(ai, \"$(user):circle\") {}\n");
+    top.database("user.substitutions", "file \"db/circle.db\" {\n  { user = \"me\" }\n}\n");
+    let start = "#!../../bin/linux-x86_64/example\n< envPaths\ncd \"${TOP}\"\ndbLoadDatabase \"dbd/example.dbd\"\n\
+                 example_registerRecordDeviceDriver pdbbase\n";
+    let end = "cd \"${TOP}/iocBoot/${IOC}\"\niocInit\ndbl\necho through\n";
+    script(&top, &format!("{start}dbLoadTemplate \"db/user.substitutions\"\n{end}"));
+    assert_eq!(lint(&top), Vec::<String>::new());
+    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    assert_calm(&output);
+    assert!(output.contains("\nme:circle\n"), "{output}");
+    script(&top, &format!("{start}cd db\ndbLoadTemplate \"user.substitutions\"\n{end}"));
+    assert_eq!(lint(&top), ["error no-file ioc/exampleApp/Db/user.substitutions:2"]);
+}
+
+#[test]
+fn a_file_that_is_not_loaded_is_not_judged_by_what_its_macros_might_be() {
+    let top = Top::new();
+    let text = "record(ai, \"$(P)\") {\n  field(PREC, \"$(PREC)\")\n  $(MORE)\n}\n$(RECORDS)\n";
+    top.database("later.template", text);
+    top.write("exampleApp/Db/quoted.template", "record($(T), \"$(P)\") { field(\"$(F)\", \"$(V)1\") }\n");
+    assert_eq!(lint(&top), Vec::<String>::new());
+    top.write("exampleApp/Db/wrong.db", "record(ai, \"$(P)\") { field(PREK, \"$(V)\") }\n");
+    assert_eq!(lint(&top), ["error unknown-field ioc/exampleApp/Db/wrong.db:1"]);
+}
+
+#[test]
+fn what_a_makefile_leaves_open_is_said() {
+    let top = Top::new();
+    top.replace("exampleApp/Db/Makefile", "DB += example.db\n", "ifdef CALC\nDB += example.db\nendif\n");
+    let found = lint(&top);
+    assert!(found.contains(&"warning undecided ioc/exampleApp/Db/Makefile:5".to_owned()), "{found:?}");
+    assert!(found.contains(&"error not-installed ioc/iocBoot/iocExample/st.cmd:17".to_owned()), "{found:?}");
 }
 
 #[test]
 fn the_script_of_make_base_app_works() {
     let top = Top::new();
-    top.write("exampleApp/Db/mine.db", "record(ai, \"$(user):X\") {}\n");
+    top.database("mine.db", "record(ai, \"$(user):X\") {}\n");
     script(
         &top,
         "#!../../bin/linux-x86_64/example\n< envPaths\ncd \"${TOP}\"\ndbLoadDatabase \"dbd/example.dbd\"\n\
@@ -147,7 +249,7 @@ fn the_script_of_make_base_app_works() {
 #[test]
 fn databases_are_expanded_from_substitutions_as_make_does() {
     let top = Top::new();
-    top.replace("exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    top.installs("many.db");
     top.write(
         "exampleApp/Db/one.template",
         "record(ao, \"$(P):$(N)\") { field(DESC, \"$(D=none) ${Q=}\") }\ninclude \"two.template\"\n",
@@ -171,12 +273,12 @@ fn databases_are_expanded_from_substitutions_as_make_does() {
 #[test]
 fn substitutions_without_their_template_stop_it_as_they_stop_make() {
     let top = Top::new();
-    top.replace("exampleApp/Db/Makefile", "DB += example.db\n", "DB += example.db many.db\n");
+    top.installs("many.db");
     top.write("exampleApp/Db/many.substitutions", "file none.template {\n { N=C }\n}\n");
     let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(5));
     let problem = String::from_utf8(output.stderr).unwrap();
-    assert!(problem.contains("many.substitutions: line 2: no file `none.template`"), "{problem}");
+    assert!(problem.contains("many.substitutions:2: there is no file `none.template`"), "{problem}");
     assert_eq!(fs::read_dir(top.tmp()).unwrap().count(), 0);
 }
 
@@ -185,7 +287,7 @@ fn record_types_of_calc_and_variables_of_stream_are_there() {
     let top = Top::new();
     let types = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
     let records = types.map(|name| format!("record({name}, \"R:{name}\") {{}}\n")).concat();
-    top.write("exampleApp/Db/types.db", &records);
+    top.database("types.db", &records);
     script(
         &top,
         "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
@@ -225,7 +327,7 @@ fn a_script_that_is_missing_leaves_the_prompt() {
 #[test]
 fn a_script_without_ioc_init_serves_nothing_until_it_is_typed() {
     let top = Top::new();
-    top.write("exampleApp/Db/mine.db", "record(ai, \"X\") { field(VAL, \"7\") }\n");
+    top.database("mine.db", "record(ai, \"X\") { field(VAL, \"7\") }\n");
     script(&top, "dbLoadRecords(\"../../db/mine.db\")\n");
     let mut ioc = Ioc::start(&top, "st.cmd", None);
     ioc.type_line("iocInit");
@@ -281,7 +383,7 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
     let top = Top::new();
     top.write("exampleApp/src/devMine.c", "");
     top.write("exampleApp/src/ramp.st", "");
-    top.write("exampleApp/Db/mine.db", "record(ai, \"A\") {\n  field(DTYP, \"Mine\")\n}\n");
+    top.database("mine.db", "record(ai, \"A\") {\n  field(DTYP, \"Mine\")\n}\n");
     top.write("iocBoot/iocExample/more.cmd", "mineConfigure(\"A\")\n");
     script(&top, "# more\n< more.cmd\niocInit()\nseq ramp\n");
     let output = top.soft_ioc().args(["--check", "st.cmd"]).output().unwrap();

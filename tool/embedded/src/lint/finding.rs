@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::text::UNKNOWN;
+
 /// A place in a file: the number of the file in [`Report`], the line and the column, both from 1 on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -62,17 +64,24 @@ impl Report {
         self.findings.iter().any(|own| own.place.file == file && own.severity == Severity::Error)
     }
 
+    /// The findings of one kind.
+    pub fn with_code(&self, code: &str) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |own| own.code == code)
+    }
+
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(Severity::Error, place, code, message.into(), hint.into());
+        self.add(Severity::Error, place, code, message.into(), &hint.into());
     }
 
     pub fn warning(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(Severity::Warning, place, code, message.into(), hint.into());
+        self.add(Severity::Warning, place, code, message.into(), &hint.into());
     }
 
-    /// A template is read once for each of its instances: what is wrong in it is said once.
-    fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: String) {
-        if !self.findings.iter().any(|own| own.place == place && own.code == code) {
+    /// A template is read once for each of its instances: what is wrong in it is said once. What is said of a value
+    /// that is not known is no finding.
+    fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
+        let hint = hint.replace(UNKNOWN, "…");
+        if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.place == place && own.code == code) {
             self.findings.insert(Finding { place, severity, code, message, hint });
         }
     }

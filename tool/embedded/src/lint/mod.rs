@@ -10,6 +10,7 @@ mod finding;
 mod grammar;
 mod layout;
 mod lexer;
+mod loads;
 mod protocol;
 mod startup;
 mod streams;
@@ -21,22 +22,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use epics_base_rs::server::db_loader::{
-    MacroDefs, MacroExpandOptions, MacroTable, SubstitutionEvent, parse_substitutions,
-};
+use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 use serde_json::json;
 
+use crate::build::Product;
 use crate::check;
-use crate::tree::{sorted, top_of};
+use crate::tree::{sorted, source_folders, top_of};
 use database::Database;
-use finding::{Place, Report, nearest};
+use finding::{Place, Report};
 use layout::Layout;
 use protocol::Protocols;
-use startup::{Load, Startup};
+use startup::Startup;
 use text::{Text, UNKNOWN};
-
-/// Files that may include each other.
-const DEEPEST: usize = 32;
 
 /// Variables that the IOC's surroundings set.
 const SURROUNDINGS: [&str; 9] =
@@ -68,6 +65,18 @@ pub fn variables(app: &str, script: &Path, environment: &Environment) -> Result<
     Ok(follow(app, script, environment)?.1.variables)
 }
 
+/// Files that the script loads and that `make` would not install: what to say of each.
+pub fn missing(app: &str, script: &Path, environment: &Environment) -> Result<Vec<String>, String> {
+    let (lint, _) = follow(app, script, environment)?;
+    let top = &lint.layout.top;
+    let told = |finding: &finding::Finding| {
+        let place = lint.report.path(finding.place.file);
+        let place = place.strip_prefix(top).unwrap_or(place).display();
+        format!("{place}:{}: {}\n\nhint: {}", finding.place.line, finding.message, finding.hint)
+    };
+    Ok(lint.report.with_code("not-installed").map(told).collect())
+}
+
 fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {
     let (mut lint, script) = Lint::new(app, script)?;
     let mut variables = lint.variables(&script);
@@ -96,7 +105,7 @@ impl Lint {
         let top = top_of(&boot).or_else(installed);
         let top = top.ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
         let lint = Self {
-            layout: Layout::read(&top, app).map_err(|error| error.to_string())?,
+            layout: Layout::read(&top, app),
             report: Report::default(),
             protocols: Protocols::default(),
             seen: BTreeSet::new(),
@@ -114,6 +123,7 @@ impl Lint {
         commands: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         self.start(app, script);
+        self.make();
         let mut names = BTreeSet::new();
         // What one check sets, the IOC of another one is not blamed for.
         let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
@@ -189,154 +199,47 @@ impl Lint {
     fn load(&mut self, startup: &Startup) -> Database {
         let mut database = Database::new(self.layout.open_types);
         for load in &startup.loads {
-            let text = self.text(load, startup);
+            let text = self.text(load);
             database.read(&text, &mut self.report);
         }
         database
     }
 
-    /// The text that a load stands for, macros replaced.
-    fn text(&mut self, load: &Load, startup: &Startup) -> Text {
-        let rows = load.path.extension().is_some_and(|own| own == "substitutions" || own == "sub") || load.template;
-        if !rows {
-            let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
-            return self.file(&load.path, &mut table, Some(load), &startup.folder, DEEPEST);
+    /// What `make` would stop at, and what of its Makefiles cannot be understood.
+    fn make(&mut self) {
+        for fault in self.layout.build.faults.clone() {
+            let place = Place { file: self.report.file(&fault.file), line: fault.line, column: 1 };
+            self.report.error(place, "make-stops", fault.what, "make builds nothing until this is right");
         }
-        self.seen.insert(load.path.clone());
-        let file = self.report.file(&load.path);
-        let parsed = parse_substitutions(fs::read(&load.path).unwrap_or_default());
-        let mut text = Text::default();
-        for event in parsed.events {
-            match event {
-                SubstitutionEvent::Load(row) => {
-                    let mut macros = if load.template { load.macros.clone() } else { MacroDefs::new() };
-                    for defined in &row.macros {
-                        macros.put(defined.name.clone(), defined.value.clone());
-                    }
-                    let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
-                    let Some(path) = self.template(&row.file, &load.path, &startup.folder) else {
-                        let what = format!("there is no template `{}`", row.file);
-                        self.report.error(
-                            at,
-                            "no-file",
-                            what,
-                            "templates are beside the substitutions, or in *App/Db/",
-                        );
-                        self.report.open = true;
-                        continue;
-                    };
-                    let quiet = MacroExpandOptions { suppress_warnings: true, ..MacroExpandOptions::default() };
-                    let row_load = Load { path: path.clone(), macros: macros.clone(), at, template: false };
-                    let mut table = MacroTable::new(macros, quiet);
-                    let reported = load.template.then_some(&row_load);
-                    let body = self.file(&path, &mut table, reported, &startup.folder, DEEPEST);
-                    text.extend(&body);
-                }
-                SubstitutionEvent::Fault(fault) => self.substitutions_fault(file, &fault),
-                SubstitutionEvent::Notice(_) => {}
-            }
+        for (_, doubt) in self.layout.build.doubts.clone() {
+            let place = Place { file: self.report.file(&doubt.file), line: doubt.line, column: 1 };
+            let hint = "name the files themselves, where nothing else decides: DB += NAME";
+            self.report.warning(place, "undecided", doubt.what, hint);
         }
-        if let Some(fault) = parsed.stopped {
-            self.substitutions_fault(file, &fault);
-            self.report.open = true;
+        let recipes = self.layout.build.installed.values().filter_map(|product| match product {
+            Product::Expanded(recipe) => Some(recipe.clone()),
+            _ => None,
+        });
+        for recipe in recipes.collect::<Vec<_>>() {
+            self.expanded(&recipe);
         }
-        if load.template {
-            return text;
-        }
-        let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
-        self.expand(&text, &mut table, Some(load))
-    }
-
-    fn substitutions_fault(&mut self, file: usize, fault: &epics_base_rs::server::db_loader::SubstitutionFault) {
-        let place = Place { file, line: u32::try_from(fault.line).unwrap_or(1), column: 1 };
-        let what = fault.message.clone().unwrap_or_else(|| "syntax error".to_owned());
-        let what = format!("{what} at `{}`", fault.yytext);
-        self.report.error(place, "syntax", what, "file NAME { pattern { A, B } { 1, 2 } }");
-    }
-
-    fn template(&self, name: &str, beside: &Path, folder: &Path) -> Option<PathBuf> {
-        let own = beside.parent().map(|own| own.join(name));
-        let sources = self.layout.sources.iter().map(|source| source.join(name));
-        let installed = [self.layout.top.join("db").join(name), folder.join(name)];
-        own.into_iter().chain(sources).chain(installed).find_map(|path| self.layout.find(&path))
-    }
-
-    /// A file with its includes, macros replaced. What is missing is reported where `load` says who loads it;
-    /// without it, macros of a row of substitutions may still come.
-    fn file(&mut self, path: &Path, table: &mut MacroTable, load: Option<&Load>, folder: &Path, depth: usize) -> Text {
-        self.seen.insert(path.to_owned());
-        let number = self.report.file(path);
-        let bytes = fs::read(path).unwrap_or_default();
-        let text = self.expand(&Text::of_file(number, &bytes), table, load);
-        let mut out = Text::default();
-        let mut end = Place { file: number, line: 1, column: 1 };
-        for line in text.lines() {
-            end = line.places.last().copied().unwrap_or(end);
-            let words = line.lossy();
-            let included =
-                words.trim().strip_prefix("include").map(str::trim_start).filter(|rest| rest.starts_with('"'));
-            let Some(name) = included.and_then(|rest| rest.split('"').nth(1)) else {
-                out.extend(&line);
-                out.push(b'\n', end);
-                continue;
-            };
-            let at = line.bytes.iter().position(|byte| *byte == b'"').unwrap_or(0);
-            match self.template(name, path, folder) {
-                Some(path) if depth > 0 => {
-                    let body = self.file(&path, table, load, folder, depth - 1);
-                    out.extend(&body);
-                }
-                Some(_) => {
-                    self.report.error(
-                        line.place(at),
-                        "includes-itself",
-                        format!("`{name}` includes itself"),
-                        "take this line out",
-                    );
-                }
-                None => {
-                    let what = format!("there is no file `{name}` to include");
-                    self.report.error(line.place(at), "no-file", what, "included files are in *App/Db/");
-                    self.report.open = true;
-                }
-            }
-        }
-        out
-    }
-
-    fn expand(&mut self, text: &Text, table: &mut MacroTable, load: Option<&Load>) -> Text {
-        let Self { report, layout, without_value, .. } = self;
-        text.expand(table, |fault| {
-            let Some(load) = load else { return false };
-            let Some(name) = fault.name else {
-                report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
-                return true;
-            };
-            if !without_value.insert((fault.place.file, load.at, name.clone())) {
-                return true;
-            }
-            let there = report.name(load.at, &layout.top);
-            let given: Vec<String> =
-                load.macros.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-            let hint = match nearest(&name, given.iter().map(String::as_str)) {
-                Some(near) => format!("{there} defines `{near}`: did you mean that?"),
-                None => format!("define it at {there}, as in \"{name}=…\", or give it a default: $({name}=…)"),
-            };
-            let what = format!("macro `{name}` has no value where {there} loads this file");
-            report.error(fault.place, "undefined-macro", what, hint);
-            true
-        })
     }
 
     /// Databases and protocols of the application that the script does not load: what can be said without macros.
     fn rest(&mut self, app: &str) {
         let own = self.layout.top.join(format!("{app}App"));
-        for folder in self.layout.sources.clone().into_iter().filter(|folder| folder.starts_with(&own)) {
+        for folder in
+            source_folders(&self.layout.top).unwrap_or_default().into_iter().filter(|folder| folder.starts_with(&own))
+        {
             for path in sorted(&folder).unwrap_or_default() {
                 match path.extension().and_then(|own| own.to_str()) {
                     Some("db" | "vdb" | "template") if !self.seen.contains(&path) && path.is_file() => {
-                        let number = self.report.file(&path);
                         let bytes = fs::read(&path).unwrap_or_default();
+                        // There a macro may stand for anything.
+                        if text::has_bare_macro(&bytes) {
+                            continue;
+                        }
+                        let number = self.report.file(&path);
                         let mut table = MacroTable::new(MacroDefs::new(), MacroExpandOptions::default());
                         let text = Text::of_file(number, &bytes).expand(&mut table, |_| true);
                         let mut database = Database::new(self.layout.open_types);

@@ -9,6 +9,7 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 use super::finding::{Place, Report, nearest, suggest};
 use super::layout::Layout;
 use super::text::{Text, UNKNOWN};
+use crate::build::Recipe;
 
 /// Scripts that may call each other.
 const DEEPEST: usize = 16;
@@ -20,11 +21,60 @@ type Word = Text;
 #[derive(Debug)]
 pub struct Load {
     pub path: PathBuf,
+    /// How the database is made, where `make` makes it.
+    pub recipe: Option<Recipe>,
     pub macros: MacroDefs,
     /// Where the script says so.
     pub at: Place,
     /// It is a file of substitutions (`dbLoadTemplate`).
     pub template: bool,
+    /// Where files that it names are looked for.
+    pub search: Search,
+}
+
+/// Where EPICS looks for databases: `EPICS_DB_INCLUDE_PATH`, or the current folder.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    current: PathBuf,
+    folders: Vec<PathBuf>,
+    /// A part of the path is not known.
+    pub open: bool,
+}
+
+impl Search {
+    fn new(current: &Path, path: Option<&String>) -> Self {
+        let folders = path.map_or(".", String::as_str).split(':').filter(|own| !own.is_empty());
+        let folders = folders.map(|own| current.join(own)).collect();
+        Self { current: current.to_owned(), folders, open: path.is_some_and(|path| path.contains(UNKNOWN)) }
+    }
+
+    /// Where a name may be. One with a `/` starts at the current folder and is looked for nowhere else.
+    fn paths(&self, name: &str) -> Vec<PathBuf> {
+        if name.contains(['/', '\\']) {
+            return vec![self.current.join(name)];
+        }
+        self.folders.iter().map(|folder| folder.join(name)).collect()
+    }
+
+    /// The path of a name, as the IOC sees it.
+    fn path(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
+        self.paths(name).into_iter().find(|path| layout.find(path).is_some())
+    }
+
+    /// The file of a name.
+    pub fn find(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
+        layout.find(&self.path(name, layout)?)
+    }
+
+    /// How the file of a name is made.
+    pub fn find_recipe(&self, name: &str, layout: &Layout) -> Option<Recipe> {
+        layout.recipe(&self.path(name, layout)?).cloned()
+    }
+
+    /// Why the file of a name is not installed.
+    pub fn missing(&self, name: &str, layout: &Layout) -> Option<(String, String)> {
+        self.paths(name).iter().find_map(|path| layout.missing(path))
+    }
 }
 
 /// What a script does.
@@ -159,6 +209,10 @@ impl Follower<'_> {
         }
     }
 
+    fn search(&self) -> Search {
+        Search::new(&self.out.folder, self.out.variables.get("EPICS_DB_INCLUDE_PATH"))
+    }
+
     /// The file that a word names; it is a finding where there is none.
     fn file(&mut self, word: &Word) -> Option<PathBuf> {
         if word.is_unknown() {
@@ -169,6 +223,11 @@ impl Follower<'_> {
         let path = self.out.folder.join(&name);
         let found = self.layout.find(&path);
         if found.is_none() {
+            if let Some((what, hint)) = self.layout.missing(&path) {
+                let what = format!("there is no file `{}`: {what}", plain(&name, self.layout));
+                self.report.error(word.place(0), "not-installed", what, hint);
+                return None;
+            }
             let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let there = self.layout.names();
             let hint = suggest(&own, there.iter().map(String::as_str), || {
@@ -191,12 +250,23 @@ impl Follower<'_> {
             self.report.error(command.place(0), "syntax", format!("{name} needs a file"), hint);
             return;
         };
-        if let Some(path) = self.file(file) {
+        let (search, own) = (self.search(), file.lossy());
+        // dbLoadTemplate looks into the current folder first, and is not particular about a `/`.
+        let here = Some(self.out.folder.join(&own))
+            .filter(|path| name == "dbLoadTemplate" && self.layout.find(path).is_some());
+        let path = here.or_else(|| search.path(&own, self.layout));
+        if path.is_none() && !search.open {
+            // Says so.
+            self.file(file);
+        }
+        if let Some((source, path)) = path.and_then(|path| Some((self.layout.find(&path)?, path))) {
             let mut defs = MacroDefs::new();
             for (name, value) in macros.map(|word| pairs(&word.lossy())).unwrap_or_default() {
                 defs.put(name, value);
             }
-            self.out.loads.push(Load { path, macros: defs, at: command.place(0), template: name == "dbLoadTemplate" });
+            let recipe = self.layout.recipe(&path).cloned();
+            let template = name == "dbLoadTemplate";
+            self.out.loads.push(Load { path: source, recipe, macros: defs, at: command.place(0), template, search });
         } else {
             self.out.open = true;
         }

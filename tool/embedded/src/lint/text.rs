@@ -136,6 +136,22 @@ impl Text {
     }
 }
 
+/// Whether a macro stands outside of quotes and comments, where it may be any part of a database.
+pub fn has_bare_macro(bytes: &[u8]) -> bool {
+    let (mut quoted, mut comment, mut before) = (false, false, 0);
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\n' => (quoted, comment) = (false, false),
+            b'"' if before != b'\\' && !comment => quoted = !quoted,
+            b'#' if !quoted => comment = true,
+            b'$' if !quoted && !comment && matches!(bytes.get(at + 1), Some(b'(' | b'{')) => return true,
+            _ => {}
+        }
+        before = byte;
+    }
+    false
+}
+
 /// Where the macro reference that starts at `at` ends, on the same line.
 fn reference_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut closers = Vec::new();

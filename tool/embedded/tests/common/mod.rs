@@ -68,10 +68,7 @@ pub struct Top {
 impl Top {
     pub fn new() -> Self {
         let folder = Folder::new();
-        copy(
-            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template/ioc")),
-            &folder.path().join("ioc"),
-        );
+        copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template/ioc")), &folder.path().join("ioc"));
         fs::create_dir(folder.path().join("tmp")).unwrap();
         Self { folder }
     }
@@ -88,6 +85,17 @@ impl Top {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    /// Writes a database that make installs.
+    pub fn database(&self, name: &str, text: &str) {
+        self.write(&format!("exampleApp/Db/{name}"), text);
+        self.installs(name);
+    }
+
+    /// Has make install a file of `exampleApp/Db`.
+    pub fn installs(&self, name: &str) {
+        self.replace("exampleApp/Db/Makefile", "DB += example.db\n", &format!("DB += example.db\nDB += {name}\n"));
     }
 
     /// Replaces a text that must be there.

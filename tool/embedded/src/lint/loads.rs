@@ -1,0 +1,179 @@
+//! The text of a database that is loaded: made by `msi`, put together from rows and includes, macros replaced.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use epics_base_rs::server::db_loader::{
+    MacroExpandOptions, MacroTable, SubstitutionEvent, SubstitutionFault, parse_substitutions,
+};
+
+use super::Lint;
+use super::finding::{Place, nearest};
+use super::startup::Load;
+use super::text::Text;
+use crate::build::Recipe;
+use crate::msi;
+
+/// Files that may include each other.
+const DEEPEST: usize = 32;
+
+impl Lint {
+    /// The database that `msi` makes.
+    pub(super) fn expanded(&mut self, recipe: &Recipe) -> Text {
+        const HINT: &str = "file NAME.template { pattern { A, B } { 1, 2 } }";
+        self.seen.insert(recipe.source().to_owned());
+        let made = match self.layout.build.expand(recipe) {
+            Ok(made) => made,
+            Err(msi::Notice { file, line, what }) => {
+                let place = Place { file: self.report.file(&file), line, column: 1 };
+                self.report.error(place, "make-stops", format!("make stops: msi refuses this: {what}"), HINT);
+                self.report.open = true;
+                return Text::default();
+            }
+        };
+        for msi::Notice { file, line, what } in made.warnings {
+            let place = Place { file: self.report.file(&file), line, column: 1 };
+            self.report.warning(place, "substitutions", what, HINT);
+        }
+        self.seen.extend(made.files.iter().cloned());
+        let numbers: Vec<usize> = made.files.iter().map(|file| self.report.file(file)).collect();
+        let mut text = Text::default();
+        for (byte, origin) in made.bytes.iter().zip(made.origins) {
+            text.push(*byte, Place { file: numbers[origin.file], line: origin.line, column: origin.column });
+        }
+        text
+    }
+
+    /// The text that a load stands for, macros replaced.
+    pub(super) fn text(&mut self, load: &Load) -> Text {
+        if load.template {
+            return self.rows(load);
+        }
+        let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
+        match &load.recipe {
+            None => self.file(&load.path, &mut table, load, DEEPEST),
+            Some(recipe) => {
+                let text = self.expanded(recipe);
+                self.body(&text, &mut table, load, DEEPEST)
+            }
+        }
+    }
+
+    /// The rows of a file that `dbLoadTemplate` reads, each of which is a `dbLoadRecords`.
+    fn rows(&mut self, load: &Load) -> Text {
+        self.seen.insert(load.path.clone());
+        let file = self.report.file(&load.path);
+        let parsed = parse_substitutions(fs::read(&load.path).unwrap_or_default());
+        let mut text = Text::default();
+        for event in parsed.events {
+            match event {
+                SubstitutionEvent::Load(row) => {
+                    let mut macros = load.macros.clone();
+                    for defined in &row.macros {
+                        macros.put(defined.name.clone(), defined.value.clone());
+                    }
+                    let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
+                    let Some(path) = self.named(&row.file, at, "template", load) else { continue };
+                    let recipe = load.search.find_recipe(&row.file, &self.layout);
+                    let row = Load { path, recipe, macros, at, template: false, search: load.search.clone() };
+                    let body = self.text(&row);
+                    text.extend(&body);
+                }
+                SubstitutionEvent::Fault(fault) => self.substitutions_fault(file, &fault),
+                SubstitutionEvent::Notice(_) => {}
+            }
+        }
+        if let Some(fault) = parsed.stopped {
+            self.substitutions_fault(file, &fault);
+            self.report.open = true;
+        }
+        text
+    }
+
+    fn substitutions_fault(&mut self, file: usize, fault: &SubstitutionFault) {
+        let place = Place { file, line: u32::try_from(fault.line).unwrap_or(1), column: 1 };
+        let what = fault.message.clone().unwrap_or_else(|| "syntax error".to_owned());
+        let what = format!("{what} at `{}`", fault.yytext);
+        self.report.error(place, "syntax", what, "file NAME { pattern { A, B } { 1, 2 } }");
+    }
+
+    /// The file that a database or substitutions name; it is a finding where there is none.
+    fn named(&mut self, name: &str, at: Place, kind: &str, load: &Load) -> Option<PathBuf> {
+        let found = load.search.find(name, &self.layout);
+        if found.is_none() {
+            if !load.search.open {
+                let (what, hint) = match load.search.missing(name, &self.layout) {
+                    Some((why, hint)) => (format!("there is no {kind} `{name}`: {why}"), hint),
+                    None => (
+                        format!("there is no {kind} `{name}`"),
+                        "names start at the current folder of the IOC, or in EPICS_DB_INCLUDE_PATH".to_owned(),
+                    ),
+                };
+                self.report.error(at, "no-file", what, hint);
+            }
+            self.report.open = true;
+        }
+        found
+    }
+
+    /// A file with its includes, macros replaced. What is missing is reported where `load` says who loads it.
+    fn file(&mut self, path: &Path, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
+        self.seen.insert(path.to_owned());
+        let number = self.report.file(path);
+        let bytes = fs::read(path).unwrap_or_default();
+        self.body(&Text::of_file(number, &bytes), table, load, depth)
+    }
+
+    fn body(&mut self, text: &Text, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
+        let text = self.expand(text, table, load);
+        let mut out = Text::default();
+        let mut end = text.place(0);
+        for line in text.lines() {
+            end = line.places.last().copied().unwrap_or(end);
+            let words = line.lossy();
+            let included =
+                words.trim().strip_prefix("include").map(str::trim_start).filter(|rest| rest.starts_with('"'));
+            let Some(name) = included.and_then(|rest| rest.split('"').nth(1)) else {
+                out.extend(&line);
+                out.push(b'\n', end);
+                continue;
+            };
+            let at = line.place(line.bytes.iter().position(|byte| *byte == b'"').unwrap_or(0));
+            match self.named(name, at, "file", load) {
+                Some(path) if depth > 0 => {
+                    let body = self.file(&path, table, load, depth - 1);
+                    out.extend(&body);
+                }
+                Some(_) => {
+                    let what = format!("`{name}` includes itself");
+                    self.report.error(at, "includes-itself", what, "take this line out");
+                }
+                None => {}
+            }
+        }
+        out
+    }
+
+    fn expand(&mut self, text: &Text, table: &mut MacroTable, load: &Load) -> Text {
+        let Self { report, layout, without_value, .. } = self;
+        text.expand(table, |fault| {
+            let Some(name) = fault.name else {
+                report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
+                return true;
+            };
+            if !without_value.insert((fault.place.file, load.at, name.clone())) {
+                return true;
+            }
+            let there = report.name(load.at, &layout.top);
+            let given: Vec<String> =
+                load.macros.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+            let hint = match nearest(&name, given.iter().map(String::as_str)) {
+                Some(near) => format!("{there} defines `{near}`: did you mean that?"),
+                None => format!("define it at {there}, as in \"{name}=…\", or give it a default: $({name}=…)"),
+            };
+            let what = format!("macro `{name}` has no value where {there} loads this file");
+            report.error(fault.place, "undefined-macro", what, hint);
+            true
+        })
+    }
+}
