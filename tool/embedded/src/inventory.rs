@@ -30,6 +30,11 @@ pub fn missing(app: &str, script: &Path) -> Vec<String> {
     lint::missing(app, script, &environment()).unwrap_or_default()
 }
 
+/// Why a C IOC would not come up by this script; see [`lint::refusals`]. A script that is in no EPICS top is not judged.
+pub fn refusals(app: &str, script: &Path) -> Result<Vec<String>, String> {
+    Ok(lint::refusals(app, script, &environment()).unwrap_or_default())
+}
+
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and
 /// whose environment is ours. What is wrong in its files is for the IOC itself to say.
 pub fn records(app: &str, script: &Path) -> Result<Vec<Record>, String> {

@@ -38,6 +38,10 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    let refused = inventory::refusals(app, script)?;
+    if !refused.is_empty() {
+        return Err(format!("a C IOC would not come up by this script\n{}", refused.join("\n")));
+    }
     // The server asks for its port before the script runs; C does so in iocInit.
     let port = inventory::port(app, script);
     // The script will say only that they are not there.
@@ -116,8 +120,10 @@ fn default_protocol_path() -> String {
     }
 }
 
-/// `APP_registerRecordDeviceDriver`, which `make` generates: all it would register is registered.
+/// `APP_registerRecordDeviceDriver`, which `make` generates: all it would register is registered. Letters that C's names have
+/// not are `_` in it.
 fn register_record_device_driver(app: &str) -> CommandDef {
+    let app = app.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let name = format!("{app}_registerRecordDeviceDriver");
     let argument = ArgDesc { name: "pdbbase", arg_type: ArgType::String };
     CommandDef::new(name, vec![argument], "", |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use epics_base_rs::calc;
 use epics_base_rs::server::record::dbd_generated::menu_choices;
 use epics_base_rs::server::record::{
     FieldDesc, LinkFieldType, ParsedLink, check_link_text, declared_field, link_type_refusal, parse_link_field,
@@ -28,6 +29,11 @@ pub fn judge(database: &Database, report: &mut Report) {
 fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
     let kind = &record.kind;
     let name = field.name.as_str();
+    if name == "NAME" {
+        let what = "the field NAME cannot be set: the record has its name from record(…)";
+        report.error(field.at, "fixed-field", what, "take the line out");
+        return;
+    }
     let Some(desc) = declared_field(kind, name).filter(|desc| desc.name == name) else {
         if !name.contains(super::text::UNKNOWN) {
             let hint = suggest(name, field_names(kind), || format!("see the reference of the {kind} record"));
@@ -36,6 +42,11 @@ fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Data
         return;
     };
     if field.is_unknown() {
+        return;
+    }
+    if let Some(error) = expression(kind, name, &field.value) {
+        let what = format!("`{}` is no expression for {kind}.{name}: {error}", field.value);
+        report.error(field.value_at, "bad-expression", what, "see the reference of the calc record");
         return;
     }
     match desc.declared_dbf {
@@ -53,6 +64,22 @@ fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Data
         }
         _ => number(record, field, is_whole(&field.value, false), "a whole number", report),
     }
+}
+
+/// Why an expression does not compile, by the compiler that the record type uses.
+fn expression(kind: &str, name: &str, value: &str) -> Option<String> {
+    if value.is_empty() {
+        return None;
+    }
+    let letter = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1);
+    let compiled = match (kind, name) {
+        ("calc" | "calcout" | "swait", "CALC") | ("calcout", "OCAL") => calc::compile(value).map(drop),
+        ("scalcout", "CALC" | "OCAL") => calc::scalc_compile(value).map(drop),
+        ("transform", _) if letter("CLC") => calc::scalc_compile(value).map(drop),
+        ("acalcout", "CALC" | "OCAL") => calc::acalc_compile(value).map(drop),
+        _ => return None,
+    };
+    compiled.err().map(|error| error.to_string())
 }
 
 fn text(record: &Record, field: &Field, desc: &FieldDesc, report: &mut Report) {

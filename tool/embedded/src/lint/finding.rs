@@ -91,6 +91,12 @@ impl Report {
         format!("{}:{}", shown(self.path(place.file), top), place.line)
     }
 
+    /// The messages of the findings that have one of some codes, a line each: `FILE:LINE: what`.
+    pub fn messages(&self, codes: &[&str], top: &Path) -> Vec<String> {
+        let wanted = self.findings.iter().filter(|finding| codes.contains(&finding.code));
+        wanted.map(|finding| format!("{}: {}", self.name(finding.place, top), finding.message)).collect()
+    }
+
     /// The findings as JSON, files as seen from the folder that holds the top.
     pub fn json(&self, top: &Path) -> Value {
         let one = |finding: &Finding| {

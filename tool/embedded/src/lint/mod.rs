@@ -77,6 +77,12 @@ pub fn missing(app: &str, script: &Path, environment: &Environment) -> Result<Ve
     Ok(lint.report.with_code("not-installed").map(told).collect())
 }
 
+/// Why a C IOC would not come up with its records by this script, a line each: `FILE:LINE: what`.
+pub fn refusals(app: &str, script: &Path, environment: &Environment) -> Result<Vec<String>, String> {
+    let (lint, _) = follow(app, script, environment)?;
+    Ok(lint.report.messages(&startup::FATAL, &lint.layout.top))
+}
+
 fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {
     let (mut lint, script) = Lint::new(app, script)?;
     let mut variables = lint.variables(&script);

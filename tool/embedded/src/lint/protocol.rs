@@ -155,6 +155,8 @@ fn use_variables(protocol: &mut Protocol) {
         let mut number = 0;
         protocol.get_number_variable(name, &mut number, u64::from(u32::MAX));
     }
+    let mut choice = 0;
+    protocol.get_enum_variable(b"extrainput", &mut choice, &[b"error", b"ignore"]);
     for name in [&b"interminator"[..], b"outterminator", b"terminator", b"separator"] {
         let mut text = StreamBuffer::new();
         protocol.get_string_variable(name, &mut text, None);

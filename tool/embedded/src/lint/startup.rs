@@ -87,7 +87,26 @@ pub struct Startup {
     pub folder: PathBuf,
     /// A script was run that could not be read.
     pub open: bool,
+    stage: Stage,
 }
+
+/// How far a C IOC has come: each step needs the one before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// No .dbd is loaded: there are no record types, no menus.
+    #[default]
+    Bare,
+    /// `dbLoadDatabase` was there.
+    Defined,
+    /// `APP_registerRecordDeviceDriver` was there: record types have their code.
+    Registered,
+    /// `iocInit` was there.
+    Running,
+}
+
+/// Codes of findings for which a C IOC would come up without its records, or not at all.
+pub const FATAL: [&str; 6] =
+    ["no-dbd", "not-registered", "after-init", "no-init", "byte-order-mark", "unbalanced-quote"];
 
 /// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
@@ -101,6 +120,7 @@ pub fn follow(
     let mut follower =
         Follower { layout, commands, elsewhere, report, out: Startup { variables, folder, ..Startup::default() } };
     follower.script(script, &BTreeMap::new(), DEEPEST);
+    follower.end(script);
     follower.out
 }
 
@@ -120,12 +140,23 @@ impl Follower<'_> {
         };
         let file = self.report.file(path);
         for line in Text::of_file(file, &bytes).lines() {
+            if line.bytes.starts_with(b"\xef\xbb\xbf") {
+                let what = "a byte order mark stands before this line, so the shell knows no such command";
+                self.report.error(line.place(0), "byte-order-mark", what, "save the file as UTF-8 without a mark");
+                continue;
+            }
             let start = line.bytes.iter().position(|byte| !b" \t\r".contains(byte));
             let Some(start) = start.filter(|start| line.bytes[*start] != b'#') else { continue };
             let line = self.expanded(&line.slice(start, line.bytes.len()), macros);
-            let words = words(&line);
-            if !words.is_empty() {
-                self.command(&words, macros, depth);
+            match words(&line) {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => self.command(&words, macros, depth),
+                Err(at) => {
+                    let what = "this quote is not closed, so the shell drops the whole line";
+                    let hint =
+                        "close it; inside quotes a backslash is a backslash, so take the other kind of quote there";
+                    self.report.error(line.place(at), "unbalanced-quote", what, hint);
+                }
             }
         }
     }
@@ -186,9 +217,56 @@ impl Follower<'_> {
                 }
             }
             "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),
-            "dbLoadDatabase" => drop(word(1).and_then(|file| self.file(file))),
-            "dbLoadRecords" | "dbLoadTemplate" => self.load(&words[0], word(1), word(2)),
+            "dbLoadDatabase" => {
+                // A file that is not there is a finding of its own.
+                drop(word(1).and_then(|file| self.file(file)));
+                self.out.stage = self.out.stage.max(Stage::Defined);
+            }
+            "dbLoadRecords" | "dbLoadTemplate" => {
+                self.may_load(&words[0]);
+                self.load(&words[0], word(1), word(2));
+            }
+            "iocInit" | "iocBuild" => {
+                self.needs(&words[0], Stage::Registered);
+                self.out.stage = Stage::Running;
+            }
             _ => self.other(words),
+        }
+    }
+
+    /// A finding where a command comes before what it needs.
+    fn needs(&mut self, command: &Word, stage: Stage) {
+        if self.out.open || self.out.stage >= stage {
+            return;
+        }
+        let name = command.lossy();
+        let register = self.commands.iter().find(|known| known.ends_with(REGISTER)).cloned();
+        let register = register.unwrap_or_else(|| format!("APP{REGISTER}"));
+        if self.out.stage == Stage::Bare {
+            let what = format!("{name} comes before any dbLoadDatabase: a C IOC knows no record types here");
+            self.report.error(command.place(0), "no-dbd", what, "dbLoadDatabase(\"dbd/APP.dbd\") comes first");
+        } else {
+            let what = format!("{name} comes before {register}: a C IOC has no record support here");
+            let hint = format!("{register}(pdbbase) comes between dbLoadDatabase and {name}");
+            self.report.error(command.place(0), "not-registered", what, hint);
+        }
+    }
+
+    /// Records are loaded when their types are there, and before `iocInit`.
+    fn may_load(&mut self, command: &Word) {
+        self.needs(command, Stage::Registered);
+        if self.out.stage == Stage::Running {
+            let what = format!("{} comes after iocInit: a C IOC loads no records any more", command.lossy());
+            self.report.error(command.place(0), "after-init", what, "move it above iocInit");
+        }
+    }
+
+    /// What the script should have done by its end.
+    fn end(&mut self, script: &Path) {
+        if !self.out.open && self.out.stage < Stage::Running && !self.out.loads.is_empty() {
+            let place = Place { file: self.report.file(script), line: 1, column: 1 };
+            let what = "the script never calls iocInit: no client would find a record";
+            self.report.error(place, "no-init", what, "put iocInit behind the last dbLoadRecords");
         }
     }
 
@@ -274,9 +352,15 @@ impl Follower<'_> {
 
     fn other(&mut self, words: &[Word]) {
         let name = words[0].lossy();
-        let suffix = "_registerRecordDeviceDriver";
-        if name.ends_with(suffix) && !self.commands.contains(&name) {
-            let own = self.commands.iter().find(|known| known.ends_with(suffix)).cloned().unwrap_or_default();
+        if name.ends_with(REGISTER) && (self.commands.contains(&name) || self.commands.is_empty()) {
+            self.needs(&words[0], Stage::Defined);
+            self.out.stage = self.out.stage.max(Stage::Registered);
+            return;
+        }
+        if name.ends_with(REGISTER) {
+            // Said once: what comes behind is not blamed for it.
+            self.out.stage = self.out.stage.max(Stage::Registered);
+            let own = self.commands.iter().find(|known| known.ends_with(REGISTER)).cloned().unwrap_or_default();
             let what = format!("the application has no command `{name}`");
             self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{own}`?"));
             return;
@@ -296,6 +380,9 @@ impl Follower<'_> {
     }
 }
 
+/// What `make` calls the command that registers an application's record support, behind the application's name.
+const REGISTER: &str = "_registerRecordDeviceDriver";
+
 /// A path as people read it: without the top.
 fn plain(name: &str, layout: &Layout) -> String {
     name.replace(&format!("{}/", layout.top.display()), "")
@@ -307,8 +394,9 @@ fn pairs(text: &str) -> Vec<(String, String)> {
     pairs.filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty.
-fn words(line: &Text) -> Vec<Word> {
+/// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty. The error is
+/// where a quote opens that is never closed.
+fn words(line: &Text) -> Result<Vec<Word>, usize> {
     let bytes = &line.bytes;
     let (mut words, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
@@ -317,26 +405,29 @@ fn words(line: &Text) -> Vec<Word> {
             continue;
         }
         let (mut word, mut quote) = (Text::default(), 0);
-        let mut was_quoted = false;
+        let (mut was_quoted, mut opened) = (false, 0);
         while at < bytes.len() && (quote != 0 || !b" \t\r(),".contains(&bytes[at])) {
             let byte = bytes[at];
             if byte == quote {
                 quote = 0;
             } else if quote == 0 && matches!(byte, b'"' | b'\'') {
-                (quote, was_quoted) = (byte, true);
-            } else if byte == b'\\' && at + 1 < bytes.len() {
+                (quote, was_quoted, opened) = (byte, true, at);
+            } else if byte == b'\\' && quote == 0 && at + 1 < bytes.len() {
                 at += 1;
                 word.push(bytes[at], line.places[at]);
             } else if byte == b'#' && quote == 0 && word.bytes.is_empty() && words.is_empty() {
-                return words;
+                return Ok(words);
             } else {
                 word.push(byte, line.places[at]);
             }
             at += 1;
         }
+        if quote != 0 {
+            return Err(opened);
+        }
         if was_quoted || !word.bytes.is_empty() {
             words.push(word);
         }
     }
-    words
+    Ok(words)
 }
