@@ -16,15 +16,12 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::{embedded, iocs, units};
 use tool_base::fail::{Failure, Status};
-use tool_base::host::Host;
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
-use tool_host::doctor;
 use tool_project::settings::{Node, Settings};
 use tool_project::{Check, Config, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
-use tool_sandbox::run::{Forbidden, Output, Run, Streams};
 use tool_sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
 
 /// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
@@ -77,23 +74,6 @@ struct InMachine {
     program: String,
     /// Folders of the host that it needs.
     binds: Vec<Bind>,
-}
-
-/// Starts a run; where this host does not allow it, the error has the fix for this host.
-pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Run, Option<Streams>)> {
-    Run::start(spec, dir, output).map_err(|error| match error.downcast_ref::<Forbidden>() {
-        Some(forbidden) => {
-            let facts = doctor::userns::facts(&Host::new(Path::new("/")));
-            let hint = match doctor::diagnose_userns(&facts) {
-                Some(finding) => {
-                    format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id)
-                }
-                None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
-            };
-            fail::host(forbidden.to_string()).hint(hint).into()
-        }
-        None => error,
-    })
 }
 
 impl Sandbox {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::Driver;
-use tool_backends::sandbox;
+use tool_backends::{follow, sandbox};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 use tool_base::{interrupt, sys, ui};
@@ -32,7 +32,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     };
     // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
     sys::block_interrupts()?;
-    let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
+    let (run, _) = follow::start(&spec, &dir, &Output::Terminal)?;
     let mut interrupter = run.interrupter()?;
     if !args.interactive {
         interrupt::each(move || interrupter.interrupt().is_ok())?;

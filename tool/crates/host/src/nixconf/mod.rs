@@ -62,7 +62,7 @@ pub fn place(host: &Host, heard: bool) -> plan::Place {
         .map(|file| parse::beside(&system, &file))
         .find(|path| path.file_name().is_some_and(|n| n == "nix.custom.conf"));
     plan::Place {
-        nixos: host.exists("/etc/NIXOS") || crate::kvm::read::os_release(host).as_deref() == Some("nixos"),
+        nixos: host.exists("/etc/NIXOS") || host.distribution().as_deref() == Some("nixos"),
         macos: host.exists("/System/Library/CoreServices"),
         target: link_target(host, &system),
         custom,

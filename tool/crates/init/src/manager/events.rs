@@ -2,8 +2,8 @@
 
 use super::super::exec::notify_access;
 use super::super::unit::Service;
-use super::super::unit::service::{Restart, Type};
-use super::super::unit::values::{StatusSet, show_timespan, signal_name, status_name};
+use super::super::unit::service::Type;
+use super::super::unit::values::{show_timespan, signal_name, status_name};
 use super::Manager;
 use super::service::{ERROR, NOTICE, WARNING};
 use super::types::{Action, ExecMain, Exit, Outcome, Phase, Pid, State, Who};
@@ -296,30 +296,5 @@ fn outcome(service: &Service, exit: Exit, daemon: bool) -> Outcome {
         Exit::Signal(n) if service.success.signals.contains(&n) => Outcome::Success,
         Exit::Signal(_) => Outcome::Signal,
         Exit::Core(_) => Outcome::CoreDump,
-    }
-}
-
-/// Whether a service that has ended is started again.
-pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
-    let Some(service) = service else { return false };
-    let listed = |set: &StatusSet| match exit {
-        Some(Exit::Code(n)) => set.codes.contains(&n),
-        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
-        None => false,
-    };
-    if listed(&service.restart_prevent) {
-        return false;
-    }
-    if listed(&service.restart_force) {
-        return true;
-    }
-    match service.restart {
-        Restart::No => false,
-        Restart::OnWatchdog => result == Outcome::Watchdog,
-        Restart::Always => result != Outcome::ExecCondition,
-        Restart::OnSuccess => result == Outcome::Success,
-        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
-        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
-        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
     }
 }

@@ -4,7 +4,7 @@ use super::super::unit::service::{Exec, KillMode, Type};
 use super::super::unit::values::INFINITY;
 use super::super::unit::{Kind, Service};
 use super::Manager;
-use super::events::should_restart;
+use super::states::should_restart;
 use super::types::{Action, Active, Outcome, Phase, Pid, Ran, State, Time, Who};
 
 /// Syslog priorities.

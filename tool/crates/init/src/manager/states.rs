@@ -1,6 +1,7 @@
 //! States of units, results, and how processes end: systemd's words for them.
 
-use super::super::unit::values::signal_name;
+use super::super::unit::service::{Restart, Service};
+use super::super::unit::values::{StatusSet, signal_name};
 
 /// `SubState` of services, and the few of other units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,5 +219,30 @@ impl Phase {
             Self::Stop => "stop",
             Self::StopPost => "stop-post",
         }
+    }
+}
+
+/// Whether a service that has ended is started again.
+pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
+    let Some(service) = service else { return false };
+    let listed = |set: &StatusSet| match exit {
+        Some(Exit::Code(n)) => set.codes.contains(&n),
+        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
+        None => false,
+    };
+    if listed(&service.restart_prevent) {
+        return false;
+    }
+    if listed(&service.restart_force) {
+        return true;
+    }
+    match service.restart {
+        Restart::No => false,
+        Restart::OnWatchdog => result == Outcome::Watchdog,
+        Restart::Always => result != Outcome::ExecCondition,
+        Restart::OnSuccess => result == Outcome::Success,
+        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
+        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
+        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
     }
 }
