@@ -105,7 +105,7 @@ impl Active {
 /// `Result` of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "named as systemd does")]
-pub enum Outcome {
+pub enum ServiceResult {
     #[default]
     Success,
     Resources,
@@ -119,7 +119,7 @@ pub enum Outcome {
     Watchdog,
 }
 
-impl Outcome {
+impl ServiceResult {
     /// The value of `Result`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -223,7 +223,7 @@ impl Phase {
 }
 
 /// Whether a service that has ended is started again.
-pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
+pub(super) fn should_restart(service: Option<&Service>, result: ServiceResult, exit: Option<Exit>) -> bool {
     let Some(service) = service else { return false };
     let listed = |set: &StatusSet| match exit {
         Some(Exit::Code(n)) => set.codes.contains(&n),
@@ -238,11 +238,13 @@ pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: O
     }
     match service.restart {
         Restart::No => false,
-        Restart::OnWatchdog => result == Outcome::Watchdog,
-        Restart::Always => result != Outcome::ExecCondition,
-        Restart::OnSuccess => result == Outcome::Success,
-        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
-        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
-        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
+        Restart::OnWatchdog => result == ServiceResult::Watchdog,
+        Restart::Always => result != ServiceResult::ExecCondition,
+        Restart::OnSuccess => result == ServiceResult::Success,
+        Restart::OnFailure => !matches!(result, ServiceResult::Success | ServiceResult::ExecCondition),
+        Restart::OnAbnormal => {
+            !matches!(result, ServiceResult::Success | ServiceResult::ExitCode | ServiceResult::ExecCondition)
+        }
+        Restart::OnAbort => matches!(result, ServiceResult::Signal | ServiceResult::CoreDump),
     }
 }
