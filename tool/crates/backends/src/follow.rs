@@ -1,4 +1,4 @@
-//! Follows one sandbox run to its end.
+//! Starts one sandbox run and follows it to its end.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use tool_base::host::Host;
 use tool_base::{fail, sys};
+use tool_host::doctor;
 use tool_runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
-use tool_sandbox::run::{Output, Streams};
+use tool_sandbox::run::{Forbidden, Output, Run, Streams};
 
-use crate::sandbox;
 use tool_sandbox::spec::Spec;
 
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
@@ -29,10 +30,27 @@ enum Message {
     Ended(bool),
 }
 
+/// Starts a run; where this host does not allow it, the error has the fix for this host.
+pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Run, Option<Streams>)> {
+    Run::start(spec, dir, output).map_err(|error| match error.downcast_ref::<Forbidden>() {
+        Some(forbidden) => {
+            let facts = doctor::userns::facts(&Host::new(Path::new("/")));
+            let hint = match doctor::diagnose_userns(&facts) {
+                Some(finding) => {
+                    format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id)
+                }
+                None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
+            };
+            fail::host(forbidden.to_string()).hint(hint).into()
+        }
+        None => error,
+    })
+}
+
 /// Follows one sandbox run to its end.
 pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
-    let start = Instant::now();
-    let (mut run, streams) = sandbox::start(spec, &exec.dir, &Output::Piped)?;
+    let begun = Instant::now();
+    let (mut run, streams) = start(spec, &exec.dir, &Output::Piped)?;
     let Streams { log, events, mut input } = streams.context("the sandbox has no output")?;
     let mut interrupter = run.interrupter()?;
 
@@ -48,7 +66,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let mut hung = false;
     let mut heard = true;
     loop {
-        let left = limit.saturating_sub(start.elapsed());
+        let left = limit.saturating_sub(begun.elapsed());
         match next(&messages, &watch.interrupts, left) {
             Some(Message::Driver(event)) => {
                 if let DriverEvent::Failure(f) = &event {
@@ -96,11 +114,11 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         _ if interruptions > 0 => Verdict::Interrupted,
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
-        143 if start.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
+        143 if begun.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
         HOST_NOT_READY if !heard => return Err(not_ready(&exec.dir.join("log"))),
         code => Verdict::Failed(code),
     };
-    Ok(Outcome::new(exec, verdict, failure, start.elapsed().as_secs_f64()))
+    Ok(Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()))
 }
 
 /// The driver's own words on why it cannot run here.
@@ -114,15 +132,15 @@ fn not_ready(log: &Path) -> anyhow::Error {
 /// The next thing that happens; `None` when the time is up.
 fn next(messages: &Receiver<Message>, interrupts: &Receiver<()>, left: Duration) -> Option<Message> {
     const STEP: Duration = Duration::from_millis(50);
-    let start = Instant::now();
+    let begun = Instant::now();
     loop {
         if interrupts.try_recv().is_ok() {
             return Some(Message::Interrupt);
         }
-        match messages.recv_timeout(STEP.min(left.saturating_sub(start.elapsed()))) {
+        match messages.recv_timeout(STEP.min(left.saturating_sub(begun.elapsed()))) {
             Ok(message) => return Some(message),
             Err(RecvTimeoutError::Disconnected) => return Some(Message::Ended(true)),
-            Err(RecvTimeoutError::Timeout) if start.elapsed() >= left => return None,
+            Err(RecvTimeoutError::Timeout) if begun.elapsed() >= left => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }

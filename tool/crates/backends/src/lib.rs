@@ -8,7 +8,7 @@ pub mod auto;
 pub mod driver;
 pub mod driver_log;
 pub mod embedded;
-mod follow;
+pub mod follow;
 pub mod iocs;
 pub mod lint;
 pub mod nix;

@@ -16,16 +16,13 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::{embedded, iocs, units};
 use tool_base::fail::{Failure, Status};
-use tool_base::host::Host;
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
-use tool_host::doctor;
 use tool_project::settings::{Node, Settings};
 use tool_project::{Check, Config, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
-use tool_sandbox::run::{Forbidden, Output, Run, Streams};
-use tool_sandbox::spec::{Bind, Machine, Program, Recorder, Spec};
+use tool_sandbox::spec::{Bind, MachineSpec, Program, Recorder, Spec};
 
 /// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
 const DEFAULT_TIMEOUT: u64 = 3600;
@@ -77,23 +74,6 @@ struct InMachine {
     program: String,
     /// Folders of the host that it needs.
     binds: Vec<Bind>,
-}
-
-/// Starts a run; where this host does not allow it, the error has the fix for this host.
-pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Run, Option<Streams>)> {
-    Run::start(spec, dir, output).map_err(|error| match error.downcast_ref::<Forbidden>() {
-        Some(forbidden) => {
-            let facts = doctor::userns::facts(&Host::new(Path::new("/")));
-            let hint = match doctor::diagnose_userns(&facts) {
-                Some(finding) => {
-                    format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id)
-                }
-                None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
-            };
-            fail::host(forbidden.to_string()).hint(hint).into()
-        }
-        None => error,
-    })
 }
 
 impl Sandbox {
@@ -212,9 +192,9 @@ impl Sandbox {
     }
 
     /// The machines that `ioc.toml` and the settings of a check describe.
-    fn machines(&self, settings: &Settings, dir: &Path) -> Vec<Machine> {
+    fn machines(&self, settings: &Settings, dir: &Path) -> Vec<MachineSpec> {
         let Some((ioc, programs)) = &self.ours else { return Vec::new() };
-        let machine = |((name, node), number): ((String, Node), u8)| Machine {
+        let machine = |((name, node), number): ((String, Node), u8)| MachineSpec {
             recorder: self.recorder(ioc, &node, &dir.join("record").join(&name).with_extension("jsonl")),
             name,
             number,
@@ -226,7 +206,7 @@ impl Sandbox {
             },
             programs: programs.clone(),
             binds: ioc.binds.clone(),
-            ..Machine::default()
+            ..MachineSpec::default()
         };
         settings.machines().into_iter().zip(1..).map(machine).collect()
     }
@@ -243,7 +223,7 @@ impl Sandbox {
     }
 
     /// A machine of Nix with what records its IOC. What is not recorded is told in a file of `dir`, which the report reads.
-    fn recorded(&self, mut machine: Machine, dir: &Path) -> Result<Machine> {
+    fn recorded(&self, mut machine: MachineSpec, dir: &Path) -> Result<MachineSpec> {
         let mut starts = recorder::starts(&machine.units).into_iter().filter(|_| self.record);
         let Some(start) = starts.next() else { return Ok(machine) };
         let mut notes = String::new();
@@ -301,13 +281,13 @@ pub fn console(
     Ok(Spec {
         interactive: true,
         console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
-        machines: vec![Machine { units, programs, binds: ioc.binds, ..Machine::only() }],
+        machines: vec![MachineSpec { units, programs, binds: ioc.binds, ..MachineSpec::only() }],
         ..Spec::new("run", dir)?
     })
 }
 
 /// A run of any script on one machine, with units and programs of the caller's.
-pub fn plain(project: &Project, script: PathBuf, machine: Machine, dir: &Path) -> Result<Spec> {
+pub fn plain(project: &Project, script: PathBuf, machine: MachineSpec, dir: &Path) -> Result<Spec> {
     let Driver { python, folder, pycache } = Driver::of(project)?;
     Ok(Spec { script, python, driver: folder, pycache, machines: vec![machine], ..Spec::new("driver", dir)? })
 }

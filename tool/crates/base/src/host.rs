@@ -57,6 +57,13 @@ impl Host {
         self.path(path).symlink_metadata().is_ok()
     }
 
+    /// `ID` of os-release.
+    pub fn distribution(&self) -> Option<String> {
+        let text = self.read("/etc/os-release").or_else(|| self.read("/usr/lib/os-release"))?;
+        let value = text.lines().find_map(|l| l.strip_prefix("ID="))?;
+        Some(value.trim_matches(['"', '\'']).to_owned())
+    }
+
     /// A variable of the environment that is set and not empty.
     pub fn env(&self, key: &str) -> Option<&str> {
         self.env.get(key).map(String::as_str).filter(|v| !v.is_empty())

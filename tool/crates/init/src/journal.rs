@@ -11,10 +11,17 @@ use serde_json::{Map, Value};
 
 use super::clock::Clock;
 use super::console::Console;
-use super::streams::Stream;
 
 /// Longest message that stays whole, bytes; journald's `LineMax=`.
 pub(super) const LINE_MAX: usize = 48 * 1024;
+
+/// Something that a unit writes to and that becomes entries.
+pub(super) trait Feed: Send + Sync {
+    /// The unit.
+    fn unit(&self) -> &str;
+    /// Takes in what is there. `false` when nothing more will come.
+    fn drain(&self) -> bool;
+}
 
 /// Appends entries. Copies share the file.
 #[derive(Clone)]
@@ -23,7 +30,7 @@ pub(super) struct Journal {
     console: Console,
     clock: Clock,
     common: Arc<Vec<(&'static str, String)>>,
-    streams: Arc<Mutex<Vec<Weak<Stream>>>>,
+    streams: Arc<Mutex<Vec<Weak<dyn Feed>>>>,
     gate: Arc<RwLock<()>>,
 }
 
@@ -60,13 +67,13 @@ impl Journal {
     }
 
     /// Notes the stream of a service that is being read.
-    pub(super) fn reads(&self, stream: &Arc<Stream>) {
+    pub(super) fn reads(&self, stream: Weak<dyn Feed>) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.retain(|known| known.strong_count() > 0);
-        streams.push(Arc::downgrade(stream));
+        streams.push(stream);
     }
 
-    fn open_streams(&self) -> Vec<Arc<Stream>> {
+    fn open_streams(&self) -> Vec<Arc<dyn Feed>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 

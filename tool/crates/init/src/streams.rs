@@ -16,7 +16,7 @@ use unix::sys::socket::{
     shutdown, socketpair,
 };
 
-use super::journal::{Journal, Lines, sender_fields, take_priority};
+use super::journal::{Feed, Journal, Lines, sender_fields, take_priority};
 use super::procs;
 
 /// Whose output a stream is.
@@ -43,7 +43,8 @@ pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
     setsockopt(&ours, PassCred, &true)?;
     shutdown(ours.as_raw_fd(), Shutdown::Write)?;
     let stream = Arc::new(Stream::new(ours, journal, source));
-    journal.reads(&stream);
+    let feed: Arc<dyn Feed> = stream.clone();
+    journal.reads(Arc::downgrade(&feed));
     std::thread::spawn(move || stream.serve());
     Ok(theirs)
 }
@@ -86,32 +87,13 @@ struct Reading {
     sender: (i32, Vec<(&'static str, String)>),
 }
 
-impl Stream {
-    fn new(fd: OwnedFd, journal: &Journal, source: Source) -> Self {
-        Self { fd, journal: journal.clone(), source, state: Mutex::default() }
-    }
-
-    /// The unit whose output it is.
-    pub(super) fn unit(&self) -> &str {
+impl Feed for Stream {
+    fn unit(&self) -> &str {
         &self.source.unit
     }
 
-    /// Reads until the last writer has closed it.
-    fn serve(&self) {
-        loop {
-            let mut ready = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut ready, PollTimeout::NONE).is_err_and(|e| e != unix::errno::Errno::EINTR) {
-                return;
-            }
-            let _passage = self.journal.passage();
-            if !self.drain() {
-                return;
-            }
-        }
-    }
-
-    /// Takes in what is there, a few megabytes at most. `false` when nothing more will come.
-    pub(super) fn drain(&self) -> bool {
+    /// A few megabytes at most.
+    fn drain(&self) -> bool {
         let mut reading = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = vec![0; 65536];
         for _ in 0..64 {
@@ -128,6 +110,26 @@ impl Stream {
             }
         }
         true
+    }
+}
+
+impl Stream {
+    fn new(fd: OwnedFd, journal: &Journal, source: Source) -> Self {
+        Self { fd, journal: journal.clone(), source, state: Mutex::default() }
+    }
+
+    /// Reads until the last writer has closed it.
+    fn serve(&self) {
+        loop {
+            let mut ready = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut ready, PollTimeout::NONE).is_err_and(|e| e != unix::errno::Errno::EINTR) {
+                return;
+            }
+            let _passage = self.journal.passage();
+            if !self.drain() {
+                return;
+            }
+        }
     }
 
     fn take(&self, reading: &mut Reading, bytes: &[u8], from: Option<UnixCredentials>) {

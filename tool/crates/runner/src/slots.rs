@@ -7,7 +7,7 @@ const VIRTUAL_MACHINE: u64 = 1280;
 
 /// What this host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Machine {
+pub struct HostSize {
     /// Processors that we may use.
     pub processors: usize,
     /// Memory that is free or can be freed, in MiB; `None` where it is not told.
@@ -15,10 +15,10 @@ pub struct Machine {
 }
 
 /// Reads what this host has.
-pub fn machine() -> Machine {
+pub fn host_size() -> HostSize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Machine { processors, memory: available(&meminfo) }
+    HostSize { processors, memory: available(&meminfo) }
 }
 
 /// `MemAvailable` of /proc/meminfo (proc_meminfo(5)), in MiB.
@@ -41,7 +41,7 @@ pub struct Slots {
 impl Slots {
     /// Judges what a backend may use, `asked` being what the command line says. Checks in the sandbox wait for most of their
     /// time (`simple` uses a quarter of a processor), so more of them run than there are processors.
-    pub fn of(asked: Option<usize>, backend: &str, host: &Machine) -> Self {
+    pub fn of(asked: Option<usize>, backend: &str, host: &HostSize) -> Self {
         let (factor, machine) = if backend == "sandbox" { (4, SANDBOX_MACHINE) } else { (1, VIRTUAL_MACHINE) };
         let jobs = asked.unwrap_or(factor * host.processors);
         // Who says how many wants so many.
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn who_says_how_many_gets_so_many() {
-        let host = Machine { processors: 2, memory: Some(4000) };
+        let host = HostSize { processors: 2, memory: Some(4000) };
         assert_eq!(Slots::of(None, "sandbox", &host), Slots { jobs: 8, memory: 4000, machine: SANDBOX_MACHINE });
         assert_eq!(Slots::of(None, "driver", &host), Slots { jobs: 2, memory: 4000, machine: VIRTUAL_MACHINE });
         assert_eq!(Slots::of(Some(20), "sandbox", &host).memory, u64::MAX);

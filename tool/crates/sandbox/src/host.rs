@@ -40,7 +40,7 @@ enum Event {
 /// An answer and the descriptors to go with it.
 type Reply = (Answer, Vec<OwnedFd>);
 
-struct Host {
+struct Keeper {
     spec: Spec,
     driver: OwnedFd,
     switches: Switches,
@@ -74,7 +74,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     watch_children(sender.clone());
     watch_xtask(sync, sender.clone());
     watch_driver(driver.try_clone()?, sender);
-    Host { spec, driver, switches: Switches::new()?, booted: BTreeMap::new(), waiting: BTreeMap::new() }
+    Keeper { spec, driver, switches: Switches::new()?, booted: BTreeMap::new(), waiting: BTreeMap::new() }
         .serve(&receiver, driver_pid)
 }
 
@@ -82,7 +82,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
     let machines = spec
         .machines
         .iter()
-        .map(|m| driver::Machine {
+        .map(|m| driver::DriverMachine {
             name: &m.name,
             shared_dir: spec.shared_dir(),
             state_dir: spec.vm_state_dir(&m.name),
@@ -171,7 +171,7 @@ fn watch_driver(driver: OwnedFd, sender: Sender<Event>) {
     });
 }
 
-impl Host {
+impl Keeper {
     fn serve(mut self, events: &Receiver<Event>, driver_pid: i32) -> Result<Status> {
         for event in events {
             match event {

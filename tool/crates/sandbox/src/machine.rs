@@ -17,7 +17,7 @@ use unix::unistd::{Pid, pipe};
 
 use super::network::{self, Cables, Switches};
 use super::rootfs;
-use super::spec::{Machine, Recorder, Spec};
+use super::spec::{MachineSpec, Recorder, Spec};
 use tool_base::process::Cmd;
 use tool_base::sys;
 
@@ -49,7 +49,7 @@ pub struct Lines {
 }
 
 /// Starts a machine. It takes some milliseconds and does not wait for its services.
-pub fn boot(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(Booted, Lines)> {
+pub fn boot(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Result<(Booted, Lines)> {
     // A thread can be in namespaces of its own; it is gone when PID 1 runs.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| boot_here(spec, machine, switches));
@@ -57,7 +57,7 @@ pub fn boot(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(
     })
 }
 
-fn boot_here(spec: &Spec, machine: &Machine, switches: &mut Switches) -> Result<(Booted, Lines)> {
+fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Result<(Booted, Lines)> {
     let shared =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     unshare(shared).context("the machine's namespaces cannot be made")?;

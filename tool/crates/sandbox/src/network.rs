@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, Result, anyhow};
 use unix::sched::{CloneFlags, setns, unshare};
 
-use super::spec::Machine;
+use super::spec::MachineSpec;
 use tool_base::netlink;
 
 /// The switches of a run.
@@ -36,7 +36,7 @@ impl Switches {
     }
 
     /// Plugs a machine into its VLANs: `eth1`, `eth2`, … appear in its namespace, still down.
-    pub fn plug(&mut self, machine: &Machine, namespace: BorrowedFd) -> Result<Cables> {
+    pub fn plug(&mut self, machine: &MachineSpec, namespace: BorrowedFd) -> Result<Cables> {
         let mut cables = Vec::new();
         for (i, vlan) in machine.vlans.iter().enumerate() {
             let bridge = format!("br{vlan}");
@@ -79,7 +79,7 @@ impl Switches {
 }
 
 /// Gives the machine's own network cards their addresses. To be called in its network namespace.
-pub fn configure(machine: &Machine) -> Result<()> {
+pub fn configure(machine: &MachineSpec) -> Result<()> {
     for (i, vlan) in machine.vlans.iter().enumerate() {
         let card = format!("eth{}", i + 1);
         netlink::add_address(&card, address(*vlan, machine.number))

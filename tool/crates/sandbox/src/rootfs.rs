@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::spec::{Etc, Machine, Spec};
+use super::spec::{Etc, MachineSpec, Spec};
 use super::{accounts, network};
 use tool_base::process::{OWN, is_own_program};
 use tool_base::sys;
@@ -39,7 +39,7 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// Puts the root file system together and makes it this thread's root.
 ///
 /// The thread must be in a mount namespace of its own, with the capability to mount there.
-pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
+pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
     let root = spec.root_dir(&machine.name);
     let disk = spec.disk_dir(&machine.name);
     if !disk.is_dir() {
@@ -76,7 +76,7 @@ pub fn enter(spec: &Spec, machine: &Machine) -> Result<()> {
 }
 
 /// The machine's disk at its first boot.
-fn format_disk(disk: &Path, spec: &Spec, machine: &Machine) -> io::Result<()> {
+fn format_disk(disk: &Path, spec: &Spec, machine: &MachineSpec) -> io::Result<()> {
     for dir in [
         "etc/systemd/system",
         "home",
@@ -184,7 +184,7 @@ fn hosts(spec: &Spec, name: &str) -> String {
 }
 
 /// /machine/bin, and links to it among the host's programs in /usr/local/bin.
-fn programs(root: &Path, spec: &Spec, machine: &Machine) -> Result<()> {
+fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
     let xtask = root.join(MACHINE).join("xtask");
     if spec.xtask != Path::new(OWN) && is_own_program(&spec.xtask) {
         program(&spec.xtask, &xtask)?;

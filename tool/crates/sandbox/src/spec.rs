@@ -42,12 +42,12 @@ pub struct Spec {
     /// JUnit file of the script, relative to `out_dir`.
     pub junit: Option<String>,
     /// The machines.
-    pub machines: Vec<Machine>,
+    pub machines: Vec<MachineSpec>,
 }
 
 /// One machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Machine {
+pub struct MachineSpec {
     /// Its host name.
     pub name: String,
     /// Its place in the alphabetical order of the run's machines, from 1; the last part of its addresses.
@@ -125,7 +125,7 @@ pub struct Bind {
     pub target: PathBuf,
 }
 
-impl Machine {
+impl MachineSpec {
     /// The only machine of a run.
     pub fn only() -> Self {
         Self { name: "machine".to_owned(), number: 1, vlans: vec![1], ..Self::default() }

@@ -21,7 +21,7 @@ use tool_project::settings::Services;
 use tool_project::{Check, Project, valid_name};
 use tool_sandbox::accounts;
 use tool_sandbox::accounts::Accounts;
-use tool_sandbox::spec::{Bind, Etc, Machine, UnitFile};
+use tool_sandbox::spec::{Bind, Etc, MachineSpec, UnitFile};
 
 /// What Nix says of one check.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Evaluated {
     /// Limit of the script in seconds: `globalTimeout`.
     pub timeout: Option<u64>,
     /// Its machines.
-    pub machines: Vec<Machine>,
+    pub machines: Vec<MachineSpec>,
 }
 
 /// The file that `tool/nix/sandbox.nix` writes.
@@ -198,7 +198,7 @@ fn refusals(node: &Node) -> Vec<String> {
     unheard.chain(vlans).chain(units).chain(instances).collect()
 }
 
-fn machine(name: String, number: u8, node: Node, store: &Path) -> Machine {
+fn machine(name: String, number: u8, node: Node, store: &Path) -> MachineSpec {
     let mut units = Vec::new();
     let mut etc = Vec::new();
     let mut link = |path: String, source: &str| {
@@ -227,7 +227,7 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> Machine {
         mode: u32::from_str_radix(&mode, 8).ok(),
     }));
     let here = |path: &Path| Bind { source: path.to_owned(), target: path.to_owned() };
-    Machine {
+    MachineSpec {
         recorder: None,
         name,
         number,

@@ -13,7 +13,7 @@ pub struct Config<'a> {
     /// Name of the check.
     pub check: &'a str,
     /// The machines, in the order of their names.
-    pub machines: Vec<Machine<'a>>,
+    pub machines: Vec<DriverMachine<'a>>,
     /// Numbers of the VLANs.
     pub vlans: BTreeSet<u8>,
     /// Limit of the script, seconds.
@@ -28,7 +28,7 @@ pub struct Config<'a> {
 
 /// A machine as the driver knows it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Machine<'a> {
+pub struct DriverMachine<'a> {
     /// Its name.
     pub name: &'a str,
     /// Folder shared with all machines.

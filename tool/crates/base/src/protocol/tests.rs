@@ -29,7 +29,7 @@ fn samples() -> Value {
     let config = driver::Config {
         backend: "sandbox",
         check: "simple",
-        machines: vec![driver::Machine {
+        machines: vec![driver::DriverMachine {
             name: "machine",
             shared_dir: "/state/shared-xchg".into(),
             state_dir: "/state/vm-state-machine".into(),

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::Driver;
-use tool_backends::sandbox;
+use tool_backends::{follow, sandbox};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 use tool_base::{interrupt, sys, ui};
 use tool_init::unit::limits;
 use tool_project::Project;
 use tool_sandbox::run::Output;
-use tool_sandbox::spec::{Machine, Program, Spec, UnitFile};
+use tool_sandbox::spec::{MachineSpec, Program, Spec, UnitFile};
 
 /// Runs the command; the driver's exit status is ours.
 pub fn run(args: &Driver) -> Result<Status> {
@@ -22,7 +22,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     let run_dir = tool_runner::new_run_dir(&project)?;
     let dir = run_dir.path.join("driver");
     fs::create_dir_all(&dir)?;
-    let machine = Machine { units: units(&args.units)?, programs: programs(&args.path)?, ..Machine::only() };
+    let machine = MachineSpec { units: units(&args.units)?, programs: programs(&args.path)?, ..MachineSpec::only() };
     let spec = Spec {
         interactive: args.interactive,
         global_timeout: args.timeout,
@@ -32,7 +32,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     };
     // Ctrl-C belongs to the driver; in the terminal's foreground it gets it by itself.
     sys::block_interrupts()?;
-    let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
+    let (run, _) = follow::start(&spec, &dir, &Output::Terminal)?;
     let mut interrupter = run.interrupter()?;
     if !args.interactive {
         interrupt::each(move || interrupter.interrupt().is_ok())?;

@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use crate::cli::Interactive;
+use tool_backends::follow;
 use tool_backends::nix::Nix;
 use tool_backends::options::MachineOptions;
-use tool_backends::sandbox::{self, Sandbox};
+use tool_backends::sandbox::Sandbox;
 use tool_backends::{Decision, driver};
 use tool_base::fail::Status;
 use tool_base::guard::Guarded;
@@ -66,7 +67,7 @@ fn in_sandbox(project: &Project, machine: &MachineOptions, check: &Check, why: &
     spec.junit = None;
     // Ctrl-C belongs to the prompt.
     sys::block_interrupts()?;
-    let (run, _) = sandbox::start(&spec, &dir, &Output::Terminal)?;
+    let (run, _) = follow::start(&spec, &dir, &Output::Terminal)?;
     let code = run.wait()?;
     let _ = std::fs::remove_dir(&spec.state_dir);
     Ok(Status::Other(code))

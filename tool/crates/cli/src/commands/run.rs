@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use crate::cli::Run;
 use tool_backends::iocs::IocBuild;
 use tool_backends::units::SIMULATOR_START_LIMIT;
-use tool_backends::{embedded, iocs, sandbox};
+use tool_backends::{embedded, follow, iocs, sandbox};
 use tool_base::fail::Status;
 use tool_base::guard::Guarded;
 use tool_base::process::Cmd;
@@ -70,7 +70,7 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     line("clients", "in another terminal:", "cargo xtask exec caget PV");
     line("", "a shell there:", "cargo xtask exec");
     say_how_to_end();
-    let (run, _) = sandbox::start(&spec, dir, &Output::Terminal)
+    let (run, _) = follow::start(&spec, dir, &Output::Terminal)
         .inspect_err(|_| ui::warn("no machine could be started; on this host itself: cargo xtask run --host"))?;
     let code = run.wait()?;
     let _ = fs::remove_dir(&spec.state_dir);

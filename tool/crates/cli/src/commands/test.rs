@@ -58,7 +58,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     if matches!(backend.name(), "sandbox") && !args.no_lint {
         look_first(project, &checks)?;
     }
-    let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::machine());
+    let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::host_size());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupt::messages()?;
     let mut terminal = Terminal::new(Telling {

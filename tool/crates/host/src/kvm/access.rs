@@ -1,7 +1,6 @@
 //! Judges who may open the device: the user and Nix's builders. Pure functions, no reading.
 
 use super::advice;
-use super::diagnose::error_name;
 use super::facts::{AclTag, Builders, Device, Facts, Nix, Node, Step};
 use crate::finding::Finding;
 
@@ -15,6 +14,11 @@ pub(super) fn shown(node: &Node) -> String {
     let owner = if node.uid == 0 { "root".to_owned() } else { node.uid.to_string() };
     let acl = if node.acl.is_empty() { "" } else { " with an access control list" };
     format!("/dev/kvm is {owner}:{group}, mode {:04o}{acl}", node.mode)
+}
+
+/// What the kernel said.
+pub(super) fn error_name(errno: Option<i32>) -> String {
+    errno.map_or("no error number".to_owned(), |n| std::io::Error::from_raw_os_error(n).to_string())
 }
 
 /// The device is good, but its permissions keep the user out.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::access::{PERMISSION, builders_finding, shown, shut_out};
+use super::access::{PERMISSION, builders_finding, error_name, shown, shut_out};
 use super::advice;
 use super::facts::{Builders, Device, Facts, Nix, Node, Step, Use};
 use crate::finding::Finding;
@@ -358,10 +358,6 @@ const ENXIO: i32 = 6;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
-
-pub(super) fn error_name(errno: Option<i32>) -> String {
-    errno.map_or("no error number".to_owned(), |n| std::io::Error::from_raw_os_error(n).to_string())
-}
 
 fn step_name(step: Step) -> &'static str {
     match step {

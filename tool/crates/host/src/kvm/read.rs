@@ -33,7 +33,7 @@ pub fn without_use(host: &Host) -> Facts {
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         lockdown: host.line("/sys/kernel/security/lockdown").and_then(|l| bracketed(&l)),
-        distribution: os_release(host),
+        distribution: host.distribution(),
         cpu: cpu(host),
         modules,
         product: product(host),
@@ -50,13 +50,6 @@ pub fn without_use(host: &Host) -> Facts {
 /// The word in brackets: `none [integrity] confidentiality`.
 fn bracketed(line: &str) -> Option<String> {
     Some(line.split_once('[')?.1.split_once(']')?.0.to_owned())
-}
-
-/// `ID` of os-release.
-pub fn os_release(host: &Host) -> Option<String> {
-    let text = host.read("/etc/os-release").or_else(|| host.read("/usr/lib/os-release"))?;
-    let value = text.lines().find_map(|l| l.strip_prefix("ID="))?;
-    Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
 fn cpu(host: &Host) -> Cpu {

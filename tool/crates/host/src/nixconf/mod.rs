@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-pub use parse::{Features, Settings};
+pub use parse::{ConfValues, Features};
 
 use tool_base::host::Host;
 
@@ -29,15 +29,15 @@ pub fn user_confs(host: &Host) -> Vec<PathBuf> {
 }
 
 /// What the system's file says to the daemon. A file that cannot be read says nothing, as with Nix.
-pub fn system_settings(host: &Host) -> Result<Settings> {
-    let mut settings = Settings::default();
+pub fn system_settings(host: &Host) -> Result<ConfValues> {
+    let mut settings = ConfValues::default();
     add(host, &mut settings, &system_conf(host))?;
     Ok(settings)
 }
 
 /// What a command of this user reads: the system's file, the user's files from the least to the most important,
 /// `NIX_CONFIG`.
-pub fn user_settings(host: &Host) -> Result<Settings> {
+pub fn user_settings(host: &Host) -> Result<ConfValues> {
     let mut settings = system_settings(host)?;
     for path in user_confs(host).iter().rev() {
         add(host, &mut settings, path)?;
@@ -48,7 +48,7 @@ pub fn user_settings(host: &Host) -> Result<Settings> {
     Ok(settings)
 }
 
-fn add(host: &Host, settings: &mut Settings, path: &Path) -> Result<()> {
+fn add(host: &Host, settings: &mut ConfValues, path: &Path) -> Result<()> {
     let read = |path: &Path| std::fs::read(host.path(path)).ok();
     read(path).map_or(Ok(()), |bytes| settings.add(path, &bytes, &read))
 }
@@ -62,7 +62,7 @@ pub fn place(host: &Host, heard: bool) -> plan::Place {
         .map(|file| parse::beside(&system, &file))
         .find(|path| path.file_name().is_some_and(|n| n == "nix.custom.conf"));
     plan::Place {
-        nixos: host.exists("/etc/NIXOS") || crate::kvm::read::os_release(host).as_deref() == Some("nixos"),
+        nixos: host.exists("/etc/NIXOS") || host.distribution().as_deref() == Some("nixos"),
         macos: host.exists("/System/Library/CoreServices"),
         target: link_target(host, &system),
         custom,

@@ -80,7 +80,7 @@ fn meaning(line: &[u8]) -> Result<Meaning> {
 
 /// Settings in the order in which Nix applies them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings(pub Vec<(String, Vec<String>)>);
+pub struct ConfValues(pub Vec<(String, Vec<String>)>);
 
 /// The system features that files settle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -103,7 +103,7 @@ impl Features {
     }
 }
 
-impl Settings {
+impl ConfValues {
     /// The value that the last line for this key gives, its words joined by spaces.
     pub fn last(&self, key: &str) -> Option<String> {
         self.0.iter().rev().find(|(k, _)| k == key).map(|(_, words)| words.join(" "))
@@ -180,8 +180,8 @@ pub(crate) fn beside(path: &Path, file: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn settings(text: &str) -> Settings {
-        let mut settings = Settings::default();
+    fn settings(text: &str) -> ConfValues {
+        let mut settings = ConfValues::default();
         settings.add(Path::new("/etc/nix/nix.conf"), text.as_bytes(), &|_| None).unwrap();
         settings
     }
@@ -214,7 +214,7 @@ mod tests {
     fn errors_name_file_line_and_text() {
         let error = |text: &str| {
             let read = |_: &Path| None;
-            let error = Settings::default().add(Path::new("/n.conf"), text.as_bytes(), &read).unwrap_err();
+            let error = ConfValues::default().add(Path::new("/n.conf"), text.as_bytes(), &read).unwrap_err();
             format!("{error:#}")
         };
         assert_eq!(error("a = b\nkvm=1 # x"), "/n.conf: line 2: `kvm=1` is neither `KEY = VALUE` nor an include");
@@ -230,7 +230,7 @@ mod tests {
             _ => None,
         };
         let add = |text: &str| {
-            let mut settings = Settings::default();
+            let mut settings = ConfValues::default();
             settings.add(Path::new("/a/nix.conf"), text.as_bytes(), &read).map(|()| settings.features())
         };
         assert_eq!(add("include more.conf").unwrap().has("kvm"), Some(true));

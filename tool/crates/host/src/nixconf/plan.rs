@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::parse::{Meaning, Settings, lines};
+use super::parse::{ConfValues, Meaning, lines};
 
 /// The line that lifts Nix's refusal.
 pub const SETTING: &str = "extra-system-features = kvm";
@@ -142,7 +142,7 @@ pub fn target(place: &Place) -> Target {
 }
 
 /// Whether the user is in `trusted-users`, root being there by default.
-pub fn trusted(settings: &Settings, user: &str, groups: &[String]) -> bool {
+pub fn trusted(settings: &ConfValues, user: &str, groups: &[String]) -> bool {
     let set = settings.set("trusted-users");
     let words = set.list.unwrap_or_else(|| vec!["root".to_owned()]).into_iter().chain(set.extra);
     words
@@ -174,7 +174,7 @@ mod tests {
     use std::path::Path;
 
     fn features(bytes: &[u8]) -> crate::nixconf::Features {
-        let mut settings = Settings::default();
+        let mut settings = ConfValues::default();
         settings.add(Path::new("/etc/nix/nix.conf"), bytes, &|_| None).unwrap();
         settings.features()
     }
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn who_is_trusted() {
         let trusts = |text: &str| {
-            let mut settings = Settings::default();
+            let mut settings = ConfValues::default();
             settings.add(Path::new("/n"), text.as_bytes(), &|_| None).unwrap();
             trusted(&settings, "me", &["wheel".to_owned()])
         };

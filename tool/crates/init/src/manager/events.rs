@@ -2,11 +2,11 @@
 
 use super::super::exec::notify_access;
 use super::super::unit::Service;
-use super::super::unit::service::{Restart, Type};
-use super::super::unit::values::{StatusSet, show_timespan, signal_name, status_name};
+use super::super::unit::service::Type;
+use super::super::unit::values::{show_timespan, signal_name, status_name};
 use super::Manager;
 use super::service::{ERROR, NOTICE, WARNING};
-use super::types::{Action, ExecMain, Exit, Outcome, Phase, Pid, State, Who};
+use super::types::{Action, ExecMain, Exit, Phase, Pid, ServiceResult, State, Who};
 
 impl Manager {
     /// A process has ended.
@@ -38,11 +38,11 @@ impl Manager {
         let (state, has_control, index) = (rt.state, rt.control.is_some(), rt.main_index);
         let mut f = outcome(&service, exit, service.kind() != Type::Oneshot);
         if service.exec_start.get(index).is_some_and(|e| e.ignore_failure) {
-            f = Outcome::Success;
+            f = ServiceResult::Success;
         }
         self.log_exit(name, "Main process", exit, f);
         self.add_result(name, f);
-        if service.kind() == Type::Oneshot && state == State::Start && f == Outcome::Success {
+        if service.kind() == Type::Oneshot && state == State::Start && f == ServiceResult::Success {
             if index + 1 < service.exec_start.len() {
                 self.run_list(name, Phase::Start, index + 1);
             } else {
@@ -52,8 +52,8 @@ impl Manager {
         }
         match state {
             State::Start => match f {
-                Outcome::Success if service.kind() == Type::Notify => {
-                    self.enter_signal(name, State::StopSigterm, Outcome::Protocol);
+                ServiceResult::Success if service.kind() == Type::Notify => {
+                    self.enter_signal(name, State::StopSigterm, ServiceResult::Protocol);
                 }
                 _ => self.enter_signal(name, State::StopSigterm, f),
             },
@@ -76,10 +76,10 @@ impl Manager {
         let (state, has_main, (phase, index)) = (rt.state, rt.main.is_some(), rt.command);
         let mut f = outcome(&service, exit, false);
         if service.commands(phase).get(index).is_some_and(|e| e.ignore_failure) {
-            f = Outcome::Success;
+            f = ServiceResult::Success;
         }
         if phase == Phase::Condition && matches!(exit, Exit::Code(1..=254)) {
-            f = Outcome::ExecCondition;
+            f = ServiceResult::ExecCondition;
         } else {
             let who = if phase == Phase::Condition { "Condition check process" } else { "Control process" };
             self.log_exit(name, who, exit, f);
@@ -91,17 +91,19 @@ impl Manager {
             state,
             State::Condition | State::StartPre | State::StartPost | State::Reload | State::Stop | State::StopPost
         );
-        if in_list && f == Outcome::Success {
+        if in_list && f == ServiceResult::Success {
             return self.run_list(name, phase, index + 1);
         }
         match state {
-            State::Start if f == Outcome::Success => self.out.push_back(Action::FindMain { unit: name.to_owned() }),
+            State::Start if f == ServiceResult::Success => {
+                self.out.push_back(Action::FindMain { unit: name.to_owned() });
+            }
             State::Condition | State::StartPre | State::Start | State::StartPost | State::Stop => {
                 self.enter_signal(name, State::StopSigterm, f);
             }
             State::Reload => {
                 self.with(name, |rt| rt.reload_result = f);
-                self.enter_running(name, Outcome::Success);
+                self.enter_running(name, ServiceResult::Success);
             }
             State::StopPost => self.enter_signal(name, State::FinalSigterm, f),
             State::StopWatchdog | State::StopSigterm | State::StopSigkill if !has_main => {
@@ -148,16 +150,16 @@ impl Manager {
             }
             State::Running => {
                 self.log(name, WARNING, format!("{name}: Service reached runtime time limit. Stopping."));
-                return self.enter_stop(name, Outcome::Timeout);
+                return self.enter_stop(name, ServiceResult::Timeout);
             }
             State::Reload => {
                 self.log(name, WARNING, format!("{name}: Reload operation timed out. Killing reload process."));
                 self.out.push_back(Action::Signal { unit: name.to_owned(), who: Who::Control, signal: 9 });
                 self.with(name, |rt| {
                     rt.control = None;
-                    rt.reload_result = Outcome::Timeout;
+                    rt.reload_result = ServiceResult::Timeout;
                 });
-                return self.enter_running(name, Outcome::Success);
+                return self.enter_running(name, ServiceResult::Success);
             }
             State::Stop => {
                 self.log(name, WARNING, format!("{name}: Stopping timed out. Terminating."));
@@ -182,7 +184,7 @@ impl Manager {
                     _ => "Processes still around after SIGKILL. Ignoring.",
                 };
                 self.log(name, WARNING, format!("{name}: {what}"));
-                return self.enter_stop_post(name, Outcome::Timeout);
+                return self.enter_stop_post(name, ServiceResult::Timeout);
             }
             State::FinalSigterm | State::FinalSigkill => {
                 let what = if state == State::FinalSigterm {
@@ -191,19 +193,19 @@ impl Manager {
                     "Processes still around after final SIGKILL. Entering failed mode."
                 };
                 self.log(name, WARNING, format!("{name}: {what}"));
-                return self.enter_dead(name, Outcome::Timeout, false);
+                return self.enter_dead(name, ServiceResult::Timeout, false);
             }
             State::AutoRestart => return self.auto_restart(name),
             State::Dead | State::Exited | State::Failed | State::Active => return,
         };
-        self.enter_signal(name, next, Outcome::Timeout);
+        self.enter_signal(name, next, ServiceResult::Timeout);
     }
 
     /// The service has not said in time that it is alive.
     pub(super) fn watchdog_bites(&mut self, name: &str) {
         let limit = show_timespan(self.service(name).watchdog_us);
         self.log(name, ERROR, format!("{name}: Watchdog timeout (limit {limit})!"));
-        self.enter_signal(name, State::StopWatchdog, Outcome::Watchdog);
+        self.enter_signal(name, State::StopWatchdog, ServiceResult::Watchdog);
     }
 
     /// A message of `sd_notify(3)`.
@@ -263,7 +265,7 @@ impl Manager {
         if says("READY") && state == Some(State::Start) && service.kind() == Type::Notify {
             self.run_list(name, Phase::StartPost, 0);
         } else if says("READY") && state == Some(State::Reload) {
-            self.enter_running(name, Outcome::Success);
+            self.enter_running(name, ServiceResult::Success);
         } else if says("RELOADING") && state == Some(State::Running) {
             self.set_state(name, State::Reload);
         } else if says("STOPPING") && state == Some(State::Running) {
@@ -272,8 +274,8 @@ impl Manager {
         }
     }
 
-    fn log_exit(&mut self, name: &str, who: &str, exit: Exit, f: Outcome) {
-        if f == Outcome::Success {
+    fn log_exit(&mut self, name: &str, who: &str, exit: Exit, f: ServiceResult) {
+        if f == ServiceResult::Success {
             return;
         }
         let how = match exit {
@@ -286,40 +288,15 @@ impl Manager {
 }
 
 /// What the end of a process means for its service.
-fn outcome(service: &Service, exit: Exit, daemon: bool) -> Outcome {
+fn outcome(service: &Service, exit: Exit, daemon: bool) -> ServiceResult {
     match exit {
-        Exit::Code(0) => Outcome::Success,
-        Exit::Code(n) if service.success.codes.contains(&n) => Outcome::Success,
-        Exit::Code(_) => Outcome::ExitCode,
+        Exit::Code(0) => ServiceResult::Success,
+        Exit::Code(n) if service.success.codes.contains(&n) => ServiceResult::Success,
+        Exit::Code(_) => ServiceResult::ExitCode,
         // Signals that end a daemon in an orderly way: HUP, INT, PIPE, TERM.
-        Exit::Signal(1 | 2 | 13 | 15) if daemon => Outcome::Success,
-        Exit::Signal(n) if service.success.signals.contains(&n) => Outcome::Success,
-        Exit::Signal(_) => Outcome::Signal,
-        Exit::Core(_) => Outcome::CoreDump,
-    }
-}
-
-/// Whether a service that has ended is started again.
-pub(super) fn should_restart(service: Option<&Service>, result: Outcome, exit: Option<Exit>) -> bool {
-    let Some(service) = service else { return false };
-    let listed = |set: &StatusSet| match exit {
-        Some(Exit::Code(n)) => set.codes.contains(&n),
-        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
-        None => false,
-    };
-    if listed(&service.restart_prevent) {
-        return false;
-    }
-    if listed(&service.restart_force) {
-        return true;
-    }
-    match service.restart {
-        Restart::No => false,
-        Restart::OnWatchdog => result == Outcome::Watchdog,
-        Restart::Always => result != Outcome::ExecCondition,
-        Restart::OnSuccess => result == Outcome::Success,
-        Restart::OnFailure => !matches!(result, Outcome::Success | Outcome::ExecCondition),
-        Restart::OnAbnormal => !matches!(result, Outcome::Success | Outcome::ExitCode | Outcome::ExecCondition),
-        Restart::OnAbort => matches!(result, Outcome::Signal | Outcome::CoreDump),
+        Exit::Signal(1 | 2 | 13 | 15) if daemon => ServiceResult::Success,
+        Exit::Signal(n) if service.success.signals.contains(&n) => ServiceResult::Success,
+        Exit::Signal(_) => ServiceResult::Signal,
+        Exit::Core(_) => ServiceResult::CoreDump,
     }
 }

@@ -3,7 +3,7 @@
 use super::super::unit::values::INFINITY;
 use super::super::unit::{Dep, Kind, Load};
 use super::request::Refusal;
-use super::types::{Action, Active, Job, JobKind, JobResult, Outcome, State};
+use super::types::{Action, Active, Job, JobKind, JobResult, ServiceResult, State};
 use super::{Manager, service};
 
 enum Ran {
@@ -145,7 +145,7 @@ impl Manager {
     /// Starts the unit again after its process ended.
     pub(super) fn restart_by_itself(&mut self, name: &str) {
         if self.enqueue(JobKind::Start, name).is_err() {
-            self.enter_dead(name, Outcome::Resources, false);
+            self.enter_dead(name, ServiceResult::Resources, false);
         }
     }
 
@@ -297,7 +297,7 @@ impl Manager {
         let rt = self.units.get_mut(name)?;
         if limited && rt.starts.len() >= unit.start_limit_burst as usize {
             self.log(name, service::WARNING, format!("{name}: Start request repeated too quickly."));
-            self.enter_dead(name, Outcome::StartLimitHit, false);
+            self.enter_dead(name, ServiceResult::StartLimitHit, false);
             return Some(JobResult::Failed);
         }
         rt.starts.push(now);
@@ -313,7 +313,7 @@ impl Manager {
             JobKind::Start if new.is_up() => self.finish_job(job.id, JobResult::Done, true),
             JobKind::Start if job.running && new == Active::Failed => self.finish_job(job.id, JobResult::Failed, true),
             JobKind::Start if job.running && new == Active::Inactive => {
-                let skipped = self.units.get(name).is_some_and(|rt| rt.result == Outcome::ExecCondition);
+                let skipped = self.units.get(name).is_some_and(|rt| rt.result == ServiceResult::ExecCondition);
                 self.finish_job(job.id, if skipped { JobResult::Skipped } else { JobResult::Done }, true);
             }
             JobKind::Stop if new.is_down() => self.finish_job(job.id, JobResult::Done, true),
@@ -328,7 +328,7 @@ impl Manager {
             }
             JobKind::Reload if job.running && !matches!(new, Active::Reloading | Active::Activating) => {
                 let good = new == Active::Active
-                    && self.units.get(name).is_some_and(|rt| rt.reload_result == Outcome::Success);
+                    && self.units.get(name).is_some_and(|rt| rt.reload_result == ServiceResult::Success);
                 self.finish_job(job.id, if good { JobResult::Done } else { JobResult::Failed }, true);
             }
             _ => {}

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::unit::{Dep, Kind, Load, Unit};
-use types::{Action, Active, Event, Job, JobKind, JobResult, Outcome, Rt, State, Time, Unmet};
+use types::{Action, Active, Event, Job, JobKind, JobResult, Rt, ServiceResult, State, Time, Unmet};
 
 pub use request::Refusal;
 
@@ -232,7 +232,7 @@ impl Manager {
                 rt.starts.clear();
                 rt.n_restarts = 0;
                 rt.flush_restarts = false;
-                rt.result = if rt.state == State::Failed { Outcome::Success } else { rt.result };
+                rt.result = if rt.state == State::Failed { ServiceResult::Success } else { rt.result };
             });
             if self.active(&name) == Active::Failed {
                 self.set_state(&name, State::Dead);
@@ -300,7 +300,7 @@ impl Manager {
         let Some((result, unit, monitor)) = result else { return };
         let trigger = match new {
             Active::Failed => Dep::OnFailure,
-            _ if result == Outcome::Success => Dep::OnSuccess,
+            _ if result == ServiceResult::Success => Dep::OnSuccess,
             _ => return,
         };
         for other in unit.dep(trigger) {

@@ -4,8 +4,8 @@ use super::super::unit::service::{Exec, KillMode, Type};
 use super::super::unit::values::INFINITY;
 use super::super::unit::{Kind, Service};
 use super::Manager;
-use super::events::should_restart;
-use super::types::{Action, Active, Outcome, Phase, Pid, Ran, State, Time, Who};
+use super::states::should_restart;
+use super::types::{Action, Active, Phase, Pid, Ran, ServiceResult, State, Time, Who};
 
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
@@ -37,8 +37,8 @@ impl Manager {
     pub(super) fn service_start(&mut self, name: &str, invocation: String) {
         self.with(name, |rt| {
             rt.invocation = invocation;
-            rt.result = Outcome::Success;
-            rt.reload_result = Outcome::Success;
+            rt.result = ServiceResult::Success;
+            rt.reload_result = ServiceResult::Success;
             rt.main = None;
             rt.control = None;
             rt.main_index = 0;
@@ -61,17 +61,17 @@ impl Manager {
         rt.forbid_restart = true;
         match rt.state {
             State::Condition | State::StartPre | State::Start | State::StartPost | State::Reload => {
-                self.enter_signal(name, State::StopSigterm, Outcome::Success);
+                self.enter_signal(name, State::StopSigterm, ServiceResult::Success);
             }
             State::AutoRestart => self.set_state(name, State::Dead),
-            State::Running | State::Exited => self.enter_stop(name, Outcome::Success),
+            State::Running | State::Exited => self.enter_stop(name, ServiceResult::Success),
             _ => {}
         }
     }
 
     /// Runs `ExecReload=`.
     pub(super) fn service_reload(&mut self, name: &str) {
-        self.with(name, |rt| rt.reload_result = Outcome::Success);
+        self.with(name, |rt| rt.reload_result = ServiceResult::Success);
         self.run_list(name, Phase::Reload, 0);
     }
 
@@ -82,9 +82,9 @@ impl Manager {
             match phase {
                 Phase::Condition => self.run_list(name, Phase::StartPre, 0),
                 Phase::StartPre => self.enter_start(name),
-                Phase::Start | Phase::StartPost | Phase::Reload => self.enter_running(name, Outcome::Success),
-                Phase::Stop => self.enter_signal(name, State::StopSigterm, Outcome::Success),
-                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, Outcome::Success),
+                Phase::Start | Phase::StartPost | Phase::Reload => self.enter_running(name, ServiceResult::Success),
+                Phase::Stop => self.enter_signal(name, State::StopSigterm, ServiceResult::Success),
+                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, ServiceResult::Success),
             }
             return;
         };
@@ -125,14 +125,14 @@ impl Manager {
         let Some(pid) = pid else {
             match phase {
                 Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
-                    self.enter_signal(name, State::StopSigterm, Outcome::Resources);
+                    self.enter_signal(name, State::StopSigterm, ServiceResult::Resources);
                 }
                 Phase::Reload => {
-                    self.with(name, |rt| rt.reload_result = Outcome::Resources);
-                    self.enter_running(name, Outcome::Success);
+                    self.with(name, |rt| rt.reload_result = ServiceResult::Resources);
+                    self.enter_running(name, ServiceResult::Success);
                 }
-                Phase::Stop => self.enter_signal(name, State::StopSigterm, Outcome::Resources),
-                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, Outcome::Resources),
+                Phase::Stop => self.enter_signal(name, State::StopSigterm, ServiceResult::Resources),
+                Phase::StopPost => self.enter_signal(name, State::FinalSigterm, ServiceResult::Resources),
             }
             return;
         };
@@ -159,12 +159,12 @@ impl Manager {
         }
     }
 
-    pub(super) fn enter_running(&mut self, name: &str, f: Outcome) {
+    pub(super) fn enter_running(&mut self, name: &str, f: ServiceResult) {
         self.add_result(name, f);
         let service = self.service(name);
         let Some(rt) = self.units.get(name) else { return };
         let unknown_main = service.kind() == Type::Forking && rt.exec_main.pid == 0;
-        if rt.result != Outcome::Success {
+        if rt.result != ServiceResult::Success {
             self.enter_signal(name, State::StopSigterm, f);
         } else if rt.main.is_some() || unknown_main {
             let was = rt.state;
@@ -179,22 +179,22 @@ impl Manager {
         } else if service.remain_after_exit {
             self.set_state(name, State::Exited);
         } else {
-            self.enter_stop(name, Outcome::Success);
+            self.enter_stop(name, ServiceResult::Success);
         }
     }
 
-    pub(super) fn enter_stop(&mut self, name: &str, f: Outcome) {
+    pub(super) fn enter_stop(&mut self, name: &str, f: ServiceResult) {
         self.add_result(name, f);
         self.run_list(name, Phase::Stop, 0);
     }
 
-    pub(super) fn enter_stop_post(&mut self, name: &str, f: Outcome) {
+    pub(super) fn enter_stop_post(&mut self, name: &str, f: ServiceResult) {
         self.add_result(name, f);
         self.run_list(name, Phase::StopPost, 0);
     }
 
     /// Sends the signals that belong to a state, and waits for the processes to end.
-    pub(super) fn enter_signal(&mut self, name: &str, state: State, f: Outcome) {
+    pub(super) fn enter_signal(&mut self, name: &str, state: State, f: ServiceResult) {
         self.add_result(name, f);
         let service = self.service(name);
         let kill = matches!(state, State::StopSigkill | State::FinalSigkill);
@@ -217,15 +217,15 @@ impl Manager {
         if !group && !alive {
             return match state {
                 State::StopSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
-                    self.enter_signal(name, State::StopSigkill, Outcome::Success);
+                    self.enter_signal(name, State::StopSigkill, ServiceResult::Success);
                 }
                 State::StopWatchdog | State::StopSigterm | State::StopSigkill => {
-                    self.enter_stop_post(name, Outcome::Success);
+                    self.enter_stop_post(name, ServiceResult::Success);
                 }
                 State::FinalSigterm if service.send_sigkill && service.kill_mode == KillMode::Mixed => {
-                    self.enter_signal(name, State::FinalSigkill, Outcome::Success);
+                    self.enter_signal(name, State::FinalSigkill, ServiceResult::Success);
                 }
-                _ => self.enter_dead(name, Outcome::Success, true),
+                _ => self.enter_dead(name, ServiceResult::Success, true),
             };
         }
         self.set_state(name, state);
@@ -257,17 +257,17 @@ impl Manager {
             return;
         }
         match rt.state {
-            State::Running if rt.exec_main.pid == 0 => self.enter_stop(name, Outcome::Success),
+            State::Running if rt.exec_main.pid == 0 => self.enter_stop(name, ServiceResult::Success),
             State::StopWatchdog | State::StopSigterm | State::StopSigkill => {
-                self.enter_stop_post(name, Outcome::Success);
+                self.enter_stop_post(name, ServiceResult::Success);
             }
-            State::FinalSigterm | State::FinalSigkill => self.enter_dead(name, Outcome::Success, true),
+            State::FinalSigterm | State::FinalSigkill => self.enter_dead(name, ServiceResult::Success, true),
             _ => {}
         }
     }
 
     /// The service is down: restart it by itself, or rest.
-    pub(super) fn enter_dead(&mut self, name: &str, f: Outcome, allow_restart: bool) {
+    pub(super) fn enter_dead(&mut self, name: &str, f: ServiceResult, allow_restart: bool) {
         self.add_result(name, f);
         let Some(rt) = self.units.get_mut(name) else { return };
         rt.main = None;
@@ -283,11 +283,15 @@ impl Manager {
         }
         let delay = rt.unit.service().map_or(0, |s| s.restart_us);
         match result {
-            Outcome::Success => self.log(name, INFO, format!("{name}: Deactivated successfully.")),
-            Outcome::ExecCondition => self.log(name, INFO, format!("{name}: Skipped due to 'exec-condition'.")),
+            ServiceResult::Success => self.log(name, INFO, format!("{name}: Deactivated successfully.")),
+            ServiceResult::ExecCondition => self.log(name, INFO, format!("{name}: Skipped due to 'exec-condition'.")),
             _ => self.log(name, WARNING, format!("{name}: Failed with result '{}'.", result.as_str())),
         }
-        let end = if matches!(result, Outcome::Success | Outcome::ExecCondition) { State::Dead } else { State::Failed };
+        let end = if matches!(result, ServiceResult::Success | ServiceResult::ExecCondition) {
+            State::Dead
+        } else {
+            State::Failed
+        };
         self.out.push_back(Action::Cleanup { unit: name.to_owned() });
         if restart {
             self.finish_start_job_before_restart(name, end);
@@ -311,9 +315,9 @@ impl Manager {
         self.restart_by_itself(name);
     }
 
-    pub(super) fn add_result(&mut self, name: &str, f: Outcome) {
+    pub(super) fn add_result(&mut self, name: &str, f: ServiceResult) {
         self.with(name, |rt| {
-            if rt.result == Outcome::Success {
+            if rt.result == ServiceResult::Success {
                 rt.result = f;
             }
         });

@@ -1,6 +1,7 @@
 //! States of units, results, and how processes end: systemd's words for them.
 
-use super::super::unit::values::signal_name;
+use super::super::unit::service::{Restart, Service};
+use super::super::unit::values::{StatusSet, signal_name};
 
 /// `SubState` of services, and the few of other units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Active {
 /// `Result` of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "named as systemd does")]
-pub enum Outcome {
+pub enum ServiceResult {
     #[default]
     Success,
     Resources,
@@ -118,7 +119,7 @@ pub enum Outcome {
     Watchdog,
 }
 
-impl Outcome {
+impl ServiceResult {
     /// The value of `Result`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -218,5 +219,32 @@ impl Phase {
             Self::Stop => "stop",
             Self::StopPost => "stop-post",
         }
+    }
+}
+
+/// Whether a service that has ended is started again.
+pub(super) fn should_restart(service: Option<&Service>, result: ServiceResult, exit: Option<Exit>) -> bool {
+    let Some(service) = service else { return false };
+    let listed = |set: &StatusSet| match exit {
+        Some(Exit::Code(n)) => set.codes.contains(&n),
+        Some(Exit::Signal(n) | Exit::Core(n)) => set.signals.contains(&n),
+        None => false,
+    };
+    if listed(&service.restart_prevent) {
+        return false;
+    }
+    if listed(&service.restart_force) {
+        return true;
+    }
+    match service.restart {
+        Restart::No => false,
+        Restart::OnWatchdog => result == ServiceResult::Watchdog,
+        Restart::Always => result != ServiceResult::ExecCondition,
+        Restart::OnSuccess => result == ServiceResult::Success,
+        Restart::OnFailure => !matches!(result, ServiceResult::Success | ServiceResult::ExecCondition),
+        Restart::OnAbnormal => {
+            !matches!(result, ServiceResult::Success | ServiceResult::ExitCode | ServiceResult::ExecCondition)
+        }
+        Restart::OnAbort => matches!(result, ServiceResult::Signal | ServiceResult::CoreDump),
     }
 }

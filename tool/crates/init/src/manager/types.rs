@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::unit::service::Exec;
 use super::super::unit::{Kind, Unit};
 
-pub use super::states::{Active, Exit, Outcome, Phase, State};
+pub use super::states::{Active, Exit, Phase, ServiceResult, State};
 pub use tool_base::protocol::control::Who;
 
 /// A process id.
@@ -195,9 +195,9 @@ pub struct Rt {
     /// Where it stands.
     pub state: State,
     /// How its last run ended.
-    pub result: Outcome,
+    pub result: ServiceResult,
     /// How its last reload ended.
-    pub reload_result: Outcome,
+    pub reload_result: ServiceResult,
     /// Main process.
     pub main: Option<Pid>,
     /// Process of `ExecStartPre=` and the like.
@@ -251,8 +251,8 @@ impl Rt {
         Self {
             unit: Rc::new(unit),
             state,
-            result: Outcome::Success,
-            reload_result: Outcome::Success,
+            result: ServiceResult::Success,
+            reload_result: ServiceResult::Success,
             main: None,
             control: None,
             command: (Phase::Start, 0),

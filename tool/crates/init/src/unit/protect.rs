@@ -1,8 +1,5 @@
 //! What a service may not touch (systemd.exec(5), "Sandboxing"): the directives that act in the sandbox.
 
-use super::Service;
-use super::service::DirKind;
-
 /// `ProtectSystem=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in systemd.exec(5)")]
@@ -57,25 +54,6 @@ pub struct Protection {
     pub read_only: Vec<Place>,
     pub read_write: Vec<Place>,
     pub inaccessible: Vec<Place>,
-}
-
-impl Service {
-    /// The settings with all that `DynamicUser=` implies (systemd.exec(5)).
-    pub fn protection(&self) -> Protection {
-        let mut all = self.protection.clone();
-        if self.dynamic_user {
-            all.system = Some(System::Strict);
-            all.home = Some(all.home.filter(|home| *home != Home::No).unwrap_or(Home::ReadOnly));
-            all.private_tmp = Some(true);
-            all.no_new_privileges.get_or_insert(true);
-        }
-        all
-    }
-
-    /// Whether its folders of a kind are for it alone, below `private/`.
-    pub fn is_private(&self, kind: DirKind) -> bool {
-        self.dynamic_user && matches!(kind, DirKind::State | DirKind::Cache | DirKind::Logs)
-    }
 }
 
 impl Protection {
@@ -180,13 +158,5 @@ mod tests {
         assert_eq!(capabilities(Some(1), &[]), Ok(Some(0)), "empty: none");
         assert!(capabilities(None, &words("CAP_NONE")).is_err());
         assert_eq!(CAPABILITIES.len(), CAPABILITY_COUNT as usize);
-    }
-
-    #[test]
-    fn a_dynamic_user_is_protected() {
-        let service = Service { dynamic_user: true, ..Service::default() };
-        let all = service.protection();
-        assert_eq!((all.system, all.home, all.private_tmp), (Some(System::Strict), Some(Home::ReadOnly), Some(true)));
-        assert!(all.has_mounts() && !Service::default().protection().has_mounts());
     }
 }

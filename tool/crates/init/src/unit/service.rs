@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::protect::Protection;
+use super::protect::{self, Protection};
 use super::values::{INFINITY, StatusSet};
 
 /// `Type=`.
@@ -259,5 +259,38 @@ impl Service {
     /// The mode of a folder of this kind.
     pub fn directory_mode(&self, kind: DirKind) -> u32 {
         self.directory_modes.iter().rev().find(|(k, _)| *k == kind).map_or(0o755, |(_, mode)| *mode)
+    }
+
+    /// The settings with all that `DynamicUser=` implies (systemd.exec(5)).
+    pub fn protection(&self) -> Protection {
+        let mut all = self.protection.clone();
+        if self.dynamic_user {
+            all.system = Some(protect::System::Strict);
+            all.home = Some(all.home.filter(|home| *home != protect::Home::No).unwrap_or(protect::Home::ReadOnly));
+            all.private_tmp = Some(true);
+            all.no_new_privileges.get_or_insert(true);
+        }
+        all
+    }
+
+    /// Whether its folders of a kind are for it alone, below `private/`.
+    pub fn is_private(&self, kind: DirKind) -> bool {
+        self.dynamic_user && matches!(kind, DirKind::State | DirKind::Cache | DirKind::Logs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_user_is_protected() {
+        let service = Service { dynamic_user: true, ..Service::default() };
+        let all = service.protection();
+        assert_eq!(
+            (all.system, all.home, all.private_tmp),
+            (Some(protect::System::Strict), Some(protect::Home::ReadOnly), Some(true))
+        );
+        assert!(all.has_mounts() && !Service::default().protection().has_mounts());
     }
 }
