@@ -31,8 +31,8 @@ pub fn missing(app: &str, script: &Path) -> Vec<String> {
 }
 
 /// Why a C IOC would not come up by this script; see [`lint::refusals`]. A script that is in no EPICS top is not judged.
-pub fn refusals(app: &str, script: &Path) -> Result<Vec<String>, String> {
-    Ok(lint::refusals(app, script, &environment()).unwrap_or_default())
+pub fn refusals(app: &str, script: &Path) -> Vec<String> {
+    lint::refusals(app, script, &environment()).unwrap_or_default()
 }
 
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and

@@ -38,9 +38,8 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let refused = inventory::refusals(app, script)?;
-    if !refused.is_empty() {
-        return Err(format!("a C IOC would not come up by this script\n{}", refused.join("\n")));
+    for refusal in inventory::refusals(app, script) {
+        crate::complain(&format!("ERROR: a C IOC does not come up by this script: {refusal}"));
     }
     // The server asks for its port before the script runs; C does so in iocInit.
     let port = inventory::port(app, script);

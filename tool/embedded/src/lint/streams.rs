@@ -204,7 +204,7 @@ mod tests {
     fn targets_of_redirections() {
         let text = "a { out \"Q\"; in \"%(EGU)s,%f\"; } # %(NO)d\nb\n{\n  in \"%%(no)d %(X:Y.VAL)d\";\n}\n";
         assert_eq!(redirected(text, "A"), [(1, 20, "EGU")]);
-        assert_eq!(redirected(text, "b"), [(4, 18, "X:Y.VAL")]);
+        assert_eq!(redirected(text, "b"), [(4, 17, "X:Y.VAL")]);
         assert_eq!(redirected(text, "c"), []);
     }
 
