@@ -277,6 +277,30 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
 }
 
 #[test]
+fn what_has_begun_is_finished_once_it_can_be() {
+    let world = World::new();
+    git(&world.root, &["config", "core.safecrlf", "true"]);
+    let lock = world.root.join(".git/index.lock");
+    fs::write(&lock, "").unwrap();
+    world.by_path(&[]).expect(5, &["has begun and is not finished", "index.lock", "cargo xtask list"]);
+    fs::remove_file(lock).unwrap();
+    let mut list = Command::new(env!("CARGO_BIN_EXE_foreign"));
+    environment(&mut list, &world.root);
+    Run::of(&list.arg("list").output().unwrap()).expect(0, &["it is finished now"]);
+    world.is_upgraded();
+}
+
+#[test]
+fn a_folder_in_the_way_is_no_half_upgrade() {
+    let world = World::new();
+    fs::create_dir(world.root.join(".editorconfig")).unwrap();
+    fs::write(world.root.join(".editorconfig/mine"), "").unwrap();
+    world.commit("mine");
+    world.by_path(&[]).expect(3, &["there is a folder .editorconfig", "git mv .editorconfig"]);
+    world.is_untouched();
+}
+
+#[test]
 fn a_full_disk_leaves_the_old() {
     let world = World::new();
     // A file system of our own, with room for the project and not for a second tool.

@@ -70,7 +70,10 @@ fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, scr
     }
     if order == Ordering::Less && args.rev.is_none() {
         return Err(Failure::new(Status::Usage, format!("{} is older than {VERSION}", there.version))
-            .hint(format!("if that is meant, say so: cargo xtask upgrade --from {from} --rev REVISION"))
+            .hint(format!(
+                "if that is meant, say so: cargo xtask upgrade --from {} --rev REVISION",
+                source::shown(from)
+            ))
             .into());
     }
     clean(root, args.discard)?;
@@ -155,6 +158,10 @@ fn outside(root: &Path, from: &str, there: &There, scratch: &Path) -> Result<Out
     let ours = source::own(root, base.keys().chain(theirs.keys()));
     let mut outside = Outside { journal: Journal::default(), notes: Vec::new() };
     let write = |outside: &mut Outside, path: &str, text: &[u8]| -> Result<()> {
+        if root.join(path).is_dir() {
+            let what = format!("there is a folder {path} where the new version has a file");
+            return Err(fail::config(what).hint(format!("rename it: git mv {path} {path}.mine")).into());
+        }
         apply::set_aside(scratch, path, text).with_context(|| format!("cannot write the new {path}"))?;
         outside.journal.write.push(path.to_owned());
         Ok(())
@@ -184,7 +191,7 @@ fn outside(root: &Path, from: &str, there: &There, scratch: &Path) -> Result<Out
         version: there.version.clone(),
         revision: there.revision.clone(),
         tree: there.tree.clone(),
-        source: from.to_owned(),
+        source: source::shown(from),
     };
     write(&mut outside, RECORD, record.text().as_bytes())?;
     if let Some(lock) = cargo_lock(root, there, scratch) {

@@ -41,9 +41,12 @@ pub fn scratch(root: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Removes our folder.
+/// Removes our folder, unless a change has begun: that one is to be finished.
 pub fn clean(root: &Path) {
-    let _ = fs::remove_dir_all(root.join(FOLDER));
+    let folder = root.join(FOLDER);
+    if !folder.join(JOURNAL).exists() {
+        let _ = fs::remove_dir_all(folder);
+    }
 }
 
 /// Puts a new text for a file outside tool/ aside.
@@ -66,7 +69,7 @@ pub fn apply(root: &Path, new: &Path, journal: &Journal) -> Result<()> {
     let _ = Cmd::new("sync").arg("-f").arg(&folder).read();
     files::replace(&folder.join(JOURNAL), &serde_json::to_string(journal)?)?;
     pause("journal");
-    go_on(root)
+    go_on(root).map_err(unfinished)
 }
 
 /// Finishes an upgrade that was interrupted; says so. Nothing, where there is none.
@@ -77,14 +80,20 @@ pub fn finish(root: &Path) -> Result<()> {
     if !root.join(FOLDER).join(JOURNAL).exists() {
         return Ok(());
     }
-    go_on(root).map_err(|error| {
-        fail::host(format!("an upgrade of tool/ was interrupted and cannot be finished: {error:#}"))
-            .hint(format!("go back to what was committed: git restore --staged --worktree . && rm -rf {FOLDER}"))
-    })?;
+    go_on(root).map_err(unfinished)?;
     ui::warn(
         "an upgrade of tool/ was interrupted: it is finished now, and staged (undo it: git restore --staged --worktree .)",
     );
     Ok(())
+}
+
+fn unfinished(error: anyhow::Error) -> anyhow::Error {
+    fail::host(format!("the upgrade of tool/ has begun and is not finished: {error:#}"))
+        .hint(format!(
+            "mend that; the next command goes on: cargo xtask list\n\
+             or go back: rm -rf {FOLDER} && git restore --staged --worktree . && git clean -fd tool"
+        ))
+        .into()
 }
 
 fn go_on(root: &Path) -> Result<()> {
@@ -124,7 +133,8 @@ fn go_on(root: &Path) -> Result<()> {
     pause("files");
     // One step for Git: its index is the old one or the new one.
     let add =
-        Cmd::new("git").arg("-C").arg(root).args(["--literal-pathspecs", "add", "--all", "--force", "--", "tool"]);
+        Cmd::new("git").arg("-C").arg(root).args(["-c", "core.safecrlf=false", "--literal-pathspecs", "add", "--all"]);
+    let add = add.args(["--force", "--", "tool"]);
     let there = journal.write.iter().chain(&journal.remove);
     let tracked = |path: &&String| {
         let list = Cmd::new("git").arg("-C").arg(root).args(["--literal-pathspecs", "ls-files", "--", path]).read();

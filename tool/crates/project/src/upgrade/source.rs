@@ -65,7 +65,7 @@ pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Resu
             (None, String::new())
         }
         (Some(archive), None) if archive.is_file() && is_archive(archive) => {
-            Cmd::new("tar").arg("-C").arg(&new).arg("-xf").arg(archive).read()?;
+            Cmd::new("tar").arg("-C").arg(&new).arg("-xmf").arg(archive).read()?;
             lift(&new)?;
             (None, String::new())
         }
@@ -76,7 +76,7 @@ pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Resu
             let checkout = Cmd::new("git").arg("--git-dir").arg(&repository).arg("--work-tree").arg(&new);
             checkout.args(["checkout", "--quiet", "--force", &revision, "--", "tool"]).cwd(&new).read().map_err(
                 |_| {
-                    Failure::new(Status::Usage, format!("{from} has no folder tool/ at {revision}")).hint(
+                    Failure::new(Status::Usage, format!("{} has no folder tool/ at {revision}", shown(&from))).hint(
                         "name a repository of the template, of version 0.2.0 or later: --from URL, or --rev REVISION",
                     )
                 },
@@ -86,7 +86,7 @@ pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Resu
     };
     let tool = new.join("tool");
     let version = version_of(&tool).ok_or_else(|| {
-        Failure::new(Status::Usage, format!("{from} has no folder tool/ with a version"))
+        Failure::new(Status::Usage, format!("{} has no folder tool/ with a version", shown(from)))
             .hint("name another: --from PATH")
     })?;
     let tree = tree(root, &new, scratch)?;
@@ -97,6 +97,16 @@ pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Resu
 pub fn version_of(tool: &Path) -> Option<String> {
     let manifest: toml::Table = fs::read_to_string(tool.join("Cargo.toml")).ok()?.parse().ok()?;
     Some(manifest.get("workspace")?.get("package")?.get("version")?.as_str()?.to_owned())
+}
+
+/// A source as it may be shown and kept: a URL without its password, of HTTP without its user too (that is where tokens are).
+pub fn shown(from: &str) -> String {
+    let Some((scheme, rest)) = from.split_once("://") else { return from.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let Some(at) = rest[..end].rfind('@') else { return from.to_owned() };
+    let user = rest[..at].split(':').next().filter(|_| !scheme.starts_with("http"));
+    let user = user.map_or(String::new(), |user| format!("{user}@"));
+    format!("{scheme}://{user}{}", &rest[at + 1..])
 }
 
 /// A path on this computer, seen from the project; `None` for a URL.
@@ -136,8 +146,10 @@ fn clone(from: &str, rev: Option<&str>, repository: &Path) -> Result<String> {
     Cmd::new("git").args(["init", "--quiet", "--bare"]).arg(repository).read()?;
     let here = || Cmd::new("git").arg("--git-dir").arg(repository).env("GIT_TERMINAL_PROMPT", "0");
     let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-    here().args(["fetch", "--quiet", "--no-write-fetch-head", "--", from]).args(all).read().map_err(|error| {
-        fail::host(format!("nothing could be fetched from {from}: {error:#}"))
+    let fetch = ["fetch", "--quiet", "--no-write-fetch-head", "--update-shallow", "--", from];
+    let shown = shown(from);
+    here().args(fetch).args(all).read().map_err(|error| {
+        fail::host(format!("nothing could be fetched from {shown}: {}", format!("{error:#}").replace(from, &shown)))
             .hint("without a network, name a checkout, a bundle or an unpacked archive: --from PATH")
     })?;
     let commit = |name: &str| {
@@ -153,7 +165,7 @@ fn clone(from: &str, rev: Option<&str>, repository: &Path) -> Result<String> {
             } else {
                 format!("its newest tags: {tags}")
             };
-            Failure::new(Status::Usage, format!("{from} has no revision `{rev}`")).hint(hint).into()
+            Failure::new(Status::Usage, format!("{shown} has no revision `{rev}`")).hint(hint).into()
         });
     }
     let head = here().args(["ls-remote", from, "HEAD"]).read().unwrap_or_default();
@@ -161,7 +173,7 @@ fn clone(from: &str, rev: Option<&str>, repository: &Path) -> Result<String> {
     // A bundle may have no HEAD.
     let branches = ["refs/heads/main", "refs/heads/master"];
     head.or_else(|| branches.iter().find_map(|name| commit(name))).ok_or_else(|| {
-        Failure::new(Status::Usage, format!("{from} does not say which of its branches is the main one"))
+        Failure::new(Status::Usage, format!("{shown} does not say which of its branches is the main one"))
             .hint("name one: --rev BRANCH")
             .into()
     })
@@ -228,4 +240,19 @@ pub fn files(folder: &Path) -> Result<Files> {
 /// Those of some files that lie in the project.
 pub fn own<'a>(root: &Path, paths: impl Iterator<Item = &'a String>) -> Files {
     paths.filter_map(|path| Some((path.clone(), fs::read(root.join(path)).ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn no_secret_is_shown() {
+        assert_eq!(shown("https://me:SECRET@host/x.git"), "https://host/x.git");
+        assert_eq!(shown("https://TOKEN@host"), "https://host");
+        assert_eq!(shown("ssh://git:SECRET@host:22/x@y"), "ssh://git@host:22/x@y");
+        assert_eq!(shown("git@host:x.git"), "git@host:x.git");
+        assert_eq!(shown("https://host/a@b"), "https://host/a@b");
+        assert_eq!(shown("../template"), "../template");
+    }
 }
