@@ -98,14 +98,23 @@ fn a_broken_protocol_fails_the_check_at_its_line() {
 
 #[test]
 fn an_ioc_without_its_database_fails_quickly_and_its_journal_is_shown() {
+    const ST_CMD: &str = "ioc/iocBoot/iocExample/st.cmd";
     let scratch = Scratch::new();
-    fs::remove_file(scratch.root.join("ioc/exampleApp/Db/example.db")).unwrap();
+    scratch.edit(ST_CMD, "${TOP}/db/example.db", "${TOP}/db/other.db");
     let run = scratch.xtask(&["test", "simple", "--backend", "sandbox", "--no-lint"]);
-    run.expect(1, &["at checks/simple.py:11", "caget VOLT-RB", "last lines of ioc.service", "example.db"]);
+    run.expect(1, &["at checks/simple.py:11", "caget VOLT-RB", "last lines of ioc.service", "other.db"]);
+    // Without its source, make would not even build the IOC.
+    scratch.edit(ST_CMD, "${TOP}/db/other.db", "${TOP}/db/example.db");
+    fs::remove_file(scratch.root.join("ioc/exampleApp/Db/example.db")).unwrap();
     let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
     run.expect(
         1,
-        &["st.cmd:17:16: error[no-file]", "nothing was started", "hint: run the checks all the same: --no-lint"],
+        &[
+            "Db/Makefile:5:1: error[make-stops]",
+            "st.cmd:17:16: error[no-file]",
+            "nothing was started",
+            "hint: run the checks all the same: --no-lint",
+        ],
     );
 }
 
@@ -120,9 +129,9 @@ fn an_ioc_with_a_broken_database_fails_and_its_journal_names_the_place() {
 #[test]
 fn an_ioc_without_its_protocol_fails_and_its_journal_names_the_file() {
     let scratch = Scratch::new();
-    fs::remove_file(scratch.root.join("ioc/exampleApp/Db/example.proto")).unwrap();
+    scratch.edit("ioc/exampleApp/Db/example.db", "@example.proto", "@other.proto");
     let run = scratch.xtask(&["test", "simple", "--backend", "sandbox", "--no-lint"]);
-    run.expect(1, &["last lines of ioc.service", "example.proto"]);
+    run.expect(1, &["last lines of ioc.service", "other.proto"]);
 }
 
 #[test]

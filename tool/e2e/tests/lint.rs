@@ -132,7 +132,7 @@ fn places_hold_through_includes_and_substitutions() {
     let scratch = Scratch::new();
     scratch.edit(MAKEFILE, "DB += example.db\n", "DB += example.db many.db\n");
     scratch.write("ioc/exampleApp/Db/inner.template", "record(ai, \"$(N)\") {\n  field(DECS, \"\")\n}\n");
-    scratch.write("ioc/exampleApp/Db/one.template", "# $(NOTHING)\r\n\r\ninclude \"inner.template\"\r\n");
+    scratch.write("ioc/exampleApp/Db/one.template", "# $(NOTHING)\r\n\r\ninclude \"inner.template\"\n");
     scratch.write("ioc/exampleApp/Db/many.substitutions", "file one.template {\n  { N=A }\n  { N=B }\n}\n");
     scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords(\"../../db/many.db\")\niocInit()");
     assert_eq!(found(&scratch, &[]).0, ["unknown-field ioc/exampleApp/Db/inner.template:2:9"]);

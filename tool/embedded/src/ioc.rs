@@ -57,9 +57,12 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
         let terminate = signal(SignalKind::terminate()).map_err(signals)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
 
-        let installed = |error| {
-            let boot = boot.display();
-            format!("cannot show {boot} as installed: {error}\n\nhint: let TMPDIR name a folder that can be written")
+        let installed = |error: std::io::Error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::InvalidData => "cargo xtask lint shows the place",
+                _ => "let TMPDIR name a folder that can be written",
+            };
+            format!("cannot show {} as installed: {error}\n\nhint: {hint}", boot.display())
         };
         let view = View::create(&boot, app).map_err(installed)?.map(Arc::new);
         if let Some(view) = &view {

@@ -80,7 +80,7 @@ impl View {
     /// Puts in place what `make` would install.
     fn install(&self, top: &Path, build: &Build) -> Result<()> {
         if let Some(fault) = build.fault() {
-            return Err(Error::other(fault));
+            return Err(Error::new(ErrorKind::InvalidData, fault));
         }
         for folder in INSTALLED {
             fs::create_dir(self.root.join(folder))?;
@@ -98,8 +98,9 @@ impl View {
                 Product::Rule(_) if top.join(path).is_file() => show(&top.join(path), &link)?,
                 Product::Rule(_) => {}
                 Product::Expanded(recipe) => {
-                    let made =
-                        build.expand(recipe).map_err(|refused| Error::other(format!("make stops: {refused}")))?;
+                    let made = build
+                        .expand(recipe)
+                        .map_err(|refused| Error::new(ErrorKind::InvalidData, format!("make stops: {refused}")))?;
                     fs::write(link, made.bytes)?;
                 }
             }

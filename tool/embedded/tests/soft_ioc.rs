@@ -155,9 +155,12 @@ fn a_file_that_no_makefile_installs_is_not_there() {
                   dbLoadRecords(\"../../db/mine.db\")\niocInit\ndbl\necho through\n",
     );
     let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
-    let said = "iocBoot/iocExample/st.cmd:3: there is no file `../../db/mine.db`: no Makefile installs it: \
-                make never puts exampleApp/Db/mine.db there";
-    assert!(output.contains(said) && output.contains("hint: add to exampleApp/Db/Makefile: DB += mine.db"), "{output}");
+    let said = "ioc/iocBoot/iocExample/st.cmd:3: there is no file `../../db/mine.db`: no Makefile installs it: \
+                make never puts ioc/exampleApp/Db/mine.db there";
+    assert!(
+        output.contains(said) && output.contains("hint: add to ioc/exampleApp/Db/Makefile: DB += mine.db"),
+        "{output}"
+    );
     assert!(output.contains("Can't open file '../../db/mine.db'") && !output.contains("\nX\n"), "{output}");
     let found = lint(&top);
     assert_eq!(found, ["error not-installed ioc/iocBoot/iocExample/st.cmd:3"]);

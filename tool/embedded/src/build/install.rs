@@ -78,19 +78,31 @@ impl Step<'_> {
         let words = self.words(variable);
         self.build.folders.insert(self.folder.to_owned());
         let Some(target) = self.target(target) else { return };
-        let mut folders = vec![self.place.to_owned()];
+        // Where make looks for sources (`vpath`): for other kinds, beside the Makefile only.
+        let mut listed = Vec::new();
         for own in ["USR_VPATH", "SRC_DIRS"] {
-            let more: Vec<PathBuf> = self.words(own).iter().map(|name| self.path(name)).collect();
-            folders.extend(more);
+            let more = self.words(own);
+            listed.extend(more.iter().map(|name| self.path(name)));
         }
-        folders.extend(words.iter().filter_map(|word| Some(self.path(word).parent()?.to_owned())));
-        folders.push(self.folder.to_owned());
+        let beside = [self.place.to_owned(), self.folder.to_owned()];
+        let named: Vec<PathBuf> = words.iter().filter_map(|word| Some(self.path(word).parent()?.to_owned())).collect();
+        let made_from = [&beside[..1], &listed, &beside[1..]].concat();
+        let copied_from = [&beside[..1], &listed, &named, &beside[1..]].concat();
+        let suffixes = [self.first("SUBST_SUFFIX"), self.first("TEMPL_SUFFIX")];
         for word in &words {
             let name = word.rsplit('/').next().unwrap_or(word).to_owned();
+            let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+            let folders = if ends(&[".db", ".vdb", ".dbd"]) {
+                &copied_from
+            } else if ends(&[&suffixes[0], &suffixes[1], ".acf", ".acs"]) {
+                &made_from
+            } else {
+                &beside.to_vec()
+            };
             let source = folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file());
             let product = match source {
                 Some(source) => Some(Product::File(source)),
-                None if variable == "DB" => self.made(&name, &folders),
+                None if variable == "DB" => self.made(&name, &made_from),
                 // Definitions of record types and the like are made by compilers of their own.
                 None => continue,
             };

@@ -191,31 +191,29 @@ impl Build {
         }
         let source = self.source_of(name)?;
         let folder = source.parent()?;
-        let own = folder.strip_prefix(&self.top).unwrap_or(folder).join("Makefile");
+        let own = self.shown(&folder.join("Makefile"));
         let unnamed = self.doubts.iter().filter(|(own, _)| own.is_empty()).map(|(_, doubt)| doubt);
         if let Some(doubt) = unnamed.chain(&self.foreign).find(|doubt| doubt.file.parent() == Some(folder)) {
-            return Some((
-                format!("no Makefile is known to install it: {}", self.at(doubt)),
-                format!("add to {}: DB += {name}", own.display()),
-            ));
+            let what = format!("no Makefile is known to install it: {}", self.at(doubt));
+            return Some((what, format!("add to {own}: DB += {name}")));
         }
-        let what = format!(
-            "no Makefile installs it: make never puts {} there",
-            source.strip_prefix(&self.top).unwrap_or(&source).display()
-        );
+        let what = format!("no Makefile installs it: make never puts {} there", self.shown(&source));
         let hint = if self.folders.contains(folder) {
-            format!("add to {}: DB += {name}", own.display())
+            format!("add to {own}: DB += {name}")
         } else {
-            let folder = folder.strip_prefix(&self.top).unwrap_or(folder).display();
-            let own = own.display();
+            let folder = self.shown(folder);
             format!("make does not enter {folder}: add it to DIRS of the Makefile above, and DB += {name} to {own}")
         };
         Some((what, hint))
     }
 
+    /// A path as seen from the folder that holds the top.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(self.top.parent().unwrap_or(&self.top)).unwrap_or(path).display().to_string()
+    }
+
     fn at(&self, problem: &Problem) -> String {
-        let file = problem.file.strip_prefix(&self.top).unwrap_or(&problem.file);
-        format!("{}:{}: {}", file.display(), problem.line, problem.what)
+        format!("{}:{}: {}", self.shown(&problem.file), problem.line, problem.what)
     }
 
     /// Why `make` stops, as text to print.

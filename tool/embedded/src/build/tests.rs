@@ -107,10 +107,16 @@ fn files_come_from_elsewhere() {
     .with(&["z.db"]);
     top.write("other/x.db", "");
     top.write("other/y.db", "");
+    top.write("other/y.proto", "");
     let asyn = Path::new(asyn_rs::ASYN_DIR).join("db/asynRecord.db");
     let expected =
         format!("db/asynRecord.db={} db/x.db=other/x.db db/y.db=other/y.db db/z.db=z.db motor.db?3", asyn.display());
     assert_eq!(top.told(), expected);
+    // Only for databases, templates and the like does make look into SRC_DIRS, and into no folder below.
+    top.database_makefile("SRC_DIRS += $(TOP)/other\nDB += y.proto sub/w.db\n");
+    top.write("exampleApp/Db/sub/w.db", "");
+    let stops = |name: &str| format!("Makefile:4: make stops: nothing makes `{name}`, and no source of it is there");
+    assert_eq!(top.told(), format!("{} {}", stops("y.proto"), stops("w.db")));
 }
 
 #[test]
@@ -154,11 +160,12 @@ fn what_depends_on_the_builder_is_in_doubt() {
 fn what_is_missing_is_explained() {
     let top = Top::new("DB += a.db\n").with(&["a.db", "b.db", "c.substitutions"]);
     let build = top.build();
+    let own = top.0.file_name().unwrap().to_str().unwrap();
     assert_eq!(
         build.missing(Path::new("db/c.db")).unwrap(),
         (
-            "no Makefile installs it: make never puts exampleApp/Db/c.substitutions there".to_owned(),
-            "add to exampleApp/Db/Makefile: DB += c.db".to_owned()
+            format!("no Makefile installs it: make never puts {own}/exampleApp/Db/c.substitutions there"),
+            format!("add to {own}/exampleApp/Db/Makefile: DB += c.db")
         )
     );
     assert!(build.missing(Path::new("db/none.db")).is_none());
@@ -171,7 +178,7 @@ fn what_is_missing_is_explained() {
         "TOP = ../..\ninclude $(TOP)/configure/CONFIG\ninclude $(TOP)/configure/RULES\n",
     );
     let (_, hint) = top.build().missing(Path::new("db/a.db")).unwrap();
-    assert!(hint.starts_with("make does not enter exampleApp/Db"), "{hint}");
+    assert!(hint.starts_with(&format!("make does not enter {own}/exampleApp/Db")), "{hint}");
 }
 
 #[test]

@@ -70,9 +70,7 @@ pub fn missing(app: &str, script: &Path, environment: &Environment) -> Result<Ve
     let (lint, _) = follow(app, script, environment)?;
     let top = &lint.layout.top;
     let told = |finding: &finding::Finding| {
-        let place = lint.report.path(finding.place.file);
-        let place = place.strip_prefix(top).unwrap_or(place).display();
-        format!("{place}:{}: {}\n\nhint: {}", finding.place.line, finding.message, finding.hint)
+        format!("{}: {}\n\nhint: {}", lint.report.name(finding.place, top), finding.message, finding.hint)
     };
     Ok(lint.report.with_code("not-installed").map(told).collect())
 }

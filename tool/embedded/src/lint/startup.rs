@@ -302,6 +302,10 @@ impl Follower<'_> {
         let found = self.layout.find(&path);
         if found.is_none() {
             if let Some((what, hint)) = self.layout.missing(&path) {
+                // Where make stops, that is what is wrong.
+                if !self.layout.build.faults.is_empty() {
+                    return None;
+                }
                 let what = format!("there is no file `{}`: {what}", plain(&name, self.layout));
                 self.report.error(word.place(0), "not-installed", what, hint);
                 return None;

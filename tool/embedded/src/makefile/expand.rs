@@ -126,7 +126,7 @@ impl Makefile {
             None if is_empty_at_first(name) || name.starts_with(['@', '<', '^', '*', '?', '+', '|', '%']) => {
                 Ok(String::new())
             }
-            None => Ok(self.doubt(format!("`$({name})` is set by nothing in this top")).to_string()),
+            None => Ok(self.doubt_of(name).to_string()),
         }
     }
 }

@@ -113,9 +113,8 @@ impl Makefile {
 
     /// The words of a variable.
     pub fn words(&mut self, name: &str) -> Vec<Word> {
-        if !self.variables.contains_key(name) {
-            return Vec::new();
-        }
+        let Some(place) = self.place(name) else { return Vec::new() };
+        (self.file, self.line) = place;
         let text = self.value(name).unwrap_or_default();
         words::of(&text).map(|word| self.doubts.word(word)).collect()
     }
@@ -132,6 +131,16 @@ impl Makefile {
 
     fn doubt(&mut self, what: String) -> char {
         self.doubts.add(Problem { file: self.file.clone(), line: self.line, what })
+    }
+
+    /// Adds a doubt about a variable, at the line that names it.
+    fn doubt_of(&mut self, variable: &str) -> char {
+        let text = fs::read(&self.file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let names = |line: &str| line.contains(&format!("$({variable})")) || line.contains(&format!("${{{variable}}}"));
+        let found = text.lines().position(names).map_or(self.line, |at| u32::try_from(at).unwrap_or(0) + 1);
+        let what = format!("`$({variable})` is set by nothing in this top");
+        self.doubts.add(Problem { file: self.file.clone(), line: found, what })
     }
 
     fn evaluate_file(&mut self, path: &Path) -> Result<()> {

@@ -168,12 +168,12 @@ fn make_stops_where_it_must() {
 
 #[test]
 fn a_doubt_has_its_place() {
-    let scratch = Scratch::new("X = a\nifdef CALC\nX += b\nendif\nX += $(D)\n");
+    let scratch = Scratch::new("X = a\nifdef CALC\nX += b\nendif\nX += $(D)\nX += e\n");
     let mut makefile = scratch.read();
     let doubts: Vec<(u32, String)> =
         makefile.words("X").into_iter().filter_map(|word| word.doubt).map(|doubt| (doubt.line, doubt.what)).collect();
     assert_eq!(doubts[0], (2, "whether `ifdef CALC` holds is not known here".to_owned()));
-    assert_eq!(doubts[1].1, "`$(D)` is set by nothing in this top");
+    assert_eq!(doubts[1], (5, "`$(D)` is set by nothing in this top".to_owned()));
 }
 
 #[test]
