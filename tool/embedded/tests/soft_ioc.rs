@@ -265,7 +265,8 @@ fn databases_are_expanded_from_substitutions_as_make_does() {
     );
     script(
         &top,
-        "dbLoadRecords(\"../../db/many.db\", \"P=me\")\niocInit\ndbgrep *\ndbgf me:A.DESC\ndbgf me:C.DESC\necho through\n",
+        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+         dbLoadRecords(\"../../db/many.db\", \"P=me\")\niocInit\ndbgrep *\ndbgf me:A.DESC\ndbgf me:C.DESC\necho through\n",
     );
     let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
     assert_calm(&output);
