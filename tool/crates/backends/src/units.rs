@@ -15,7 +15,7 @@ pub const SIMULATOR_START_LIMIT: u32 = 20;
 pub const PROJECT: &str = "/machine";
 
 /// How EPNix runs an IOC (its module services.iocs): the directives of ioc.service that the sandbox shares with it, in
-/// its words. tests/units.rs of tool/e2e holds them against the unit that Nix evaluates.
+/// its words.
 const AS_EPNIX: [(&str, &str); 17] = [
     ("Restart", "always"),
     ("RestartSec", "1s"),

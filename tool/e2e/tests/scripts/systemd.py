@@ -28,7 +28,7 @@ equal("systemctl start inst@.service", 1, """
     Failed to start inst@.service: Unit name inst@.service is missing the instance name.
     See system logs and 'systemctl status inst@.service' for details.""")
 equal("systemctl is-active inst@.service", 1,
-      "Failed to get properties: Unit name inst@.service is neither a valid invocation ID nor unit name.")
+      "Failed to retrieve unit state: Unit name inst@.service is neither a valid invocation ID nor unit name.")
 equal("systemctl kill -s FOO inst@a", 1, 'Failed to parse signal string "FOO".')
 equal("systemctl list-units --type=foo", 1,
       "Unknown unit type or load state 'foo'.\nUse -t help to see a list of allowed values.")

@@ -69,6 +69,6 @@ t.assertEqual(names.split(), ["good.service", "area.target", "zone.target"])
 t.assertEqual(machine.succeed("systemctl list-units -o json area.target"),
               '[{"unit":"area.target","load":"loaded","active":"active","sub":"active","description":"Area"}]\n')
 t.assertEqual(machine.succeed("systemctl list-unit-files -o json good.service"),
-              '[{"unit_file":"good.service","state":"static","preset":"-"}]\n')
+              '[{"unit_file":"good.service","state":"static","preset":null}]\n')
 t.assertEqual(machine.execute("systemctl show good --property="), (0, ""))
 t.assertEqual(machine.succeed("ps -p 1 -o comm="), "systemd\n")

@@ -290,7 +290,8 @@ fn simple(what: &str, request: &Request) -> Result<u8, String> {
 fn is_state(words: &[String], given: &Options, good: &[&str], otherwise: u8) -> Result<u8, String> {
     too_few(words)?;
     let mut status = otherwise;
-    for unit in show(&mangle_all(words)?, false)? {
+    let failed = |error: String| error.replacen("get properties", "retrieve unit state", 1);
+    for unit in show(&mangle_all(words)?, false).map_err(failed)? {
         let state = unit.get("ActiveState");
         if good.contains(&state) {
             status = 0;

@@ -104,7 +104,11 @@ fn wants_json(given: &Options) -> bool {
 /// `-o json`: an object for each row, with its keys in the order of the columns.
 fn as_json(keys: &[&str], rows: &[Vec<String>]) -> String {
     let object = |row: &Vec<String>| {
-        let pairs = keys.iter().zip(row).map(|(key, cell)| format!("\"{key}\":{}", Value::from(cell.as_str())));
+        let pairs = keys.iter().zip(row).map(|(key, cell)| {
+            // A table's dash is nothing.
+            let value = if *key == "preset" && cell == "-" { Value::Null } else { Value::from(cell.as_str()) };
+            format!("\"{key}\":{value}")
+        });
         format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
     };
     format!("[{}]\n", rows.iter().map(object).collect::<Vec<_>>().join(","))
