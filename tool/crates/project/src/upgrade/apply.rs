@@ -69,7 +69,7 @@ pub fn apply(root: &Path, new: &Path, journal: &Journal) -> Result<()> {
     let _ = Cmd::new("sync").arg("-f").arg(&folder).read();
     files::replace(&folder.join(JOURNAL), &serde_json::to_string(journal)?)?;
     pause("journal");
-    go_on(root).map_err(unfinished)
+    go_on(root).map_err(|error| unfinished(&error))
 }
 
 /// Finishes an upgrade that was interrupted; says so. Nothing, where there is none.
@@ -80,14 +80,14 @@ pub fn finish(root: &Path) -> Result<()> {
     if !root.join(FOLDER).join(JOURNAL).exists() {
         return Ok(());
     }
-    go_on(root).map_err(unfinished)?;
+    go_on(root).map_err(|error| unfinished(&error))?;
     ui::warn(
         "an upgrade of tool/ was interrupted: it is finished now, and staged (undo it: git restore --staged --worktree .)",
     );
     Ok(())
 }
 
-fn unfinished(error: anyhow::Error) -> anyhow::Error {
+fn unfinished(error: &anyhow::Error) -> anyhow::Error {
     fail::host(format!("the upgrade of tool/ has begun and is not finished: {error:#}"))
         .hint(format!(
             "mend that; the next command goes on: cargo xtask list\n\
