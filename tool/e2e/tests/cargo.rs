@@ -112,6 +112,7 @@ fn theirs() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let root = project("theirs");
+        let boot = fs::read_to_string(root.join("ioc/iocBoot/iocExample/Makefile")).unwrap();
         for gone in ["checks", "ioc/exampleApp", "ioc/iocBoot/iocExample", ".github", ".gitlab-ci.yml", "flake.nix"] {
             let path = root.join(gone);
             if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
@@ -129,6 +130,7 @@ fn theirs() -> &'static Path {
             ("ioc/tankApp/src/Makefile", SRC_MAKEFILE),
             ("ioc/tankApp/src/tankMain.cpp", "#include \"iocsh.h\"\nint main(int, char *argv[]) { return iocsh(argv[1]); }\n"),
             ("ioc/iocBoot/iocTank/st.cmd", ST_CMD),
+            ("ioc/iocBoot/iocTank/Makefile", &boot),
             (
                 "checks/level.py",
                 "machine.wait_for_unit(\"ioc.service\")\nmachine.wait_until_succeeds(\"caget -t TANK:LEVEL | grep -qx 3\")\n",
