@@ -130,7 +130,7 @@ fn theirs() -> &'static Path {
             ("ioc/tankApp/src/Makefile", SRC_MAKEFILE),
             ("ioc/tankApp/src/tankMain.cpp", "#include \"iocsh.h\"\nint main(int, char *argv[]) { return iocsh(argv[1]); }\n"),
             ("ioc/iocBoot/iocTank/st.cmd", ST_CMD),
-            ("ioc/iocBoot/iocTank/Makefile", &boot),
+            ("ioc/iocBoot/iocTank/Makefile", boot.as_str()),
             (
                 "checks/level.py",
                 "machine.wait_for_unit(\"ioc.service\")\nmachine.wait_until_succeeds(\"caget -t TANK:LEVEL | grep -qx 3\")\n",
