@@ -200,6 +200,30 @@ fn an_edited_tool_is_refused_and_dropped_only_when_asked() {
 }
 
 #[test]
+fn what_git_ignores_is_neither_an_edit_nor_lost() {
+    let world = World::new();
+    fs::write(world.root.join(".git/info/exclude"), "CHANGELOG.md\n*.local\n").unwrap();
+    let notes = world.root.join("tool/notes.local");
+    fs::write(&notes, "mine").unwrap();
+    world.by_path(&[]).expect(3, &["tool/notes.local is in no commit", "move it out of tool/"]);
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    fs::remove_file(notes).unwrap();
+    world.by_path(&[]).expect(0, &[]);
+    world.is_upgraded();
+}
+
+#[test]
+fn a_source_may_be_on_no_branch() {
+    let world = World::new();
+    git(&world.source, &["checkout", "-q", "--detach"]);
+    git(&world.source, &["branch", "-q", "-D", "main"]);
+    edit(&world.source.join("tool/CHANGELOG.md"), "It flies", "It flies far");
+    git(&world.source, &["commit", "-qam", "on no branch"]);
+    world.by_path(&[]).expect(0, &[]);
+    assert!(fs::read_to_string(world.root.join("tool/CHANGELOG.md")).unwrap().contains("flies far"));
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_nothing_changes() {
     let world = World::new();
     world.upgrade(&[]).expect(2, &["does not know where its tool came from", "hint: cargo xtask upgrade --from"]);

@@ -77,6 +77,9 @@ fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, scr
             .into());
     }
     clean(root, args.discard)?;
+    if !args.discard {
+        ignored(root)?;
+    }
     if known.is_none() {
         edited(args, root, record, &there, scratch)?;
     }
@@ -128,6 +131,16 @@ fn clean(root: &Path, discard: bool) -> Result<()> {
     let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
     let what = format!("there are changes that are not committed, in {first}{more}: the upgrade would mix with them");
     Err(fail::config(what).hint("git add -A && git commit, or set them aside: git stash -u").into())
+}
+
+/// An error where tool/ has files that Git ignores, other than what builds leave: they would go with it.
+fn ignored(root: &Path) -> Result<()> {
+    let list = ["ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "--", "tool"];
+    let files = source::git(root).args(list).read()?;
+    let built = |path: &str| path.ends_with("target/") || path.ends_with("__pycache__/");
+    let Some(first) = files.lines().find(|path| !built(path)) else { return Ok(()) };
+    let what = format!("{first} is in no commit, and the upgrade would remove it");
+    Err(fail::config(what).hint("move it out of tool/, or drop it: the same command with --discard").into())
 }
 
 /// tool/ is not as it came: an error, or a word with `--discard`.

@@ -42,7 +42,15 @@ pub fn tree(root: &Path, below: &Path, scratch: &Path) -> Result<String> {
             .env("GIT_INDEX_FILE", &index)
             .cwd(below)
     };
-    here().args(["-c", "core.safecrlf=false", "add", "--all", "--", "tool"]).read()?;
+    let add = if root == below {
+        // What is tracked counts also where the user's .gitignore has its name.
+        let prefix = git(root).args(["rev-parse", "--show-prefix"]).read()?;
+        here().args(["read-tree", &format!("HEAD:{}", prefix.trim())]).read()?;
+        here()
+    } else {
+        here().args(["-c", "core.excludesFile="])
+    };
+    add.args(["-c", "core.safecrlf=false", "add", "--all", "--", "tool"]).read()?;
     Ok(here().args(["write-tree", "--prefix=tool/"]).read()?.trim().to_owned())
 }
 
@@ -73,14 +81,15 @@ pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Resu
             let repository = scratch.join("source.git");
             let from = path.as_ref().map_or(from.to_owned(), |path| path.display().to_string());
             let revision = clone(&from, rev, &repository)?;
-            let checkout = Cmd::new("git").arg("--git-dir").arg(&repository).arg("--work-tree").arg(&new);
-            checkout.args(["checkout", "--quiet", "--force", &revision, "--", "tool"]).cwd(&new).read().map_err(
-                |_| {
-                    Failure::new(Status::Usage, format!("{} has no folder tool/ at {revision}", shown(&from))).hint(
-                        "name a repository of the template, of version 0.2.0 or later: --from URL, or --rev REVISION",
-                    )
-                },
-            )?;
+            let bare = || Cmd::new("git").arg("--git-dir").arg(&repository);
+            if !bare().args(["cat-file", "-e", &format!("{revision}:tool/Cargo.toml")]).output()?.status.success() {
+                let what = format!("{} has no folder tool/ at {revision}", shown(&from));
+                let hint =
+                    "name a repository of the template, of version 0.2.0 or later: --from URL, or --rev REVISION";
+                return Err(Failure::new(Status::Usage, what).hint(hint).into());
+            }
+            let checkout = bare().arg("--work-tree").arg(&new).cwd(&new);
+            checkout.args(["checkout", "--quiet", "--force", &revision, "--", "tool"]).read()?;
             (Some(repository), revision)
         }
     };
@@ -152,6 +161,8 @@ fn clone(from: &str, rev: Option<&str>, repository: &Path) -> Result<String> {
         fail::host(format!("nothing could be fetched from {shown}: {}", format!("{error:#}").replace(from, &shown)))
             .hint("without a network, name a checkout, a bundle or an unpacked archive: --from PATH")
     })?;
+    // A HEAD that is on no branch; a bundle may have none.
+    here().args(fetch).arg("+HEAD:refs/xtask/head").output()?;
     let commit = |name: &str| {
         let output = here().args(["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")]).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
