@@ -23,10 +23,11 @@ fn run_json(scratch: &Scratch) -> Value {
 fn verdicts(scratch: &Scratch) -> BTreeMap<String, String> {
     let run = run_json(scratch);
     let outcomes = run["summary"]["outcomes"].as_array().unwrap().iter();
+    let run_dir = std::path::Path::new(run["run"]["dir"].as_str().unwrap());
     outcomes
         .map(|o| {
-            let dir =
-                std::path::Path::new(o["dir"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
+            let dir = std::path::Path::new(o["dir"].as_str().unwrap()).strip_prefix(run_dir).unwrap();
+            let dir = dir.to_str().unwrap().to_owned();
             let retried = if o["retried"] == true { ", retried" } else { "" };
             (dir, format!("{}{retried}", o["verdict"]).replace('"', ""))
         })
@@ -86,11 +87,11 @@ fn a_mix_ends_the_same_every_time() {
             ("dies", "{failed:137}"),
             ("fails", "{failed:1}"),
             ("flaky", "{failed:1}, retried"),
-            ("flaky.retry1", "passed"),
+            ("flaky/retry1", "passed"),
             ("hangs", "{timed-out:1}"),
             ("passes", "passed"),
             ("retried", "{failed:1}, retried"),
-            ("retried.retry1", "{failed:1}"),
+            ("retried/retry1", "{failed:1}"),
         ];
         let found = verdicts(&scratch);
         let found: Vec<_> = found.iter().map(|(dir, verdict)| (dir.as_str(), verdict.as_str())).collect();
@@ -132,11 +133,38 @@ fn repetitions_have_folders_of_their_own_and_end_with_a_failure() {
     scratch
         .xtask(&["test", "third", "--backend", "sandbox", "--until-failure", "-j", "1"])
         .expect(1, &["2 passed", "1 failed"]);
-    assert_eq!(verdicts(&scratch).keys().collect::<Vec<_>>(), ["third", "third.2", "third.3"]);
+    assert_eq!(verdicts(&scratch).keys().collect::<Vec<_>>(), ["third", "third/2", "third/3"]);
     fs::remove_file(&counter).unwrap();
     scratch.xtask(&["test", "third", "--backend", "sandbox", "--repeat", "2"]).expect(0, &["2 passed"]);
     scratch.xtask(&["test", "third", "--until-failure", "--repeat", "2"]).expect(2, &["cannot be used with"]);
     scratch.xtask(&["test", "third", "--jobs", "0"]).expect(2, &["a number from 1"]);
+}
+
+/// A check may be called as a repetition of another one used to be: each has its own folder, and its own verdict.
+#[test]
+fn names_of_checks_make_no_folder_of_a_repetition() {
+    let scratch = Scratch::new();
+    fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
+    let counter = scratch.scratch_dir().join("runs");
+    let path = counter.to_str().unwrap();
+    let script = format!("open({path:?}, 'a').write('x')\nassert len(open({path:?}).read()) != 2\n");
+    scratch.check("psu", &script);
+    for name in ["psu.2", "psu.retry1", "psu.2.retry1"] {
+        scratch.check(name, "");
+    }
+    let args = ["test", "--backend", "sandbox", "--repeat", "2", "-j4", "--no-fail-fast"];
+    scratch.xtask(&args).expect(1, &["7 passed", "1 failed", "psu/2 failed"]);
+    let found = verdicts(&scratch);
+    assert_eq!(found.iter().filter(|(_, verdict)| *verdict == "passed").count(), 7, "{found:?}");
+    assert_eq!(found["psu/2"], "{failed:1}");
+    let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;
+    let page = fs::read_to_string(page.trim()).unwrap();
+    for dir in found.keys() {
+        let result: Value = serde_json::from_str(&scratch.result(&format!("{dir}/result.json"))).unwrap();
+        let check = dir.split('/').next().unwrap();
+        assert_eq!(result["result"]["check"], check);
+        assert!(page.contains(&format!("<h2>{dir}</h2>")), "the page leaves out {dir}");
+    }
 }
 
 #[test]

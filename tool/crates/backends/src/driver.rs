@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -135,8 +136,10 @@ impl Backend for Driver {
 pub fn runtime_dir(dir: &Path) -> Result<PathBuf> {
     let mut runtime = dir.join("run");
     if runtime.as_os_str().len() > LONGEST {
-        let name = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().chars().take(12).collect());
-        runtime = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+        // Names may be alike where they are cut, and folders of further executions are.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        runtime = std::env::temp_dir().join(format!("xtask-{}-{number}", std::process::id()));
     }
     DirBuilder::new().mode(0o700).create(&runtime).with_context(|| format!("cannot create {}", runtime.display()))?;
     Ok(runtime)

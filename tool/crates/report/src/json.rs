@@ -229,7 +229,7 @@ mod tests {
 
     fn exec() -> Exec {
         let check = Check { name: "simple".into(), ..Check::default() };
-        Exec { id: 7, check, repetition: 1, attempt: 2, dir: "/p/simple.retry1".into() }
+        Exec { id: 7, check, repetition: 1, attempt: 2, dir: "/p/simple/retry1".into() }
     }
 
     #[test]

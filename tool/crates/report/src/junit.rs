@@ -133,7 +133,7 @@ fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
     let exec = &outcome.exec;
     let name = match exec.repetition {
         1 => exec.check.name.clone(),
-        n => format!("{}.{n}", exec.check.name),
+        n => format!("{}/{n}", exec.check.name),
     };
     let seconds = outcome.seconds;
     let rest = format!(" time=\"{seconds:.3}\" timestamp=\"{}\"", date(outcome.started));

@@ -82,16 +82,22 @@ impl Exec {
         self.check.script.clone().or_else(written)
     }
 
-    /// `simple`, `simple.2` for the second repetition, `simple.2.retry1` for its second attempt: its folder's name, too.
+    /// `simple`, `simple/2` for the second repetition, `simple/2.retry1` for its second attempt: its folder in that of the
+    /// run, too. Another check may be called `simple.2`; none has a slash.
     pub fn label(&self) -> String {
-        let mut label = self.check.name.clone();
-        if self.repetition > 1 {
-            label += &format!(".{}", self.repetition);
-        }
-        if self.attempt > 1 {
-            label += &format!(".retry{}", self.attempt - 1);
-        }
-        label
+        let repetition = (self.repetition > 1).then(|| self.repetition.to_string());
+        let attempt = (self.attempt > 1).then(|| format!("retry{}", self.attempt - 1));
+        let again: Vec<String> = repetition.into_iter().chain(attempt).collect();
+        if again.is_empty() { self.check.name.clone() } else { format!("{}/{}", self.check.name, again.join(".")) }
+    }
+
+    /// Whether a folder in that of a check has the name that [`Exec::label`] gives to one of its further executions.
+    pub fn is_again(folder: &str) -> bool {
+        let mut parts = folder.split('.');
+        let number = |text: &str| text.parse::<u32>().is_ok_and(|number| number.to_string() == text);
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+        let retry = |part: &str| part.strip_prefix("retry").is_some_and(number);
+        parts.next().is_none() && (second.is_none() && retry(first) || number(first) && second.is_none_or(retry))
     }
 }
 

@@ -178,7 +178,7 @@ mod tests {
         assert!(s.start().is_none());
         assert!(end(&mut s, &first, Verdict::Failed(1)));
         let retry = s.start().unwrap();
-        assert_eq!((retry.label().as_str(), retry.dir.to_str().unwrap()), ("c0.retry1", "/run/c0.retry1"));
+        assert_eq!((retry.label().as_str(), retry.dir.to_str().unwrap()), ("c0/retry1", "/run/c0/retry1"));
         assert!(!end(&mut s, &retry, Verdict::Passed));
         assert_eq!(s.start().unwrap().label(), "c1");
     }
@@ -187,10 +187,10 @@ mod tests {
     fn until_failure_goes_round_and_stops() {
         let mut s =
             Schedule::new(plan(&[0, 0], &[1, 1]), Limits { repeat: Repeat::UntilFailure, ..limits(1) }, "/".into());
-        for label in ["c0", "c1", "c0.2", "c1.2", "c0.3"] {
+        for label in ["c0", "c1", "c0/2", "c1/2", "c0/3"] {
             let exec = s.start().unwrap();
             assert_eq!(exec.label(), label);
-            end(&mut s, &exec, if label == "c0.3" { Verdict::TimedOut(1) } else { Verdict::Passed });
+            end(&mut s, &exec, if label == "c0/3" { Verdict::TimedOut(1) } else { Verdict::Passed });
         }
         assert!(s.start().is_none() && s.running.is_empty());
         assert_eq!(s.not_run(), 0);
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(labels(&batch), ["c0", "c1"]);
         end(&mut s, &batch[0], Verdict::Passed);
         end(&mut s, &batch[1], Verdict::Failed(1));
-        assert_eq!(labels(&s.start_batch()), ["c1.retry1", "c0.2"]);
+        assert_eq!(labels(&s.start_batch()), ["c1/retry1", "c0/2"]);
     }
 
     proptest! {

@@ -149,9 +149,13 @@ fn took(execution: &Execution) -> String {
     if execution.cached { "passed earlier".to_owned() } else { duration(execution.seconds) }
 }
 
-/// Name of an execution within the page: of letters that need no quoting anywhere.
+/// Name of an execution within the page: of letters that need no quoting anywhere, and no other's.
 fn anchor(execution: &Execution) -> String {
-    let safe = |c: char| if c.is_alphanumeric() || c == '-' || c == '_' || c == '.' { c } else { '_' };
+    let safe = |c: char| match c {
+        '-' | '.' => c.to_string(),
+        _ if c.is_alphanumeric() => c.to_string(),
+        _ => format!("_{:x}_", u32::from(c)),
+    };
     format!("x-{}", execution.label.chars().map(safe).collect::<String>())
 }
 
@@ -283,7 +287,7 @@ mod tests {
     fn failed() -> Execution {
         let update = |time, value, alarm| Update { time, value: Kind::Number(value), alarm };
         Execution {
-            label: "ramp.2".into(),
+            label: "ramp/2".into(),
             check: "ramp".into(),
             state: State::Failed,
             cached: false,
@@ -320,7 +324,7 @@ mod tests {
                 ..Recording::default()
             }],
             room: Room::of(false, 1),
-            files: vec![("ramp.2/out/a b#.txt".into(), 1234)],
+            files: vec![("ramp/2/out/a b#.txt".into(), 1234)],
         }
     }
 
@@ -358,7 +362,7 @@ mod tests {
         assert_eq!(page.matches("<script>").count(), 1);
         assert_eq!(page.matches("</script>").count(), 1);
         assert!(!page.contains("<up>") && !page.contains("<x") && !page.contains("!!! <b>"));
-        assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp.2/out/a%20b%23.txt"));
+        assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp/2/out/a%20b%23.txt"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 
 use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
 use crate::terminal;
+use tool_runner::Exec;
 
 /// Characters of a line.
 const LONG: usize = 2000;
@@ -57,12 +58,25 @@ pub fn run(dir: &Path, root: &Path) -> Run {
     }
 }
 
-/// The folders of executions in that of a run.
+/// The folders of executions in that of a run: one for each check, and in there those of its further executions.
 pub fn folders(dir: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut folders = Vec::new();
+    for check in subfolders(dir) {
+        folders.extend(subfolders(&check).filter(|folder| is_again(folder)));
+        folders.push(check);
+    }
     folders.retain(|folder| ["events.jsonl", "result.json", "log"].iter().any(|name| folder.join(name).is_file()));
     folders.sort();
     folders
+}
+
+fn subfolders(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+}
+
+fn is_again(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| Exec::is_again(&name.to_string_lossy()))
 }
 
 /// `commit 789f13734a9b with changes`
@@ -77,7 +91,7 @@ fn json(file: &Path) -> Value {
 }
 
 fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
-    let label = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let label = folder.strip_prefix(run).unwrap_or(folder).to_string_lossy().into_owned();
     let result = json(&folder.join("result.json"))["result"].take();
     let events = events(&folder.join("events.jsonl"));
     let first = events.first().and_then(|event| event["time"].as_f64());
@@ -88,7 +102,8 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
     }
     let last = spans.iter().map(|span| span.end.unwrap_or(span.start)).fold(0.0, f64::max);
     let seconds = result["seconds"].as_f64().unwrap_or(last);
-    let check = result["check"].as_str().map_or_else(|| name_in(&label), str::to_owned);
+    let name = label.split('/').next().unwrap_or_default();
+    let check = result["check"].as_str().unwrap_or(name).to_owned();
     let told = events.iter().find(|event| event["event"] == "failure");
     let failure = told.or_else(|| result.get("failure").filter(|f| f.is_object())).map(|f| failure(f, &check, root));
     let recordings = fs::read_dir(folder.join("record")).into_iter().flatten().flatten();
@@ -113,11 +128,6 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         recordings,
         room: Room::of(true, 1),
     }
-}
-
-/// `simple` in `simple.2.retry1`.
-fn name_in(label: &str) -> String {
-    label.split('.').next().unwrap_or_default().to_owned()
 }
 
 fn state(result: &Value) -> State {
@@ -293,11 +303,12 @@ fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
     Text { lines, cut: Some((head, cut)) }
 }
 
-/// What an execution left in its folder.
+/// What an execution left in its folder, but for those of further executions.
 fn files(folder: &Path, run: &Path) -> Vec<(String, u64)> {
     WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
+        .filter_entry(|entry| entry.depth() != 1 || !is_again(entry.path()))
         .flatten()
         .filter(|entry| entry.file_type().is_file())
         .filter(|entry| !OWN.iter().any(|own| entry.path() == folder.join(own)))
