@@ -27,6 +27,33 @@ fn obeyed(output: &str) -> Vec<String> {
     commands
 }
 
+/// The runner reads two pipes, each in its order, and nobody knows which of them first.
+fn orders(run: &Run) -> Vec<String> {
+    let (out, err): (Vec<&str>, Vec<&str>) = (run.stdout.lines().collect(), run.stderr.lines().collect());
+    let all_at = |at: usize| [&err[..at], &out, &err[at..]].concat().join("\n");
+    let mut orders: Vec<String> = (0..=err.len()).map(all_at).collect();
+    for step in [1, 2, 3, 7] {
+        let (mut ours, mut theirs) = (out.chunks(step), err.iter());
+        let mut mixed: Vec<&str> = Vec::new();
+        while ours.len() + theirs.len() > 0 {
+            mixed.extend(ours.next().unwrap_or_default());
+            mixed.extend(theirs.next());
+        }
+        orders.push(mixed.join("\n"));
+    }
+    orders
+}
+
+/// What the runner obeys, whichever order it reads in.
+#[track_caller]
+fn obeyed_in_any_order(run: &Run) -> Vec<String> {
+    let commands = obeyed(&run.stderr);
+    for order in orders(run) {
+        assert_eq!(obeyed(&order), commands, "{order}");
+    }
+    commands
+}
+
 struct Runner {
     scratch: Scratch,
 }
@@ -71,17 +98,61 @@ fn what_a_check_prints_is_no_command() {
     assert_eq!(commands[..2], ["::group::evil", "::endgroup::"]);
     let error = &commands[2];
     assert!(error.starts_with("::error file=checks/evil.py,line=8,title=check evil"), "{error}");
-    assert!(error.ends_with("%0Arun again: cargo xtask test evil"), "{error}");
+    assert!(error.ends_with("%0Arun again: cargo xtask test evil --backend sandbox"), "{error}");
     assert!(error.len() < 4096, "{}", error.len());
     assert_eq!(obeyed(&run.stdout), Vec::<String>::new());
     // At the end the runner hears commands again: other lines of the same step may give some.
-    assert_eq!(obeyed(&(run.stderr + "::debug::x\n")).len(), 4);
+    assert_eq!(obeyed(&(run.stderr.clone() + "::debug::x\n")).len(), 4);
+    assert!(runner.file("summary").contains("cargo xtask test evil --backend sandbox"));
 
     let summary = runner.file("summary");
     assert!(summary.len() < 100_000, "{}", summary.len());
     assert!(summary.contains("**failed**") && summary.contains("checks/evil.py:8"), "{summary}");
     assert!(!summary.contains('\u{1b}') && !summary.contains("<b>"), "{summary}");
     assert_eq!(runner.file("output"), "failed=[\"evil\"]\n");
+}
+
+const PAYLOADS: [&str; 6] = [
+    "::error file=x::injected",
+    "  ::set-output name=a::b",
+    "x ##[error]injected",
+    "a\r::stop-commands::x",
+    "\u{1b}[31m::warning::injected\u{1b}[0m",
+    "#\u{1b}[0m#[group]injected",
+];
+
+#[test]
+fn nothing_of_others_is_a_command_on_either_stream() {
+    let runner = Runner::new();
+    let prints: String = PAYLOADS.iter().map(|payload| format!("print({payload:?})\n")).collect();
+    let last = format!("with subtest({:?}):\n    raise Exception({:?})\n", PAYLOADS[2], PAYLOADS.join("\n"));
+    runner.scratch.check("evil", &prints.replace("\\u{1b}", "\\x1b"));
+    runner.scratch.check("::error::x", &last.replace("\\u{1b}", "\\x1b"));
+    let args = ["--message-format", "json", "--show-output", "--no-fail-fast", "--no-lint", "-j1"];
+    let run = runner.run(&args).expect(1, &["injected"]);
+    let commands = obeyed_in_any_order(&run);
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    // JSON is what it was.
+    let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |text: &str| lines.iter().any(|line| line["text"].as_str().is_some_and(|line| line.contains(text)));
+    assert!(told("x ##[error]injected") && told("::error file=x::injected"), "{}", run.stdout);
+
+    let step = |args: &[&str]| Run::of(&runner.scratch.command(args).env("GITHUB_ACTIONS", "true").output().unwrap());
+    let path = "ioc/exampleApp/Db/example.db";
+    let db = fs::read_to_string(runner.scratch.root.join(path)).unwrap();
+    runner.scratch.write(path, &format!("{db}\nrecord(ai, \"a\") {{ field(NONE, \"1\") }}\n{}\n", PAYLOADS.join("\n")));
+    for args in [&["lint"][..], &["lint", "--json"]] {
+        let run = step(args);
+        let commands = obeyed_in_any_order(&run);
+        assert!(!commands.is_empty() && commands.iter().all(|line| line.contains("title=lint ")), "{commands:#?}");
+    }
+    for args in [&["list"][..], &["list", "--json"], &["test", "--list", "--backend", "sandbox"]] {
+        assert_eq!(obeyed_in_any_order(&step(args).expect(0, &[])), Vec::<String>::new());
+    }
+    for args in [&["list", "\n::error::injected"][..], &["list", "--x\n::error::injected"], &["\n##[error]injected"]] {
+        let commands = obeyed_in_any_order(&step(args));
+        assert!(commands.iter().all(|line| line.starts_with("::error title=cargo xtask list::")), "{commands:#?}");
+    }
 }
 
 #[test]

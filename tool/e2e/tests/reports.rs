@@ -47,9 +47,9 @@ fn junit_tells_what_the_run_told() {
     let path = scratch.root.join("new/junit.xml");
     assert_eq!(
         cases(&path),
-        "bad / outer / failure\n\
-         bad / inner / failure\n\
-         bad / bad.py / failure rerunFailure system-out\n\
+        "bad / outer / \n\
+         bad / inner / failure rerunFailure\n\
+         bad / bad.py / skipped system-out\n\
          flaky / flaky.py / flakyFailure system-out\n\
          good / one / \n\
          good / two & \"three\" \u{fffd}[31m\u{fffd} / \n\
@@ -59,6 +59,7 @@ fn junit_tells_what_the_run_told() {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.contains("type=\"AssertionError\" message=\"not &lt;equal&gt;\""), "{text}");
     assert!(text.contains("at checks/bad.py:3: assert 1 == 2"), "{text}");
+    assert!(text.contains("run again: cargo xtask test bad --backend sandbox</failure>"), "{text}");
     assert_eq!(std::fs::read_dir(scratch.root.join("new")).unwrap().count(), 1, "nothing beside it");
 }
 
@@ -77,6 +78,59 @@ fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
     let run = scratch.xtask(&[&SANDBOX[..], &["good", "--junit", "file/junit.xml"]].concat());
     run.expect(5, &["error: cannot write the JUnit report file/junit.xml: ", "hint: "]);
     assert!(!scratch.root.join("target/checks").exists());
+}
+
+/// A stand-in for /dev/null, and a link to a pipe: what stands where the report goes stays what it is.
+#[test]
+fn a_report_goes_into_what_is_no_file() {
+    use std::os::unix::fs::FileTypeExt;
+    let scratch = scratch();
+    let at = |name: &str| scratch.root.join(name);
+    let made = |program: &str, args: &[&str]| {
+        Command::new(program).args(args).current_dir(&scratch.root).status().unwrap().success()
+    };
+    assert!(made("mkfifo", &["fifo"]) && made("ln", &["-s", "fifo", "link"]));
+    let reader = std::thread::spawn({
+        let fifo = at("fifo");
+        move || std::fs::read_to_string(fifo).unwrap()
+    });
+    scratch.xtask(&[&SANDBOX[..], &["good", "--junit", "link"]].concat()).expect(0, &[]);
+    assert!(reader.join().unwrap().contains("<testsuite name=\"good\""));
+    assert!(at("link").is_symlink() && at("fifo").metadata().unwrap().file_type().is_fifo());
+    // Only root can make a device, and not everywhere can it be opened.
+    if made("mknod", &["null", "c", "1", "3"]) {
+        scratch.xtask(&[&SANDBOX[..], &["good", "--junit", "null"]].concat());
+        scratch.xtask(&["report", "-o", "null"]);
+        assert!(at("null").metadata().unwrap().file_type().is_char_device());
+    }
+}
+
+/// A full disk: whoever asked for data hears that it is not there.
+#[test]
+fn data_that_cannot_be_written_is_an_error() {
+    let scratch = scratch();
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    for args in [
+        &["list"][..],
+        &["list", "--json"],
+        &["ci-matrix"],
+        &["doctor", "--json"],
+        &["check-kvm", "--json"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["--version"],
+        &[],
+        &["test", "--backend", "sandbox", "good", "--message-format", "json"],
+    ] {
+        let run = Run::of(&scratch.command(args).stdout(full()).output().unwrap());
+        let what = "error: stdout could not be written: No space left on device";
+        assert!(run.stderr.contains(what) && run.stderr.contains("hint: "), "{args:?}: {}", run.stderr);
+        assert_eq!(run.code, Some(5), "{args:?}");
+    }
+    // What failed before is worse.
+    let args = ["test", "--backend", "sandbox", "bad", "--message-format", "json"];
+    Run::of(&scratch.command(&args).stdout(full()).output().unwrap()).expect(1, &["error: stdout could not"]);
 }
 
 fn json_lines(stdout: &str) -> Vec<Value> {

@@ -91,9 +91,131 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     Aside::write(path, text.as_bytes())?.put()
 }
 
+/// A path that the user gave for something that we write: the only door to such paths.
+///
+/// Links are followed. A regular file is replaced as a whole; into anything else (a device, a pipe, a descriptor below
+/// /proc) it is written, for no rename may put a file in its place.
+#[derive(Debug)]
+pub enum Given {
+    /// A regular file, or none yet.
+    File(PathBuf),
+    /// Something else.
+    Other(PathBuf),
+}
+
+impl Given {
+    /// Looks where a path leads.
+    ///
+    /// # Errors
+    /// It leads to a folder, into a folder that is not there, or round in circles.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let mut path = std::path::absolute(path)?;
+        for _ in 0..40 {
+            let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+            let dir = path.parent().unwrap_or(Path::new("/")).canonicalize()?;
+            path = dir.join(name);
+            if dir.starts_with("/proc") {
+                return Ok(Self::Other(path));
+            }
+            match path.symlink_metadata() {
+                Ok(meta) if meta.is_symlink() => path = dir.join(fs::read_link(&path)?),
+                Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+                Ok(meta) if !meta.is_file() => return Ok(Self::Other(path)),
+                Ok(_) => return Ok(Self::File(path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::File(path)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::from_raw_os_error(unix::errno::Errno::ELOOP as i32))
+    }
+
+    /// Drops what an earlier run has left there, and tells whether it can be written.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn clear(&self) -> io::Result<()> {
+        match self {
+            Self::File(path) => replace(path, "").and_then(|()| fs::remove_file(path)),
+            // Not opened: whoever reads a pipe would see its end.
+            Self::Other(path) => Ok(unix::unistd::access(path, unix::unistd::AccessFlags::W_OK)?),
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// It cannot be written; then an old file is as it was.
+    pub fn write(&self, text: &str) -> io::Result<()> {
+        match self {
+            Self::File(path) => replace(path, text),
+            // What stands there stays: another program writes there, too.
+            Self::Other(path) => OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    use unix::sys::stat::{Mode, SFlag, makedev, mknod};
+
+    #[test]
+    fn only_files_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("old"), "old").unwrap();
+        symlink("old", at("link")).unwrap();
+        symlink(at("new"), at("dangling")).unwrap();
+        for (name, file) in [("old", "old"), ("link", "old"), ("dangling", "new"), ("fresh", "fresh")] {
+            let given = Given::new(&at(name)).unwrap();
+            given.clear().unwrap();
+            given.write(name).unwrap();
+            assert_eq!(fs::read_to_string(at(file)).unwrap(), name);
+        }
+        assert!(at("link").is_symlink() && at("dangling").is_symlink());
+        symlink("round", at("round")).unwrap();
+        for name in ["", "nowhere/file", "round", "old/file"] {
+            Given::new(&at(name)).unwrap_err();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 6);
+    }
+
+    #[test]
+    fn pipes_and_devices_stay_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, link) = (dir.path().join("fifo"), dir.path().join("link"));
+        unix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        symlink("fifo", &link).unwrap();
+        let reader = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || fs::read_to_string(fifo).unwrap()
+        });
+        let given = Given::new(&link).unwrap();
+        given.clear().unwrap();
+        given.write("all of it").unwrap();
+        assert_eq!(reader.join().unwrap(), "all of it");
+        assert!(fifo.metadata().unwrap().file_type().is_fifo());
+        // A stand-in for /dev/null; only root can make it, and not everywhere.
+        let null = dir.path().join("null");
+        if mknod(&null, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).is_ok() {
+            let given = Given::new(&null).unwrap();
+            given.clear().unwrap();
+            let _ = given.write("x");
+            assert!(null.metadata().unwrap().file_type().is_char_device());
+        }
+        // What /dev/stdout leads to where stdout is a file: an open descriptor, which keeps what it has.
+        let file = dir.path().join("file");
+        let open = fs::File::create(&file).unwrap();
+        (&open).write_all(b"before ").unwrap();
+        let descriptor = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open));
+        symlink(descriptor, dir.path().join("stdout")).unwrap();
+        let given = Given::new(&dir.path().join("stdout")).unwrap();
+        given.clear().unwrap();
+        given.write("after").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before after");
+    }
 
     #[test]
     fn what_cannot_be_written_leaves_all_as_it_was() {

@@ -4,6 +4,7 @@
 //! It knows nothing of IOCs, checks, machines or Nix, and has no other crate of ours below it.
 
 pub mod date;
+pub mod disarm;
 pub mod fail;
 pub mod files;
 pub mod glob;
@@ -14,5 +15,6 @@ pub mod netlink;
 pub mod process;
 pub mod protocol;
 pub mod stage;
+pub mod stdout;
 pub mod sys;
 pub mod ui;

@@ -86,9 +86,9 @@ impl Cmd {
         command
     }
 
-    /// Runs with the terminal of the caller.
+    /// Runs with the terminal of the caller. Whatever it says is talk: our stdout has our data only.
     pub fn status(&self) -> Result<ExitStatus> {
-        self.to_std().status().map_err(|e| self.not_started(&e))
+        self.to_std().stdout(io::stderr()).status().map_err(|e| self.not_started(&e))
     }
 
     /// Runs, stdin closed, and returns status, stdout and stderr.

@@ -1,4 +1,4 @@
-//! The only place that writes to the terminal: stdout is data, stderr is talk.
+//! The only place that talks: stderr is talk, stdout is data ([`crate::stdout`]).
 //!
 //! Colour is dropped where it is not wanted (`NO_COLOR`, `CLICOLOR`, a pipe), as `anstream` judges it. While checks run on a
 //! terminal, a few live lines stand below the talk: [`Screen`] keeps the two apart.
@@ -8,7 +8,9 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::sys;
+use crate::{disarm, sys};
+
+pub use crate::stdout::{Data, data};
 
 /// Red and bold: errors and failed checks.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -34,6 +36,8 @@ pub struct Screen {
     colour: bool,
     /// Whether lines may change in place.
     live: bool,
+    /// Whether a CI service takes lines for commands.
+    disarmed: bool,
     /// Columns and rows, `None` where there is no terminal.
     size: Box<dyn Fn() -> Option<(usize, usize)> + Send>,
     /// The live lines as they stand; the cursor is at the begin of the row below them.
@@ -48,7 +52,7 @@ impl Screen {
         live: bool,
         size: impl Fn() -> Option<(usize, usize)> + Send + 'static,
     ) -> Self {
-        Self { out, colour, live, size: Box::new(size), lines: Vec::new() }
+        Self { out, colour, live, disarmed: false, size: Box::new(size), lines: Vec::new() }
     }
 
     /// Stderr. Lines change in place only for a person at a terminal that can do it.
@@ -57,9 +61,11 @@ impl Screen {
         let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         let terminal = io::stderr().is_terminal();
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        Self::new(Box::new(io::stderr()), colour, terminal && able && !set("CI") && !set("GITHUB_ACTIONS"), move || {
+        let live = terminal && able && !set("CI") && !set("GITHUB_ACTIONS");
+        let screen = Self::new(Box::new(io::stderr()), colour, live, move || {
             terminal.then(|| sys::terminal_size(&io::stderr()).unwrap_or((80, 24)))
-        })
+        });
+        Self { disarmed: disarm::wanted(), ..screen }
     }
 
     /// Columns and rows, where lines may change in place.
@@ -129,7 +135,8 @@ impl Screen {
     }
 
     fn coloured(&self, text: &str) -> String {
-        if self.colour { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() }
+        let text = if self.colour { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() };
+        if self.disarmed { disarm::text(&text).into_owned() } else { text }
     }
 }
 
@@ -170,36 +177,15 @@ fn broken(text: &str, width: usize) -> String {
     text.split('\n').map(broken).collect::<Vec<_>>().join("\n") + hint
 }
 
-/// A line of data, to stdout. A closed pipe is not an error.
-pub fn data(text: &str) {
-    let mut screen = hold(&SCREEN);
-    screen.show(Vec::new());
-    let _ = writeln!(anstream::stdout(), "{text}");
-}
-
-/// Stdout for whole lines while checks run: it may be the same terminal as stderr. The live lines come back with their next
-/// picture.
-pub struct Data;
-
-impl Write for Data {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut screen = hold(&SCREEN);
-        screen.show(Vec::new());
-        io::stdout().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
-    }
-}
-
 /// A warning, to stderr.
 pub fn warn(text: &str) {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
     say(&prose(&format!("{}{text}", paint(WARN, "warning: "))));
 }
 
 /// A warning while another program reads from the terminal: above what is being typed there.
 pub fn warn_above(text: &str) {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
     let text = prose(&format!("{}{text}", paint(WARN, "warning: ")));
     hold(&SCREEN).insert(&format!("{text}\n"));
 }
@@ -209,13 +195,6 @@ pub fn error(text: &str) {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let text = prose(&format!("{}{text}", paint(BAD, "error: ")));
     say(&text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: "))));
-}
-
-/// Bytes of another program's talk, to stderr as they are; colour is dropped where it is not wanted.
-pub fn raw(bytes: &[u8]) {
-    let mut screen = hold(&SCREEN);
-    screen.show(Vec::new());
-    let _ = anstream::stderr().write_all(bytes);
 }
 
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.

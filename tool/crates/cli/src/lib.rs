@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Command as ClapCommand, FromArgMatches};
 
 use crate::cli::{Cli, Command};
+use tool_report::github::Github;
 
 pub use anyhow::{self, Result};
 pub use clap;
@@ -32,9 +33,14 @@ const STAGES: [&str; 6] = ["guard", "kvm-probe", "sandbox-cage", "sandbox-host",
 /// Runs the command line of this process, with subcommands of the user's own beside ours.
 pub fn main(own: &[Own]) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    match run(&args, own) {
-        Ok(status) => status.into(),
-        Err(error) => fail::report(&error).into(),
+    let status = match run(&args, own) {
+        Ok(status) => status,
+        Err(error) => fail::report(&error),
+    };
+    // Whoever asked for data must hear that it is not there; what failed before is worse.
+    match tool_base::stdout::finish().map_err(|failure| fail::report(&failure.into())) {
+        Err(trouble) if status == Status::Done => trouble.into(),
+        _ => status.into(),
     }
 }
 
@@ -51,19 +57,54 @@ fn run(args: &[OsString], own: &[Own]) -> Result<Status> {
     }
     let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let line = own::command(own)?;
-    let matches = line.clone().get_matches_from(args);
-    if let Some((name, matches)) = matches.subcommand()
-        && let Some(own) = own.iter().find(|own| own.command.get_name() == name)
+    let matches = match line.clone().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(answer) if !answer.use_stderr() => {
+            ui::data(answer.render().ansi().to_string().trim_end());
+            return Ok(Status::Done);
+        }
+        Err(error) => {
+            ui::say(error.render().ansi().to_string().trim_end());
+            return Ok(Status::Usage);
+        }
+    };
+    if let Some((word, matches)) = matches.subcommand()
+        && let Some(own) = own.iter().find(|own| own.command.get_name() == word)
     {
-        return (own.run)(&Project::load()?, matches);
+        return reported(&name, true, |_| (own.run)(&Project::load()?, matches));
     }
     let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let Some(command) = parsed.command else { return Ok(commands::overview::run(own)) };
-    // `test` reports to GitHub itself.
-    let annotate = !matches!(command, Command::Test(_));
-    let result = dispatch(command, line);
-    if let (Err(error), true) = (&result, annotate) {
-        tool_report::github::announce(&name, &fail::render(error));
+    // Those that show programs of the user's as they are, and `ci`, whose steps report by themselves.
+    let guarded = !matches!(
+        command,
+        Command::Run(_)
+            | Command::Exec(_)
+            | Command::Interactive(_)
+            | Command::Driver(_)
+            | Command::Ci(_)
+            | Command::Complete(_)
+    );
+    reported(&name, guarded, |github| dispatch(command, line, github))
+}
+
+/// Runs a command and tells GitHub why it failed, where we are a step of it. `guarded`: what it prints is not ours.
+fn reported(
+    name: &str,
+    guarded: bool,
+    command: impl FnOnce(Option<&mut Github<'static>>) -> Result<Status>,
+) -> Result<Status> {
+    let begin = || Github::detect(&Project::find().unwrap_or_default());
+    let mut github = if guarded { begin()? } else { None };
+    let result = command(github.as_mut());
+    if let (Err(_), None) = (&result, &github) {
+        github = begin()?;
+    }
+    if let Some(github) = &mut github {
+        if let Err(error) = &result {
+            github.trouble(name, &fail::render(error));
+        }
+        github.end();
     }
     result
 }
@@ -82,16 +123,16 @@ fn stage(args: &[OsString]) -> Option<Result<Status>> {
     })
 }
 
-fn dispatch(command: Command, line: ClapCommand) -> Result<Status> {
+fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'static>>) -> Result<Status> {
     match command {
-        Command::Test(args) => commands::test::run(&args),
+        Command::Test(args) => commands::test::run(&args, github),
         Command::Run(args) => commands::run::run(&args),
         Command::Exec(args) => commands::exec::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Interactive(args) => commands::interactive::run(&args),
         Command::Driver(args) => commands::driver::run(&args),
         Command::List(args) => commands::list::run(&args),
-        Command::Lint(args) => commands::lint::run(&args),
+        Command::Lint(args) => commands::lint::run(&args, github),
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Completions(args) => Ok(commands::completions::run(&args)),

@@ -1,8 +1,9 @@
 //! What GitHub Actions shows of a run: foldable logs, annotations, the step's summary and outputs.
 //!
-//! The runner takes commands from any line of a step's output. What checks print is not ours, so commands are stopped
-//! while they run: the runner then believes nothing until it reads a token that only we know. The forms are GitHub's:
-//! docs.github.com, "Workflow commands for GitHub Actions".
+//! The runner takes commands from any line of a step's output. What we print of others' text is made harmless by
+//! [`tool_base::disarm`]. What programs that we start print on stderr is not ours, so commands are stopped there meanwhile:
+//! the runner then believes nothing until it reads a token that only we know. The forms are GitHub's: docs.github.com,
+//! "Workflow commands for GitHub Actions".
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -10,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::again::Again;
 use super::terminal::{TAIL, clean, duration, evidence, label, one_by_one, relative};
+use tool_base::disarm;
 use tool_runner::{Event, Outcome, Summary, Verdict};
 
 /// Errors that GitHub shows of one step.
@@ -27,6 +30,7 @@ pub struct Github<'a> {
     token: String,
     summary: Option<PathBuf>,
     output: Option<PathBuf>,
+    again: Again,
     /// Checks come one after the other.
     one_by_one: bool,
 }
@@ -34,7 +38,7 @@ pub struct Github<'a> {
 impl Github<'static> {
     /// A report to the runner that this program is a step of; `None` elsewhere.
     pub fn detect(root: &Path) -> Result<Option<Self>> {
-        if std::env::var_os("GITHUB_ACTIONS").is_none_or(|value| value != "true") {
+        if !disarm::wanted() {
             return Ok(None);
         }
         let file = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -54,9 +58,15 @@ impl<'a> Github<'a> {
         summary: Option<PathBuf>,
         output: Option<PathBuf>,
     ) -> Self {
-        let mut github = Self { sink, root: root.to_owned(), token, summary, output, one_by_one: true };
+        let mut github =
+            Self { sink, root: root.to_owned(), token, summary, output, again: Again::default(), one_by_one: true };
         let _ = github.stop();
         github
+    }
+
+    /// How checks are run again.
+    pub fn tell(&mut self, again: &Again) {
+        self.again = again.clone();
     }
 
     /// Before the terminal's report of an event. The fold of a check holds its subtests as they come; where several run at
@@ -88,9 +98,9 @@ impl<'a> Github<'a> {
         let Event::Finished(summary) = event else { return Ok(()) };
         let failed = || summary.results().filter(|o| is_failure(o));
         for outcome in failed().take(MOST_ANNOTATIONS) {
-            let _ = self.say(&annotation(outcome, &self.root));
+            let _ = self.say(&annotation(outcome, &self.root, &self.again));
         }
-        append(self.summary.as_deref(), &markdown(summary, &self.root, &source_at()))?;
+        append(self.summary.as_deref(), &markdown(summary, &self.root, &source_at(), &self.again))?;
         let names: Vec<&str> = failed().map(|o| o.exec.check.name.as_str()).collect();
         append(self.output.as_deref(), &format!("failed={}\n", serde_json::to_string(&names)?))
     }
@@ -103,11 +113,12 @@ impl<'a> Github<'a> {
         let _ = self.say(&format!("::{level} {place},title={}::{}", property(title), data(&text)));
     }
 
-    /// Shows trouble that is no check's failure. The runner hears no command after it: what follows is its full text.
-    pub fn trouble(&mut self, text: &str) {
+    /// Shows why a command of ours failed where no report says so.
+    pub fn trouble(&mut self, command: &str, text: &str) {
         let text: Vec<String> = text.lines().take(TAIL).map(|line| clean(line, MOST_MESSAGE)).collect();
         let text: String = text.join("\n").chars().take(MOST_MESSAGE).collect();
-        let _ = self.say(&format!("::error title=cargo xtask test::{}", data(&text)));
+        let title = property(&format!("cargo xtask {}", clean(command, MOST_MESSAGE)));
+        let _ = self.say(&format!("::error title={title}::{}", data(&text)));
     }
 
     /// Lets the runner hear commands again.
@@ -124,15 +135,6 @@ impl<'a> Github<'a> {
     fn say(&mut self, command: &str) -> io::Result<()> {
         writeln!(self.sink, "\n::{}::\n{command}", self.token)?;
         self.stop()
-    }
-}
-
-/// Says on a runner's page why a command failed that has no report of its own.
-pub fn announce(command: &str, text: &str) {
-    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-        let text: String = text.lines().map(|line| clean(line, MOST_MESSAGE)).collect::<Vec<_>>().join("\n");
-        let text: String = text.chars().take(MOST_MESSAGE).collect();
-        tool_base::ui::say(&format!("::error title={}::{}", property(&format!("cargo xtask {command}")), data(&text)));
     }
 }
 
@@ -178,7 +180,7 @@ fn reason(outcome: &Outcome) -> String {
     }
 }
 
-fn annotation(outcome: &Outcome, root: &Path) -> String {
+fn annotation(outcome: &Outcome, root: &Path, again: &Again) -> String {
     let name = &outcome.exec.check.name;
     let mut place = String::new();
     if let Some(script) = outcome.exec.check.script.as_deref().or(outcome.exec.check.nix.as_deref()) {
@@ -190,7 +192,7 @@ fn annotation(outcome: &Outcome, root: &Path) -> String {
     let subtest = outcome.failure.as_ref().and_then(|f| f.subtest.as_ref());
     let title = subtest.map_or_else(|| format!("check {name}"), |s| format!("check {name}, subtest {}", clean(s, 200)));
     let mut message: String = reason(outcome).chars().take(MOST_MESSAGE).collect();
-    message += &format!("\nrun again: cargo xtask test {name}");
+    message += &format!("\nrun again: {}", again.test(&[name], &[]));
     format!("::error {place}title={}::{}", property(&title), data(&message))
 }
 
@@ -212,7 +214,7 @@ fn html(text: &str) -> String {
 }
 
 /// The summary of a step: failures first, then what passed.
-fn markdown(summary: &Summary, root: &Path, source_at: &str) -> String {
+fn markdown(summary: &Summary, root: &Path, source_at: &str, again: &Again) -> String {
     let (failed, rest): (Vec<_>, Vec<_>) = summary.results().partition(|o| is_failure(o));
     let count = |f: fn(&Outcome) -> bool| rest.iter().filter(|o| f(o)).count();
     let passed = count(|o| o.verdict == Verdict::Passed);
@@ -261,7 +263,7 @@ fn markdown(summary: &Summary, root: &Path, source_at: &str) -> String {
             part +=
                 &format!("\n<details><summary>{title}</summary>\n\n<pre>{}</pre>\n\n</details>\n", lines.join("\n"));
         }
-        part += &format!("\nRun again: <code>cargo xtask test {}</code>\n", html(&outcome.exec.check.name));
+        part += &format!("\nRun again: <code>{}</code>\n", html(&again.test(&[&outcome.exec.check.name], &[])));
         add(&mut text, &part, &mut left_out);
     }
     if left_out > 0 {
@@ -300,7 +302,7 @@ mod tests {
 
     #[test]
     fn an_annotation_is_one_line_whatever_the_message() {
-        let text = annotation(&outcome("a", "100 %\n::error::x\r\u{1b}[31mred"), Path::new("/p"));
+        let text = annotation(&outcome("a", "100 %\n::error::x\r\u{1b}[31mred"), Path::new("/p"), &Again::default());
         assert_eq!(
             text,
             "::error file=checks/a%2Cb%3Ac.py,line=17,title=check a%2C subtest one%2C two%3A three::100 %25%0A\
@@ -327,14 +329,17 @@ mod tests {
         good.verdict = Verdict::Passed;
         let bad = outcome("b|d", "</pre><script>`x`\n\n# a [link](x) \u{1b}[1m!");
         let summary = Summary { outcomes: vec![good, bad], not_run: 1, seconds: 3.0, ..Summary::default() };
-        insta::assert_snapshot!(markdown(&summary, Path::new("/p"), "https://host/me/ioc/blob/0123abc/"));
+        let again =
+            Again { machine: vec!["--accel".into(), "tcg".into()], limits: vec!["--timeout".into(), "5".into()] };
+        insta::assert_snapshot!(markdown(&summary, Path::new("/p"), "https://host/me/ioc/blob/0123abc/", &again));
     }
 
     #[test]
     fn a_summary_fits_and_says_what_it_left_out() {
         let long: String = "<".repeat(1000) + "\n";
         let outcomes = (0..200).map(|n| outcome(&format!("c{n}"), &long.repeat(20))).collect();
-        let text = markdown(&Summary { outcomes, seconds: 1.0, ..Summary::default() }, Path::new("/p"), "");
+        let text =
+            markdown(&Summary { outcomes, seconds: 1.0, ..Summary::default() }, Path::new("/p"), "", &Again::default());
         assert!(text.len() < 1024 * 1024, "{}", text.len());
         assert!(text.contains("parts are left out"));
     }

@@ -11,8 +11,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use super::Reporter;
+use super::again::Again;
+use tool_base::fail;
 use tool_base::fail::Failure;
-use tool_base::{fail, files};
+use tool_base::files::Given;
 use tool_runner::{Event, Outcome, Summary, Verdict};
 
 /// Bytes of a log that a report shows: its end, where a failure is.
@@ -22,6 +24,8 @@ const LOG: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct Junit {
     path: PathBuf,
+    file: Given,
+    again: Again,
     checks: Vec<String>,
 }
 
@@ -30,19 +34,17 @@ impl Junit {
     ///
     /// # Errors
     /// If the file could not be written later.
-    pub fn create(path: &Path) -> Result<Self> {
-        let junit = Self { path: path.to_owned(), checks: Vec::new() };
+    pub fn create(path: &Path, again: &Again) -> Result<Self> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let tried =
-            fs::create_dir_all(dir).and_then(|()| files::replace(path, "")).and_then(|()| fs::remove_file(path));
-        tried.with_context(|| junit.cannot_write())?;
-        Ok(junit)
+        let file = fs::create_dir_all(dir).and_then(|()| Given::new(path));
+        let file = file.and_then(|file| file.clear().map(|()| file)).with_context(|| cannot_write(path))?;
+        Ok(Self { path: path.to_owned(), file, again: again.clone(), checks: Vec::new() })
     }
+}
 
-    fn cannot_write(&self) -> Failure {
-        fail::host(format!("cannot write the JUnit report {}", self.path.display()))
-            .hint("give a file in a folder that you may write to: --junit target/junit.xml")
-    }
+fn cannot_write(path: &Path) -> Failure {
+    fail::host(format!("cannot write the JUnit report {}", path.display()))
+        .hint("give a file in a folder that you may write to: --junit target/junit.xml")
 }
 
 impl Reporter for Junit {
@@ -50,7 +52,8 @@ impl Reporter for Junit {
         match event {
             Event::Begun(begun) => self.checks.clone_from(&begun.checks),
             Event::Finished(summary) => {
-                files::replace(&self.path, &document(&self.checks, summary)).with_context(|| self.cannot_write())?;
+                let text = document(&self.checks, summary, &self.again);
+                self.file.write(&text).with_context(|| cannot_write(&self.path))?;
             }
             _ => {}
         }
@@ -59,8 +62,8 @@ impl Reporter for Junit {
 }
 
 /// The whole report: a suite for each execution that counts, one for each check that has none.
-fn document(checks: &[String], summary: &Summary) -> String {
-    let mut suites: Vec<Suite> = summary.results().map(|outcome| executed(outcome, summary)).collect();
+fn document(checks: &[String], summary: &Summary, again: &Again) -> String {
+    let mut suites: Vec<Suite> = summary.results().map(|outcome| executed(outcome, summary, again)).collect();
     let begun: BTreeSet<&str> = summary.outcomes.iter().map(|o| o.exec.check.name.as_str()).collect();
     let not_run = checks.iter().filter(|name| !begun.contains(name.as_str()));
     suites.extend(not_run.map(|name| match &summary.trouble {
@@ -128,37 +131,71 @@ fn problem(element: &str, kind: &str, why: &str) -> String {
     format!("<{element} type=\"{}\" message=\"{}\">{}</{element}>", xml(kind), xml(first(why)), xml(why))
 }
 
-/// The last attempt of an execution. Earlier ones are told in the case of the script, as Surefire does for reruns.
-fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
+/// The last attempt of an execution. Whatever failed is one failure, in the case where it happened: of a subtest, or of the
+/// script. Earlier attempts are told there, too, as Surefire does for reruns.
+fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
     let exec = &outcome.exec;
     let name = match exec.repetition {
         1 => exec.check.name.clone(),
         n => format!("{}/{n}", exec.check.name),
     };
-    let seconds = outcome.seconds;
-    let rest = format!(" time=\"{seconds:.3}\" timestamp=\"{}\"", date(outcome.started));
+    let rest = format!(" time=\"{:.3}\" timestamp=\"{}\"", outcome.seconds, date(outcome.started));
     let mut suite = Suite { name, rest, ..Suite::default() };
-    let (kind, why) = reason(outcome, summary);
-    let failure = |element| problem(element, &kind, &why);
-    for subtest in &outcome.subtests {
+    let failed = failed_subtest(outcome);
+    let what = problems(outcome, summary, again);
+    match outcome.verdict {
+        Verdict::Passed => {}
+        Verdict::Interrupted | Verdict::HostFailed => suite.errors += 1,
+        Verdict::Failed(_) | Verdict::TimedOut(_) => suite.failures += 1,
+    }
+    let log = format!("<system-out>{}</system-out>", xml(&log(&exec.dir)));
+    for (at, subtest) in outcome.subtests.iter().enumerate() {
         let seconds = subtest.seconds.unwrap_or_else(|| (outcome.seconds - subtest.start).max(0.0));
         // A script may catch what goes wrong in a subtest: then nothing has failed.
-        let failed = outcome.verdict.is_failure() && !subtest.ok;
-        suite.failures += usize::from(failed);
-        suite.case(&subtest.name, seconds, &if failed { failure("failure") } else { String::new() });
+        let children = if Some(at) == failed { what.as_str() } else { "" };
+        suite.case(&subtest.name, seconds, children);
     }
-    let mut script = match outcome.verdict {
-        Verdict::Passed => String::new(),
-        Verdict::Interrupted | Verdict::HostFailed => failure("error"),
-        Verdict::Failed(_) | Verdict::TimedOut(_) => failure("failure"),
+    let script_name = exec.check.script.as_deref().and_then(Path::file_name);
+    let script_name = script_name.map_or_else(|| exec.check.name.clone().into(), |n| n.to_string_lossy());
+    let script = match failed.map(|at| &outcome.subtests[at].name) {
+        None => what + &log,
+        Some(subtest) => {
+            suite.skipped += 1;
+            format!("<skipped message=\"it ended in subtest &quot;{}&quot;\"/>{log}", xml(subtest))
+        }
     };
-    suite.errors += usize::from(matches!(outcome.verdict, Verdict::Interrupted | Verdict::HostFailed));
-    suite.failures += usize::from(outcome.verdict.is_failure());
+    suite.case(&script_name, outcome.seconds, &script);
+    suite
+}
+
+/// The subtest that failed, if one did: the innermost of those that were not left well.
+fn failed_subtest(outcome: &Outcome) -> Option<usize> {
+    if !outcome.verdict.is_failure() {
+        return None;
+    }
+    let subtests = &outcome.subtests;
+    match &outcome.failure {
+        Some(failure) => subtests.iter().rposition(|s| !s.ok && failure.subtest.as_ref() == Some(&s.name)),
+        // Ended from outside.
+        None => subtests.iter().rposition(|s| s.seconds.is_none()),
+    }
+}
+
+/// What went wrong, at last and at earlier attempts, as elements.
+fn problems(outcome: &Outcome, summary: &Summary, again: &Again) -> String {
+    let exec = &outcome.exec;
+    let (kind, why) = reason(outcome, summary);
+    let why = format!("{why}\nrun again: {}", again.test(&[&exec.check.name], &[]));
+    let mut elements = match outcome.verdict {
+        Verdict::Passed => String::new(),
+        Verdict::Interrupted | Verdict::HostFailed => problem("error", &kind, &why),
+        Verdict::Failed(_) | Verdict::TimedOut(_) => problem("failure", &kind, &why),
+    };
     let same = |o: &&Outcome| o.retried && o.exec.check == exec.check && o.exec.repetition == exec.repetition;
     for earlier in summary.outcomes.iter().filter(same) {
         let element = if outcome.verdict == Verdict::Passed { "flakyFailure" } else { "rerunFailure" };
         let (kind, why) = reason(earlier, summary);
-        script += &format!(
+        elements += &format!(
             "<{element} type=\"{}\" message=\"{}\"><stackTrace>{}</stackTrace><system-out>{}</system-out></{element}>",
             xml(&kind),
             xml(first(&why)),
@@ -166,10 +203,7 @@ fn executed(outcome: &Outcome, summary: &Summary) -> Suite {
             xml(&log(&earlier.exec.dir))
         );
     }
-    script += &format!("<system-out>{}</system-out>", xml(&log(&exec.dir)));
-    let script_name = exec.check.script.as_deref().and_then(Path::file_name);
-    suite.case(&script_name.map_or_else(|| exec.check.name.clone().into(), |n| n.to_string_lossy()), seconds, &script);
-    suite
+    elements
 }
 
 /// Kind of a failure, and all that is known of it.
@@ -290,7 +324,11 @@ mod tests {
             ..Summary::default()
         };
         let checks = ["good", "flaky", "bad", "stopped", "late"].map(str::to_owned);
-        insta::assert_snapshot!(document(&checks, &summary));
+        insta::assert_snapshot!(document(
+            &checks,
+            &summary,
+            &Again { limits: vec!["--strict".into()], ..Again::default() }
+        ));
     }
 
     #[test]
@@ -308,11 +346,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
         for path in ["file/junit.xml", "."] {
-            let error = Junit::create(&dir.path().join(path)).unwrap_err();
+            let error = Junit::create(&dir.path().join(path), &Again::default()).unwrap_err();
             assert!(fail::render(&error).contains("cannot write the JUnit report"), "{error:#}");
         }
         let path = dir.path().join("new/folder/junit.xml");
-        Junit::create(&path).unwrap();
+        Junit::create(&path, &Again::default()).unwrap();
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
 

@@ -3,6 +3,7 @@
 //!
 //! It must not know backends, machines or the command line.
 
+pub mod again;
 pub mod github;
 pub mod html;
 pub mod journal;

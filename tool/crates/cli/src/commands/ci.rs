@@ -12,6 +12,7 @@ use tool_backends::{embedded, sandbox};
 use tool_base::fail::{Failure, Status};
 use tool_base::{process, ui};
 use tool_project::Project;
+use tool_report::github::Github;
 use tool_report::terminal::duration;
 
 /// One thing that must hold.
@@ -19,6 +20,8 @@ struct Step<'a> {
     name: &'static str,
     /// The program that it needs beyond ours, and where to get it.
     needs: Option<(&'static str, &'static str)>,
+    /// A command of ours: what it prints is guarded by itself.
+    ours: bool,
     command: Cmd<'a>,
 }
 
@@ -62,16 +65,23 @@ fn project_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> 
     // Where CI services look for it (tool/ci/).
     let junit = project.target.join("checks/junit.xml");
     Ok(vec![
-        Step { name: "format of xtask", needs: RUSTFMT, command: cmd!(sh, "{cargo} fmt --package {package} --check") },
+        Step {
+            name: "format of xtask",
+            needs: RUSTFMT,
+            ours: false,
+            command: cmd!(sh, "{cargo} fmt --package {package} --check"),
+        },
         Step {
             name: "clippy of xtask",
             needs: CLIPPY,
+            ours: false,
             command: cmd!(sh, "{cargo} clippy --package {package} --all-targets --locked -- -D warnings"),
         },
-        Step { name: "lint", needs: None, command: cmd!(sh, "{xtask} lint --deny-warnings") },
+        Step { name: "lint", needs: None, ours: true, command: cmd!(sh, "{xtask} lint --deny-warnings") },
         Step {
             name: "checks",
             needs: None,
+            ours: true,
             command: cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast --no-lint --strict --junit {junit}"),
         },
     ])
@@ -86,7 +96,7 @@ fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
     let programs = target.join("embedded");
     let environment = embedded::compiler_env(embedded::rustc_version()?);
     let wiring = Path::new("tool/ci/lint.sh");
-    let step = |name, needs, command| Step { name, needs, command };
+    let step = |name, needs, command| Step { name, needs, ours: false, command };
     Ok(vec![
         step("format of the tool", RUSTFMT, cmd!(sh, "{cargo} fmt --all --manifest-path {tool} --check")),
         step(
@@ -114,15 +124,20 @@ fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
 }
 
 fn run_step(step: Step<'_>) -> End {
-    let Step { name, needs, command } = step;
+    let Step { name, needs, ours, command } = step;
     ui::say(&ui::paint(ui::STRONG, &format!("ci: {name}")));
     if let Some((program, source)) = needs.filter(|(program, _)| process::which(program).is_none()) {
         return End::Skipped(format!("no {program} here: {source}"));
     }
     let (text, begin) = (command.to_string(), Instant::now());
-    let result = command.quiet().run();
+    // What others print is talk; `xtask` itself guards what it prints.
+    let mut github = if ours { None } else { Github::detect(Path::new(".")).ok().flatten() };
+    let status = std::process::Command::from(command).stdout(std::io::stderr()).status();
+    if let Some(github) = &mut github {
+        github.end();
+    }
     let seconds = begin.elapsed().as_secs_f64();
-    if result.is_ok() { End::Passed(seconds) } else { End::Failed(seconds, text) }
+    if status.is_ok_and(|status| status.success()) { End::Passed(seconds) } else { End::Failed(seconds, text) }
 }
 
 fn table(ends: &[(&str, End)], total: f64) {

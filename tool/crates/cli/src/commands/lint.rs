@@ -12,13 +12,11 @@ use tool_project::Project;
 use tool_report::github::Github;
 
 /// Runs the command.
-pub fn run(args: &Lint) -> Result<Status> {
+pub fn run(args: &Lint, github: Option<&mut Github<'static>>) -> Result<Status> {
     let project = Project::load()?;
     let backend = tool_backends::wanted(&project, args.backend.map(Into::into))?;
     let findings = lint::run(&project, &project.checks()?, backend, true)?;
     let (errors, warnings) = show::count(&findings);
-    // Before anything of the files is shown: they are not ours to give commands to GitHub.
-    let github = Github::detect(&project.root)?;
     if args.json {
         let document = json!({ "schema": 1, "errors": errors, "warnings": warnings, "findings": findings });
         ui::data(&serde_json::to_string_pretty(&document)?);
@@ -35,14 +33,13 @@ pub fn run(args: &Lint) -> Result<Status> {
         };
         ui::say(&ui::paint(style, &format!("lint: {}", show::summary(&findings))));
     }
-    if let Some(mut github) = github {
+    if let Some(github) = github {
         for finding in &findings {
             let level = if finding.severity == Severity::Error { "error" } else { "warning" };
             let text = format!("{}\nhint: {}", finding.message, finding.hint);
             let place = (finding.line, finding.column);
             github.annotate(level, &finding.file, place, &format!("lint {}", finding.code), &text);
         }
-        github.end();
     }
     Ok(if errors > 0 || (args.deny_warnings && warnings > 0) { Status::CheckFailed } else { Status::Done })
 }

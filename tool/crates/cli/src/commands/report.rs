@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cli::Report;
 use tool_base::fail::{Failure, Status};
+use tool_base::files::Given;
 use tool_base::process::{Cmd, which};
 use tool_base::{fail, ui};
 use tool_project::Project;
@@ -26,7 +27,8 @@ pub fn run(args: &Report) -> Result<Status> {
             .into());
     }
     let page = html::page::page(&facts, file.parent().unwrap_or(&dir));
-    std::fs::write(&file, page)
+    Given::new(&file)
+        .and_then(|given| given.write(&page))
         .map_err(|e| fail::host(format!("cannot write {}: {e}", file.display())).hint("-o FILE names another file"))?;
     ui::data(&file.display().to_string());
     if args.open {

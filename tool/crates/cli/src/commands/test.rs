@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
-use std::io::{IsTerminal, LineWriter};
+use std::io::IsTerminal;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -12,6 +12,7 @@ use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
 use tool_project::{Check, Project};
 use tool_report::Reporter;
+use tool_report::again::Again;
 use tool_report::github::Github;
 use tool_report::json::Json;
 use tool_report::junit::Junit;
@@ -20,21 +21,8 @@ use tool_runner::slots::Slots;
 use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary, select, slots};
 
 /// Runs the command.
-pub fn run(args: &Test) -> Result<Status> {
-    let project = Project::load()?;
-    // First of all: what a build prints is no more ours than what a check prints.
-    let mut github = Github::detect(&project.root)?;
-    let result = run_checks(args, &project, github.as_mut());
-    if let Some(github) = &mut github {
-        match &result {
-            Ok(_) => github.end(),
-            Err(error) => github.trouble(&fail::render(error)),
-        }
-    }
-    result
-}
-
-fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -> Result<Status> {
+pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Status> {
+    let project = &Project::load()?;
     let chosen = select::select(project, &(&args.selection).into())?.or_nothing()?;
     let machine = options::MachineOptions::from(&args.machine);
     let decision = tool_backends::decide(project, &machine)?;
@@ -53,7 +41,11 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
         let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
-    let mut reporters = for_programs(args)?;
+    let again = Again { machine: args.machine.words(), limits: args.limits() };
+    if let Some(github) = &mut github {
+        github.tell(&again);
+    }
+    let mut reporters = for_programs(args, &again)?;
     let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
     if matches!(backend.name(), "sandbox") && !args.no_lint {
         look_first(project, &checks)?;
@@ -61,12 +53,7 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::host_size());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupt::messages()?;
-    let mut terminal = Terminal::new(Telling {
-        root: project.root.clone(),
-        show_output: args.show_output,
-        machine: args.machine.words(),
-        limits: args.timeout.map_or_else(Vec::new, |limit| vec!["--timeout".to_owned(), limit.to_string()]),
-    });
+    let mut terminal = Terminal::new(Telling { root: project.root.clone(), show_output: args.show_output, again });
     let run_dir = tool_runner::new_run_dir(project)?;
     let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
     let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
@@ -111,6 +98,16 @@ fn run_checks(args: &Test, project: &Project, mut github: Option<&mut Github>) -
     })
 }
 
+impl Test {
+    /// The options that were given and that the verdict depends on.
+    fn limits(&self) -> Vec<String> {
+        let mut words = self.timeout.map_or_else(Vec::new, |limit| vec!["--timeout".to_owned(), limit.to_string()]);
+        let flags = [(self.strict, "--strict"), (self.no_lint, "--no-lint")];
+        words.extend(flags.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).to_owned()));
+        words
+    }
+}
+
 impl MachineOptions {
     /// The options that were given, as words of a command line.
     fn words(&self) -> Vec<String> {
@@ -151,14 +148,14 @@ fn look_first(project: &Project, checks: &[Check]) -> Result<()> {
 }
 
 /// The reports that programs read.
-fn for_programs(args: &Test) -> Result<Vec<Box<dyn Reporter>>> {
+fn for_programs(args: &Test, again: &Again) -> Result<Vec<Box<dyn Reporter>>> {
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
     if let Some(path) = &args.junit {
-        reporters.push(Box::new(Junit::create(path)?));
+        reporters.push(Box::new(Junit::create(path, again)?));
     }
     if args.message_format == MessageFormat::Json {
         reporters.push(Box::new(Json::new(
-            Box::new(LineWriter::new(ui::Data)),
+            Box::new(ui::Data::default()),
             Box::new(tool_runner::now),
             args.show_output,
         )));

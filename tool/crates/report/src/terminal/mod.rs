@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use self::state::{Row, State};
 pub use self::text::duration;
 pub(super) use self::text::{TAIL, clean, evidence, relative};
+use crate::again::Again;
 use tool_base::ui;
 use tool_base::ui::{BAD, DIM, GOOD, STRONG, Screen, WARN, columns, cut, paint};
 use tool_runner::{Begun, DriverEvent, Event, Outcome, Skipped, Verdict};
@@ -33,10 +34,8 @@ pub struct Telling {
     pub root: PathBuf,
     /// Show the log's lines, too.
     pub show_output: bool,
-    /// Options of the command line that matter when one check is run again or opened.
-    pub machine: Vec<String>,
-    /// Options that matter only when it is run again.
-    pub limits: Vec<String>,
+    /// How a check is run again.
+    pub again: Again,
 }
 
 /// Tells a run on a screen, and keeps its picture moving until it is dropped.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Telling;
 use super::text::{TAIL, clean, duration, evidence, relative};
-use tool_base::process::Cmd;
 use tool_base::ui::{BAD, DIM, GOOD, HINT, STRONG, WARN, cut, paint, wrap};
 use tool_runner::{Exec, Outcome, ScriptFailure, Summary, Verdict};
 
@@ -174,31 +173,19 @@ impl Report<'_> {
         let mut names: Vec<&str> = outcomes.iter().map(|outcome| outcome.exec.check.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        text + &format!("\n  run again    {}\n", self.command("test", &names, &self.telling.limits))
-    }
-
-    /// A command of ours for checks, with the options that this run had.
-    fn command(&self, verb: &str, names: &[&str], more: &[String]) -> String {
-        let machine = &self.telling.machine;
-        // What follows `--` is for Nix and comes last.
-        let split = machine.iter().position(|word| word == "--").unwrap_or(machine.len());
-        let (options, rest) = machine.split_at(split);
-        Cmd::new("cargo").args(["xtask", verb]).args(names).args(options).args(more).args(rest).to_string()
+        text + &format!("\n  run again    {}\n", self.telling.again.test(&names, &[]))
     }
 
     /// Commands that can be pasted: they are never broken.
     fn next_steps(&self, outcome: &Outcome) -> String {
-        let Telling { root, limits, .. } = self.telling;
-        let command = |verb, more: &[String]| self.command(verb, &[&outcome.exec.check.name], more);
+        let Telling { root, again, .. } = self.telling;
+        let name = outcome.exec.check.name.as_str();
         let mut text = format!("\n  log          {}\n", relative(root, &outcome.exec.dir.join("log")));
-        text += &format!("  run again    {}\n", command("test", limits));
+        text += &format!("  run again    {}\n", again.test(&[name], &[]));
         if self.sandbox {
-            text += &format!(
-                "  debug        {}\n",
-                command("test", &[limits.as_slice(), &["--debug".to_owned()]].concat())
-            );
+            text += &format!("  debug        {}\n", again.test(&[name], &["--debug"]));
         }
-        text + &format!("  look inside  {}\n", command("interactive", &[]))
+        text + &format!("  look inside  {}\n", again.interactive(name))
     }
 
     /// A pass after failures: what has failed in them.

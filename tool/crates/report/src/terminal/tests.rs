@@ -241,8 +241,9 @@ fn one_check_on_a_terminal() {
 fn a_failure_says_where_why_and_what_next() {
     let tell = |size, colour| {
         let mut play = Play::new(size, colour, |telling| {
-            telling.machine = ["--backend", "sandbox", "--ioc", "make", "--", "--max-jobs", "1"].map(Into::into).into();
-            telling.limits = vec!["--timeout".into(), "5".into()];
+            telling.again.machine =
+                ["--backend", "sandbox", "--ioc", "make", "--", "--max-jobs", "1"].map(Into::into).into();
+            telling.again.limits = vec!["--timeout".into(), "5".into()];
         });
         let exec = play.begin(&["it's simple", "b"], 1).start("it's simple", 1);
         play.enter(&exec, "check voltage").leave(&exec, "check voltage", 0.31, false);
