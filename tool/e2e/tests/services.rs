@@ -184,9 +184,11 @@ const IOC: &str = r#"
   units."psu.service" =
     let
       top = sh "top" { } ''
-        mkdir -p $out/iocBoot/iocExample $out/db
+        mkdir -p $out/iocBoot/iocExample $out/db $out/dbd
+        echo > $out/dbd/example.dbd
         echo 'record(ao, "X") {}' > $out/db/x.db
-        printf 'dbLoadRecords("../../db/x.db")\niocInit()\n' > $out/iocBoot/iocExample/st.cmd
+        printf '%s\n' 'dbLoadDatabase("../../dbd/example.dbd")' 'example_registerRecordDeviceDriver(pdbbase)' \
+          'dbLoadRecords("../../db/x.db")' 'iocInit()' > $out/iocBoot/iocExample/st.cmd
       '';
       procServ = script "procServ" ''
         #!/bin/bash

@@ -18,21 +18,15 @@ pub struct Record {
     pub fields: Vec<(String, String)>,
 }
 
-/// The port of the Channel Access server of that IOC, as C reads it from its environment (caservertask.c).
-pub fn port(app: &str, script: &Path) -> u16 {
-    let variables = lint::variables(app, script, &environment()).unwrap_or_default();
+/// What is to be known of a script before it runs; nothing where it is in no EPICS top.
+pub fn outlook(app: &str, script: &Path) -> lint::Outlook {
+    lint::outlook(app, script, &environment()).unwrap_or_default()
+}
+
+/// The port of the Channel Access server of an IOC with these variables, as C reads it (caservertask.c).
+pub fn port(variables: &lint::Environment) -> u16 {
     let names = ["EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"];
     names.iter().find_map(|name| variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
-}
-
-/// Files of the top that the script loads and that `make` would not install: what to say of each.
-pub fn missing(app: &str, script: &Path) -> Vec<String> {
-    lint::missing(app, script, &environment()).unwrap_or_default()
-}
-
-/// Why a C IOC would not come up by this script; see [`lint::refusals`]. A script that is in no EPICS top is not judged.
-pub fn refusals(app: &str, script: &Path) -> Vec<String> {
-    lint::refusals(app, script, &environment()).unwrap_or_default()
 }
 
 /// The records, by name, of the IOC of application `app` whose start-up script `script` is in the current folder, and

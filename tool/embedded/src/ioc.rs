@@ -22,7 +22,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::inventory;
-use crate::tree::View;
+use crate::tree::{View, registration};
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
 const RUN_SCRIPT: &str = "softIocScript";
@@ -38,13 +38,14 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    for refusal in inventory::refusals(app, script) {
-        crate::complain(&format!("ERROR: a C IOC does not come up by this script: {refusal}"));
+    let outlook = inventory::outlook(app, script);
+    if let Some(refusal) = outlook.refusals.first() {
+        return Err(format!("a C IOC does not come up by this script: {refusal}"));
     }
     // The server asks for its port before the script runs; C does so in iocInit.
-    let port = inventory::port(app, script);
+    let port = inventory::port(&outlook.variables);
     // The script will say only that they are not there.
-    for missing in inventory::missing(app, script) {
+    for missing in outlook.missing {
         crate::complain(&format!("ERROR: {missing}"));
     }
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -122,11 +123,9 @@ fn default_protocol_path() -> String {
     }
 }
 
-/// `APP_registerRecordDeviceDriver`, which `make` generates: all it would register is registered. Letters that C's names have
-/// not are `_` in it.
+/// `APP_registerRecordDeviceDriver`: all it would register is registered.
 fn register_record_device_driver(app: &str) -> CommandDef {
-    let app = app.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    let name = format!("{app}_registerRecordDeviceDriver");
+    let name = registration(app);
     let argument = ArgDesc { name: "pdbbase", arg_type: ArgType::String };
     CommandDef::new(name, vec![argument], "", |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue))
 }

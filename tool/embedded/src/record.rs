@@ -31,7 +31,7 @@ const WATCH: Duration = Duration::from_millis(50);
 
 /// Appends to `file` until it is killed: first what is recorded, then every update.
 pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
-    let (all, port) = (records(app, script)?, inventory::port(app, script));
+    let (all, port) = (records(app, script)?, inventory::port(&inventory::outlook(app, script).variables));
     let out = File::options().create(true).append(true).open(file);
     let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
     let (chosen, left_out) = all.split_at(all.len().min(MOST));

@@ -156,6 +156,14 @@ pub fn top_of(boot: &Path) -> Option<PathBuf> {
     boot.ancestors().skip(1).find(is_top).map(Path::to_owned)
 }
 
+/// The command that registers an application's record support, as `make` names it: letters that C's names have not are `_`.
+pub fn registration(app: &str) -> String {
+    app.replace(|c: char| !c.is_ascii_alphanumeric(), "_") + REGISTRATION
+}
+
+/// What every such command ends with.
+pub const REGISTRATION: &str = "_registerRecordDeviceDriver";
+
 /// The folders that databases and protocols usually stand in: `*App/*Db` and `*App/*db`.
 pub fn source_folders(top: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();

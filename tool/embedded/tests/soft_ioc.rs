@@ -48,6 +48,9 @@ fn script(top: &Top, lines: &str) {
     top.write("iocBoot/iocExample/st.cmd", lines);
 }
 
+/// Without these two lines a C IOC knows no records.
+const REGISTERED: &str = "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n";
+
 #[test]
 fn an_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
     let (top, simulator) = (Top::new(), Simulator::start());
@@ -332,11 +335,34 @@ fn a_script_that_is_missing_leaves_the_prompt() {
 fn a_script_without_ioc_init_serves_nothing_until_it_is_typed() {
     let top = Top::new();
     top.database("mine.db", "record(ai, \"X\") { field(VAL, \"7\") }\n");
-    script(&top, "dbLoadRecords(\"../../db/mine.db\")\n");
+    script(&top, &format!("{REGISTERED}dbLoadRecords(\"../../db/mine.db\")\n"));
     let mut ioc = Ioc::start(&top, "st.cmd", None);
     ioc.type_line("iocInit");
     ioc.wait_for("iocRun: All initialization complete");
     assert_eq!(ioc.value("X"), "7");
+}
+
+#[test]
+fn a_script_that_brings_up_no_c_ioc_brings_up_none_here() {
+    let register = "example_registerRecordDeviceDriver(pdbbase)\n";
+    let whole = format!("{REGISTERED}dbLoadRecords(\"../../db/example.db\", \"PREFIX=,PORT=PS1\")\niocInit\n");
+    let other = "ecample_registerRecordDeviceDriver(pdbbase)\n";
+    for (gone, instead, said) in [
+        (REGISTERED, "", "1: dbLoadRecords comes before any dbLoadDatabase"),
+        (register, "", "2: dbLoadRecords comes before example_"),
+        (register, other, "2: the application has no command `ecample_"),
+    ] {
+        let top = Top::new();
+        script(&top, &whole.replace(gone, instead));
+        let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            problem.contains(&format!("a C IOC does not come up by this script: ioc/iocBoot/iocExample/st.cmd:{said}")),
+            "{problem}"
+        );
+        assert!(problem.contains("\n\nhint: "), "{problem}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(5), 0));
+    }
 }
 
 #[test]
@@ -364,7 +390,7 @@ fn it_leaves_nothing_when_it_is_told_to_stop() {
     for (lines, last) in [("echo waiting\nepicsThreadSleep 1000\n", "\nwaiting\n"), ("iocInit\n", "iocRun: All")] {
         for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
             let top = Top::new();
-            script(&top, lines);
+            script(&top, &format!("{REGISTERED}{lines}"));
             let mut ioc = Ioc::start(&top, "st.cmd", None);
             ioc.wait_for(last);
             assert!(Command::new("kill").args([signal, &ioc.id()]).status().unwrap().success());
@@ -446,7 +472,8 @@ fn what_process_variables_do_is_recorded() {
     );
     script(
         &top,
-        "< envPaths\nepicsEnvSet(\"P\", \"A:\")\n# dbLoadRecords(\"not.db\")\nepicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"${TOP}/db\")\n\
+        "< envPaths\ndbLoadDatabase(\"${TOP}/dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+         epicsEnvSet(\"P\", \"A:\")\n# dbLoadRecords(\"not.db\")\nepicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"${TOP}/db\")\n\
          drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS}\")\niocshLoad(\"more.cmd\", \"Q=B:\")\niocInit()\n",
     );
     let ioc = Ioc::running(&top, &simulator);

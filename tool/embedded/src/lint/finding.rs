@@ -64,11 +64,6 @@ impl Report {
         self.findings.iter().any(|own| own.place.file == file && own.severity == Severity::Error)
     }
 
-    /// The findings of one kind.
-    pub fn with_code(&self, code: &str) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |own| own.code == code)
-    }
-
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Severity::Error, place, code, message.into(), &hint.into());
     }
@@ -91,10 +86,10 @@ impl Report {
         format!("{}:{}", shown(self.path(place.file), top), place.line)
     }
 
-    /// The messages of the findings that have one of some codes, a line each: `FILE:LINE: what`.
-    pub fn messages(&self, codes: &[&str], top: &Path) -> Vec<String> {
-        let wanted = self.findings.iter().filter(|finding| codes.contains(&finding.code));
-        wanted.map(|finding| format!("{}: {}", self.name(finding.place, top), finding.message)).collect()
+    /// The errors that have one of some codes, as text: `FILE:LINE: what`, and a hint.
+    pub fn told(&self, codes: &[&str], top: &Path) -> Vec<String> {
+        let wanted = self.findings.iter().filter(|own| own.severity == Severity::Error && codes.contains(&own.code));
+        wanted.map(|own| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint)).collect()
     }
 
     /// The findings as JSON, files as seen from the folder that holds the top.

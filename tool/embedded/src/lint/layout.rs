@@ -11,7 +11,7 @@ use crate::tree::plain;
 #[derive(Debug)]
 pub struct Layout {
     pub top: PathBuf,
-    app: String,
+    pub app: String,
     /// What `make` would install; nothing where it was installed already and the sources are elsewhere.
     pub build: Build,
     /// It has sources, so that `make` fills `db/` and the like.

@@ -60,25 +60,22 @@ pub fn database(app: &str, script: &Path, environment: &Environment) -> Result<D
     Ok(database)
 }
 
-/// The variables that are set when the script is through.
-pub fn variables(app: &str, script: &Path, environment: &Environment) -> Result<Environment, String> {
-    Ok(follow(app, script, environment)?.1.variables)
+/// What is to be known of a script before it runs.
+#[derive(Debug, Default)]
+pub struct Outlook {
+    /// Why a C IOC would have no records by it where ours had some: the place, what is wrong, a hint.
+    pub refusals: Vec<String>,
+    /// Files that it loads and that `make` would not install, told likewise.
+    pub missing: Vec<String>,
+    /// The variables that are set when it is through.
+    pub variables: Environment,
 }
 
-/// Files that the script loads and that `make` would not install: what to say of each.
-pub fn missing(app: &str, script: &Path, environment: &Environment) -> Result<Vec<String>, String> {
-    let (lint, _) = follow(app, script, environment)?;
-    let top = &lint.layout.top;
-    let told = |finding: &finding::Finding| {
-        format!("{}: {}\n\nhint: {}", lint.report.name(finding.place, top), finding.message, finding.hint)
-    };
-    Ok(lint.report.with_code("not-installed").map(told).collect())
-}
-
-/// Why a C IOC would not come up with its records by this script, a line each: `FILE:LINE: what`.
-pub fn refusals(app: &str, script: &Path, environment: &Environment) -> Result<Vec<String>, String> {
-    let (lint, _) = follow(app, script, environment)?;
-    Ok(lint.report.messages(&startup::FATAL, &lint.layout.top))
+/// Looks at a script before it runs.
+pub fn outlook(app: &str, script: &Path, environment: &Environment) -> Result<Outlook, String> {
+    let (lint, startup) = follow(app, script, environment)?;
+    let told = |codes| lint.report.told(codes, &lint.layout.top);
+    Ok(Outlook { refusals: told(&startup::REFUSED), missing: told(&["not-installed"]), variables: startup.variables })
 }
 
 fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {

@@ -10,6 +10,7 @@ use super::finding::{Place, Report, nearest, suggest};
 use super::layout::Layout;
 use super::text::{Text, UNKNOWN};
 use crate::build::Recipe;
+use crate::tree::{REGISTRATION, registration};
 
 /// Scripts that may call each other.
 const DEEPEST: usize = 16;
@@ -104,9 +105,8 @@ enum Stage {
     Running,
 }
 
-/// Codes of findings for which a C IOC would come up without its records, or not at all.
-pub const FATAL: [&str; 6] =
-    ["no-dbd", "not-registered", "after-init", "no-init", "byte-order-mark", "unbalanced-quote"];
+/// Codes of findings for which a C IOC has no records where ours would have them: its record types are built in.
+pub const REFUSED: [&str; 3] = ["no-dbd", "not-registered", "unknown-command"];
 
 /// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
@@ -240,11 +240,11 @@ impl Follower<'_> {
             return;
         }
         let name = command.lossy();
-        let register = self.commands.iter().find(|known| known.ends_with(REGISTER)).cloned();
-        let register = register.unwrap_or_else(|| format!("APP{REGISTER}"));
+        let register = registration(&self.layout.app);
         if self.out.stage == Stage::Bare {
             let what = format!("{name} comes before any dbLoadDatabase: a C IOC knows no record types here");
-            self.report.error(command.place(0), "no-dbd", what, "dbLoadDatabase(\"dbd/APP.dbd\") comes first");
+            let hint = format!("dbLoadDatabase(\"dbd/{}.dbd\") comes first", self.layout.app);
+            self.report.error(command.place(0), "no-dbd", what, hint);
         } else {
             let what = format!("{name} comes before {register}: a C IOC has no record support here");
             let hint = format!("{register}(pdbbase) comes between dbLoadDatabase and {name}");
@@ -356,17 +356,16 @@ impl Follower<'_> {
 
     fn other(&mut self, words: &[Word]) {
         let name = words[0].lossy();
-        if name.ends_with(REGISTER) && (self.commands.contains(&name) || self.commands.is_empty()) {
-            self.needs(&words[0], Stage::Defined);
-            self.out.stage = self.out.stage.max(Stage::Registered);
-            return;
-        }
-        if name.ends_with(REGISTER) {
+        if name.ends_with(REGISTRATION) {
+            let own = registration(&self.layout.app);
+            if name == own {
+                self.needs(&words[0], Stage::Defined);
+            } else {
+                let what = format!("the application has no command `{name}`");
+                self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{own}`?"));
+            }
             // Said once: what comes behind is not blamed for it.
             self.out.stage = self.out.stage.max(Stage::Registered);
-            let own = self.commands.iter().find(|known| known.ends_with(REGISTER)).cloned().unwrap_or_default();
-            let what = format!("the application has no command `{name}`");
-            self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{own}`?"));
             return;
         }
         let strange = !self.commands.contains(&name) && !name.contains(UNKNOWN) && name.len() > 4;
@@ -383,9 +382,6 @@ impl Follower<'_> {
         }
     }
 }
-
-/// What `make` calls the command that registers an application's record support, behind the application's name.
-const REGISTER: &str = "_registerRecordDeviceDriver";
 
 /// A path as people read it: without the top.
 fn plain(name: &str, layout: &Layout) -> String {
