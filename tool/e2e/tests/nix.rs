@@ -7,6 +7,7 @@ mod common;
 mod fixture;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -116,6 +117,64 @@ fn a_missing_feature_is_the_hosts_trouble() {
 }
 
 #[test]
+fn what_the_host_lacks_is_neither_a_failure_nor_another_checks_library() {
+    let Some(fixture) = Fixture::new() else { return };
+    let library =
+        "need = sh \"virtual-library\" { requiredSystemFeatures = [ \"kvm\" ]; } \"mkdir $out\"; } \"mkdir $out\"";
+    fixture.write("checks/slow.nix", &format!("{{ nixosTest, sh, ... }}: nixosTest {{ {library}"));
+    let run = fixture.nixos(&["bad", "kvm", "needy", "slow"]);
+    let run = run.expect(5, &["FAIL bad", "FAIL needy", "no builder of Nix has the feature `kvm`", "2 failed"]);
+    for wrong in ["FAIL kvm", "FAIL slow", "could not build virtual-library"] {
+        assert!(!run.stderr.contains(wrong), "{wrong}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_verdict_is_told_when_its_check_ends() {
+    let Some(fixture) = Fixture::new() else { return };
+    let mut command = fixture.command(&["test", "other", "bad", "slow", "--backend", "nixos", "-j", "3"]);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut wanted = vec!["PASS other", "FAIL bad"];
+    while !wanted.is_empty() {
+        let line = lines.next().expect("a verdict while the slow check runs");
+        wanted.retain(|word| !line.contains(word));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.iter().any(|line| line.contains("1 passed, 1 failed, 1 interrupted")), "{rest:#?}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_nix_that_dies_says_nothing_of_the_check() {
+    let Some(fixture) = Fixture::new() else { return };
+    let mut command = fixture.command(&["test", "slow", "--backend", "nixos"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let builder = named_processes(&fixture)[0];
+    let stat = fs::read_to_string(format!("/proc/{builder}/stat")).unwrap();
+    let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    kill(Pid::from_raw(parent), Signal::SIGKILL).unwrap();
+    let run = Run::of(&child.wait_with_output().unwrap());
+    let run = run.expect(5, &["HOST slow", "error: Nix failed"]);
+    assert!(!run.stderr.contains("FAIL"), "{}", run.stderr);
+}
+
+/// A program in Nix's place: what it says is no JSON.
+#[test]
+fn what_nix_says_in_plain_text_is_shown() {
+    let Some(fixture) = Fixture::new() else { return };
+    let bin = fixture.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = r#"printf '%s\n' '#!/bin/sh' 'case "$*" in --version) echo "nix (Nix) 2.31.2"; exit;; esac' \
+        'echo "nix: symbol lookup error: undefined symbol: XYZZY" >&2; exit 127' > "$0/nix"; chmod 755 "$0/nix""#;
+    assert!(Command::new("sh").args(["-c", script]).arg(&bin).status().unwrap().success());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = fixture.command(&["test", "other", "--backend", "nixos"]);
+    Run::of(&command.env("PATH", path).output().unwrap()).expect(5, &["Nix failed", "undefined symbol: XYZZY"]);
+}
+
+#[test]
 fn a_system_without_a_builder_is_the_hosts_trouble() {
     let Some(fixture) = Fixture::new() else { return };
     let other = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
@@ -128,8 +187,8 @@ fn a_system_without_a_builder_is_the_hosts_trouble() {
 fn options_reach_nix() {
     let Some(fixture) = Fixture::new() else { return };
     // Only a Nix that got them refuses them.
-    fixture.nixos(&["other", "--", "--no-such-flag"]).expect(3, &["--no-such-flag"]);
-    fixture.nixos(&["other", "--store", "nonsense://x"]).expect(3, &["nonsense"]);
+    fixture.nixos(&["other", "--", "--no-such-flag"]).expect(2, &["--no-such-flag"]);
+    fixture.nixos(&["other", "--store", "nonsense://x"]).expect(5, &["nonsense"]);
     fixture.nixos(&["other", "--offline", "--builders", "", "--", "--max-jobs", "1"]).expect(0, &["PASS other"]);
     fixture.nixos(&["kvm", "--accel", "tcg"]).expect(5, &["feature `kvm`"]);
     fixture.nixos(&["other", "--accel", "tcg"]).expect(0, &["PASS other"]);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 use super::driver_log::Reader;
 use crate::nix::run::{Session, Step};
-use crate::nix::{Build, Nix, classify, log};
+use crate::nix::{Build, Nix, log};
 use tool_base::guard::Followed;
 use tool_base::process::Cmd;
 use tool_base::ui;
@@ -98,21 +98,23 @@ impl Backend for Driver {
         let drivers = session.evaluate(&attributes)?;
         let outs: Vec<&str> = drivers.iter().map(|d| d.out.as_str()).collect();
         let mut missing = session.missing(&outs)?;
-        let mut errors = Vec::new();
+        // Why drivers could not be built: their builds look at the scripts, and a wrong name or type fails there.
+        let mut reasons: BTreeMap<String, String> = BTreeMap::new();
         if !missing.is_empty() {
             let list: Vec<_> = drivers.iter().filter(|d| missing.contains(&d.out)).collect();
             let built = session.build(&list, Build::default(), |session, step| match step {
                 Step::Line(at, line) => session.write(&format!("{}> {line}", list[at].drv)),
-                Step::Started(_) | Step::Stopped(_) => {}
+                Step::Started(_) | Step::Stopped(_) | Step::Failures(_) => {}
             })?;
-            if let Some(failure) = built.unknown() {
-                return Err(failure.into());
-            }
             missing = session.missing(&outs)?;
-            if built.end.code != 0 && built.troubles.iter().any(classify::Trouble::is_host) {
-                return Err(classify::explain(&built.errors).1.into());
+            for driver in list.iter().filter(|d| missing.contains(&d.out)) {
+                let failed = session.failed_needs(&driver.drv, &built);
+                if failed.is_empty() {
+                    return Err(built.failure().into());
+                }
+                let texts: Vec<&str> = failed.iter().map(|e| e.text.as_str()).collect();
+                reasons.insert(driver.out.clone(), texts.join("\n"));
             }
-            errors = built.errors;
         }
         drop(session);
         let drivers: BTreeMap<&str, &str> =
@@ -122,9 +124,9 @@ impl Backend for Driver {
             if !missing.contains(*driver) {
                 return self.follow(driver, exec, watch);
             }
-            // The driver's build looks at the script: a wrong name or type fails there.
             fs::copy(&file, exec.dir.join("log")).ok();
-            let message = format!("its test driver could not be built\n{}", errors.join("\n"));
+            let reason = reasons.get(*driver).map_or("", String::as_str);
+            let message = format!("its test driver could not be built\n{reason}");
             let failure =
                 ScriptFailure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
             Ok(Outcome::new(exec, Verdict::Failed(1), Some(failure), 0.0))

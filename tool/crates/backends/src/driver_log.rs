@@ -11,6 +11,8 @@ pub struct Reader {
     failed: Option<String>,
     traceback: Option<Traceback>,
     failure: Option<ScriptFailure>,
+    /// The driver has begun to clean up.
+    over: bool,
     /// The limit that the driver said it has, in seconds.
     limit: Option<u64>,
     /// The driver said that the limit was reached.
@@ -70,6 +72,7 @@ impl Reader {
         if let Some(rest) = text.strip_prefix("Test will time out and terminate in ") {
             self.limit = rest.split(' ').next().and_then(|seconds| seconds.parse().ok());
         }
+        self.over |= text == "cleanup";
         self.timed_out |= text.starts_with("timeout reached; test terminating");
         self.emulated |= text.contains("falling back to tcg") || text.contains("failed to initialize kvm");
         None
@@ -95,6 +98,12 @@ impl Reader {
         let subtest = self.failed.clone().or_else(|| self.open.last().map(|(name, _)| name.clone()));
         // Of several, the last one ended the script.
         self.failure = Some(ScriptFailure { class, message, line, source, subtest, unit: None });
+    }
+
+    /// Whether the script has ended by an exception, no limit being the reason.
+    pub fn has_failed(&self) -> bool {
+        let exception = self.traceback.as_ref().is_some_and(|traceback| traceback.exception.is_some());
+        self.over && !self.timed_out && (self.failure.is_some() || exception)
     }
 
     /// The limit that the driver has set itself, in seconds.

@@ -5,17 +5,17 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::driver_log::Reader;
-use crate::nix::classify::Trouble;
+use crate::nix::classify::{Told, Trouble};
 use crate::nix::run::{Built, Derivation, Session, Step};
-use crate::nix::{Build, Nix, classify, store_name};
+use crate::nix::{Build, Nix, store_name};
 use crate::options::RunOptions;
 use tool_base::fail::{Failure, Status};
-use tool_base::ui;
+use tool_base::{fail, ui};
 use tool_project::Check;
 use tool_runner::{Backend, Exec, Job, Outcome, ScriptFailure, Verdict};
 
@@ -104,19 +104,16 @@ fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun
             }
         }
         Step::Line(at, line) => runs[list[at]].line(line, job),
+        Step::Stopped(at) if runs[list[at]].ended => {}
         Step::Stopped(at) => {
-            let i = list[at];
-            runs[i].seconds = runs[i].start.elapsed().as_secs_f64();
-            let failure = runs[i].failure();
-            // A rebuild leaves the old result in place: that tells nothing.
-            let passed = !how.rebuild && session.missing(&[&runs[i].derivation.out]).is_ok_and(|m| m.is_empty());
-            let verdict = match failure {
-                _ if passed => Verdict::Passed,
-                Some(_) if !runs[i].reader.timed_out => Verdict::Failed(1),
-                // Nix says at its end whether it was a limit.
-                _ => return,
-            };
-            runs[i].end(verdict, failure, false, job);
+            let run = &mut runs[list[at]];
+            run.seconds = run.start.elapsed().as_secs_f64();
+            let count = if run.reader.has_failed() { u64::MAX } else { 0 };
+            tell(session, vec![run], how, count, job);
+        }
+        Step::Failures(count) => {
+            let under_way = runs.iter_mut().enumerate().filter(|(i, run)| list.contains(i) && run.begun && !run.ended);
+            tell(session, under_way.map(|(_, run)| run).collect(), how, count, job);
         }
     })?;
     if let Some(error) = trouble {
@@ -125,32 +122,60 @@ fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun
     if built.end.interrupted && list.iter().all(|i| !runs[*i].begun) {
         return Err(Failure::new(Status::Interrupted, "interrupted before any check had begun").into());
     }
-    if let Some(failure) = built.unknown() {
-        return Err(failure.into());
-    }
     let outs: Vec<&str> = derivations.iter().map(|d| d.out.as_str()).collect();
     let missing = session.missing(&outs)?;
     let mut told = BTreeSet::new();
+    let mut unknown = Vec::new();
     for i in list {
         let run = &mut runs[*i];
         if run.ended {
             continue;
         }
-        let Some((verdict, failure)) = settle(run, &built, how, &missing, &mut told) else { continue };
+        let Some((verdict, failure)) = settle(session, run, &built, how, &missing, &mut told) else {
+            unknown.push(run.exec.check.name.clone());
+            continue;
+        };
         if !run.begun {
             job.started(&run.exec)?;
             fs::copy(run.exec.dir.with_file_name("nix.log"), run.exec.dir.join("log")).ok();
         }
         run.end(verdict, failure, false, job);
     }
-    if !built.end.interrupted && built.troubles.iter().any(Trouble::is_host) {
-        return Err(classify::explain(&built.errors).1.into());
+    if !built.end.interrupted && (!unknown.is_empty() || built.errors.iter().any(|e| e.trouble.is_host())) {
+        let failure = built.failure();
+        // Whatever Nix blames, it did not say that these checks failed.
+        return Err(match failure.status() {
+            Status::CheckFailed | Status::Config => {
+                fail::host(format!("Nix did not say why it did not run {}\n\n{failure}", unknown.join(", ")))
+            }
+            _ => failure,
+        }
+        .into());
     }
     Ok(built.end.interrupted)
 }
 
-/// RunOptions a check has ended that had not said so itself; `None` where it did not run.
+/// Tells of checks under way those that have ended for sure: whose output is there, and whose script has failed, where
+/// Nix counts as many failures. Nix names failures only at its end.
+fn tell(session: &mut Session, mut under_way: Vec<&mut CheckRun>, how: Build, failures: u64, job: &mut Job) {
+    let outs: Vec<String> = under_way.iter().map(|run| run.derivation.out.clone()).collect();
+    // A rebuild leaves the old result in place: that tells nothing.
+    let missing =
+        if how.rebuild { None } else { session.missing(&outs.iter().map(String::as_str).collect::<Vec<_>>()).ok() };
+    let failed = under_way.iter().filter(|run| run.reader.has_failed()).count() as u64;
+    for run in &mut under_way {
+        if missing.as_ref().is_some_and(|missing| !missing.contains(&run.derivation.out)) {
+            run.end(Verdict::Passed, None, false, job);
+        } else if run.reader.has_failed() && failed <= failures {
+            let failure = run.failure();
+            run.end(Verdict::Failed(1), failure, false, job);
+        }
+    }
+}
+
+/// How a check has ended that had not said so itself; `None` where it did not run, or nobody knows.
 fn settle(
+    session: &mut Session,
     run: &mut CheckRun,
     built: &Built,
     how: Build,
@@ -161,62 +186,52 @@ fn settle(
     if built.end.code == 0 || (!how.rebuild && !missing.contains(&run.derivation.out)) {
         return Some((Verdict::Passed, None));
     }
-    let own = |drv: &str| drv == run.derivation.drv;
-    for trouble in &built.troubles {
-        match trouble {
-            Trouble::BuildFailed { drv, code } if own(drv) => {
-                let verdict = if run.reader.timed_out {
-                    Verdict::TimedOut(run.reader.limit().unwrap_or(0))
-                } else {
-                    Verdict::Failed(code.unwrap_or(1))
-                };
-                return Some((verdict, failure));
-            }
-            Trouble::TimedOut { drv, seconds } if own(drv) => return Some((Verdict::TimedOut(*seconds), failure)),
-            Trouble::NotDeterministic { drv } if own(drv) => return Some((Verdict::Passed, None)),
+    let limit = || Verdict::TimedOut(run.reader.limit().unwrap_or(0));
+    for error in built.errors.iter().filter(|e| e.drv.as_ref() == Some(&run.derivation.drv)) {
+        match error.trouble {
+            Trouble::BuildFailed(_) if run.reader.timed_out => return Some((limit(), failure)),
+            Trouble::BuildFailed(code) => return Some((Verdict::Failed(code.unwrap_or(1)), failure)),
+            Trouble::TimedOut(seconds) => return Some((Verdict::TimedOut(seconds), failure)),
+            Trouble::NotDeterministic => return Some((Verdict::Passed, None)),
             _ => {}
         }
     }
     if built.end.interrupted {
         return run.begun.then_some((Verdict::Interrupted, None));
     }
-    if failure.is_none() && built.troubles.iter().any(Trouble::is_host) {
-        // Nix gave up on it, too.
-        return None;
-    }
     if !run.begun {
-        return Some((Verdict::Failed(1), Some(needs_failed(run, built, told))));
+        let failed = session.failed_needs(&run.derivation.drv, built);
+        return (!failed.is_empty()).then(|| (Verdict::Failed(1), Some(needs_failed(&failed, told))));
     }
-    // Old Nix names only the first of several failures.
-    Some(match how.timeout {
-        Some(limit) if failure.is_none() && run.start.elapsed().as_secs() >= limit => (Verdict::TimedOut(limit), None),
-        _ => (Verdict::Failed(1), failure),
-    })
+    if run.reader.timed_out {
+        return Some((limit(), failure));
+    }
+    if failure.is_some() {
+        return Some((Verdict::Failed(1), failure));
+    }
+    // Nix may not name it: 2.8 names the first of several failures, 2.34 no derivation that ran into a limit.
+    let named = |e: &&Told| e.drv.as_ref().is_none_or(|drv| *drv == run.derivation.drv);
+    let limits = built.errors.iter().filter(named).any(|e| matches!(e.trouble, Trouble::TimedOut(_)));
+    let ran = if run.seconds > 0.0 { Duration::from_secs_f64(run.seconds) } else { run.start.elapsed() };
+    match how.timeout {
+        Some(limit) if ran >= Duration::from_secs(limit) && (limits || built.running == 0) => {
+            Some((Verdict::TimedOut(limit), None))
+        }
+        _ if built.errors.iter().filter(named).any(|e| e.trouble.is_host() || e.trouble == Trouble::Unknown) => None,
+        // Each builder that was started has ended, this one without what it was to make.
+        _ => (built.running == 0).then_some((Verdict::Failed(1), None)),
+    }
 }
 
 /// What a check needs and Nix could not build: told whole once, by name after that.
-fn needs_failed(run: &CheckRun, built: &Built, told: &mut BTreeSet<String>) -> ScriptFailure {
-    let failed: Vec<(&str, &String)> = built
-        .troubles
-        .iter()
-        .zip(&built.errors)
-        .filter_map(|(trouble, text)| match trouble {
-            Trouble::BuildFailed { drv, .. } | Trouble::TimedOut { drv, .. } => Some((store_name(drv), text)),
-            _ => None,
-        })
-        .filter(|(name, _)| !name.starts_with("vm-test-run-"))
-        .collect();
-    // The driver of a check has its name; all else may be shared.
-    let suffix = format!("-{}", run.exec.check.name);
-    let own: Vec<_> = failed.iter().filter(|(name, _)| name.ends_with(&suffix)).copied().collect();
-    let failed = if own.is_empty() { failed } else { own };
-    let names = failed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { "what it needs; its log says more" } else { &names };
+fn needs_failed(failed: &[&Told], told: &mut BTreeSet<String>) -> ScriptFailure {
+    let names: Vec<&str> = failed.iter().filter_map(|e| e.drv.as_deref()).map(store_name).collect();
+    let names = if names.is_empty() { "what it needs".to_owned() } else { names.join(", ") };
     let mut message = format!("it did not run: Nix could not build {names}");
-    for (name, text) in failed {
-        if told.insert(name.to_owned()) {
+    for error in failed {
+        if told.insert(error.text.clone()) {
             message.push('\n');
-            message.push_str(text);
+            message.push_str(&error.text);
         }
     }
     ScriptFailure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None }

@@ -60,6 +60,11 @@ impl Failure {
         Self { status, message: message.into(), hint: None }
     }
 
+    /// The exit status that it stands for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
     /// Adds the next step: best a command that can be pasted.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -27,8 +27,22 @@ pub enum Said {
         /// Number of the build.
         id: u64,
     },
+    /// The count of builds begins.
+    Builds {
+        /// Number of the count.
+        id: u64,
+    },
+    /// How far a count has come.
+    Count {
+        /// Number of the count.
+        id: u64,
+        /// What is counted.
+        count: Count,
+    },
     /// A store path is fetched.
     Fetching(String),
+    /// Another program, or Nix where it cannot say it as JSON, says something.
+    Plain(String),
     /// Nix itself says something.
     Message {
         /// 0 error, 1 warning, 2 notice, 3 information; more is chatter.
@@ -40,8 +54,21 @@ pub enum Said {
     Other,
 }
 
+/// Builds, or whatever else is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Done.
+    pub done: u64,
+    /// Under way.
+    pub running: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
 const COPY_PATH: u64 = 100;
+const BUILDS: u64 = 104;
 const BUILD: u64 = 105;
+const PROGRESS: u64 = 105;
 const BUILD_LOG_LINE: u64 = 101;
 const POST_BUILD_LOG_LINE: u64 = 107;
 
@@ -60,13 +87,18 @@ struct Raw {
     fields: Vec<Value>,
 }
 
-/// Reads one line of stderr. Lines of other programs, which share it, are notices.
+/// Reads one line of stderr, which other programs share.
 pub fn read(line: &str) -> Said {
-    let plain = || Said::Message { level: 2, text: strip(line) };
+    let plain = || Said::Plain(strip(line));
     let Some(json) = line.strip_prefix("@nix ") else { return plain() };
     let Ok(raw) = serde_json::from_str::<Raw>(json) else { return plain() };
     let field = || raw.fields.first().and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |at: usize| raw.fields.get(at).and_then(Value::as_u64).unwrap_or_default();
     match (raw.action.as_str(), raw.kind) {
+        ("start", BUILDS) => Said::Builds { id: raw.id },
+        ("result", PROGRESS) => {
+            Said::Count { id: raw.id, count: Count { done: number(0), running: number(2), failed: number(3) } }
+        }
         ("start", BUILD) => Said::Started { id: raw.id, drv: field() },
         ("start", COPY_PATH) => Said::Fetching(field()),
         ("result", BUILD_LOG_LINE | POST_BUILD_LOG_LINE) => Said::Line { id: raw.id, text: strip(&field()) },
@@ -95,14 +127,19 @@ mod tests {
         let line = r#"@nix {"action":"result","fields":["\u001b[1moh\u001b[0m no"],"id":42,"type":101}"#;
         assert_eq!(read(line), Said::Line { id: 42, text: "oh no".into() });
         assert_eq!(read(r#"@nix {"action":"stop","id":42}"#), Said::Stopped { id: 42 });
-        assert_eq!(read(r#"@nix {"action":"result","fields":[0,2,0,1],"id":7,"type":105}"#), Said::Other);
+        assert_eq!(read(r#"@nix {"action":"start","id":7,"level":0,"text":"","type":104}"#), Said::Builds { id: 7 });
+        let count = Count { done: 0, running: 2, failed: 1 };
+        assert_eq!(
+            read(r#"@nix {"action":"result","fields":[0,4,2,1],"id":7,"type":105}"#),
+            Said::Count { id: 7, count }
+        );
         let message = r#"@nix {"action":"msg","level":1,"msg":"\u001b[35;1mwarning:\u001b[0m Git tree '/p' is dirty"}"#;
         assert_eq!(read(message), Said::Message { level: 1, text: "warning: Git tree '/p' is dirty".into() });
     }
 
     #[test]
     fn what_other_programs_say_is_kept() {
-        let said = |text: &str| Said::Message { level: 2, text: text.into() };
+        let said = |text: &str| Said::Plain(text.into());
         assert_eq!(read("ssh: connect to host farm1 port 22"), said("ssh: connect to host farm1 port 22"));
         assert_eq!(read("@nix not json"), said("@nix not json"));
     }

@@ -132,6 +132,15 @@ impl Nix {
         cmd.args(paths)
     }
 
+    /// Prints all that a store path needs, itself included.
+    pub fn requisites(&self, path: &str) -> Cmd {
+        let mut cmd = Cmd::new("nix-store").args(["--query", "--requisites"]);
+        if let Some(store) = &self.options.store {
+            cmd = cmd.args(["--store", store]);
+        }
+        cmd.arg(path)
+    }
+
     /// Runs the program of an attribute on the terminal.
     pub fn run(&self, attribute: &str) -> Cmd {
         let cmd = self.nix("run").arg("-L").args(&self.options.args).arg(format!(".#{attribute}"));

@@ -9,8 +9,8 @@ use std::sync::mpsc::Receiver;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::classify::{self, Trouble};
-use super::log::{self, Said};
+use super::classify::{self, Told, Trouble};
+use super::log::{self, Count, Said};
 use super::{Build, Nix, store_name};
 use tool_base::fail::{Failure, Status};
 use tool_base::guard::{End, Followed};
@@ -34,8 +34,10 @@ pub enum Step<'a> {
     Started(usize),
     /// Its build says something.
     Line(usize, &'a str),
-    /// Its build has ended, one way or the other.
+    /// Its build has ended, one way or the other. Before 2.34, Nix says so only when all have.
     Stopped(usize),
+    /// Some build has ended, of these or of others: so many have failed by now.
+    Failures(u64),
 }
 
 /// How a build has ended.
@@ -43,21 +45,25 @@ pub enum Step<'a> {
 pub struct Built {
     /// How Nix itself has ended.
     pub end: End,
-    /// What its errors mean.
-    pub troubles: Vec<Trouble>,
-    /// Its errors, without colour.
-    pub errors: Vec<String>,
+    /// Its errors.
+    pub errors: Vec<Told>,
+    /// What was said beside them.
+    plain: String,
+    /// Builds that were under way when it was last heard of them.
+    pub running: u64,
 }
 
 impl Built {
-    /// The error for a Nix that failed and blames no build.
-    pub fn unknown(&self) -> Option<Failure> {
-        if self.end.code == 0 || self.end.interrupted || self.troubles.iter().any(|t| *t != Trouble::Other) {
-            return None;
-        }
-        let text = if self.errors.is_empty() { "it said nothing".to_owned() } else { self.errors.join("\n") };
-        Some(fail::host(format!("Nix ended with status {}\n\n{}", self.end.code, text.trim())))
+    /// The error for a Nix that failed.
+    pub fn failure(&self) -> Failure {
+        explain_all(&self.errors, &self.plain)
     }
+}
+
+/// The error for a Nix that failed: by its errors, with all that was said.
+fn explain_all(errors: &[Told], plain: &str) -> Failure {
+    let plain = (!plain.trim().is_empty()).then(|| Told::read(plain));
+    classify::explain(&plain.into_iter().chain(errors.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// One or more runs of Nix, with one log.
@@ -79,9 +85,10 @@ impl<'a> Session<'a> {
     /// Evaluates attributes. An error carries all that Nix said about it.
     pub fn evaluate(&mut self, attributes: &[String]) -> Result<Vec<Derivation>> {
         let cmd = self.nix.evaluate(attributes);
-        let mut errors = Vec::new();
+        let (mut errors, mut plain) = (Vec::new(), String::new());
         let (end, json) = follow(&cmd).run(self.interrupts, |line| match log::read(line) {
             Said::Message { level: 0, text } => errors.push(text),
+            Said::Plain(text) => self.plain(&text, &mut plain),
             Said::Message { level: 1, text } => self.warn(&text),
             Said::Message { text, .. } => self.write(&text),
             _ => {}
@@ -95,7 +102,7 @@ impl<'a> Session<'a> {
             return Err(Failure::new(Status::Interrupted, "interrupted while Nix evaluated").into());
         }
         if end.code != 0 {
-            return Err(classify::explain(&errors).1.into());
+            return Err(explain_all(&errors.iter().map(|e| Told::read(e)).collect::<Vec<_>>(), &plain).into());
         }
         let list = derivations(&json).with_context(|| format!("`{cmd}` printed no list of derivations"))?;
         anyhow::ensure!(list.len() == attributes.len(), "`{cmd}` named {} derivations", list.len());
@@ -114,7 +121,7 @@ impl<'a> Session<'a> {
         let output = cmd.output()?;
         if !output.status.success() {
             let text = log::strip(&String::from_utf8_lossy(&output.stderr));
-            return Err(classify::explain(&[text]).1.into());
+            return Err(classify::explain(&[Told::read(&text)]).into());
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
@@ -127,7 +134,8 @@ impl<'a> Session<'a> {
         mut on_step: impl FnMut(&mut Self, Step),
     ) -> Result<Built> {
         let cmd = self.nix.build(&list.iter().map(|d| d.drv.as_str()).collect::<Vec<_>>(), how);
-        let mut errors = Vec::new();
+        let (mut errors, mut plain) = (Vec::new(), String::new());
+        let mut counts: BTreeMap<u64, Count> = BTreeMap::new();
         // Builds under way, by Nix's number: the place in the list, or the name of another derivation.
         let mut running: BTreeMap<u64, std::result::Result<usize, String>> = BTreeMap::new();
         let (end, _) = follow(&cmd).run(self.interrupts, |line| match log::read(line) {
@@ -155,17 +163,61 @@ impl<'a> Session<'a> {
                     on_step(self, Step::Stopped(place));
                 }
             }
+            Said::Builds { id } => {
+                counts.insert(id, Count::default());
+            }
+            Said::Count { id, count } => {
+                if let Some(old) = counts.get_mut(&id)
+                    && (old.done, old.failed) != (count.done, count.failed)
+                {
+                    *old = count;
+                    on_step(self, Step::Failures(counts.values().map(|count| count.failed).sum()));
+                } else if let Some(old) = counts.get_mut(&id) {
+                    *old = count;
+                }
+            }
             Said::Fetching(path) => self.note(&format!("fetching {}", store_name(&path))),
             Said::Message { level: 0, text } => {
                 self.write(&text);
-                errors.push(text);
+                errors.push(Told::read(&text));
             }
             Said::Message { level: 1, text } => self.warn(&text),
             Said::Message { text, .. } => self.write(&text),
+            Said::Plain(text) => self.plain(&text, &mut plain),
             Said::Other => {}
         })?;
-        let troubles = errors.iter().map(|e| classify::classify(e)).collect();
-        Ok(Built { end, troubles, errors })
+        Ok(Built { end, errors, plain, running: counts.values().map(|count| count.running).sum() })
+    }
+
+    /// The errors by which builds failed that a derivation needs, or its own; none where that is not why it was not built.
+    pub fn failed_needs<'b>(&mut self, drv: &str, built: &'b Built) -> Vec<&'b Told> {
+        let needs = match self.nix.requisites(drv).read() {
+            Ok(list) => list.lines().map(str::to_owned).collect::<BTreeSet<_>>(),
+            Err(error) => {
+                self.write(&format!("{error:#}"));
+                BTreeSet::from([drv.to_owned()])
+            }
+        };
+        let about: Vec<&Told> =
+            built.errors.iter().filter(|e| e.drv.as_ref().is_some_and(|drv| needs.contains(drv))).collect();
+        if about.iter().any(|e| e.trouble.is_host() || e.trouble == Trouble::Unknown) {
+            return Vec::new();
+        }
+        let failed = |e: &&&Told| matches!(e.trouble, Trouble::BuildFailed(_) | Trouble::TimedOut(_));
+        let failed_ones: Vec<&Told> = about.iter().filter(failed).copied().collect();
+        // Since 2.34 a limit is named without whose it was.
+        let nobodys = |e: &&Told| e.drv.is_none() && matches!(e.trouble, Trouble::TimedOut(_));
+        if failed_ones.is_empty() && !about.is_empty() {
+            return built.errors.iter().filter(nobodys).collect();
+        }
+        failed_ones
+    }
+
+    /// A line that is no message of Nix: kept, to be shown if Nix fails.
+    fn plain(&mut self, text: &str, all: &mut String) {
+        self.write(text);
+        all.push_str(text);
+        all.push('\n');
     }
 
     /// A line of the log.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::run::{Session, Step};
-use super::{Build, Nix, classify, git, require_nix_files};
+use super::{Build, Nix, git, require_nix_files};
 use crate::options::NixOptions;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, ui};
@@ -149,7 +149,7 @@ fn build(project: &Project, nix: &Nix, attributes: &[String]) -> Result<Vec<Path
             }
         })?;
         if built.end.code != 0 {
-            return Err(classify::explain(&built.errors).1.into());
+            return Err(built.failure().into());
         }
     }
     Ok(list.into_iter().map(|d| d.out.into()).collect())

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::cli::Build;
+use tool_backends::nix::Nix;
 use tool_backends::nix::run::Session;
-use tool_backends::nix::{Nix, classify};
 use tool_backends::options::{BackendChoice, IocChoice, NixOptions};
 use tool_backends::{embedded, iocs, nix};
 use tool_base::fail::{Failure, Status};
@@ -91,7 +91,7 @@ fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
         return Err(Failure::new(Status::Interrupted, "interrupted while Nix built the IOC").into());
     }
     if built.end.code != 0 {
-        return Err(classify::explain(&built.errors).1.into());
+        return Err(built.failure().into());
     }
     Ok(link)
 }
