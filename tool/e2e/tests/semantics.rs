@@ -69,7 +69,23 @@ fn ports_and_files() {
 
 #[test]
 fn two_machines_on_a_cable() {
-    passes_on("[nodes.alpha]\n[nodes.beta]\nioc = false\n", include_str!("scripts/network.py"));
+    let list = "ca_addr_list = [\"192.168.1.255\"]\n";
+    passes_on(&format!("[nodes.alpha]\n{list}[nodes.beta]\nioc = false\n{list}"), include_str!("scripts/network.py"));
+}
+
+#[test]
+fn a_search_stays_on_its_machine_as_on_nixos() {
+    let scratch = Scratch::new();
+    scratch.check("it", "alpha.wait_for_unit('ioc.service')\nbeta.succeed('caget -w 1 VOLT-RB')\n");
+    scratch.write("checks/it.toml", "[nodes.alpha]\n[nodes.beta]\nioc = false\n");
+    scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(
+        1,
+        &[
+            "command `caget -w 1 VOLT-RB` failed (exit code 1)",
+            "hint: a search for PVs stays on its machine: for those of others, ca_addr_list = [\"192.168.1.255\"]",
+            "environment.epics.ca_addr_list in checks/it.nix",
+        ],
+    );
 }
 
 /// A unit that runs as an ordinary user, and what root says of it.

@@ -73,7 +73,11 @@ impl Place {
 
     fn programs(&self) -> Option<Vec<Program>> {
         let folder = self.folder()?;
-        let program = |(_, name): &(&str, &str)| Program { name: (*name).to_owned(), path: folder.join(name) };
+        let program = |(_, name): &(&str, &str)| Program {
+            name: (*name).to_owned(),
+            path: folder.join(name),
+            searches: *name != "psu-simulator",
+        };
         let programs: Vec<Program> = PROGRAMS.iter().map(program).collect();
         programs.iter().all(|program| program.path.is_file()).then_some(programs)
     }

@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use tool_base::host::Host;
 use tool_base::{fail, sys};
 use tool_host::doctor;
-use tool_runner::{DriverEvent, Exec, Outcome, Verdict, Watch};
+use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch};
 use tool_sandbox::run::{Forbidden, Output, Run, Streams};
 
-use tool_sandbox::spec::Spec;
+use tool_sandbox::spec::{MachineSpec, Spec};
 
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
 const GRACE: u64 = 30;
@@ -68,8 +68,9 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     loop {
         let left = limit.saturating_sub(begun.elapsed());
         match next(&messages, &watch.interrupts, left) {
-            Some(Message::Driver(event)) => {
-                if let DriverEvent::Failure(f) = &event {
+            Some(Message::Driver(mut event)) => {
+                if let DriverEvent::Failure(f) = &mut event {
+                    f.message.extend(search_hint(spec, f));
                     failure = Some(f.clone());
                 }
                 let debug = if let DriverEvent::Debug { open } = event { Some(open) } else { None };
@@ -119,6 +120,23 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         code => Verdict::Failed(code),
     };
     Ok(Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()))
+}
+
+/// Where a search for a PV may have failed because it reaches only the machine itself: how it reaches the others.
+fn search_hint(spec: &Spec, failure: &ScriptFailure) -> Option<String> {
+    const LIST: &str = "EPICS_CA_ADDR_LIST";
+    let asked = [failure.source.as_deref().unwrap_or_default(), &failure.message]
+        .iter()
+        .any(|text| ["caget", "caput", "camonitor", "cainfo"].iter().any(|tool| text.contains(tool)));
+    let alone = |machine: &MachineSpec| machine.variables.get(LIST).is_none_or(String::is_empty);
+    let found_nothing = asked && !failure.message.ends_with("unexpectedly succeeded");
+    (found_nothing && spec.machines.len() > 1 && spec.machines.iter().any(alone)).then(|| {
+        format!(
+            "\nhint: a search for PVs stays on its machine: for those of others, ca_addr_list = [\"192.168.1.255\"] in \
+             [nodes.NAME] of checks/{check}.toml, and environment.epics.ca_addr_list in checks/{check}.nix",
+            check = spec.check
+        )
+    })
 }
 
 /// The driver's own words on why it cannot run here.

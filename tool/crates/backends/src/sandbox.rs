@@ -198,9 +198,12 @@ impl Sandbox {
             recorder: self.recorder(ioc, &node, &dir.join("record").join(&name).with_extension("jsonl")),
             name,
             number,
-            vlans: node.vlans,
+            variables: node.variables(),
+            vlans: node.vlans.clone(),
             units: if node.ioc {
-                units::units(&self.config, &ioc.top, &ioc.program, &node.environment)
+                // What the check says of the IOC comes last, so it holds.
+                let environment = node.variables().into_iter().chain(node.environment.clone()).collect();
+                units::units(&self.config, &ioc.top, &ioc.program, &environment)
             } else {
                 Vec::new()
             },

@@ -1,7 +1,7 @@
 //! Network links of the thread's own network namespace, by rtnetlink(7): `ip` need not be installed.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use unix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
@@ -24,7 +24,7 @@ const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-const IFA_BROADCAST: u16 = 4;
+const IFA_F_NODAD: u8 = 2;
 
 /// Takes the link with this name up or down.
 pub fn set_link(name: &str, up: bool) -> io::Result<()> {
@@ -49,17 +49,20 @@ pub fn create_cable(name: &str, bridge: &str, peer: &str, namespace: BorrowedFd)
     request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body)
 }
 
-/// Gives a link an address in a /24 network.
-pub fn add_address(name: &str, address: Ipv4Addr) -> io::Result<()> {
-    let [a, b, c, _] = address.octets();
-    let family = u8::try_from(libc::AF_INET).map_err(io::Error::other)?;
+/// Gives a link an address, as `ip addr add` does: without a broadcast address. No neighbour is asked whether an IPv6
+/// address is taken, so it counts at once.
+pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
+    let (family, octets) = match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+    };
+    let family = u8::try_from(family).map_err(io::Error::other)?;
     // struct ifaddrmsg: family, prefix length, flags, scope, index
     let body = [
-        vec![family, 24, 0, 0],
+        vec![family, prefix, IFA_F_NODAD, 0],
         index(name)?.to_ne_bytes().to_vec(),
-        attribute(IFA_LOCAL, &address.octets()),
-        attribute(IFA_ADDRESS, &address.octets()),
-        attribute(IFA_BROADCAST, &[a, b, c, 255]),
+        attribute(IFA_LOCAL, &octets),
+        attribute(IFA_ADDRESS, &octets),
     ]
     .concat();
     request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &body)

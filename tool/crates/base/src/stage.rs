@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::sys;
 
+/// Flag of `sandbox-init` before `NAME=VALUE`: a variable of the machine's commands and shells. It may be repeated.
+pub const VARIABLE: &str = "--variable";
+
 /// The word that follows a flag.
 pub fn optional<'a>(words: &'a [OsString], flag: &str) -> Option<&'a OsStr> {
     words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1].as_os_str())

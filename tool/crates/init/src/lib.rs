@@ -93,6 +93,8 @@ struct Machine {
     transients: Vec<String>,
     /// Variables of all services.
     environment: Env,
+    /// `NAME=VALUE`, for commands.
+    variables: Vec<String>,
     sender: Sender<Message>,
 }
 
@@ -149,6 +151,11 @@ pub fn run(words: &[OsString]) -> Result<Status> {
         power: None,
         transients: Vec::new(),
         environment: exec::default_environment(),
+        variables: words
+            .windows(2)
+            .filter(|pair| pair[0] == stage::VARIABLE)
+            .map(|pair| pair[1].to_string_lossy().into_owned())
+            .collect(),
         sender,
     };
     machine.manager.boot(clock.now());
@@ -369,7 +376,7 @@ impl Machine {
 
     fn execute(&mut self, request: shell::Execute) {
         let reply = request.reply.clone();
-        match shell::execute(request, &self.console_device, self.clock.now().mono) {
+        match shell::execute(request, &self.variables, &self.console_device, self.clock.now().mono) {
             Ok(command) => self.commands.push(command),
             Err(error) => reply.error(format!("the command could not be started: {error}")),
         }

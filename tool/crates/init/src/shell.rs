@@ -114,7 +114,12 @@ pub(super) struct Running {
 }
 
 /// Starts a command; a thread collects its output and answers when it has ended and all have closed stdout.
-pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std::io::Result<Running> {
+pub(super) fn execute(
+    request: Execute,
+    variables: &[String],
+    stderr: &std::fs::File,
+    now: u64,
+) -> std::io::Result<Running> {
     use std::os::fd::AsFd;
     let (mut reader, writer) = std::io::pipe()?;
     let stdin =
@@ -125,7 +130,7 @@ pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std
     } else {
         [b"set -euo pipefail; ".as_slice(), &request.text].concat()
     };
-    let env = [
+    let mut env = vec![
         format!("PATH={PATH}"),
         "HOME=/root".into(),
         "USER=root".into(),
@@ -133,6 +138,7 @@ pub(super) fn execute(request: Execute, stderr: &std::fs::File, now: u64) -> std
         "PAGER=".into(),
         "LANG=C.UTF-8".into(),
     ];
+    env.extend(variables.iter().cloned());
     let program = start::Program {
         path: start::c_text(find_program("bash", PATH).as_os_str().as_encoded_bytes()),
         argv: vec![c"bash".into(), c"-c".into(), start::c_text(script)],

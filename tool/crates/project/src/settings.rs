@@ -55,11 +55,24 @@ pub struct Node {
     pub vlans: Vec<u8>,
     /// Variables in the environment of the IOC.
     pub environment: BTreeMap<String, String>,
+    /// Where its clients search for PVs besides the machine itself, as the option `environment.epics.ca_addr_list` of
+    /// EPNix.
+    pub ca_addr_list: Vec<String>,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { ioc: true, vlans: vec![1], environment: BTreeMap::new() }
+        Self { ioc: true, vlans: vec![1], environment: BTreeMap::new(), ca_addr_list: Vec::new() }
+    }
+}
+
+impl Node {
+    /// What EPNix's module gives to the machine's commands and to its IOC.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let list = self.ca_addr_list.join(" ");
+        [("EPICS_CA_AUTO_ADDR_LIST", "YES".to_owned()), ("EPICS_CA_ADDR_LIST", list)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
     }
 }
 
@@ -116,6 +129,10 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
             return Err(
                 fail::config(format!("{file}: machine `{name}`: there is no VLAN {vlan}; take 1 to 254")).into()
             );
+        }
+        if let Some(address) = node.ca_addr_list.iter().find(|a| a.is_empty() || a.contains(char::is_whitespace)) {
+            let what = format!("{file}: machine `{name}`: `{address}` in ca_addr_list is not one address");
+            return Err(fail::config(what).hint("ca_addr_list = [\"192.168.1.255\"]").into());
         }
         if let Some(key) = node.environment.keys().find(|key| !is_variable(key)) {
             return Err(fail::config(format!("{file}: machine `{name}`: `{key}` is no name for a variable")).into());

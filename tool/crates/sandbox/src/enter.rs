@@ -1,7 +1,8 @@
 //! Enters a machine that runs: finds its PID 1 below /proc and joins its namespaces, as nsenter(1) does.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +11,7 @@ use unix::sched::{CloneFlags, setns};
 
 use super::{as_root, shell_command};
 use tool_base::process::Cmd;
+use tool_base::stage::VARIABLE;
 use tool_base::{fail, sys};
 
 /// A machine that runs.
@@ -73,12 +75,25 @@ impl Running {
     }
 }
 
+/// `NAME=VALUE` of the machine that was entered: what its PID 1 gives to commands.
+fn variables() -> Vec<(OsString, OsString)> {
+    let line = fs::read("/proc/1/cmdline").unwrap_or_default();
+    let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+    let pairs = words.windows(2).filter(|pair| pair[0] == VARIABLE.as_bytes());
+    let split = |pair: &[&[u8]]| {
+        let at = pair[1].iter().position(|byte| *byte == b'=')?;
+        Some((OsString::from_vec(pair[1][..at].to_vec()), OsString::from_vec(pair[1][at + 1..].to_vec())))
+    };
+    pairs.filter_map(split).collect()
+}
+
 /// A command for a machine that was entered; a shell where it is empty. It ends with this process.
-pub fn command(words: &[std::ffi::OsString]) -> Command {
+pub fn command(words: &[OsString]) -> Command {
     let mut command = match words.split_first() {
         Some((program, arguments)) => as_root(&Cmd::new(program).args(arguments)),
         None => shell_command(),
     };
+    command.envs(variables());
     sys::dying_with_us(&mut command);
     command
 }

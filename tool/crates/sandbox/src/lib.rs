@@ -43,7 +43,7 @@ fn as_root(cmd: &Cmd) -> Command {
 
 /// An interactive root shell, as a machine's console gives it.
 fn shell_command() -> Command {
-    let mut command = as_root(&Cmd::new("/bin/bash").args(["--norc", "-i"]));
+    let mut command = as_root(&Cmd::new("/bin/bash").args(["--rcfile", "/etc/profile", "-i"]));
     command.env("PS1", r"[root@\h:\w]# ");
     command
 }

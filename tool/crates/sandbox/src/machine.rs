@@ -19,6 +19,7 @@ use super::network::{self, Cables, Switches};
 use super::rootfs;
 use super::spec::{MachineSpec, Recorder, Spec};
 use tool_base::process::Cmd;
+use tool_base::stage::VARIABLE;
 use tool_base::sys;
 
 /// Kinds of namespaces, in the order in which they are entered.
@@ -75,7 +76,8 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     let init = Cmd::new("/machine/xtask")
         .args(["sandbox-init", "--name", &machine.name])
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
-        .args(["--console-fd", &console_inside.as_raw_fd().to_string()]);
+        .args(["--console-fd", &console_inside.as_raw_fd().to_string()])
+        .args(machine.variables.iter().flat_map(|(name, value)| [VARIABLE.to_owned(), format!("{name}={value}")]));
     let mut command = init.to_std();
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     let child =

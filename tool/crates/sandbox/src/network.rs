@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, anyhow};
@@ -82,14 +82,30 @@ impl Switches {
 pub fn configure(machine: &MachineSpec) -> Result<()> {
     for (i, vlan) in machine.vlans.iter().enumerate() {
         let card = format!("eth{}", i + 1);
-        netlink::add_address(&card, address(*vlan, machine.number))
+        let [v4, v6] = addresses(*vlan, machine.number);
+        netlink::add_address(&card, v4, 24)
             .and_then(|()| netlink::set_link(&card, true))
             .with_context(|| format!("cannot configure {card} of machine `{}`", machine.name))?;
+        // A host may have IPv6 switched off.
+        let _ = netlink::add_address(&card, v6, 64);
     }
     Ok(())
 }
 
-/// 192.168.VLAN.NUMBER, as nixpkgs' test framework gives them.
-pub fn address(vlan: u8, number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(192, 168, vlan, number)
+/// 192.168.VLAN.NUMBER and 2001:db8:VLAN::NUMBER with the digits of the decimal numbers, as nixpkgs' test framework
+/// gives them.
+pub fn addresses(vlan: u8, number: u8) -> [IpAddr; 2] {
+    let digits = |number: u8| u16::from_str_radix(&number.to_string(), 16).unwrap_or(0);
+    let v6 = Ipv6Addr::new(0x2001, 0xdb8, digits(vlan), 0, 0, 0, 0, digits(number));
+    [Ipv4Addr::new(192, 168, vlan, number).into(), v6.into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_of_nixpkgs() {
+        assert_eq!(addresses(12, 34).map(|a| a.to_string()), ["192.168.12.34", "2001:db8:12::34"]);
+    }
 }

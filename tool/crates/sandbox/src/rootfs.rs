@@ -1,6 +1,6 @@
 //! The root file system of one boot of a machine: its own disk, and over it the host's programs, read-only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -12,8 +12,9 @@ use unix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::spec::{Etc, MachineSpec, Spec};
 use super::{accounts, network};
-use tool_base::process::{OWN, is_own_program};
+use tool_base::process::{OWN, is_own_program, quote};
 use tool_base::sys;
+use tool_init::applets::SEARCHERS;
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
 const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
@@ -51,7 +52,9 @@ pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
         host_entry(&root, name)?;
     }
     sys::tmpfs(&root.join(MACHINE), "mode=755")?;
-    for name in ["machine/bin", "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"] {
+    for name in
+        ["machine/bin", &SEARCHERS[1..], "machine/host/etc", "machine/host/local-bin", "dev", "proc", "sys", "run"]
+    {
         fs::create_dir_all(root.join(name))?;
     }
     bind_readonly(Path::new("/sys"), &root.join("sys"))?;
@@ -111,7 +114,7 @@ fn format_disk(disk: &Path, spec: &Spec, machine: &MachineSpec) -> io::Result<()
         ("fstab", String::new()),
         ("subuid", String::new()),
         ("subgid", String::new()),
-        ("profile", format!("export PATH={PATH}\n")),
+        ("profile", profile(&machine.variables)),
         (
             "machine-id",
             format!("{:032x}\n", name.bytes().fold(0x7863_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b))),
@@ -172,13 +175,24 @@ fn etc_file(etc: &Path, file: &Etc) -> io::Result<()> {
     }
 }
 
-/// /etc/hosts: every machine by its address in its first VLAN.
+/// /etc/hosts: every machine by its addresses in its first VLAN.
 fn hosts(spec: &Spec, name: &str) -> String {
-    let mut text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.0.2 {name}\n");
+    let mut text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.0.2 {name}\n::1 {name}\n");
     for machine in &spec.machines {
         if let Some(vlan) = machine.vlans.first() {
-            let _ = writeln!(text, "{} {}", network::address(*vlan, machine.number), machine.name);
+            for address in network::addresses(*vlan, machine.number) {
+                let _ = writeln!(text, "{address} {}", machine.name);
+            }
         }
+    }
+    text
+}
+
+/// /etc/profile: what a login shell has, as every command has it.
+fn profile(variables: &BTreeMap<String, String>) -> String {
+    let mut text = format!("export PATH={PATH}\n");
+    for (name, value) in variables {
+        let _ = writeln!(text, "export {name}={}", quote(value.as_ref()));
     }
     text
 }
@@ -200,7 +214,12 @@ fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
         symlink("/machine/xtask", bin.join("nc"))?;
     }
     for own in &machine.programs {
-        program(&own.path, &bin.join(&own.name))?;
+        if own.searches {
+            symlink("/machine/xtask", bin.join(&own.name))?;
+            program(&own.path, &root.join(&SEARCHERS[1..]).join(&own.name))?;
+        } else {
+            program(&own.path, &bin.join(&own.name))?;
+        }
     }
     let local = root.join("usr/local/bin");
     if !local.is_dir() {

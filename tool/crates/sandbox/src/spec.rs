@@ -64,6 +64,8 @@ pub struct MachineSpec {
     pub tools: Option<PathBuf>,
     /// Files and links in its /etc beyond the usual ones.
     pub etc: Vec<Etc>,
+    /// Variables of its commands and shells; services have their own.
+    pub variables: BTreeMap<String, String>,
     /// Who has an account on it.
     pub accounts: Accounts,
     /// What records the process variables of its IOC; it runs beside the machine, not in it.
@@ -114,6 +116,9 @@ pub struct Program {
     pub name: String,
     /// File on the host.
     pub path: PathBuf,
+    /// It searches for process variables more widely than C programs do, and is to be held back
+    /// (`tool_init::applets`, `search`).
+    pub searches: bool,
 }
 
 /// A folder of the host and its place on the machine.

@@ -5,6 +5,19 @@ alpha.succeed("echo seen > /tmp/shared/by-all")
 t.assertEqual(beta.succeed("cat /tmp/shared/by-all"), "seen\n")
 for host in ["alpha", "192.168.1.1"]:
     beta.wait_for_open_port(5064, addr=host, timeout=10)
+# NixOS gives the card no broadcast address. What each machine finds by itself is its own IOC.
+card = 'fcntl.ioctl(socket.socket(), 0x8919, struct.pack("256s", b"eth1"))[20:24]'
+t.assertEqual(beta.succeed(f"python3 -c 'import fcntl, socket, struct; print(list({card}))'"), "[0, 0, 0, 0]\n")
+hosts = beta.succeed("cat /etc/hosts")
+t.assertIn("192.168.1.1 alpha\n2001:db8:1::1 alpha\n192.168.1.2 beta\n2001:db8:1::2 beta\n", hosts)
+if beta.execute("test -e /proc/net/if_inet6")[0] == 0:
+    beta.succeed("grep -E '^20010db8000100000000000000000002 .* eth1$' /proc/net/if_inet6")
+t.assertEqual(beta.succeed("env | grep ^EPICS_ | sort"), "EPICS_CA_ADDR_LIST=192.168.1.255\nEPICS_CA_AUTO_ADDR_LIST=YES\n")
+t.assertEqual(beta.succeed("env -i bash -lc 'echo $EPICS_CA_ADDR_LIST'"), "192.168.1.255\n")
+beta.fail("EPICS_CA_ADDR_LIST= caget -w 0.5 VOLT-RB")
+beta.succeed("EPICS_CA_ADDR_LIST=alpha caget VOLT-RB")
+alpha.succeed("EPICS_CA_ADDR_LIST= caget VOLT-RB")
+alpha.succeed("tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID ioc)/environ | grep -xF EPICS_CA_AUTO_ADDR_LIST=NO")
 # Found by broadcast.
 beta.wait_until_succeeds("caget VOLT-RB", timeout=20)
 beta.succeed("caput -c VOLT 7")

@@ -55,7 +55,7 @@ fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
 }
 
 fn programs(dirs: &[PathBuf]) -> Result<Vec<Program>> {
-    Ok(files(dirs)?.into_iter().map(|path| Program { name: file_name(&path), path }).collect())
+    Ok(files(dirs)?.into_iter().map(|path| Program { name: file_name(&path), path, searches: false }).collect())
 }
 
 fn file_name(path: &Path) -> String {

@@ -2,6 +2,7 @@
 
 mod journalctl;
 mod nc;
+mod search;
 mod systemctl;
 mod talk;
 pub mod time;
@@ -14,6 +15,9 @@ use anyhow::Result;
 
 use tool_base::fail::Status;
 
+/// Folder of a machine for programs that `search` starts.
+pub const SEARCHERS: &str = "/machine/search";
+
 /// Runs the applet that `args[0]` names; `None` where it names none.
 pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
     let name = args.first().and_then(|a| Path::new(a).file_name()).and_then(|n| n.to_str()).unwrap_or_default();
@@ -25,7 +29,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "systemd-cat" => talk::cat,
         "nc" => nc::run,
         "systemd-run" => transient::run,
-        _ => return Ok(None),
+        _ => return if search::has(name) { search::run(name, args).map(|never| match never {}) } else { Ok(None) },
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let status = applet(name, &rest).unwrap_or_else(|message| {
