@@ -37,6 +37,8 @@ let
       '';
     };
 
+  ready = pkgs.writeShellScript "ioc-ready" (builtins.readFile ./ioc-ready.sh);
+
   listeners =
     lib.mapAttrsToList (name: simulator: {
       name = "simulator ${name}";
@@ -63,6 +65,10 @@ in
     ioc = rec {
       wants = [ "network-online.target" ] ++ units;
       after = wants;
+      # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
+      serviceConfig.ExecStartPost = [
+        "+${ready} ${toString config.services.iocs.ioc.procServ.port}"
+      ];
     };
   };
 

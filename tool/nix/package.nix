@@ -26,6 +26,8 @@ mkEpicsPackage {
   # st.cmd names its interpreter by architecture, and Git can hold only one.
   postPatch = ''
     sed -i '1s,/bin/linux-[^/]*/,/bin/${epnixLib.toEpicsArch stdenv.hostPlatform}/,' iocBoot/*/st.cmd
+    # `nix flake init` writes files that cannot be executed.
+    chmod +x iocBoot/*/st.cmd
   '';
 
   meta = {

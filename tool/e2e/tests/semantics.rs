@@ -52,6 +52,15 @@ fn the_files_of_the_host_cannot_be_written() {
     passes(include_str!("scripts/host.py"));
 }
 
+/// One that takes its time to come up: nobody has to wait for a PV.
+#[test]
+fn an_ioc_is_active_once_it_serves_clients() {
+    let scratch = Scratch::new();
+    scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "epicsThreadSleep(4)\niocInit()");
+    scratch.check("it", "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget VOLT')\n");
+    scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it"]);
+}
+
 #[test]
 fn the_console() {
     passes(include_str!("scripts/console.py"));

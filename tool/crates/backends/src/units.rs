@@ -11,6 +11,9 @@ use tool_sandbox::spec::UnitFile;
 /// Seconds that a simulator may take until its port answers.
 pub const SIMULATOR_START_LIMIT: u32 = 20;
 
+/// Waits until the IOC serves clients, here as on NixOS.
+const READY: &str = include_str!("../../../nix/ioc-ready.sh");
+
 /// Folder of a machine that stands for the project: its IOC and `simulators/` are in there.
 pub const PROJECT: &str = "/machine";
 
@@ -69,18 +72,16 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     for (key, value) in environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }
-    // The clients here repeat a search that nobody heard after one second, C's after 32 ms. So that a script that may
-    // ask at once on NixOS may do it here too, the IOC gets a moment to open its port; it need not.
-    let moment = "for _ in {1..100}; do : </dev/tcp/localhost/${EPICS_CAS_SERVER_PORT:-${EPICS_CA_SERVER_PORT:-5064}} && \
-                  break; kill -0 \"$MAINPID\" || break; sleep 0.02; done 2>/dev/null; true";
+    let ready: Vec<&str> = READY.lines().filter(|line| !line.starts_with('#')).collect();
+    let ready = ready.join("\n");
     let shared: String = AS_EPNIX.iter().map(|(directive, value)| format!("{directive}={value}\n")).collect();
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\n{shared}{variables}\
-         ExecStart=/bin/bash -c {}\nExecStartPost=/bin/bash -c {}\n\n[Install]\nWantedBy=multi-user.target\n",
+         ExecStart=/bin/bash -c {}\nExecStartPost=+/bin/bash -c {}\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
         argument(&shell),
-        argument(moment),
+        argument(&ready),
     );
     UnitFile { name: "ioc.service".to_owned(), text }
 }

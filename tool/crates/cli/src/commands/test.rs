@@ -135,12 +135,14 @@ impl MachineOptions {
 /// An error where the files of the IOC or the scripts have mistakes: no machine is started to find them one by one.
 fn look_first(project: &Project, checks: &[Check]) -> Result<()> {
     let findings = lint::run(project, checks, BackendChoice::Sandbox, false)?;
+    // The only warning that nobody wants to look for: by hand, the IOC does not start.
+    let told = |finding: &lint::Mistake| finding.severity == lint::Severity::Error || finding.code == "not-executable";
+    for finding in findings.iter().filter(|finding| told(finding)) {
+        ui::say(&lint::show::finding(finding, &project.root, Some(ui::width())));
+    }
     let errors: Vec<_> = findings.into_iter().filter(|finding| finding.severity == lint::Severity::Error).collect();
     if errors.is_empty() {
         return Ok(());
-    }
-    for finding in &errors {
-        ui::say(&lint::show::finding(finding, &project.root, Some(ui::width())));
     }
     Err(Failure::new(Status::CheckFailed, format!("{}: nothing was started", lint::show::summary(&errors)))
         .hint("run the checks all the same: --no-lint")
