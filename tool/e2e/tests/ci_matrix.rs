@@ -72,7 +72,10 @@ fn gitlab_gets_a_pipeline_with_a_job_at_least() {
 fn what_cannot_be_a_row_is_an_error() {
     let scratch = Scratch::new();
     scratch.write("checks/simple.nix", "");
-    scratch.xtask(&["ci-matrix", "--system", "riscv64-linux"]).expect(3, &["no machine of GitHub", "hint: "]);
+    scratch
+        .xtask(&["ci-matrix", "--system", "riscv64-linux"])
+        .expect(3, &["no NixOS machine for a `riscv64-linux`", "hint: "]);
+    scratch.xtask(&["ci-matrix", "--rows", "0"]).expect(2, &["neither a number from 1 nor `auto`"]);
     scratch.xtask(&["ci-matrix", "nothing"]).expect(4, &[]);
     scratch.write("checks/a\nany=true.nix", "");
     scratch.xtask(&["ci-matrix", "--format", "github"]).expect(3, &["cannot be the name of a check"]);

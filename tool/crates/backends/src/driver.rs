@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use super::driver_log::Reader;
 use crate::nix::run::{Session, Step};
 use crate::nix::{Build, Nix, log};
+use tool_base::fail::{Failure, Status};
 use tool_base::guard::Followed;
 use tool_base::process::Cmd;
 use tool_base::ui;
@@ -91,47 +92,80 @@ impl Backend for Driver {
 
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()> {
         let checks: Vec<Check> = job.schedule.checks().cloned().collect();
-        let attributes: Vec<String> = checks.iter().map(|check| format!("{}.driver", self.nix.check(check))).collect();
         let file = job.dir.join("nix.log");
         let mut session = Session::new(&self.nix, interrupts, &file, self.show_output)?;
-        session.write(&format!("# {}", self.nix.by_hand(&attributes)));
-        let drivers = session.evaluate(&attributes)?;
-        let outs: Vec<&str> = drivers.iter().map(|d| d.out.as_str()).collect();
-        let mut missing = session.missing(&outs)?;
-        // Why drivers could not be built: their builds look at the scripts, and a wrong name or type fails there.
-        let mut reasons: BTreeMap<String, String> = BTreeMap::new();
-        if !missing.is_empty() {
-            let list: Vec<_> = drivers.iter().filter(|d| missing.contains(&d.out)).collect();
-            let built = session.build(&list, Build::default(), |session, step| match step {
-                Step::Line(at, line) => session.write(&format!("{}> {line}", list[at].drv)),
-                Step::Started(_) | Step::Stopped(_) | Step::Failures(_) => {}
-            })?;
-            missing = session.missing(&outs)?;
-            for driver in list.iter().filter(|d| missing.contains(&d.out)) {
-                let failed = session.failed_needs(&driver.drv, &built);
-                if failed.is_empty() {
-                    return Err(built.failure().into());
-                }
-                let texts: Vec<&str> = failed.iter().map(|e| e.text.as_str()).collect();
-                reasons.insert(driver.out.clone(), texts.join("\n"));
-            }
-        }
+        let Built { outs, reasons } = build(&mut session, &self.nix, &checks, None)?;
         drop(session);
         let drivers: BTreeMap<&str, &str> =
-            checks.iter().map(|check| check.name.as_str()).zip(drivers.iter().map(|d| d.out.as_str())).collect();
+            checks.iter().map(|check| check.name.as_str()).zip(outs.iter().map(String::as_str)).collect();
         tool_runner::side_by_side(job, interrupts, |exec, watch| {
             let driver = drivers.get(exec.check.name.as_str()).context("there is a driver for each check")?;
-            if !missing.contains(*driver) {
+            let Some(reason) = reasons.get(*driver) else {
                 return self.follow(driver, exec, watch);
-            }
+            };
             fs::copy(&file, exec.dir.join("log")).ok();
-            let reason = reasons.get(*driver).map_or("", String::as_str);
             let message = format!("its test driver could not be built\n{reason}");
             let failure =
                 ScriptFailure { class: "Nix".to_owned(), message, line: None, source: None, subtest: None, unit: None };
             Ok(Outcome::new(exec, Verdict::Failed(1), Some(failure), 0.0))
         })
     }
+}
+
+/// Test drivers of checks.
+struct Built {
+    /// Their store paths, in the order of the checks.
+    outs: Vec<String>,
+    /// Why some could not be built: their builds look at the scripts, and a wrong name or type fails there.
+    reasons: BTreeMap<String, String>,
+}
+
+/// Builds the test drivers of checks, and links to them (`LINK`, `LINK-1` …) where that is wanted.
+fn build(session: &mut Session, nix: &Nix, checks: &[Check], link: Option<&Path>) -> Result<Built> {
+    let attributes: Vec<String> = checks.iter().map(|check| format!("{}.driver", nix.check(check))).collect();
+    session.write(&format!("# {}", nix.by_hand(&attributes)));
+    let drivers = session.evaluate(&attributes)?;
+    let outs: Vec<String> = drivers.iter().map(|d| d.out.clone()).collect();
+    let paths: Vec<&str> = outs.iter().map(String::as_str).collect();
+    let missing = session.missing(&paths)?;
+    let mut reasons = BTreeMap::new();
+    // Only a build makes links.
+    let list: Vec<_> = drivers.iter().filter(|d| link.is_some() || missing.contains(&d.out)).collect();
+    if !list.is_empty() {
+        let how = Build { out_link: link, ..Build::default() };
+        let built = session.build(&list, how, |session, step| match step {
+            Step::Line(at, line) => session.write(&format!("{}> {line}", list[at].drv)),
+            Step::Started(_) | Step::Stopped(_) | Step::Failures(_) => {}
+        })?;
+        if built.end.interrupted {
+            return Err(Failure::new(Status::Interrupted, "interrupted while Nix built").into());
+        }
+        let missing = session.missing(&paths)?;
+        for driver in list.iter().filter(|d| missing.contains(&d.out)) {
+            let failed = session.failed_needs(&driver.drv, &built);
+            if failed.is_empty() {
+                return Err(built.failure().into());
+            }
+            let texts: Vec<&str> = failed.iter().map(|e| e.text.as_str()).collect();
+            reasons.insert(driver.out.clone(), texts.join("\n"));
+        }
+    }
+    Ok(Built { outs, reasons })
+}
+
+/// Builds the test drivers of checks, with links in `dir` that keep them, and the IOC with them, from Nix's garbage collection.
+///
+/// # Errors
+/// Where one of them cannot be built.
+pub fn build_only(nix: &Nix, checks: &[Check], dir: &Path, show_output: bool) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let (_interrupt, interrupts) = tool_base::interrupt::messages()?;
+    let log = dir.join("log");
+    let mut session = Session::new(nix, &interrupts, &log, show_output)?;
+    let built = build(&mut session, nix, checks, Some(&dir.join("driver")))?;
+    let Some(reason) = built.reasons.values().next() else { return Ok(()) };
+    let what = format!("a test driver could not be built\n\n{reason}");
+    Err(Failure::new(Status::CheckFailed, what).hint(format!("the whole log: {}", log.display())).into())
 }
 
 /// A folder of this run's own for sockets and disks: two drivers of one user would disturb each other otherwise.

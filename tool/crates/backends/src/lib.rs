@@ -145,6 +145,29 @@ pub fn prepare(
     })
 }
 
+/// Builds what checks need, and runs none.
+///
+/// # Errors
+/// Where something cannot be built; what Nix said stands in `target/nix/log`.
+pub fn build_only(
+    project: &Project,
+    machine: &MachineOptions,
+    args: &RunOptions,
+    decision: Decision,
+    checks: &[Check],
+) -> Result<Status> {
+    match decision {
+        Decision::Sandbox(why) => {
+            sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
+        }
+        Decision::Nix(choice, nix, why) => {
+            ready_for_nix(project, &nix, checks, choice, &why)?;
+            driver::build_only(&nix, checks, &project.target.join("nix"), args.show_output)?;
+        }
+    }
+    Ok(Status::Done)
+}
+
 /// Looks at the files that Nix needs, and says on one line what will run.
 pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Choice, why: &str) -> Result<()> {
     nix::require_nix_files(checks)?;

@@ -1,6 +1,8 @@
 //! The command line: types and help texts only, no behaviour.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
@@ -106,6 +108,9 @@ pub struct Test {
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
+    /// Build what the checks need, and run none; links in target/nix keep it from Nix's garbage collection
+    #[arg(long, conflicts_with_all = ["list", "debug", "until_failure", "junit", "message_format"])]
+    pub no_run: bool,
     /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
     #[arg(long, conflicts_with_all = ["jobs", "retries", "message_format"])]
     pub debug: bool,
@@ -248,6 +253,9 @@ pub struct Report {
     /// Write the page to this file [default: report.html in the folder of the run]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Keep all runs, each with its page, in one file: a .tar.gz with their names as they are
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "open", "output"])]
+    pub archive: Option<PathBuf>,
 }
 
 /// Arguments of `interactive`.
@@ -457,6 +465,29 @@ pub struct CiMatrix {
     /// System to check for; may be repeated
     #[arg(long, default_value = "x86_64-linux")]
     pub system: Vec<String>,
+    /// Share the checks among so many rows; `auto` gives a row about five minutes of checks [default: a row each]
+    #[arg(long, value_name = "N|auto")]
+    pub rows: Option<Rows>,
+}
+
+/// How many rows a matrix has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// By the recorded times of the checks.
+    Auto,
+    /// So many at most.
+    Of(NonZeroUsize),
+}
+
+impl FromStr for Rows {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Of).map_err(|_| "neither a number from 1 nor `auto`".to_owned()),
+        }
+    }
 }
 
 /// A form of the matrix.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{CiMatrix, MatrixFormat};
+use crate::cli::{CiMatrix, MatrixFormat, Rows};
 use tool_backends::nix;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, ui};
@@ -19,13 +19,17 @@ const SET_UP_MINUTES: u64 = 60;
 const DEFAULT_TIMEOUT: u64 = 900;
 /// Minutes that GitHub gives a job at most.
 const MOST_MINUTES: u64 = 360;
+/// Seconds that a check counts for where no run of it was recorded: a boot and a short script.
+const USUAL_SECONDS: f64 = 60.0;
+/// Seconds of checks for which `--rows auto` takes another row: as long as a machine needs to get ready for one.
+const ROW_SECONDS: f64 = 300.0;
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Row {
     /// Name of the job and of its artifact.
     name: String,
-    /// Checks that it runs, separated by blanks: one, unless there are more checks than rows.
+    /// Checks that it runs, separated by blanks.
     checks: String,
     /// System that it builds for.
     system: String,
@@ -45,8 +49,13 @@ pub fn run(args: &CiMatrix) -> Result<Status> {
     checks.retain(|check| check.nix.is_some());
     let (checks, _) = select::fit(checks, "nixos", &args.selection.names)?;
     nix::require_nix_files(&checks)?;
-    let timed = checks.iter().map(|check| Ok((check, check.settings()?.timeout))).collect::<Result<Vec<_>>>()?;
-    let rows = rows(&timed, &args.system)?;
+    let recorded = select::seconds(&project.target.join("checks"), "nixos");
+    let weighed = |check: &Check| {
+        let seconds = recorded.get(&check.name).copied().unwrap_or(USUAL_SECONDS);
+        Ok(Weighed { name: check.name.clone(), limit: check.settings()?.timeout, seconds })
+    };
+    let weighed = checks.iter().map(weighed).collect::<Result<Vec<_>>>()?;
+    let rows = rows(&weighed, &args.system, args.rows, args.format)?;
     match args.format {
         MatrixFormat::Json => ui::data(&serde_json::to_string_pretty(&document(&rows))?),
         MatrixFormat::Github => {
@@ -61,34 +70,54 @@ fn document(rows: &[Row]) -> Value {
     json!({"schema": 1, "any": !rows.is_empty(), "include": rows})
 }
 
-/// A machine of GitHub for a system. `None` where GitHub has none.
-fn runner(system: &str) -> Option<&'static str> {
-    match system {
-        "x86_64-linux" => Some("ubuntu-24.04"),
-        "aarch64-linux" => Some("ubuntu-24.04-arm"),
-        _ => None,
+/// A check with what decides where it goes.
+#[derive(Debug, Clone)]
+struct Weighed {
+    name: String,
+    /// Its own limit, in seconds.
+    limit: Option<u64>,
+    /// How long it is expected to take.
+    seconds: f64,
+}
+
+/// A machine of GitHub that has KVM, for a system. GitHub's own ARM machines have none that can be relied on.
+fn runner(system: &str, format: MatrixFormat) -> Result<&'static str> {
+    match (system, format) {
+        ("x86_64-linux", _) => Ok("ubuntu-24.04"),
+        ("aarch64-linux", MatrixFormat::Gitlab) => Ok(""),
+        ("aarch64-linux", _) => Err(fail::config("GitHub's machines for `aarch64-linux` have no KVM to rely on")
+            .hint("--system x86_64-linux; or --format gitlab, for runners of your own")
+            .into()),
+        _ => Err(fail::config(format!("there is no NixOS machine for a `{system}`"))
+            .hint("--system x86_64-linux")
+            .into()),
     }
 }
 
-fn rows(checks: &[(&Check, Option<u64>)], systems: &[String]) -> Result<Vec<Row>> {
+fn rows(checks: &[Weighed], systems: &[String], wanted: Option<Rows>, format: MatrixFormat) -> Result<Vec<Row>> {
     let room = MOST_ROWS / systems.len().max(1);
     if room == 0 {
         return Err(Failure::new(Status::Usage, format!("{} systems are more than a matrix has rows", systems.len()))
             .hint("--system x86_64-linux")
             .into());
     }
+    let all: f64 = checks.iter().map(|check| check.seconds).sum();
+    let count = match wanted {
+        None => checks.len(),
+        Some(Rows::Of(count)) => count.get(),
+        // At most `room` are taken, so nothing is lost.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
+        Some(Rows::Auto) => (all / ROW_SECONDS).ceil() as usize,
+    };
     let mut rows = Vec::new();
     for system in systems {
-        let Some(runner) = runner(system) else {
-            let failure = fail::config(format!("no machine of GitHub is a `{system}`"));
-            return Err(failure.hint("--system x86_64-linux, or --system aarch64-linux").into());
-        };
-        for some in checks.chunks(checks.len().div_ceil(room).max(1)) {
-            let names: Vec<&str> = some.iter().map(|(check, _)| check.name.as_str()).collect();
+        let runner = runner(system, format)?;
+        for some in share(checks, count.min(room)) {
+            let names: Vec<&str> = some.iter().map(|check| check.name.as_str()).collect();
             let first = names.first().copied().unwrap_or_default();
             let more = if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
-            let seconds = some.iter().fold(0, |sum: u64, (_, timeout)| {
-                sum.saturating_add(timeout.unwrap_or(DEFAULT_TIMEOUT).max(DEFAULT_TIMEOUT))
+            let seconds = some.iter().fold(0, |sum: u64, check| {
+                sum.saturating_add(check.limit.unwrap_or(DEFAULT_TIMEOUT).max(DEFAULT_TIMEOUT))
             });
             rows.push(Row {
                 name: format!("{first}{more} ({system})"),
@@ -101,6 +130,25 @@ fn rows(checks: &[(&Check, Option<u64>)], systems: &[String]) -> Result<Vec<Row>
         }
     }
     Ok(rows)
+}
+
+/// Shares checks among at most so many rows: the longest first, each to the row that has least to do.
+fn share(checks: &[Weighed], count: usize) -> Vec<Vec<&Weighed>> {
+    let mut rows: Vec<(f64, Vec<usize>)> = vec![(0.0, Vec::new()); count.min(checks.len())];
+    let mut order: Vec<usize> = (0..checks.len()).collect();
+    order.sort_by(|a, b| checks[*b].seconds.total_cmp(&checks[*a].seconds));
+    for at in order {
+        if let Some((seconds, row)) = rows.iter_mut().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            *seconds += checks[at].seconds;
+            row.push(at);
+        }
+    }
+    // As the checks were: by name.
+    for (_, row) in &mut rows {
+        row.sort_unstable();
+    }
+    rows.sort_by(|a, b| a.1.cmp(&b.1));
+    rows.iter().map(|(_, row)| row.iter().map(|at| &checks[*at]).collect()).collect()
 }
 
 /// A child pipeline of GitLab. It has a job even if there is no check: GitLab refuses an empty pipeline.
@@ -128,25 +176,22 @@ mod tests {
 
     use super::*;
 
-    fn check(name: &str) -> Check {
-        Check { name: name.into(), nix: Some("x".into()), ..Check::default() }
+    fn weighed(count: usize, limit: Option<u64>) -> Vec<Weighed> {
+        (0..count).map(|n| Weighed { name: format!("c{n}"), limit, seconds: USUAL_SECONDS }).collect()
     }
 
-    fn rows_of(count: usize, timeout: Option<u64>, systems: &[&str]) -> Vec<Row> {
-        let checks: Vec<Check> = (0..count).map(|n| check(&format!("c{n}"))).collect();
-        let timed: Vec<_> = checks.iter().map(|c| (c, timeout)).collect();
-        rows(&timed, &systems.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).unwrap()
+    fn rows_of(count: usize, limit: Option<u64>, systems: &[&str]) -> Vec<Row> {
+        let systems: Vec<String> = systems.iter().map(|s| (*s).to_owned()).collect();
+        rows(&weighed(count, limit), &systems, None, MatrixFormat::Gitlab).unwrap()
     }
 
     #[test]
     fn a_check_is_a_row() {
-        let rows = rows_of(1, None, &["x86_64-linux", "aarch64-linux"]);
+        let rows = rows_of(1, None, &["x86_64-linux"]);
         assert_eq!(
             serde_json::to_value(&rows).unwrap(),
             json!([
                 {"name": "c0 (x86_64-linux)", "checks": "c0", "system": "x86_64-linux", "runner": "ubuntu-24.04",
-                 "backend": "nixos", "timeout": 75},
-                {"name": "c0 (aarch64-linux)", "checks": "c0", "system": "aarch64-linux", "runner": "ubuntu-24.04-arm",
                  "backend": "nixos", "timeout": 75},
             ])
         );
@@ -162,10 +207,29 @@ mod tests {
     }
 
     #[test]
-    fn unknown_systems_are_refused() {
-        let one = check("a");
-        let text = fail::render(&rows(&[(&one, None)], &["riscv64-linux".into()]).unwrap_err());
-        assert!(text.starts_with("error: no machine of GitHub is a `riscv64-linux`"), "{text}");
+    fn systems_that_no_machine_of_github_can_check_are_refused() {
+        let refused = |system: &str, format| {
+            fail::render(&rows(&weighed(1, None), &[system.to_owned()], None, format).unwrap_err())
+        };
+        assert!(refused("riscv64-linux", MatrixFormat::Gitlab).starts_with("error: there is no NixOS machine for a"));
+        let text = refused("aarch64-linux", MatrixFormat::Github);
+        assert!(text.starts_with("error: GitHub's machines for `aarch64-linux` have no KVM"), "{text}");
+        assert_eq!(rows_of(1, None, &["aarch64-linux"]).len(), 1, "a runner of one's own");
+    }
+
+    #[test]
+    fn rows_have_as_much_to_do_as_each_other() {
+        let mut checks = weighed(5, None);
+        checks[3].seconds = 200.0;
+        let shared = |count| -> Vec<Vec<&str>> {
+            share(&checks, count).iter().map(|row| row.iter().map(|check| check.name.as_str()).collect()).collect()
+        };
+        assert_eq!(shared(2), [vec!["c0", "c1", "c2", "c4"], vec!["c3"]]);
+        assert_eq!(shared(9).len(), 5, "no row is empty");
+        let auto = |checks: &[Weighed]| {
+            rows(checks, &["x86_64-linux".to_owned()], Some(Rows::Auto), MatrixFormat::Github).unwrap().len()
+        };
+        assert_eq!([auto(&checks), auto(&checks[..3]), auto(&[])], [2, 1, 0]);
     }
 
     proptest! {

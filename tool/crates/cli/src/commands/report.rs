@@ -1,4 +1,4 @@
-//! `cargo xtask report`: a run as one web page.
+//! `cargo xtask report`: a run as one web page, or all runs as one file.
 
 use std::path::{Path, PathBuf};
 
@@ -12,24 +12,22 @@ use tool_base::{fail, ui};
 use tool_project::Project;
 use tool_report::html;
 
-/// Runs the command. The path of the page goes to stdout.
+/// Runs the command. The path of what was written goes to stdout.
 pub fn run(args: &Report) -> Result<Status> {
     let project = Project::load()?;
+    if let Some(file) = &args.archive {
+        return archive(&project, file);
+    }
     let dir = find(&project, &args.run)?;
     let file = match &args.output {
         Some(file) => std::path::absolute(file).with_context(|| format!("cannot tell where {} is", file.display()))?,
         None => dir.join("report.html"),
     };
-    let facts = html::read::run(&dir, &project.root);
-    if facts.executions.is_empty() {
+    if !page(&project, &dir, &file)? {
         return Err(Failure::new(Status::NothingSelected, format!("no check has run in {}", dir.display()))
             .hint("cargo xtask test")
             .into());
     }
-    let page = html::page::page(&facts, file.parent().unwrap_or(&dir));
-    Given::new(&file)
-        .and_then(|given| given.write(&page))
-        .map_err(|e| fail::host(format!("cannot write {}: {e}", file.display())).hint("-o FILE names another file"))?;
     ui::data(&file.display().to_string());
     if args.open {
         open(&file)?;
@@ -37,18 +35,53 @@ pub fn run(args: &Report) -> Result<Status> {
     Ok(Status::Done)
 }
 
+/// Writes the page of a run, if a check has run.
+fn page(project: &Project, dir: &Path, file: &Path) -> Result<bool> {
+    let facts = html::read::run(dir, &project.root);
+    if facts.executions.is_empty() {
+        return Ok(false);
+    }
+    let page = html::page::page(&facts, file.parent().unwrap_or(dir));
+    Given::new(file)
+        .and_then(|given| given.write(&page))
+        .map_err(|e| fail::host(format!("cannot write {}: {e}", file.display())).hint("-o FILE names another file"))?;
+    Ok(true)
+}
+
+/// Keeps all runs in one file. What keeps artifacts for a CI service refuses names such as `LAB1:VOLT.txt`.
+fn archive(project: &Project, file: &Path) -> Result<Status> {
+    let checks = project.target.join("checks");
+    let runs = runs(&checks);
+    if runs.is_empty() {
+        ui::remark(&format!("there is no run in {}, so nothing to keep", checks.display()));
+        return Ok(Status::Done);
+    }
+    for dir in runs {
+        page(project, &dir, &dir.join("report.html"))?;
+    }
+    let file = std::path::absolute(file).with_context(|| format!("cannot tell where {} is", file.display()))?;
+    // `latest` is a link to one of the runs beside it.
+    let tar = Cmd::new("tar").arg("-czf").arg(&file).args(["--exclude=checks/latest", "-C"]).arg(&project.target);
+    tar.arg("checks").read()?;
+    ui::data(&file.display().to_string());
+    Ok(Status::Done)
+}
+
+/// Folders of runs, the oldest first.
+fn runs(checks: &Path) -> Vec<PathBuf> {
+    let mut runs: Vec<PathBuf> = checks.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    runs.retain(|dir| !dir.is_symlink() && dir.is_dir());
+    runs.sort();
+    runs
+}
+
 /// The folder of a run: as it is, or by its name below target/checks/.
 fn find(project: &Project, run: &Path) -> Result<PathBuf> {
     let checks = project.target.join("checks");
     // `run` and `interactive` have folders, too, and nothing to report.
-    if run == Path::new("latest") {
-        let mut runs: Vec<PathBuf> =
-            checks.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        runs.retain(|dir| !dir.is_symlink());
-        runs.sort();
-        if let Some(newest) = runs.into_iter().rev().find(|dir| !html::read::folders(dir).is_empty()) {
-            return Ok(newest);
-        }
+    let told = |dir: &PathBuf| !html::read::folders(dir).is_empty();
+    if let Some(newest) = (run == Path::new("latest")).then(|| runs(&checks).into_iter().rev().find(told)).flatten() {
+        return Ok(newest);
     }
     let named = checks.join(run);
     let dir = if named.is_dir() { named } else { run.to_owned() };

@@ -41,6 +41,9 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
         let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
+    if args.no_run {
+        return tool_backends::build_only(project, &machine, &args.into(), decision, &checks);
+    }
     let again = Again { machine: args.machine.words(), limits: args.limits() };
     if let Some(github) = &mut github {
         github.tell(&again);
