@@ -1,7 +1,10 @@
 """`BaseMachine`: what a script can do with any machine, built on `execute`."""
+import contextlib
+import os
 import re
 from pathlib import Path
 
+from . import handover
 from .errors import RequestedAssertionFailed
 from .polling import each_second, poll, repeat, retry
 
@@ -209,16 +212,28 @@ class BaseMachine:
 
     # Copies, by way of the shared directory
 
-    def copy_from_host(self, source, target):
-        """Copies a file or a directory into the machine; parents are made, modes kept, the owner is root."""
+    @contextlib.contextmanager
+    def _handover(self):
+        """A new folder that the machine sees: its descriptor here, its name there."""
         import shutil
         import tempfile
+        name = tempfile.mkdtemp(dir=self.shared_dir)
+        try:
+            folder = os.open(name, handover.FOLDER)
+            try:
+                inside = SHARED / Path(name).name
+                self.succeed(make_command(["mkdir", "-p", inside]))
+                yield folder, inside
+            finally:
+                os.close(folder)
+        finally:
+            shutil.rmtree(name, ignore_errors=True)
+
+    def copy_from_host(self, source, target):
+        """Copies a file or a directory into the machine; parents are made, modes kept, the owner is root."""
         source, target = Path(source), Path(target)
-        with tempfile.TemporaryDirectory(dir=self.shared_dir) as folder:
-            inside = SHARED / Path(folder).name
-            self.succeed(make_command(["mkdir", "-p", inside]))
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, Path(folder) / source.name)
+        with self._handover() as (folder, inside):
+            handover.put(source, folder, source.name)
             self.succeed(make_command(["mkdir", "-p", target.parent]))
             self.succeed(make_command(["cp", "-r", inside / source.name, target]))
 
@@ -229,19 +244,13 @@ class BaseMachine:
         self.succeed(f"mkdir -p $(dirname {target})", f"echo -n {text} | base64 -d > {target}")
 
     def copy_from_machine(self, source, target_dir=""):
-        """Copies a file or a directory to out_dir/target_dir."""
-        import shutil
-        import tempfile
+        """Copies a file or a directory to out_dir/target_dir. Links lead nowhere but into what is copied."""
         source = Path(source)
-        with tempfile.TemporaryDirectory(dir=self.shared_dir) as folder:
-            inside = SHARED / Path(folder).name
-            self.succeed(make_command(["mkdir", "-p", inside]))
+        with self._handover() as (folder, inside):
             self.succeed(make_command(["cp", "-r", source, inside / source.name]))
             target = self.out_dir / target_dir / source.name
             target.parent.mkdir(exist_ok=True, parents=True)
-            between = Path(folder) / source.name
-            copy = shutil.copytree if between.is_dir() else shutil.copy
-            copy(between, target)
+            handover.take(folder, source.name, target, source)
 
     def copy_from_vm(self, source, target_dir=""):
         """The old name of copy_from_machine."""

@@ -1,11 +1,13 @@
 """What a script does with a running machine: commands, units, ports, copies, console."""
+import os
+import shutil
 import socket
 import tempfile
 import threading
 import unittest
 from pathlib import Path
 
-from .. import vm
+from .. import handover, vm
 from ..errors import MachineError, NotInSandbox, RequestedAssertionFailed
 from ..vm import seconds
 from .base import InProcess
@@ -205,6 +207,74 @@ class Copies(InProcess):
             m.copy_from_machine(str(self.source))
         with self.assertRaises(RequestedAssertionFailed):
             m.copy_from_machine("/nonexistent/x")
+
+    def test_links_lead_into_what_is_copied_only(self):
+        m, tree = self.machine, self.source
+        (tree / "sub" / "up").symlink_to("../a.sh")
+        (tree / "twice").symlink_to("sub/up")
+        (tree / "folder").symlink_to("sub")
+        m.copy_from_machine(tree)
+        copy = m.out_dir / "tree"
+        for name in ("sub/up", "twice", "folder/up"):
+            self.assertEqual((copy / name).read_text(), "#!/bin/sh\necho ü\n")
+        self.assertFalse([path for path in copy.rglob("*") if path.is_symlink()])
+        secret = tree.parent / "secret"
+        secret.write_text("not the machine's")
+        for text in (str(secret), "../secret", "sub/../../secret", "../../etc/passwd", "bad", "."):
+            evil = tree.parent / "evil"
+            (evil / "sub").mkdir(parents=True)
+            (evil / "bad").symlink_to(text)
+            with self.assertRaises(handover.Refused, msg=text) as caught:
+                m.copy_from_machine(evil, text.replace("/", "-"))
+            self.assertIn(f"'{evil}/bad'", str(caught.exception))
+            shutil.rmtree(evil)
+        (tree.parent / "itself").symlink_to(secret)
+        with self.assertRaisesRegex(handover.Refused, "is a link"):
+            m.copy_from_machine(tree.parent / "itself")
+        self.assertNotIn("not the machine's", "".join(p.read_text(errors="replace") for p in m.out_dir.rglob("*")
+                                                      if p.is_file()))
+        self.assertEqual(list(m.shared_dir.iterdir()), [])
+
+    def test_what_is_no_file_is_refused_and_blocks_nobody(self):
+        m = self.machine
+        m.succeed("true")
+        shared = os.open(m.shared_dir, handover.FOLDER)
+        self.addCleanup(os.close, shared)
+        for make in (lambda path: os.mkfifo(path), lambda path: os.symlink("/dev/zero", path),
+                     lambda path: socket.socket(socket.AF_UNIX).bind(str(path))):
+            make(m.shared_dir / "x")
+            with self.assertRaises(OSError):
+                handover.take(shared, "x", m.out_dir / "x", "/tmp/x")
+            self.assertFalse((m.out_dir / "x").exists())
+            (m.shared_dir / "x").unlink()
+
+    def test_nothing_is_written_through_a_link(self):
+        m = self.machine
+        victim = self.source.parent / "victim"
+        victim.write_text("old")
+        (m.shared_dir / "a.sh").symlink_to(victim)
+        (m.shared_dir / "tree").symlink_to(self.source.parent)
+        shared = os.open(m.shared_dir, handover.FOLDER)
+        self.addCleanup(os.close, shared)
+        for source in (self.source / "a.sh", self.source):
+            with self.assertRaises(FileExistsError):
+                handover.put(source, shared, source.name)
+        self.assertEqual(victim.read_text(), "old")
+        (m.shared_dir / "a.sh").unlink()
+        (m.shared_dir / "tree").unlink()
+
+    def test_holes_stay_holes_and_set_user_id_is_dropped(self):
+        m = self.machine
+        big = self.source / "big"
+        with open(big, "wb") as file:
+            file.truncate(1 << 30)
+            file.seek(1 << 29)
+            file.write(b"x")
+        big.chmod(0o6755)
+        m.copy_from_machine(big)
+        copied = (m.out_dir / "big").stat()
+        self.assertEqual((copied.st_size, copied.st_mode & 0o7777), (1 << 30, 0o755))
+        self.assertLess(copied.st_blocks * 512, 1 << 24)
 
 
 class Console(InProcess):

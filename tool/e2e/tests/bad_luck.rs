@@ -69,6 +69,29 @@ fn state_dirs(scratch: &Scratch) -> Vec<PathBuf> {
 
 const UP: &str = "start_all()\nmachine.wait_for_unit('ioc.service')\n";
 
+/// Root of a machine puts a link, a pipe or a device in the place of its journal, and hands out links.
+#[test]
+fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
+    let scratch = Scratch::new();
+    fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
+    let secret = scratch.scratch_dir().join("secret");
+    fs::write(&secret, "{\"_SYSTEMD_UNIT\":\"x.service\",\"MESSAGE\":\"stolen\"}\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let put = |what: &str| format!("machine.succeed('''cd /var/log/journal && rm journal.jsonl && {what}''')\n");
+    scratch.check("linked", &format!("{}assert False\n", put(&format!("ln -s {secret} journal.jsonl"))));
+    scratch.check("piped", &format!("{}assert False\n", put("mkfifo journal.jsonl")));
+    scratch.check("passes", &put("ln -s /dev/zero journal.jsonl"));
+    scratch
+        .check("copies", &format!("machine.succeed('ln -s {secret} /tmp/x')\nmachine.copy_from_machine('/tmp/x')\n"));
+    let run = scratch.xtask(&["test", "--backend", "sandbox", "-j1", "--no-fail-fast"]);
+    let run = run.expect(1, &["1 passed", "3 failed", "the journal of machine was not looked at", "is a link to"]);
+    assert!(!run.stderr.contains("stolen"), "{}", run.stderr);
+    let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;
+    assert!(!fs::read_to_string(page.trim()).unwrap().contains("stolen"));
+    let left: Vec<_> = fs::read_dir(scratch.root.join("target/checks/latest/copies/out")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn simple_passes_and_leaves_nothing() {
     let scratch = Scratch::new();

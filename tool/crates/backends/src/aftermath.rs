@@ -1,11 +1,15 @@
 //! What went wrong on a check's machines although its script passed, out of their journals: a green check is to hide nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
+
+use tool_base::left::{self, Ends};
+
+/// Bytes of a journal that are read.
+const ROOM: u64 = 128 << 20;
 
 /// Lines of an IOC that are shown at most.
 const LINES: usize = 5;
@@ -37,16 +41,22 @@ struct Life {
     errors: Vec<String>,
 }
 
-/// What went wrong on all machines of a run, a sentence each. Units that may fail are left out. What cannot be read is, too.
+/// What went wrong on all machines of a run, a sentence each. Units that may fail are left out. What cannot be read is said to be so.
 pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
-    let mut machines: Vec<_> = fs::read_dir(journals).into_iter().flatten().flatten().collect();
-    machines.sort_by_key(fs::DirEntry::file_name);
-    for machine in machines {
-        let Ok(file) = fs::File::open(machine.path().join("journal.jsonl")) else { continue };
-        let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-        let entries = lines.filter_map(|line| serde_json::from_slice(&line).ok());
-        remarks.extend(judge(entries, may_fail, &machine.file_name().to_string_lossy()));
+    for machine in left::folders(journals) {
+        let name = machine.to_string_lossy();
+        match Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) {
+            Ok(ends) => {
+                let entries = ends.lines().filter_map(|(line, _)| serde_json::from_slice(line).ok());
+                remarks.extend(judge(entries, may_fail, &name));
+                if ends.cut > 0 {
+                    remarks.push(format!("{} MB of the journal of {name} were not looked at", ends.cut / 1_000_000));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => remarks.push(format!("the journal of {name} was not looked at: {error}")),
+        }
     }
     remarks
 }
@@ -111,6 +121,27 @@ mod tests {
     fn entry(about: &str, unit: &str, message: &str) -> Entry {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Entry { about: some(about), unit: some(unit), message: some(message) }
+    }
+
+    /// Root of a machine leaves what it likes: it is named, and neither followed nor waited for.
+    #[test]
+    fn a_journal_that_is_no_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let failed = "{\"UNIT\":\"a.service\",\"MESSAGE\":\"a.service: Failed with result 'x'.\"}\n";
+        std::fs::write(dir.path().join("elsewhere"), failed).unwrap();
+        let journal = |machine: &str| {
+            let folder = dir.path().join("journals").join(machine);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder.join("journal.jsonl")
+        };
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), journal("linked")).unwrap();
+        tool_base::process::Cmd::new("mkfifo").arg(journal("piped")).read().unwrap();
+        std::os::unix::fs::symlink("/dev/zero", journal("zero")).unwrap();
+        std::fs::write(journal("good"), failed).unwrap();
+        let remarks = remarks(&dir.path().join("journals"), &[]);
+        assert_eq!(remarks.len(), 4, "{remarks:?}");
+        assert_eq!(remarks[0], "a.service failed on good (x)");
+        assert!(remarks[1..].iter().all(|text| text.contains(" was not looked at: ")), "{remarks:?}");
     }
 
     #[test]

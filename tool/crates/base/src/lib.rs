@@ -11,6 +11,7 @@ pub mod glob;
 pub mod guard;
 pub mod host;
 pub mod interrupt;
+pub mod left;
 pub mod netlink;
 pub mod process;
 pub mod protocol;

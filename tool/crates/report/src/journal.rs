@@ -1,11 +1,14 @@
 //! Journals of a run's machines, as `sandbox-init` keeps them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
+
+use tool_base::left::{self, Ends};
+
+/// Bytes of a journal that are read.
+const ROOM: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Entry {
@@ -57,11 +60,11 @@ fn speaks_of_trouble(line: &str) -> bool {
 /// The last lines of each unit on each machine, by machine and unit. What cannot be read is left out.
 pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> {
     let mut tails: BTreeMap<(String, String), Tail> = BTreeMap::new();
-    for machine in fs::read_dir(journals).into_iter().flatten().flatten() {
-        let name = machine.file_name().to_string_lossy().into_owned();
-        let Ok(file) = fs::File::open(machine.path().join("journal.jsonl")) else { continue };
-        for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-            let Ok(Entry { about, unit, message: Some(message) }) = serde_json::from_slice(&line) else { continue };
+    for machine in left::folders(journals) {
+        let name = machine.to_string_lossy().into_owned();
+        let Ok(ends) = Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) else { continue };
+        for (line, _) in ends.lines() {
+            let Ok(Entry { about, unit, message: Some(message) }) = serde_json::from_slice(line) else { continue };
             let Some(unit) = about.or(unit) else { continue };
             // The manager's own messages tell nothing about a failure.
             if unit == "init.scope" {
@@ -75,6 +78,8 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -15,10 +15,11 @@ use super::again::Again;
 use tool_base::fail;
 use tool_base::fail::Failure;
 use tool_base::files::Given;
+use tool_base::left;
 use tool_runner::{Event, Outcome, Summary, Verdict};
 
 /// Bytes of a log that a report shows: its end, where a failure is.
-const LOG: usize = 32 * 1024;
+const LOG: u64 = 32 * 1024;
 
 /// A report that is written when the run ends.
 #[derive(Debug)]
@@ -234,17 +235,12 @@ fn first(text: &str) -> &str {
 
 /// The end of the log of an execution.
 fn log(dir: &Path) -> String {
-    let path = dir.join("log");
-    let bytes = fs::read(&path).unwrap_or_default();
-    let left_out = bytes.len().saturating_sub(LOG);
+    let (left_out, bytes) = left::tail(dir, Path::new("log"), LOG).unwrap_or_default();
     // Cut at a line, unless it is endless.
-    let from = bytes[left_out..]
-        .iter()
-        .position(|b| *b == b'\n')
-        .filter(|_| left_out > 0)
-        .map_or(left_out, |n| left_out + n + 1);
-    let note = if from > 0 {
-        format!("[the first {from} bytes are left out; all of it: {}]\n", path.display())
+    let from = bytes.iter().position(|b| *b == b'\n').filter(|_| left_out > 0).map_or(0, |n| n + 1);
+    let note = if left_out > 0 {
+        let left_out = left_out + u64::try_from(from).unwrap_or_default();
+        format!("[the first {left_out} bytes are left out; all of it: {}]\n", dir.join("log").display())
     } else {
         String::new()
     };
@@ -335,7 +331,7 @@ mod tests {
     fn a_log_is_cut_at_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let line = "\u{1b}[31mred\u{1b}[0m\n";
-        fs::write(dir.path().join("log"), line.repeat(LOG / line.len() + 100)).unwrap();
+        fs::write(dir.path().join("log"), line.repeat(usize::try_from(LOG).unwrap() / line.len() + 100)).unwrap();
         let log = log(dir.path());
         assert!(log.starts_with("[the first ") && log.ends_with("\nred\n"), "{log}");
         assert!(log.lines().skip(1).all(|line| line == "red"));

@@ -1,8 +1,7 @@
 //! Reads the folder of a run. What is missing or broken is left out: old runs, crashed ones and other backends have less.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -10,6 +9,7 @@ use walkdir::WalkDir;
 
 use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
 use crate::terminal;
+use tool_base::left::{self, Ends};
 use tool_runner::Exec;
 
 /// Characters of a line.
@@ -20,6 +20,8 @@ const MESSAGE: usize = 10_000;
 const AROUND: usize = 5;
 /// Blocks of a script that are read.
 const BLOCKS: usize = 50_000;
+/// Bytes of a machine's journal that are read.
+const JOURNAL: u64 = 16 << 20;
 /// Files that are linked.
 const FILES: usize = 200;
 /// What is done to a run and not by it.
@@ -37,7 +39,7 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         let good = execution.state == State::Passed;
         execution.room = Room::of(good, if good { passed } else { others });
         let folder = dir.join(&execution.label);
-        execution.log = log(&folder.join("log"), execution.room.text / 2);
+        execution.log = log(&folder, execution.room.text / 2);
         execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -221,23 +223,16 @@ fn failure(told: &Value, check: &str, root: &Path) -> Failure {
     }
 }
 
-/// A file's text of at most `room` bytes: its begin, and more of its end.
-fn log(path: &Path, room: u64) -> Text {
-    let Ok(mut file) = File::open(path) else { return Text::default() };
-    let size = file.metadata().map_or(0, |meta| meta.len());
-    let mut read = |from: u64, count: u64| {
-        let mut bytes = Vec::new();
-        let _ = file.seek(SeekFrom::Start(from)).and_then(|_| (&mut file).take(count).read_to_end(&mut bytes));
-        String::from_utf8_lossy(&bytes).lines().map(|line| terminal::clean(line, LONG)).collect::<Vec<_>>()
+/// At most `room` bytes of the log in a folder: its begin, and more of its end.
+fn log(folder: &Path, room: u64) -> Text {
+    let Ends { head, cut, tail } = Ends::read(folder, Path::new("log"), room).unwrap_or_default();
+    let read = |bytes: &[u8]| -> Vec<Line> {
+        String::from_utf8_lossy(bytes).lines().map(|line| log_line(terminal::clean(line, LONG))).collect()
     };
-    if size <= room {
-        let lines = read(0, room).into_iter().map(log_line).collect();
-        return Text { lines, cut: None };
-    }
-    let mut lines: Vec<Line> = read(0, room / 4).into_iter().map(log_line).collect();
+    let mut lines = read(&head);
     let at = lines.len();
-    lines.extend(read(size - room / 4 * 3, room).into_iter().map(log_line));
-    Text { lines, cut: Some((at, size - room)) }
+    lines.extend(read(&tail));
+    Text { lines, cut: (cut > 0).then_some((at, cut)) }
 }
 
 /// The driver marks what went wrong.
@@ -247,10 +242,17 @@ fn log_line(text: String) -> Line {
 
 fn journals(dir: &Path, start: Option<f64>, room: u64) -> Vec<Journal> {
     let mut found: BTreeMap<(String, bool, String), Vec<Line>> = BTreeMap::new();
-    for machine in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = machine.file_name().to_string_lossy().into_owned();
-        let text = fs::read(machine.path().join("journal.jsonl")).unwrap_or_default();
-        for entry in text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+    for machine in left::folders(dir) {
+        let name = machine.to_string_lossy().into_owned();
+        let ends = Ends::read(dir, &Path::new(&machine).join("journal.jsonl"), JOURNAL).unwrap_or_default();
+        for (line, gap) in ends.lines() {
+            if gap {
+                let text = format!("… {} bytes of the journal are left out …", ends.cut);
+                for (_, lines) in found.iter_mut().filter(|((machine, ..), _)| *machine == name) {
+                    lines.push(Line { text: text.clone(), error: false });
+                }
+            }
+            let Ok(entry) = serde_json::from_slice::<Value>(line) else { continue };
             let own = entry["_SYSTEMD_UNIT"].as_str().filter(|unit| *unit != "init.scope");
             let unit = entry["UNIT"].as_str().or(own).unwrap_or_default();
             let service = unit.ends_with(".service");
@@ -331,7 +333,7 @@ mod tests {
         let file = dir.path().join("log");
         let text: String = (0..100_000).map(|n| format!("line {n} \u{1b}[31mred\u{1b}[0m\0\n")).collect();
         fs::write(&file, &text).unwrap();
-        let log = log(&file, 10_000);
+        let log = log(dir.path(), 10_000);
         let (at, cut) = log.cut.unwrap();
         assert_eq!(log.lines[0].text, "line 0 red");
         assert_eq!(log.lines.last().unwrap().text, "line 99999 red");
@@ -346,6 +348,25 @@ mod tests {
         assert_eq!((text.lines.len(), text.cut), (20, Some((5, 8000))));
         assert_eq!(text.lines.last(), Some(&line(99)));
         assert_eq!(shorten(vec![line(1)], 2000).cut, None);
+    }
+
+    /// A machine wrote for hours: the page takes no longer than for a short journal.
+    #[test]
+    fn a_journal_without_end_is_read_at_both_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("machine")).unwrap();
+        let entry = |text: &str| format!("{{\"_SYSTEMD_UNIT\":\"ioc.service\",\"MESSAGE\":\"{text}\"}}\n");
+        let file = fs::File::create(dir.path().join("machine/journal.jsonl")).unwrap();
+        let mut file = std::io::BufWriter::new(file);
+        std::io::Write::write_all(&mut file, entry("first").as_bytes()).unwrap();
+        // A hole stands for what lies between.
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(1 << 40)).unwrap();
+        std::io::Write::write_all(&mut file, format!("\n{}", entry("last")).as_bytes()).unwrap();
+        drop(file);
+        let journals = journals(dir.path(), None, 10_000);
+        let lines: Vec<&str> = journals[0].text.lines.iter().map(|line| line.text.trim()).collect();
+        assert_eq!((lines.len(), lines[0], lines[2]), (3, "first", "last"));
+        assert!(lines[1].ends_with("bytes of the journal are left out …"), "{lines:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::journal;
+use tool_base::left;
 use tool_runner::Outcome;
 
 /// Lines of each journal and of the log that a failure shows.
@@ -19,7 +20,7 @@ pub fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     // A failure without a line is not the script's: then the message is what there is to say.
     if outcome.failure.as_ref().is_none_or(|failure| failure.line.is_some()) {
-        found.push(("log".to_owned(), log_tail(&outcome.exec.dir.join("log"), outcome.failure.is_some())));
+        found.push(("log".to_owned(), log_tail(&outcome.exec.dir, outcome.failure.is_some())));
     }
     let mut tails: Vec<_> = journal::tails(&outcome.exec.dir.join("journal"), TAIL).into_iter().collect();
     // The unit that is to blame comes first, units that only exist do not come at all.
@@ -39,9 +40,9 @@ pub fn evidence(outcome: &Outcome) -> Vec<(String, Vec<String>)> {
 
 /// Last lines of the driver's log; where the failure is known, those before the driver tells it, and nothing of the consoles,
 /// whose journals are shown.
-fn log_tail(path: &Path, told: bool) -> Vec<String> {
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(64 * 1024)..]).into_owned();
+fn log_tail(folder: &Path, told: bool) -> Vec<String> {
+    let (_, text) = left::tail(folder, Path::new("log"), 64 * 1024).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let mut lines: Vec<&str> = text.lines().collect();
     if told {
         let end = lines.iter().position(|line| line.starts_with("!!! ")).unwrap_or(lines.len());
@@ -104,8 +105,8 @@ mod tests {
         let log = dir.path().join("log");
         let text = "must succeed: x\nmachine # [ 0.1] bash[20]: noise\noutput: 0\n!!! Traceback\ncleanup\n";
         std::fs::write(&log, text).unwrap();
-        assert_eq!(log_tail(&log, true), ["must succeed: x", "output: 0"]);
-        assert_eq!(log_tail(&log, false).len(), 5);
+        assert_eq!(log_tail(dir.path(), true), ["must succeed: x", "output: 0"]);
+        assert_eq!(log_tail(dir.path(), false).len(), 5);
     }
 
     #[test]
