@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -342,4 +342,20 @@ fn a_readonly_checkout_is_enough() {
     let all = format!("{readonly} && mount -o remount,bind,ro \"$ROOT/target\"");
     in_namespace(&scratch, &all)
         .expect(5, &["cannot create", "hint: in a read-only checkout, build elsewhere: export CARGO_TARGET_DIR="]);
+}
+
+/// What newgidmap has written stays written: the other map has to do without.
+#[test]
+fn a_newuidmap_that_refuses_is_done_without() {
+    if unix::unistd::geteuid().is_root() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED a_newuidmap_that_refuses_is_done_without: root asks no newuidmap");
+        return;
+    }
+    let scratch = Scratch::new();
+    let bin = scratch.scratch_dir().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink("/bin/false", bin.join("newuidmap")).unwrap();
+    let mut command = scratch.command(&["test", "simple", "--backend", "sandbox"]);
+    command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    Run::of(&command.output().unwrap()).expect(0, &["PASS simple"]);
 }

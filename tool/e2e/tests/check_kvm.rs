@@ -191,6 +191,89 @@ fn every_cause_of_the_table_has_a_machine() {
 }
 
 #[test]
+fn nothing_of_the_machine_is_mended_in_a_container() {
+    let shut = |mode| with_device(mode, used(Step::Open, Some(13)));
+    let daemon = |f: &mut Facts| f.nix = Some(nix(Builders::BuildUsers));
+    let log = || vec!["kvm_intel: VMX not enabled (by BIOS)".to_owned()];
+    let causes: Vec<(&str, Facts)> = vec![
+        ("kvm-container", facts(&[("/proc/cpuinfo", INTEL)])),
+        ("kvm-container", facts(&[("/proc/cpuinfo", GUEST)])),
+        ("kvm-container", facts(&[("/proc/cpuinfo", INTEL), ("/sys/module/kvm_intel/version", "")])),
+        ("kvm-container", facts(&[("/proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n")])),
+        ("kvm-not-in-group", shut(0o660)),
+        ("kvm-not-in-group", changed(shut(0o660), daemon)),
+        ("kvm-mode", shut(0o600)),
+        ("kvm-acl", changed(shut(0o660), |f| node(f).acl = vec![AclEntry { tag: AclTag::User, id: 1000, perm: 4 }])),
+        ("kvm-builders-shut-out", changed(with_device(0o660, fast()), daemon)),
+        ("kvm-device-policy", with_device(0o666, used(Step::Open, Some(1)))),
+        ("kvm-busy", with_device(0o666, used(Step::CreateVm, Some(16)))),
+        ("kvm-stale-node", with_device(0o666, used(Step::Open, Some(6)))),
+        ("kvm-stale-node", changed(with_device(0o666, used(Step::Open, Some(19))), |f| node(f).registered = None)),
+        (
+            "kvm-disabled-in-firmware",
+            changed(with_device(0o666, used(Step::Open, Some(19))), |f| {
+                node(f).registered = None;
+                f.modules.log = log();
+            }),
+        ),
+        ("kvm-not-a-device", facts_used(&[("/dev/kvm", "")], used(Step::ApiVersion, Some(25)))),
+    ];
+    for (id, facts) in causes {
+        for container in ["docker", "podman", "kubernetes", "lxc", "systemd-nspawn"] {
+            for distribution in [None, Some("nixos")] {
+                let facts = changed(facts.clone(), |f| {
+                    f.container = Some(container.to_owned());
+                    f.distribution = distribution.map(ToOwned::to_owned);
+                });
+                let finding = &kvm::report(&facts).findings[0];
+                assert_eq!(finding.id, id, "{container} {distribution:?}");
+                let wrong = ["sudo", "services.udev", "extraGroups", "udev/rules.d", "firmware-setup"];
+                let said = wrong.iter().find(|w| finding.fix.contains(**w));
+                assert_eq!(said, None, "{id} in {container}: {}", finding.fix);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_cloud_gets_its_own_advice_whatever_its_processor() {
+    type Fields = &'static [(&'static str, &'static str)];
+    let makers: [(&str, Fields, &str); 7] = [
+        (
+            "Microsoft Corporation",
+            &[("product_name", "Virtual Machine"), ("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77")],
+            "(Dv3, Ev3",
+        ),
+        ("Microsoft Corporation", &[("product_name", "Virtual Machine")], "Set-VMProcessor"),
+        ("Amazon EC2", &[("product_name", "m7i.large")], ".metal"),
+        ("Google", &[("product_name", "Google Compute Engine")], "gcloud"),
+        ("VMware, Inc.", &[], "Virtualize Intel"),
+        ("QEMU", &[], "host-passthrough"),
+        ("Hetzner", &[("product_name", "vServer")], "dedicated server"),
+    ];
+    for (vendor, fields, word) in makers {
+        for cpu in [GUEST, &GUEST.replace("AuthenticAMD", "GenuineIntel")] {
+            let dmi = |name: &str| format!("/sys/class/dmi/id/{name}");
+            let files: Vec<(String, &str)> = [("sys_vendor", vendor)]
+                .iter()
+                .chain(fields)
+                .map(|(name, text)| (dmi(name), *text))
+                .chain([("/proc/cpuinfo".to_owned(), cpu)])
+                .collect();
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            let finding = kvm::report(&facts(&files)).findings.remove(0);
+            assert_eq!(finding.id, "kvm-guest-without-nested", "{vendor}");
+            assert!(finding.fix.contains(word), "{vendor}: {}", finding.fix);
+        }
+    }
+    // WSL is a guest of Hyper-V, but nobody sets it up there.
+    let wsl = ("/proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n");
+    let dmi = [("/sys/class/dmi/id/sys_vendor", makers[1].0), ("/sys/class/dmi/id/product_name", "Virtual Machine")];
+    let findings = kvm::report(&facts(&[&dmi[..], &[("/proc/cpuinfo", GUEST), wsl]].concat())).findings;
+    assert_eq!(findings[0].id, "kvm-wsl2");
+}
+
+#[test]
 fn a_good_machine_has_nothing_to_tell() {
     let facts = changed(with_device(0o666, fast()), |f| f.nix = Some(nix(Builders::BuildUsers)));
     let report = kvm::report(&facts);

@@ -21,13 +21,17 @@ pub fn map(pid: u32) -> Result<()> {
         if all("uid_map").is_ok() {
             return all("gid_map").context("cannot write gid_map");
         }
-    } else if granted(pid, uid.as_raw(), gid.as_raw()).is_ok() {
-        return Ok(());
     }
-    // Without privileges a group map may only be written once setgroups(2) is off (user_namespaces(7)).
-    fs::write(format!("/proc/{pid}/setgroups"), "deny").context("cannot write setgroups")?;
-    fs::write(format!("/proc/{pid}/uid_map"), format!("0 {uid} 1\n")).context("cannot write uid_map")?;
-    fs::write(format!("/proc/{pid}/gid_map"), format!("0 {gid} 1\n")).context("cannot write gid_map")
+    // Each map by itself: what one program has written stays, though the other one refuses.
+    if uid.is_root() || granted(pid, "newuidmap", uid.as_raw(), "/etc/subuid", uid.as_raw()).is_err() {
+        fs::write(format!("/proc/{pid}/uid_map"), format!("0 {uid} 1\n")).context("cannot write uid_map")?;
+    }
+    if uid.is_root() || granted(pid, "newgidmap", gid.as_raw(), "/etc/subgid", uid.as_raw()).is_err() {
+        // Without privileges a group map may only be written once setgroups(2) is off (user_namespaces(7)).
+        fs::write(format!("/proc/{pid}/setgroups"), "deny").context("cannot write setgroups")?;
+        fs::write(format!("/proc/{pid}/gid_map"), format!("0 {gid} 1\n")).context("cannot write gid_map")?;
+    }
+    Ok(())
 }
 
 /// The map that gives each number of a namespace with the map `own` the same number in a namespace inside it.
@@ -42,19 +46,14 @@ fn identity(own: &str) -> String {
     lines
 }
 
-/// Maps by newgidmap and newuidmap, which are privileged and ask /etc/subuid and /etc/subgid (newuidmap(1)).
-fn granted(pid: u32, uid: u32, gid: u32) -> Result<()> {
+/// Maps by newuidmap or newgidmap, which are privileged and ask /etc/subuid or /etc/subgid (newuidmap(1)).
+fn granted(pid: u32, program: &str, id: u32, file: &str, uid: u32) -> Result<()> {
     let name = unix::unistd::User::from_uid(uid.into())?.map(|user| user.name).unwrap_or_default();
-    let mut commands = Vec::new();
-    // Groups first: where that is refused, nothing is mapped yet.
-    for (program, id, file) in [("newgidmap", gid, "/etc/subgid"), ("newuidmap", uid, "/etc/subuid")] {
-        let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
-        let (first, count) = range(&text, &name, uid).ok_or_else(|| anyhow!("{file} has no range for {name}"))?;
-        let program = which(program).ok_or_else(|| anyhow!("no {program}"))?;
-        let numbers = [u64::from(pid), 0, id.into(), 1, 1, first, count.min(WANTED)];
-        commands.push(Cmd::new(program).args(numbers.map(|n| n.to_string())));
-    }
-    commands.iter().try_for_each(|command| command.read().map(drop))
+    let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+    let (first, count) = range(&text, &name, uid).ok_or_else(|| anyhow!("{file} has no range for {name}"))?;
+    let program = which(program).ok_or_else(|| anyhow!("no {program}"))?;
+    let numbers = [u64::from(pid), 0, id.into(), 1, 1, first, count.min(WANTED)];
+    Cmd::new(program).args(numbers.map(|n| n.to_string())).read().map(drop)
 }
 
 /// First number and count of the largest range that subuid(5) grants to a user.

@@ -10,6 +10,7 @@ pub static ALL: &[&Entry] = &[
     &USERNS_DEBIAN,
     &USERNS_MAX,
     &USERNS_CONTAINER,
+    &USERNS_CONTAINER_HOST,
     &USERNS_KERNEL,
     &USERNS_UNKNOWN,
     &NIX_MISSING,
@@ -51,7 +52,7 @@ pub static USERNS_APPARMOR: Entry = Entry {
     fixes: &[Fix::general(
         "Switch the restriction off, now and at every start.\n\
          $ sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0\n\
-         $ echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf",
+         $ echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns-apparmor.conf",
     )],
 };
 
@@ -64,7 +65,7 @@ pub static USERNS_DEBIAN: Entry = Entry {
     fixes: &[Fix::general(
         "Switch them on, now and at every start.\n\
          $ sudo sysctl -w kernel.unprivileged_userns_clone=1\n\
-         $ echo kernel.unprivileged_userns_clone=1 | sudo tee /etc/sysctl.d/60-userns.conf",
+         $ echo kernel.unprivileged_userns_clone=1 | sudo tee /etc/sysctl.d/60-userns-clone.conf",
     )],
 };
 
@@ -77,7 +78,7 @@ pub static USERNS_MAX: Entry = Entry {
     fixes: &[Fix::general(
         "Raise the limit, now and at every start.\n\
          $ sudo sysctl -w user.max_user_namespaces=28633\n\
-         $ echo user.max_user_namespaces=28633 | sudo tee /etc/sysctl.d/60-userns.conf",
+         $ echo user.max_user_namespaces=28633 | sudo tee /etc/sysctl.d/60-userns-max.conf",
     )],
 };
 
@@ -86,22 +87,49 @@ pub static USERNS_CONTAINER: Entry = Entry {
     id: "userns-container",
     severity: Severity::Error,
     title: "this container may not make namespaces",
-    cause: "The seccomp filter of the container forbids it, or its masked /proc forbids mounting a new one.",
+    cause: "The seccomp filter of the container forbids it, or its masked /proc forbids mounting a new one, or SELinux or AppArmor do. Switches of the kernel that are seen in here are those of its host, and can be set only there.",
     fixes: &[
         Fix::general("Start the container without these limits, or run the checks on its host."),
         Fix::when(
             "docker",
-            "Start the container with these options (GitLab: in config.toml, `security_opt` of the runner), or run the checks on its host.\n\
-             $ docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined …",
+            "Where the container is started, give it these options (GitLab: in config.toml, `security_opt` of the runner), or run the checks on its host.\n\
+             $ docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined --security-opt label=disable …",
         ),
         Fix::when(
             "podman",
-            "Start the container with these options, or run the checks on its host.\n\
-             $ podman run --security-opt seccomp=unconfined --security-opt unmask=ALL …",
+            "Where the container is started, give it these options, or run the checks on its host.\n\
+             $ podman run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt unmask=ALL --security-opt label=disable …",
         ),
         Fix::when(
             "lxc",
             "Allow nesting, on the host (Incus: `incus` for `lxc`).\n$ lxc config set NAME security.nesting=true",
+        ),
+        Fix::when(
+            "kubernetes",
+            "Give the container of the pod this `securityContext`, and the pod `hostUsers: false`, or run the checks outside: `seccompProfile: { type: Unconfined }`, `appArmorProfile: { type: Unconfined }`, `procMount: Unmasked`.",
+        ),
+    ],
+};
+
+/// Container on a host whose switch is off.
+pub static USERNS_CONTAINER_HOST: Entry = Entry {
+    id: "userns-container-host",
+    severity: Severity::Error,
+    title: "the host of this container lets no ordinary program make namespaces",
+    cause: "A container has its host's kernel, and so its switches: in here /proc/sys shows them and cannot be written. A container that is root of its host (`--privileged`) may make namespaces all the same.",
+    fixes: &[
+        Fix::general(
+            "On the host of the container, not in here: `cargo xtask doctor` there says how to switch them on. Then start the container with the options that `userns-container` names.",
+        ),
+        Fix::when(
+            "docker",
+            "Where the container is started: make it privileged, or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
+             $ docker run --privileged …",
+        ),
+        Fix::when(
+            "podman",
+            "Where the container is started: make it privileged, or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
+             $ podman run --privileged …",
         ),
     ],
 };

@@ -141,22 +141,29 @@ pub fn diagnose_userns(facts: &UsernsFacts) -> Option<Finding> {
     };
     let tried = facts.tried.as_ref();
     let at = |step| tried.is_none_or(|t| t.step == step);
-    if facts.max == Some(0) && at(TryStep::Unshare) {
-        return Some(Finding::new(&advice::USERNS_MAX, format!("user.max_user_namespaces = 0; {refused}")));
-    }
-    if facts.debian_switch == Some(0) && at(TryStep::Unshare) {
-        let evidence = format!("kernel.unprivileged_userns_clone = 0; {refused}");
-        return Some(Finding::new(&advice::USERNS_DEBIAN, evidence));
-    }
-    if facts.apparmor == Some(1) && tried.is_none_or(|t| t.step <= TryStep::Mount) {
-        let evidence = format!("kernel.apparmor_restrict_unprivileged_userns = 1; {refused}");
-        return Some(Finding::new(&advice::USERNS_APPARMOR, evidence));
+    let switch = if facts.max == Some(0) && at(TryStep::Unshare) {
+        Some((&advice::USERNS_MAX, "user.max_user_namespaces = 0"))
+    } else if facts.debian_switch == Some(0) && at(TryStep::Unshare) {
+        Some((&advice::USERNS_DEBIAN, "kernel.unprivileged_userns_clone = 0"))
+    } else if facts.apparmor == Some(1) && tried.is_none_or(|t| t.step <= TryStep::Mount) {
+        Some((&advice::USERNS_APPARMOR, "kernel.apparmor_restrict_unprivileged_userns = 1"))
+    } else {
+        None
+    };
+    // Whatever a container's kernel says, nothing of it can be changed in the container.
+    match (&facts.container, switch) {
+        (Some(container), Some((_, setting))) => {
+            let evidence = format!("{container} container; {setting}; {refused}");
+            return Some(Finding::of_case(&advice::USERNS_CONTAINER_HOST, container, evidence));
+        }
+        (Some(container), None) if tried.is_some() => {
+            let evidence = format!("{container} container; {refused}");
+            return Some(Finding::of_case(&advice::USERNS_CONTAINER, container, evidence));
+        }
+        (None, Some((entry, setting))) => return Some(Finding::new(entry, format!("{setting}; {refused}"))),
+        (_, None) => {}
     }
     let tried = tried?;
-    if let Some(container) = &facts.container {
-        let evidence = format!("{container} container; {refused}");
-        return Some(Finding::of_case(&advice::USERNS_CONTAINER, container, evidence));
-    }
     match (tried.step, tried.errno) {
         // EINVAL and ENOSYS: the kernel was built without them. ENOSPC: a limit, here or in a namespace above.
         (TryStep::Unshare, Some(22 | 38)) => Some(Finding::new(&advice::USERNS_KERNEL, refused)),
@@ -207,11 +214,47 @@ mod tests {
         assert_eq!(id(&UsernsFacts { debian_switch: Some(0), ..refused.clone() }), Some("userns-debian-switch"));
         assert_eq!(id(&UsernsFacts { apparmor: Some(1), ..facts(TryStep::Mount, 13) }), Some("userns-apparmor"));
         assert_eq!(id(&UsernsFacts { apparmor: Some(0), ..facts(TryStep::Mount, 13) }), Some("userns-unknown-error"));
-        let docker = Some("docker".to_owned());
-        assert_eq!(id(&UsernsFacts { container: docker.clone(), ..refused.clone() }), Some("userns-container"));
-        assert_eq!(id(&UsernsFacts { container: docker, ..facts(TryStep::Proc, 1) }), Some("userns-container"));
         assert_eq!(id(&facts(TryStep::Unshare, 22)), Some("userns-not-in-kernel"));
         assert_eq!(id(&refused), Some("userns-unknown-error"));
+    }
+
+    #[test]
+    fn a_container_comes_before_its_hosts_switches() {
+        let at = |container: &str, tried: Option<(TryStep, i32)>| {
+            let tried = tried.map(|(step, errno)| Tried { step, errno: Some(errno) });
+            UsernsFacts { container: Some(container.to_owned()), tried, ..facts(TryStep::Unshare, 1) }
+        };
+        let switches: [fn(&mut UsernsFacts); 4] =
+            [|_| {}, |f| f.max = Some(0), |f| f.debian_switch = Some(0), |f| f.apparmor = Some(1)];
+        let tries = [None, Some((TryStep::Unshare, 1)), Some((TryStep::Mount, 13)), Some((TryStep::Proc, 1))];
+        for container in ["docker", "podman", "lxc", "kubernetes", "systemd-nspawn"] {
+            for (number, switch) in switches.iter().enumerate() {
+                for tried in tries {
+                    let mut facts = at(container, tried);
+                    switch(&mut facts);
+                    let Some(finding) = diagnose_userns(&facts) else {
+                        assert!(tried.is_none() && number == 0);
+                        continue;
+                    };
+                    assert!(finding.id.starts_with("userns-container"), "{container} {number} {tried:?}: {finding:?}");
+                    let wrong = |c: &&str| c.contains("sudo") || c.contains("sysctl");
+                    assert_eq!(finding.commands().into_iter().find(wrong), None, "{container}: cannot be done in it");
+                }
+            }
+        }
+        let fix = |container| diagnose_userns(&at(container, Some((TryStep::Mount, 13)))).unwrap().fix;
+        for container in ["docker", "podman"] {
+            // SELinux (Fedora, RHEL) refuses mounts to a container with a label.
+            assert!(fix(container).contains("label=disable"), "{container}");
+        }
+    }
+
+    #[test]
+    fn each_switch_is_kept_in_a_file_of_its_own() {
+        let commands = advice::ALL.iter().flat_map(|e| e.fixes).flat_map(|f| f.steps.lines());
+        let mut files: Vec<&str> = commands.filter_map(|line| line.split("tee /etc/sysctl.d/").nth(1)).collect();
+        files.sort_unstable();
+        assert_eq!(files, ["60-userns-apparmor.conf", "60-userns-clone.conf", "60-userns-max.conf"]);
     }
 
     #[test]
@@ -221,7 +264,7 @@ mod tests {
             finding.commands(),
             [
                 "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-                "echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf",
+                "echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns-apparmor.conf",
             ]
         );
         assert!(finding.evidence.contains("Permission denied"), "{}", finding.evidence);

@@ -1,6 +1,7 @@
 //! Judges who may open the device: the user and Nix's builders. Pure functions, no reading.
 
 use super::advice;
+use super::diagnose::here;
 use super::facts::{AclTag, Builders, Device, Facts, Nix, Node, Step};
 use crate::finding::Finding;
 
@@ -28,19 +29,22 @@ pub(super) fn shut_out(facts: &Facts, node: &Node) -> Finding {
     let group_opens = node.mode & 0o060 == 0o060 && node.gid != 0;
     // A mask shows up as the group's bits of the mode, so the list is asked first.
     if let Some(why) = acl_denies(facts, node) {
-        return Finding::new(&advice::ACL, format!("{evidence}; {why}"));
+        return Finding::of_case(&advice::ACL, here(facts, ""), format!("{evidence}; {why}"));
     }
     if !group_opens {
         let case = facts.distribution.as_deref().filter(|&d| d == "nixos").map_or("", |_| "NixOS");
-        return Finding::of_case(&advice::MODE, case, evidence);
+        return Finding::of_case(&advice::MODE, here(facts, case), evidence);
     }
     let joined = user.account_groups.contains(&node.gid) && !user.session_groups.contains(&node.gid);
     if joined {
         return Finding::new(&advice::GROUP_NOT_ACTIVE, evidence);
     }
     let builders_too = facts.nix.as_ref().is_some_and(|n| n.builders == Builders::BuildUsers);
-    let case = match facts.distribution.as_deref() {
-        Some("nixos") => "NixOS",
+    let case = match (facts.container.as_deref(), facts.distribution.as_deref()) {
+        (Some(_), _) if builders_too => "builders in a container",
+        (Some(known @ ("docker" | "podman")), _) => known,
+        (Some(_), _) => "container",
+        (None, Some("nixos")) => "NixOS",
         _ if builders_too => "builders too",
         _ => "",
     };
@@ -88,11 +92,7 @@ pub(super) fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>)
     if open || by_group {
         return None;
     }
-    let case = match (facts.distribution.as_deref(), &facts.container) {
-        (Some("nixos"), _) => "NixOS",
-        (_, Some(_)) => "container",
-        _ => "",
-    };
+    let case = if facts.distribution.as_deref() == Some("nixos") { "NixOS" } else { "" };
     let tried = match &nix.used {
         Some(used) if used.step == Step::Open => {
             let name = nix.build_users.first().map_or("a build user", String::as_str);
@@ -100,5 +100,5 @@ pub(super) fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>)
         }
         _ => String::new(),
     };
-    Some(Finding::of_case(&advice::BUILDERS, case, shown(node) + &tried))
+    Some(Finding::of_case(&advice::BUILDERS, here(facts, case), shown(node) + &tried))
 }

@@ -54,7 +54,15 @@ const OPEN_TO_ALL: &str = "\
 Open the device to everyone by a udev rule; a chmod is lost at the next start. `cargo xtask check-kvm --fix` writes the rule.
 $ echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | sudo tee /etc/udev/rules.d/99-kvm4all.rules
 $ sudo udevadm control --reload-rules
-$ sudo udevadm trigger --name-match=kvm";
+$ sudo udevadm trigger --settle --name-match=kvm";
+
+const BY_ITS_HOST: &str = "\
+Start the container with the device open to everyone: change its mode on the host (`cargo xtask check-kvm --fix` there), which the container inherits.";
+
+const ON_ITS_HOST: Fix = Fix::when(
+    "container",
+    "What is wrong lies outside this container: run `cargo xtask check-kvm` on its host, mend it there, and start the container anew.",
+);
 
 const ON_NIXOS: &str = "\
 NixOS opens the device to everyone by itself: look for an entry in services.udev.extraRules that does otherwise, remove it, and rebuild.";
@@ -133,10 +141,13 @@ pub static FIRMWARE: Entry = Entry {
     severity: Severity::Error,
     title: "virtualisation is switched off in the firmware",
     cause: "The processor can virtualise, but BIOS or UEFI locked that before Linux started.",
-    fixes: &[Fix::general(
-        "Reboot into the firmware's setup and enable what it calls Virtualization, Intel Virtualization Technology, Intel VT, VT-d, SVM Mode or AMD-v (often under Advanced, CPU or Security); then switch the machine off and on.\n\
+    fixes: &[
+        Fix::general(
+            "Reboot into the firmware's setup and enable what it calls Virtualization, Intel Virtualization Technology, Intel VT, VT-d, SVM Mode or AMD-v (often under Advanced, CPU or Security); then switch the machine off and on.\n\
              $ systemctl reboot --firmware-setup",
-    )],
+        ),
+        ON_ITS_HOST,
+    ],
 };
 
 /// Module absent.
@@ -321,6 +332,21 @@ pub static GROUP: Entry = Entry {
             "Add `users.users.NAME.extraGroups = [ \"kvm\" ];` to the configuration, rebuild, and log in again.",
         ),
         Fix::when("builders too", OPEN_TO_ALL),
+        Fix::when("builders in a container", BY_ITS_HOST),
+        Fix::when(
+            "docker",
+            "Where the container is started, give it the group of the device.\n\
+             $ docker run --device /dev/kvm --group-add \"$(stat -c %g /dev/kvm)\" …",
+        ),
+        Fix::when(
+            "podman",
+            "Where the container is started, let it keep your groups (you have to be in the group of the device there).\n\
+             $ podman run --device /dev/kvm --group-add keep-groups …",
+        ),
+        Fix::when(
+            "container",
+            "Start the container with the group of the device, or with the device open to everyone.",
+        ),
     ],
 };
 
@@ -341,7 +367,7 @@ pub static ACL: Entry = Entry {
     severity: Severity::Error,
     title: "an access control list on /dev/kvm keeps you out",
     cause: "An entry for you, for one of your groups, or the mask of the list gives less than reading and writing.",
-    fixes: &[Fix::general("See the list, then drop it.\n$ getfacl /dev/kvm\n$ sudo setfacl -b /dev/kvm")],
+    fixes: &[Fix::general("See the list, then drop it.\n$ getfacl /dev/kvm\n$ sudo setfacl -b /dev/kvm"), ON_ITS_HOST],
 };
 
 /// 0600.
@@ -350,7 +376,7 @@ pub static MODE: Entry = Entry {
     severity: Severity::Error,
     title: "the mode of /dev/kvm keeps everyone but its owner out",
     cause: "Neither the group nor others may read and write the device, so joining a group would not help.",
-    fixes: &[Fix::general(OPEN_TO_ALL), Fix::when("NixOS", ON_NIXOS)],
+    fixes: &[Fix::general(OPEN_TO_ALL), Fix::when("NixOS", ON_NIXOS), Fix::when("container", BY_ITS_HOST)],
 };
 
 /// EBUSY.
@@ -371,6 +397,7 @@ pub static BUSY: Entry = Entry {
             "VMware",
             "Stop the virtual machines of VMware; if that is not enough, unload its module.\n$ sudo modprobe -r vmmon",
         ),
+        ON_ITS_HOST,
     ],
 };
 
@@ -387,6 +414,7 @@ pub static STALE: Entry = Entry {
              $ sudo modprobe -r kvm_intel kvm\n\
              $ sudo modprobe kvm_intel",
         ),
+        ON_ITS_HOST,
         Fix::when("no node", "Let udev make it.\n$ sudo udevadm trigger --name-match=kvm --action=add"),
     ],
 };
@@ -397,12 +425,15 @@ pub static NOT_A_DEVICE: Entry = Entry {
     severity: Severity::Error,
     title: "/dev/kvm is not a device",
     cause: "Something else was put in its place, for example by a program that wrote to it before it was there, or by a container that bind-mounts a folder.",
-    fixes: &[Fix::general(
-        "See what it is, then remove it and load the module anew (kvm_amd on AMD).\n\
+    fixes: &[
+        Fix::general(
+            "See what it is, then remove it and load the module anew (kvm_amd on AMD).\n\
          $ ls -ld /dev/kvm\n\
          $ sudo rm -r /dev/kvm\n\
          $ sudo modprobe kvm_intel",
-    )],
+        ),
+        ON_ITS_HOST,
+    ],
 };
 
 /// Not version 12.
@@ -484,14 +515,7 @@ pub static BUILDERS: Entry = Entry {
     severity: Severity::Error,
     title: "Nix's builders may not open /dev/kvm",
     cause: "Nix drops all supplementary groups of its build users when it enters the build sandbox, so membership in group kvm never reaches them: only mode 0666 does.",
-    fixes: &[
-        Fix::general(OPEN_TO_ALL),
-        Fix::when("NixOS", ON_NIXOS),
-        Fix::when(
-            "container",
-            "Start the container with the device open to everyone: change its mode on the host, which the container inherits.",
-        ),
-    ],
+    fixes: &[Fix::general(OPEN_TO_ALL), Fix::when("NixOS", ON_NIXOS), Fix::when("container", BY_ITS_HOST)],
 };
 
 /// No feature.

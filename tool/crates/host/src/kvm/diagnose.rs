@@ -187,14 +187,14 @@ fn no_hardware(facts: &Facts, device: &str) -> Option<Finding> {
     let model = cpu.model.as_deref().unwrap_or("unknown");
     let by_firmware = |line: &&String| line.to_lowercase().contains("by bios");
     if let Some(line) = facts.modules.log.iter().find(by_firmware) {
-        return Some(Finding::new(&advice::FIRMWARE, format!("the kernel says: {}", line.trim())));
+        return Some(Finding::of_case(&advice::FIRMWARE, here(facts, ""), format!("the kernel says: {}", line.trim())));
     }
     match (cpu.flag, cpu.cpuid, cpu.hypervisor) {
         (true, _, _) => None,
         (false, Some(true), false) => {
             let evidence =
                 format!("{device}; {model} has virtualisation (CPUID), the kernel lists neither vmx nor svm");
-            Some(Finding::new(&advice::FIRMWARE, evidence))
+            Some(Finding::of_case(&advice::FIRMWARE, here(facts, ""), evidence))
         }
         (false, _, true) => {
             let product = facts.product.as_deref().unwrap_or("");
@@ -216,6 +216,7 @@ fn hypervisor(product: &str) -> &'static str {
         ("VMware", "VMware"),
         ("Amazon EC2", "Amazon EC2"),
         ("Google", "Google Cloud"),
+        ("(Azure)", "Azure"),
         ("Microsoft Corporation Virtual Machine", "Hyper-V"),
         ("DigitalOcean", "a small cloud"),
         ("Hetzner", "a small cloud"),
@@ -250,7 +251,8 @@ fn maker(facts: &Facts) -> &'static str {
 /// Judges what happened when a user used the device.
 fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
     if node.kind != "character device" {
-        return Some(Finding::new(&advice::NOT_A_DEVICE, format!("/dev/kvm is a {}", node.kind)));
+        let evidence = format!("/dev/kvm is a {}", node.kind);
+        return Some(Finding::of_case(&advice::NOT_A_DEVICE, here(facts, ""), evidence));
     }
     let failed = |what: &str| format!("{what}: {}", error_name(used.errno));
     match (used.step, used.errno) {
@@ -280,7 +282,7 @@ fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
                 _ => "",
             };
             let also = if others.is_empty() { String::new() } else { format!("; loaded: {}", others.join(" ")) };
-            Some(Finding::of_case(&advice::BUSY, case, failed("making a VM") + &also))
+            Some(Finding::of_case(&advice::BUSY, here(facts, case), failed("making a VM") + &also))
         }
         (step, _) => Some(Finding::new(&advice::UNKNOWN, failed(step_name(step)))),
     }
@@ -311,13 +313,18 @@ fn stale(facts: &Facts, node: &Node, used: &Use) -> Finding {
         if let Some(finding) = no_hardware(facts, "/dev/kvm leads nowhere") {
             return finding;
         }
-        if vendor_module(facts).is_none() {
+        if vendor_module(facts).is_none() && facts.container.is_none() {
             return no_device(facts);
         }
     }
     let real = node.registered.map_or("KVM is not registered".to_owned(), |minor| format!("KVM is 10:{minor}"));
     let evidence = format!("the node is {number}, in the kernel {real}: {}", error_name(used.errno));
-    Finding::new(&advice::STALE, evidence)
+    Finding::of_case(&advice::STALE, here(facts, ""), evidence)
+}
+
+/// The case of a fix: in a container, nothing of the machine can be mended.
+pub(super) fn here<'a>(facts: &Facts, otherwise: &'a str) -> &'a str {
+    if facts.container.is_some() { "container" } else { otherwise }
 }
 
 fn builders_why(facts: &Facts, nix: &Nix) -> String {

@@ -124,9 +124,15 @@ fn about(message: &str) -> bool {
         && ["disabled by bios", "(by bios)", "not supported", "no hardware support"].iter().any(|w| text.contains(w))
 }
 
+/// What every machine of Azure has there; in all else it is a Hyper-V of anybody's.
+const AZURE: &str = "7783-7084-3265-9085-8269-3286-77";
+
 fn product(host: &Host) -> Option<String> {
     let part = |name: &str| host.line(format!("/sys/class/dmi/id/{name}")).filter(|l| !l.is_empty());
-    let parts: Vec<String> = ["sys_vendor", "product_name"].iter().filter_map(|n| part(n)).collect();
+    let mut parts: Vec<String> = ["sys_vendor", "product_name"].iter().filter_map(|n| part(n)).collect();
+    if part("chassis_asset_tag").is_some_and(|tag| tag == AZURE) {
+        parts.push("(Azure)".to_owned());
+    }
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
