@@ -1,8 +1,8 @@
 # What the sandbox of `cargo xtask` runs of a NixOS test where checks/NAME.toml has services = "nixos": a file of JSON.
 # It names store paths, so that building it builds or fetches them; nothing else is built, and no machine is booted.
 #
-# Of each machine it has what a machine without any setting has not: names alone are compared.  Uses builtins only, so
-# that the tool's tests run it without nixpkgs.
+# Of each machine it has what a machine without any setting has not.  What the sandbox cannot honour, it names.  Uses
+# builtins only, so that the tool's tests run it without nixpkgs.
 {
   test, # a NixOS test: `nodes`, `driver` and `config` count
   bare, # configuration of a machine without any setting
@@ -11,14 +11,17 @@
 let
   inherit (builtins)
     attrNames
+    attrValues
     concatMap
     elem
     filter
     isAttrs
+    isString
     listToAttrs
     map
     mapAttrs
     match
+    split
     toJSON
     ;
 
@@ -32,6 +35,14 @@ let
       }) (filter (name: !theirs ? ${name}) (attrNames ours))
     );
   notIn = theirs: filter (x: !elem x theirs);
+  lines = text: filter (line: isString line && line != "") (split "\n" text);
+
+  # The names of a set whose values are not those of another one, with these.
+  changed =
+    theirs: ours:
+    map (name: "${name} = ${toJSON ours.${name}}") (
+      filter (name: (theirs.${name} or null) != ours.${name}) (attrNames ours)
+    );
 
   unit = u: {
     text = if u.text or null == null then "" else u.text;
@@ -65,10 +76,105 @@ let
     members = g.members or [ ];
   };
 
+  # A unit's own text: what begins with X- is for a switch to another configuration.
+  ownText = u: filter (line: match "X-.*" line == null) (lines (toString u.text or ""));
+
+  # Variables of commands, whose text the shell of NixOS does not change.
+  isPlain = value: match "[^$`\"\\]*" value != null;
+  variables =
+    node:
+    let
+      all = node.environment.variables or { };
+    in
+    removeAttrs all (
+      filter (name: (bare.environment.variables or { }).${name} or null == all.${name}) (attrNames all)
+    );
+
+  # What the test framework and every machine say of the network.
+  networkOf =
+    node:
+    let
+      n = node.networking;
+      vlans = map (vlan: "192.168.${toString vlan}.${toString node.virtualisation.test.nodeNumber}");
+      framework = concatMap (
+        m:
+        map (address: "${address} ${m.networking.hostName}") [
+          m.networking.primaryIPAddress
+          (m.networking.primaryIPv6Address or "")
+        ]
+      ) (attrValues test.nodes);
+      named = mapAttrs (
+        _:
+        notIn [
+          n.hostName
+          "localhost"
+        ]
+      ) n.hosts;
+    in
+    {
+      hosts =
+        map (address: "${address} ${toString named.${address}}") (
+          filter (address: named.${address} != [ ]) (attrNames named)
+        )
+        ++ notIn (framework ++ lines bare.networking.extraHosts) (lines n.extraHosts);
+      addresses = concatMap (
+        card:
+        map (address: "${card} ${address}") (
+          notIn (vlans node.virtualisation.vlans) (
+            map (a: a.address) (n.interfaces.${card}.ipv4.addresses or [ ])
+          )
+        )
+      ) (attrNames n.interfaces);
+      # The sandbox has no firewall: what is let in is let in there, too, and what is kept out is not.
+      rules = filter (line: match ".*-j nixos-fw-accept" line == null) (
+        notIn (lines bare.networking.firewall.extraCommands) (lines n.firewall.extraCommands)
+      );
+    };
+
   # What makes a difference on NixOS and none in the sandbox: { option, names }.
   unheard =
-    node:
+    name: node:
+    let
+      network = networkOf node;
+      own = variables node;
+    in
     filter (x: x.names != [ ]) [
+      {
+        option = "boot.kernel.sysctl";
+        names = changed (bare.boot.kernel.sysctl or { }) (node.boot.kernel.sysctl or { });
+      }
+      {
+        option = "environment.variables";
+        names = filter (name: !isPlain own.${name}) (attrNames own);
+      }
+      {
+        option = "networking.firewall.extraCommands";
+        names = network.rules;
+      }
+      {
+        option = "networking.hostName";
+        names = notIn [ name ] [ node.networking.hostName ];
+      }
+      {
+        option = "networking.hosts";
+        names = network.hosts;
+      }
+      {
+        option = "networking.interfaces";
+        names = network.addresses;
+      }
+      {
+        option = "systemd.units";
+        names =
+          let
+            ours = removeAttrs node.systemd.units (
+              [ "firewall.service" ] ++ filter isOurs (attrNames node.systemd.units)
+            );
+          in
+          filter (
+            name: bare.systemd.units ? ${name} && ownText bare.systemd.units.${name} != ownText ours.${name}
+          ) (attrNames ours);
+      }
       {
         option = "boot.kernelModules";
         names = notIn (bare.boot.kernelModules or [ ]) (node.boot.kernelModules or [ ]);
@@ -100,7 +206,7 @@ let
     ];
 
   machine =
-    node:
+    name: node:
     let
       foreign = set: removeAttrs set (filter isOurs (attrNames set));
       units = foreign (beyond bare.systemd.units node.systemd.units);
@@ -109,6 +215,7 @@ let
     {
       vlans = node.virtualisation.vlans;
       tools = "${node.system.path}";
+      variables = variables node;
       units = mapAttrs (_: unit) units;
       etc = listToAttrs (
         concatMap (
@@ -126,12 +233,12 @@ let
       );
       users = mapAttrs (_: user) (beyond bare.users.users node.users.users);
       groups = mapAttrs (_: group) (beyond bare.users.groups node.users.groups);
-      unheard = unheard node;
+      unheard = unheard name node;
     };
 in
 writeText "sandbox-${test.config.name or test.name}.json" (toJSON {
   script = test.config.testScriptString or test.driver.testScript;
   timeout = test.config.globalTimeout or null;
-  machines = mapAttrs (_: machine) test.nodes;
+  machines = mapAttrs machine test.nodes;
   inherit (builtins) storeDir;
 })

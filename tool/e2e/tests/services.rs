@@ -27,13 +27,24 @@ let
     greet
     exec sleep infinity
   '';
-  machine = extra: {
+  machine = number: hostName: extra: {
     systemd.units = bare.systemd.units // extra.units or { };
     systemd.tmpfiles.rules = bare.systemd.tmpfiles.rules ++ extra.rules or [ ];
     environment.etc = bare.environment.etc // extra.etc or { };
     users.users = bare.users.users // extra.users or { };
     users.groups = bare.users.groups;
     virtualisation.vlans = extra.vlans or [ 1 ];
+    virtualisation.test.nodeNumber = number;
+    networking = {
+      inherit hostName;
+      primaryIPAddress = "192.168.1.${toString number}";
+      hosts = { "127.0.0.2" = [ hostName ]; } // extra.hosts or { };
+      extraHosts = "192.168.1.1 client\n192.168.1.2 server\n" + extra.extraHosts or "";
+      interfaces.eth1.ipv4.addresses = [ { address = "192.168.1.${toString number}"; } ] ++ extra.addresses or [ ];
+      firewall.extraCommands = bare.networking.firewall.extraCommands + "iptables -A nixos-fw -p tcp --dport 22 -j nixos-fw-accept\n" + extra.rules4 or "";
+    };
+    environment.variables = bare.environment.variables // { SITE = "the lab"; } // extra.variables or { };
+    boot.kernel.sysctl = bare.boot.kernel.sysctl // extra.sysctl or { };
     system.path = sh "system-path" { } "mkdir -p $out/bin; echo '#!/bin/sh' > $out/bin/greet; echo 'echo hello from NixOS' >> $out/bin/greet; chmod +x $out/bin/greet";
   };
   unit = text: wantedBy: { inherit text wantedBy; enable = true; overrideStrategy = "asDropinIfExists"; };
@@ -42,7 +53,7 @@ nixosTest { } "mkdir $out" // {
   config.name = "web";
   config.globalTimeout = 70;
   config.testScriptString = builtins.readFile ./web.script;
-  nodes.server = machine {
+  nodes.server = machine 2 "server" {
     vlans = [ 1 2 ];
     units."foo.service" = unit ''
       [Unit]
@@ -69,7 +80,7 @@ nixosTest { } "mkdir $out" // {
     etc.secret = { target = "app/secret"; source = file "etc-secret" "x"; mode = "0400"; };
     users.bob = { uid = 0; group = "root"; home = "/home/bob"; createHome = true; isNormalUser = true; shell = ""; extraGroups = [ "wheel" ]; };
   };
-  nodes.client = machine { EXTRA };
+  nodes.client = machine 1 "client" { EXTRA };
 }
 "#;
 
@@ -86,6 +97,8 @@ server.wait_for_unit("echo@one.service")
 echoed = server.succeed("journalctl -u echo@one.service -o cat")
 assert "instance one" in echoed and "more" in echoed, echoed
 server.succeed("id bob; test -d /home/bob; grep wheel:x:1:bob /etc/group")
+assert "the lab" == client.succeed("printenv SITE").strip()
+client.fail("printenv EDITOR")
 assert "hello" == server.succeed("systemd-run -qP echo hello").strip()
 server.fail("systemctl cat nscd.service")
 server.fail("systemctl cat network-addresses-eth2.service")
@@ -142,6 +155,14 @@ fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
 fn what_the_sandbox_cannot_do_is_named_before_anything_runs() {
     let extra = r#"
       rules = [ "d /var/lib/foo" ];
+      hosts."10.0.0.1" = [ "device" ];
+      extraHosts = "10.0.0.2 other\n";
+      addresses = [ { address = "10.1.1.1"; } ];
+      rules4 = "iptables -A nixos-fw -s 192.168.1.9 -j DROP\n";
+      variables.EDITOR = "$HOME/editor";
+      sysctl."net.core.somaxconn" = 5;
+      sysctl."kernel.panic" = 3;
+      units."nscd.service" = unit "[Service]\nExecStart=/no/such/other\n" [ ];
       units."foo.timer" = unit "[Timer]\nOnBootSec=1\n" [ "timers.target" ];
       units."bar.service" = unit "[Service]\nExecStart=/bin/true\nBindPaths=/x\n" [ ];
       units."foo@1.service" = unit "[Service]\nUser=x\n" [ ] // { overrideStrategy = "asDropin"; };
@@ -151,6 +172,12 @@ fn what_the_sandbox_cannot_do_is_named_before_anything_runs() {
         3,
         &[
             "checks/web.nix: the sandbox cannot do all of it",
+            "machine `client`: boot.kernel.sysctl: kernel.panic = 3, net.core.somaxconn = 5\n",
+            "machine `client`: environment.variables: EDITOR\n",
+            "machine `client`: networking.firewall.extraCommands: iptables -A nixos-fw -s 192.168.1.9 -j DROP\n",
+            "machine `client`: networking.hosts: 10.0.0.1 device, 10.0.0.2 other\n",
+            "machine `client`: networking.interfaces: eth1 10.1.1.1\n",
+            "machine `client`: systemd.units: nscd.service\n",
             "machine `client`: systemd.tmpfiles.rules: d /var/lib/foo\n",
             "machine `client`: foo.timer: units of kind .timer are not offered by the sandbox",
             "machine `client`: bar.service:3: directive `BindPaths` of [Service] is not known to the sandbox",

@@ -48,6 +48,7 @@ struct File {
 struct Node {
     vlans: Vec<u8>,
     tools: PathBuf,
+    variables: BTreeMap<String, String>,
     units: BTreeMap<String, Unit>,
     etc: BTreeMap<PathBuf, EtcFile>,
     users: BTreeMap<String, User>,
@@ -229,7 +230,7 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> MachineSpec {
     let here = |path: &Path| Bind { source: path.to_owned(), target: path.to_owned() };
     MachineSpec {
         recorder: None,
-        variables: BTreeMap::new(),
+        variables: node.variables,
         name,
         number,
         vlans: node.vlans,
@@ -314,7 +315,7 @@ mod tests {
     }
 
     fn file(units: &Value, unheard: &Value) -> File {
-        let node = json!({"vlans": [1], "tools": "/s/path", "units": units, "etc": {"a/b": {"source": "/s/b", "mode": "0440"}},
+        let node = json!({"vlans": [1], "tools": "/s/path", "variables": {"SITE": "lab"}, "units": units, "etc": {"a/b": {"source": "/s/b", "mode": "0440"}},
             "users": {}, "groups": {}, "unheard": unheard});
         let file = json!({"script": "x", "timeout": 900, "storeDir": "/s", "machines": {"machine": node}});
         serde_json::from_value(file).unwrap()
@@ -346,6 +347,7 @@ mod tests {
             ]
         );
         assert_eq!(machine.binds[0].target, Path::new("/s"));
+        assert_eq!(machine.variables["SITE"], "lab");
     }
 
     #[test]
