@@ -18,9 +18,10 @@ pub struct Record {
     pub fields: Vec<(String, String)>,
 }
 
-/// What is to be known of a script before it runs; nothing where it is in no EPICS top.
+/// What is to be known of a script before it runs; no more than its environment where it is in no EPICS top.
 pub fn outlook(app: &str, script: &Path) -> lint::Outlook {
-    lint::outlook(app, script, &environment()).unwrap_or_default()
+    let bare = || lint::Outlook { variables: environment(), ..lint::Outlook::default() };
+    lint::outlook(app, script, &environment()).unwrap_or_else(|_| bare())
 }
 
 /// The port of the Channel Access server of an IOC with these variables, as C reads it (caservertask.c).

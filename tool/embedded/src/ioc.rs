@@ -22,6 +22,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::inventory;
+use crate::serve;
 use crate::tree::{View, registration};
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
@@ -73,8 +74,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
         let application = application(app, script).port(port);
-        let run = epics_ca_rs::server::run_ca_ioc_app(application);
-        run.await.map_err(|error| error.to_string())
+        serve::run(application).await
     })
 }
 

@@ -11,6 +11,7 @@ mod lint;
 mod makefile;
 mod msi;
 mod record;
+mod serve;
 mod tree;
 
 use std::ffi::OsString;

@@ -1,5 +1,7 @@
 //! A soft IOC, its simulator and its clients as real processes, on ports of their own.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -211,6 +213,11 @@ impl Ioc {
 
     pub fn id(&self) -> String {
         self.child.id().to_string()
+    }
+
+    /// The port of its Channel Access server.
+    pub fn ca_port(&self) -> u16 {
+        self.ca_port
     }
 
     /// Waits for its end.
