@@ -65,6 +65,8 @@ in
     ioc = rec {
       wants = [ "network-online.target" ] ++ units;
       after = wants;
+      # The journal is read by scripts.
+      environment.NO_COLOR = lib.mkDefault "1";
       # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
       serviceConfig.ExecStartPost = [
         "+${ready} ${toString config.services.iocs.ioc.procServ.port}"

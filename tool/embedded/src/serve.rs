@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Runs an IOC and serves it until its shell ends.
 pub async fn run(app: IocApplication) -> Result<(), String> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("CAS").enable_all().build();
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("CAS-client").enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     let server = runtime.handle().clone();
     let _listener = events_before_answers(server.clone());

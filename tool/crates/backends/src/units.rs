@@ -68,7 +68,8 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     }
     // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
     let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
-    let mut variables = "Environment=EPICS_IOCSH_HISTFILE=/var/lib/epics/ioc/iocsh_history\n".to_owned();
+    let mut variables =
+        "Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE=/var/lib/epics/ioc/iocsh_history\n".to_owned();
     for (key, value) in environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }

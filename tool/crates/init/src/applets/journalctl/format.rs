@@ -141,15 +141,37 @@ impl Format {
         let pid = if pid.is_empty() { String::new() } else { format!("[{pid}]") };
         let host = if how.no_hostname { String::new() } else { format!(" {}", entry.text("_HOSTNAME")) };
         let head = format!("{when}{host} {who}{pid}: ");
-        let message = entry.bytes("MESSAGE");
-        if !how.all && !is_printable(&message) {
-            return format!("{head}[{}B blob data]\n", message.len()).into_bytes();
+        let mut message = entry.bytes("MESSAGE");
+        if !how.all {
+            message = plain(&message).into();
+            if !is_printable(&message) {
+                return format!("{head}[{}B blob data]\n", message.len()).into_bytes();
+            }
         }
         // Further lines of a message stand below the first.
         let indent = [b"\n".as_slice(), &vec![b' '; head.chars().count()]].concat();
         let lines: Vec<&[u8]> = message.split(|b| *b == b'\n').collect();
         [head.as_bytes(), &lines.join(&indent[..]), b"\n"].concat()
     }
+}
+
+/// A message without colours, and with blanks for tabs: real `journalctl` shows it so (`strip_tab_ansi`).
+fn plain(message: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let colour = rest.strip_prefix(b"[").filter(|_| byte == b'\x1b').and_then(|codes| {
+            let end = codes.iter().position(|code| !code.is_ascii_digit() && *code != b';')?;
+            codes[end..].strip_prefix(b"m")
+        });
+        match colour {
+            Some(after) => rest = after,
+            None if byte == b'\t' => plain.extend([b' '; 8]),
+            None => plain.push(byte),
+        }
+    }
+    plain
 }
 
 /// Whether a terminal can be given this.
@@ -223,6 +245,15 @@ mod tests {
         assert!(
             String::from_utf8(Format::Short.render(&entry, &How::default())).unwrap().ends_with("[2B blob data]\n")
         );
+        // An IOC paints its prompt and its errors; only colours go.
+        let coloured = br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":"\u001b[32;1mepics>\u001b[0m\tdbl"}"#;
+        let short = |text: &[u8], how: &How| {
+            String::from_utf8(Format::Short.render(&Entry::parse(text).unwrap(), how)).unwrap()
+        };
+        assert!(short(coloured, &How::default()).ends_with(": epics>        dbl\n"));
+        assert!(short(coloured, &How { all: true, ..How::default() }).contains("\u{1b}[0m\tdbl"));
+        let moves = br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":"\u001b[2Ka"}"#;
+        assert!(short(moves, &How::default()).ends_with("[5B blob data]\n"));
         let entry = Entry::parse(br#"{"__REALTIME_TIMESTAMP":"0","MESSAGE":"a\u0001"}"#).unwrap();
         let json = |how: &How| String::from_utf8(Format::Json.render(&entry, how)).unwrap();
         assert!(json(&How::default()).contains(r#""MESSAGE":[97,1]"#));
