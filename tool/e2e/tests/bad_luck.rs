@@ -283,6 +283,18 @@ fn ctrl_c_cleans_up_and_exits_with_130() {
     assert!(scratch.root.join("target/checks/latest/interrupted/out/cleaned").exists());
 }
 
+/// What a CI service sends, and a terminal that closes: the run is told all the same.
+#[test]
+fn term_and_hup_end_as_ctrl_c_does() {
+    let scratch = Scratch::new();
+    for signal in ["TERM", "HUP"] {
+        let running = start(&scratch, signal, &format!("{UP}reached()\nmachine.succeed('sleep 1000')\n"));
+        running.signal(signal);
+        running.finish().expect(130, &[&format!("STOP {signal}"), "1 interrupted"]);
+        assert!(scratch.result("run.json").contains("\"interrupted\""));
+    }
+}
+
 #[test]
 fn a_second_ctrl_c_does_not_wait_for_the_script() {
     let scratch = Scratch::new();

@@ -166,6 +166,51 @@ fn ctrl_c_is_the_iocs_business_and_leaves_nothing() {
     }
 }
 
+/// Anybody can give a process the words of a run: whoever is not us, or runs another program, is none.
+#[test]
+fn exec_enters_no_machine_of_others() {
+    let scratch = Scratch::new();
+    let poses = "import os, subprocess\n\
+        if os.geteuid() == 0:\n    os.setuid(65534)\n\
+        subprocess.Popen(['/bin/sh', 'sandbox-init', '--name', 'machine']).wait()\n";
+    let waits = "echo ready\nread line\n";
+    let dir = scratch.scratch_dir();
+    std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(dir.join("sandbox-host"), poses).unwrap();
+    std::fs::write(dir.join("sandbox-init"), waits).unwrap();
+    let spec = scratch.root.join("target/checks/29991231T000000Z-1/machine/sandbox.json");
+    let mut command = Command::new("python3");
+    command.arg("sandbox-host").arg("--spec").arg(spec).current_dir(dir);
+    let mut evil = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 6];
+    evil.stdout.take().unwrap().read_exact(&mut line).unwrap();
+    exec(&scratch, &["true"]).expect(5, &["no machine of this project runs"]);
+    drop(evil.stdin.take());
+    evil.wait().unwrap();
+}
+
+#[test]
+fn nothing_that_exec_started_outlives_it() {
+    let scratch = Scratch::new();
+    let session = Session::start(scratch.command(&["run"]));
+    let daemons = "setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 1000 >/dev/null 2>&1 & echo up; ";
+    // It ends by itself, or by a signal that nobody can catch.
+    for (end, code) in [("read line; exit 3", Some(3)), ("wait", None)] {
+        let mut command = scratch.command(&["exec", "bash", "-c", &format!("{daemons}{end}")]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
+        let processes = tree(child.id());
+        assert!(processes.len() >= 5, "exec, its guard, bash and two more: {processes:?}");
+        match code {
+            Some(_) => drop(child.stdin.take()),
+            None => child.kill().unwrap(),
+        }
+        assert_eq!(child.wait().unwrap().code(), code);
+        wait_until_gone(&processes);
+    }
+    session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &[]);
+}
+
 #[test]
 fn exec_asks_which_of_several_machines() {
     let scratch = Scratch::new();

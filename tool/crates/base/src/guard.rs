@@ -41,9 +41,15 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Starts a program on our terminal; `remove` is a folder that goes away with it.
-    pub fn on_terminal(cmd: &Cmd, remove: Option<&Path>) -> Result<Self> {
-        Self::start(cmd, remove, |_| {})
+    /// Starts a program on our terminal; `remove` is a folder that goes away with it, `prepare` sets its environment.
+    pub fn on_terminal(
+        cmd: &Cmd,
+        remove: Option<&Path>,
+        prepare: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<Self> {
+        Self::start(cmd, remove, |command| {
+            prepare(command);
+        })
     }
 
     /// Starts a program apart from the terminal, stdin closed; what it says goes to a file.

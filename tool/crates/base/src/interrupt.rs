@@ -1,4 +1,4 @@
-//! Ctrl-C as a message instead of an end.
+//! Ctrl-C as a message instead of an end. SIGTERM, which CI services send, and SIGHUP, when a terminal closes, say the same.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -24,6 +24,7 @@ pub fn messages() -> Result<(Sender<()>, Receiver<()>)> {
 /// If the signal cannot be blocked.
 pub fn each(mut act: impl FnMut() -> bool + Send + 'static) -> Result<()> {
     sys::block_interrupts()?;
+    sys::take_ends_for_interrupts()?;
     std::thread::spawn(move || while sys::wait_for_interrupt().is_ok() && act() {});
     Ok(())
 }

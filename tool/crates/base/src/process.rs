@@ -171,8 +171,9 @@ pub fn which(program: &str) -> Option<PathBuf> {
 
 /// This program, for a child of ours. Cargo puts another build in its place while it runs: then the kernel still has ours.
 pub fn own_program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    Ok(if is_own_program(&path) { path } else { PathBuf::from(OWN) })
+    // Where our /proc is a machine's, only the child can tell.
+    let path = std::env::current_exe().ok().filter(|path| is_own_program(path));
+    Ok(path.unwrap_or_else(|| PathBuf::from(OWN)))
 }
 
 /// The program that this process runs, whatever has become of its file.

@@ -78,6 +78,26 @@ pub fn block_interrupts() -> io::Result<()> {
     interrupts().thread_block().map_err(Into::into)
 }
 
+/// Has SIGTERM and SIGHUP interrupt this process by SIGINT, which must be blocked. Who ignores them (nohup) still does; programs
+/// that we start never notice.
+pub fn take_ends_for_interrupts() -> io::Result<()> {
+    use unix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    extern "C" fn pass_on(_: libc::c_int) {
+        // SAFETY: both are async-signal-safe and touch no memory.
+        unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
+    }
+    let action = SigAction::new(SigHandler::Handler(pass_on), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler calls async-signal-safe functions only, and is gone after exec.
+        let old = unsafe { sigaction(signal, &action) }?;
+        if matches!(old.handler(), SigHandler::SigIgn) {
+            // SAFETY: what was there before.
+            unsafe { sigaction(signal, &old) }?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits for SIGINT, which must be blocked.
 pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)

@@ -1,18 +1,19 @@
 //! Enters a machine that runs: finds its PID 1 below /proc and joins its namespaces, as nsenter(1) does.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use unix::sched::{CloneFlags, setns};
 
-use super::{as_root, shell_command};
-use tool_base::process::Cmd;
+use super::{PROMPT, dress, rootfs, shell};
+use tool_base::fail;
+use tool_base::guard::Guarded;
+use tool_base::process::{Cmd, OWN, is_own_program};
 use tool_base::stage::VARIABLE;
-use tool_base::{fail, sys};
 
 /// A machine that runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,42 +26,77 @@ pub struct Running {
     pub pid: i32,
 }
 
-/// The machines of all runs whose results are below a folder, oldest run first.
+/// The machines of our runs whose results are below a folder, oldest run first.
 pub fn machines(results: &Path) -> Vec<Running> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut machines: Vec<Running> = pids
-        .filter_map(|pid| {
-            let name = argument(pid, "sandbox-init", "--name")?.to_string_lossy().into_owned();
-            let spec = argument(parent(pid)?, "sandbox-host", "--spec").filter(|spec| spec.starts_with(results))?;
-            Some(Running { spec, name, pid })
-        })
-        .collect();
+    let mut machines: Vec<Running> = pids.filter_map(|pid| Process::open(pid)?.machine(pid, results)).collect();
     machines.sort();
     machines
 }
 
-/// Value of an option of a stage of ours.
-fn argument(pid: i32, stage: &str, option: &str) -> Option<PathBuf> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let mut words = line.split(|byte| *byte == 0).skip(1);
-    (words.next()? == stage.as_bytes()).then_some(())?;
-    words.find(|word| *word == option.as_bytes())?;
-    words.next().map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word)))
-}
+/// A process by its folder below /proc, which stays its own when another one gets its number.
+struct Process(File);
 
-fn parent(pid: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+impl Process {
+    fn open(pid: i32) -> Option<Self> {
+        File::open(format!("/proc/{pid}")).ok().map(Self)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()).into()
+    }
+
+    /// The machine whose PID 1 it is. Anybody can give a process our words: it must be ours, with its parent, and run our
+    /// program.
+    fn machine(&self, pid: i32, results: &Path) -> Option<Running> {
+        let name = self.argument("sandbox-init", "--name")?.to_string_lossy().into_owned();
+        let host = Self::open(self.status("PPid:")?.first()?.parse().ok()?)?;
+        let spec = host.argument("sandbox-host", "--spec").filter(|spec| spec.starts_with(results))?;
+        (self.is_ours() && host.is_ours()).then_some(Running { spec, name, pid })
+    }
+
+    /// Value of an option of a stage of ours.
+    fn argument(&self, stage: &str, option: &str) -> Option<PathBuf> {
+        let line = fs::read(self.path("cmdline")).ok()?;
+        let mut words = line.split(|byte| *byte == 0).skip(1);
+        (words.next()? == stage.as_bytes()).then_some(())?;
+        words.find(|word| *word == option.as_bytes())?;
+        words.next().map(|word| PathBuf::from(OsStr::from_bytes(word)))
+    }
+
+    fn status(&self, key: &str) -> Option<Vec<String>> {
+        let status = fs::read_to_string(self.path("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Whether we have started it. A program with set-user-ID has the rights of one user and the words of another.
+    fn is_ours(&self) -> bool {
+        let us = unix::unistd::geteuid().to_string();
+        self.status("Uid:").is_some_and(|ids| ids.len() == 4 && ids.iter().all(|id| *id == us)) && self.is_our_program()
+    }
+
+    /// Cargo may have put a newer build in its place since.
+    fn is_our_program(&self) -> bool {
+        let exe = self.path("exe");
+        let name = |path: &Path| {
+            let link = fs::read_link(path).ok()?.into_os_string();
+            Some(link.as_bytes().strip_suffix(b" (deleted)").unwrap_or(link.as_bytes()).to_owned())
+        };
+        is_own_program(&exe) || name(&exe).is_some_and(|path| name(Path::new(OWN)) == Some(path))
+    }
 }
 
 impl Running {
     /// Moves this process into the machine. It must have one thread only; what it starts then runs there.
     pub fn enter(&self) -> Result<()> {
+        let results = self.spec.parent().unwrap_or(&self.spec);
+        let process = Process::open(self.pid).filter(|found| found.machine(self.pid, results).as_ref() == Some(self));
+        let process = process.ok_or_else(|| fail::host(format!("machine `{}` has ended", self.name)))?;
         let open = |kind: &str| {
-            let path = format!("/proc/{}/ns/{kind}", self.pid);
-            File::open(&path).map_err(|e| {
-                fail::host(format!("machine `{}` cannot be entered: {path}: {e}", self.name))
+            File::open(process.path(&format!("ns/{kind}"))).map_err(|e| {
+                fail::host(format!("machine `{}` cannot be entered: {kind}: {e}", self.name))
                     .hint("only the user who started the run can, while it runs")
             })
         };
@@ -87,13 +123,31 @@ fn variables() -> Vec<(OsString, OsString)> {
     pairs.filter_map(split).collect()
 }
 
-/// A command for a machine that was entered; a shell where it is empty. It ends with this process.
-pub fn command(words: &[OsString]) -> Command {
-    let mut command = match words.split_first() {
-        Some((program, arguments)) => as_root(&Cmd::new(program).args(arguments)),
-        None => shell_command(),
+/// Runs a command on a machine that was entered; a shell where it is empty. Nothing that it starts outlives it, nor us. Gives
+/// its exit status.
+///
+/// # Errors
+/// It is not there, or it could not be started.
+pub fn run(words: &[OsString]) -> Result<u8> {
+    let (cmd, prompt) = match words.split_first() {
+        Some((program, arguments)) => (Cmd::new(there(program)?).args(arguments), None),
+        None => (shell(), Some(PROMPT)),
     };
-    command.envs(variables());
-    sys::dying_with_us(&mut command);
-    command
+    Guarded::on_terminal(&cmd, None, |command| dress(command).envs(variables()).envs(prompt))
+        .and_then(|mut run| run.wait())
+}
+
+/// The program of a name, on the machine.
+fn there(name: &OsStr) -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let found = match Path::new(name).components().count() {
+        1 => std::env::split_paths(rootfs::PATH).map(|dir| dir.join(name)).find(executable),
+        _ => Some(Path::new("/root").join(name)).filter(executable),
+    };
+    found.ok_or_else(|| {
+        fail::host(format!("`{}` could not be started on the machine: it is not there", name.to_string_lossy()))
+            .hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
+            .into()
+    })
 }

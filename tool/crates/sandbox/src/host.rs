@@ -222,7 +222,9 @@ impl Keeper {
             Wish::Kill => kill(Pid::from_raw(booted()?.pid), Signal::SIGKILL)?,
             Wish::Link { up } => self.switches.set_cable(&booted()?.cables, up)?,
             Wish::Interact => {
-                let pid = booted()?.spawn_inside(super::shell_command())?;
+                let mut shell = super::as_root(&super::shell());
+                shell.envs([super::PROMPT]);
+                let pid = booted()?.spawn_inside(shell)?;
                 self.waiting.insert(pid, request.id);
                 return Ok(None);
             }

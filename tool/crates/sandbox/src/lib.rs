@@ -31,19 +31,24 @@ use tool_base::sys;
 /// What programs on a machine are told of the terminal they run on.
 const PASSED: [&str; 4] = ["TERM", "COLORTERM", "LANG", "NO_COLOR"];
 
+/// What a prompt of a machine's shell looks like.
+const PROMPT: (&str, &str) = ("PS1", r"[root@\h:\w]# ");
+
 /// A command on the caller's terminal, as root of a machine would run it.
 fn as_root(cmd: &Cmd) -> Command {
-    let passed = PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = cmd.to_std();
-    command.env_clear().envs(passed).envs([("HOME", "/root"), ("USER", "root"), ("PATH", rootfs::PATH)]);
-    command.current_dir("/root");
-    sys::interruptible(&mut command);
+    sys::interruptible(dress(&mut command));
     command
 }
 
+/// Environment and folder of a command of root's.
+fn dress(command: &mut Command) -> &mut Command {
+    let passed = PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(passed).envs([("HOME", "/root"), ("USER", "root"), ("PATH", rootfs::PATH)]);
+    command.current_dir("/root")
+}
+
 /// An interactive root shell, as a machine's console gives it.
-fn shell_command() -> Command {
-    let mut command = as_root(&Cmd::new("/bin/bash").args(["--rcfile", "/etc/profile", "-i"]));
-    command.env("PS1", r"[root@\h:\w]# ");
-    command
+fn shell() -> Cmd {
+    Cmd::new("/bin/bash").args(["--rcfile", "/etc/profile", "-i"])
 }

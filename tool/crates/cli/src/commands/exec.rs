@@ -1,10 +1,10 @@
 //! `cargo xtask exec`: a command, or a shell, on a sandbox machine that runs.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::cli::Exec;
 use tool_base::fail::Status;
-use tool_base::{fail, process, sys};
+use tool_base::{fail, sys};
 use tool_project::{Project, nearest};
 use tool_sandbox::enter;
 
@@ -33,12 +33,5 @@ pub fn run(args: &Exec) -> Result<Status> {
     // Ctrl-C belongs to the command.
     sys::block_interrupts()?;
     machine.enter()?;
-    let mut command = enter::command(&args.command);
-    let mut child = command.spawn().map_err(|e| {
-        let program = command.get_program().to_string_lossy();
-        fail::host(format!("`{program}` could not be started on the machine: {e}"))
-            .hint("what is there: cargo xtask exec ls /machine/bin /usr/bin")
-    })?;
-    let status = child.wait().context("cannot wait for the command")?;
-    Ok(Status::Other(process::code(status)))
+    Ok(Status::Other(enter::run(&args.command)?))
 }

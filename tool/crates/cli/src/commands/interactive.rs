@@ -53,7 +53,7 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
     }
     // Ctrl-C belongs to the prompt.
     sys::block_interrupts()?;
-    let code = Guarded::on_terminal(&cmd, Some(&runtime))?.wait()?;
+    let code = Guarded::on_terminal(&cmd, Some(&runtime), |command| command)?.wait()?;
     Ok(Status::Other(code))
 }
 

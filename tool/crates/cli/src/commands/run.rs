@@ -102,7 +102,7 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
         ));
     }
     say_how_to_end();
-    let code = Guarded::on_terminal(&ioc_on_host(project, ioc, programs)?, None)?.wait();
+    let code = Guarded::on_terminal(&ioc_on_host(project, ioc, programs)?, None, |command| command)?.wait();
     over.store(true, Ordering::Relaxed);
     code
 }
