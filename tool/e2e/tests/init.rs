@@ -210,7 +210,7 @@ fn services_and_systemctl() {
 
     let before = m.show("ioc", &["MainPID"]);
     let environ = m.succeed(&format!("tr '\\0' '\\n' < /proc/{}/environ | grep DIRECTORY= | sort", before[0]));
-    assert_eq!(environ, "RUNTIME_DIRECTORY=/run/ioc\nSTATE_DIRECTORY=/var/lib/private/ioc\n");
+    assert_eq!(environ, "RUNTIME_DIRECTORY=/run/ioc\nSTATE_DIRECTORY=/var/lib/ioc\n");
     m.succeed("test -d /run/ioc -a -d /var/lib/ioc");
     m.succeed("systemctl kill -s KILL ioc");
     m.until("systemctl show -P NRestarts ioc", "1\n");

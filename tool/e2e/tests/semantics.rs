@@ -38,6 +38,11 @@ fn systemd_as_scripts_see_it() {
 }
 
 #[test]
+fn what_services_may_not_touch() {
+    passes(include_str!("scripts/protect.py"));
+}
+
+#[test]
 fn the_life_of_a_machine() {
     passes(include_str!("scripts/life.py"));
 }
@@ -108,21 +113,7 @@ fn other_users_where_they_are_there() {
         eprintln!("SKIPPED: only root is sure to have more than one user");
         return;
     }
-    passes(&format!(
-        "{OTHER_USERS}
-machine.succeed('systemctl start mine')
-t.assertEqual(machine.succeed('stat -c %U /var/lib/mine/made'), 'operator1\\n')
-t.assertEqual(machine.succeed('su operator1 -c \"id -un; echo $HOME\"'), 'operator1\\n/root\\n')
-t.assertEqual(machine.succeed('runuser -u operator1 -- id -u'), '1000\\n')
-t.assertNotEqual(machine.succeed('journalctl -u dynamic -o cat --no-pager | grep -x \"[0-9]*\"'), '0\\n')
-machine.fail('runuser -u operator1 -- touch /etc/x')
-t.assertEqual(machine.execute('runuser -u operator1 -- systemctl restart dynamic')[0], 4)
-t.assertIn('insufficient permissions', machine.fail('runuser -u operator1 -- journalctl 2>&1'))
-machine.succeed('useradd -m second', 'usermod -aG second operator1')
-t.assertEqual(machine.succeed('su second -c \"id -un\"; id -Gn operator1'), 'second\\noperator1 second\\n')
-machine.succeed('userdel -r second')
-"
-    ));
+    passes(&format!("{OTHER_USERS}{}", include_str!("scripts/users_there.py")));
 }
 
 fn unix_is_root() -> bool {

@@ -35,10 +35,12 @@ pub(super) struct Failed {
     status: i32,
     step: &'static str,
     reason: anyhow::Error,
+    /// What is said of it before.
+    first: Option<String>,
 }
 
 fn failed(status: i32, step: &'static str, reason: impl Into<anyhow::Error>) -> Failed {
-    Failed { status, step, reason: reason.into() }
+    Failed { status, step, reason: reason.into(), first: None }
 }
 
 /// Finds a program: a path as it is, a name in the folders of PATH.
@@ -67,7 +69,13 @@ pub(super) fn spawn(
         journal.child(pid.unwrap_or(1), unit, &rt.invocation, &exec.program, &format!("{unit}: {text}"));
     };
     let Some(service) = rt.unit.service() else { return (None, false) };
-    let env = match environment::environment(rt, service, phase, manager) {
+    let mut ignored = Vec::new();
+    let env = environment::environment(rt, service, phase, manager, &mut ignored);
+    for text in ignored {
+        let text = format!("{unit}: Ignoring invalid environment assignment {text}");
+        journal.manager(unit, &rt.invocation, 3, &text);
+    }
+    let env = match env {
         Ok(env) => env,
         Err(error) => {
             journal.manager(unit, &rt.invocation, 3, &format!("{unit}: {error}"));
@@ -83,6 +91,9 @@ pub(super) fn spawn(
         Err(failed) => {
             // A process that ends with the status of the step, as systemd's would.
             let pid = exit_with(failed.status);
+            if let Some(first) = failed.first {
+                say(pid, first);
+            }
             say(pid, format!("Failed at step {} spawning {}: {:#}", failed.step, exec.program, failed.reason));
             return (pid, false);
         }
@@ -146,10 +157,17 @@ fn prepare<'a>(
         }
     }
     // Root needs no change, and a namespace with one user allows none.
-    let user = user.filter(|_| !exec.privileged);
+    let user = user.filter(|_| !exec.keeps_root);
     let powerless = service.dynamic_user && user.as_ref().is_some_and(|user| user.uid == 0);
     let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
-    make_directories(service, ids.as_ref(), &mut env, paths)?;
+    for (from, to) in make_directories(service, ids.as_ref(), &mut env, paths)? {
+        for text in [
+            format!("Found pre-existing public StateDirectory= directory {from}, migrating to {to}."),
+            "Apparently, service previously had DynamicUser= turned off, and has now turned it on.".to_owned(),
+        ] {
+            journal.child(1, &rt.unit.name, &rt.invocation, &exec.program, &text);
+        }
+    }
     if notify {
         env.insert("NOTIFY_SOCKET".into(), paths.notify().display().to_string());
     }
@@ -250,12 +268,14 @@ pub(super) fn notify_access(service: &Service) -> &'static str {
     }
 }
 
+/// Makes the folders of a service. The result: folders that were there for all, and where they are now.
 fn make_directories(
     service: &Service,
     user: Option<&(u32, u32, Vec<u32>)>,
     env: &mut Env,
     paths: &Paths,
-) -> Result<(), Failed> {
+) -> Result<Vec<(String, String)>, Failed> {
+    let mut moved = Vec::new();
     for kind in DirKind::ALL {
         let (root, variable, status) = kind.facts();
         let mut all = Vec::new();
@@ -265,9 +285,10 @@ fn make_directories(
             let shown = mounts::folder(service, kind, name);
             let path = paths.path(&shown);
             if service.is_private(kind) {
-                make_private(&paths.path(root), name).map_err(|e| {
+                let was_public = make_private(&paths.path(root), name).map_err(|e| {
                     failed(status, super::unit::values::status_name(status), anyhow!("{root}/{name}: {e}"))
                 })?;
+                moved.extend(was_public.then(|| (format!("{root}/{name}"), shown.clone())));
             }
             let made = fs::create_dir_all(&path)
                 .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(service.directory_mode(kind))))
@@ -279,17 +300,18 @@ fn make_directories(
             if let Some(link) = link {
                 let _ = std::os::unix::fs::symlink(&path, paths.path(format!("{root}/{link}")));
             }
-            all.push(shown);
+            all.push(format!("{root}/{name}"));
         }
         if !all.is_empty() {
             env.insert(variable.to_owned(), all.join(":"));
         }
     }
-    Ok(())
+    Ok(moved)
 }
 
-/// `ROOT/private`, which only root may enter, and `ROOT/NAME` as a link to the folder of that name in there.
-fn make_private(root: &Path, name: &str) -> std::io::Result<()> {
+/// `ROOT/private`, which only root may enter, and `ROOT/NAME` as a link to the folder of that name in there. `true` where
+/// it was a folder before.
+fn make_private(root: &Path, name: &str) -> std::io::Result<bool> {
     let private = root.join("private");
     fs::create_dir_all(&private)?;
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700))?;
@@ -298,17 +320,19 @@ fn make_private(root: &Path, name: &str) -> std::io::Result<()> {
     if let Some(folder) = link.parent() {
         fs::create_dir_all(folder)?;
     }
-    match link.symlink_metadata() {
+    let was_public = match link.symlink_metadata() {
         Ok(meta) if meta.is_dir() => {
             // What the service kept there when it had no user of its own.
             let to = private.join(name);
             to.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::rename(&link, to)?;
+            true
         }
-        Ok(_) => return Ok(()),
-        Err(_) => {}
-    }
-    std::os::unix::fs::symlink(format!("{up}private/{name}"), link)
+        Ok(_) => return Ok(false),
+        Err(_) => false,
+    };
+    std::os::unix::fs::symlink(format!("{up}private/{name}"), link)?;
+    Ok(was_public)
 }
 
 /// Removes what lives only as long as the service runs: its PID file and folders.

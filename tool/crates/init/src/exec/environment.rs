@@ -10,8 +10,15 @@ use super::super::unit::service::Service;
 use super::super::unit::words::{Env, is_name};
 use tool_base::glob;
 
-/// All that comes from the manager and from the unit. The error says why the process cannot be started at all.
-pub(super) fn environment(rt: &Rt, service: &Service, phase: Phase, manager: &Env) -> anyhow::Result<Env> {
+/// All that comes from the manager and from the unit; `ignored` gets what is no assignment, with its file. The error says
+/// why the process cannot be started at all.
+pub(super) fn environment(
+    rt: &Rt,
+    service: &Service,
+    phase: Phase,
+    manager: &Env,
+    ignored: &mut Vec<String>,
+) -> anyhow::Result<Env> {
     let mut env = manager.clone();
     let mut put = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
     put("INVOCATION_ID", &rt.invocation);
@@ -44,13 +51,19 @@ pub(super) fn environment(rt: &Rt, service: &Service, phase: Phase, manager: &En
         }
         for path in found {
             let text = fs::read_to_string(&path).map_err(|e| anyhow!("Failed to load environment files: {e}"))?;
-            env.extend(assignments(&text));
+            for (key, value) in assignments(&text) {
+                if is_name(&key) {
+                    env.insert(key, value);
+                } else {
+                    ignored.push(format!("'{key}={value}': {}", path.display()));
+                }
+            }
         }
     }
     Ok(env)
 }
 
-/// Assignments of an environment file: quoted as in a shell, without any expansion.
+/// Assignments of an environment file: quoted as in a shell, without any expansion. Names may be wrong.
 fn assignments(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut chars = text.chars().peekable();
@@ -68,10 +81,7 @@ fn assignments(text: &str) -> Vec<(String, String)> {
         }
         if chars.next() == Some('=') {
             let value = value(&mut chars);
-            let key = key.trim_end().to_owned();
-            if is_name(&key) {
-                found.push((key, value));
-            }
+            found.push((key.trim_end().to_owned(), value));
         }
     }
     found
@@ -139,7 +149,9 @@ mod tests {
             ("A", "1"),
             ("B", "two words"),
             ("C", "x"),
+            ("1X", "2"),
             ("D", "ab"),
+            ("export E", "1"),
             ("F", ""),
             ("G", "tail # kept"),
             ("H", "ab\"c\""),

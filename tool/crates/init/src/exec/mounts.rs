@@ -72,6 +72,7 @@ pub(super) fn plan(service: &Service, facts: &Facts<'_>) -> Result<Vec<Step>, Fa
             Setting::Nobodys => {
                 let over = NOBODYS[usize::from((facts.found)(&path) == Found::File)];
                 plan.clone_to(over, &path);
+                plan.steps.push(Step::ReadOnly(c_text(&path), true));
             }
             Setting::Empty => plan.steps.push(Step::Tmpfs(c_text(&path), c"mode=755".into(), true)),
         }
@@ -128,9 +129,12 @@ fn settings(service: &Service, all: &Protection, facts: &Facts<'_>) -> Result<Ve
     if all.private_tmp == Some(true) {
         put(&["/tmp", "/var/tmp"], Setting::Writable);
     }
+    if all.private_devices {
+        put(&["/dev"], Setting::ReadOnly);
+        put(&["/dev/hugepages", "/dev/mqueue", "/dev/pts", "/dev/shm"], Setting::Writable);
+    }
     for (kind, name) in &service.directories {
-        let setting = if *kind == DirKind::Configuration { Setting::ReadOnly } else { Setting::Writable };
-        put(&[folder(service, *kind, name).as_str()], setting);
+        put(&[folder(service, *kind, name).as_str()], Setting::Writable);
     }
     list.retain(|(path, _)| (facts.found)(path) != Found::Nothing);
     let named = [
@@ -145,7 +149,8 @@ fn settings(service: &Service, all: &Protection, facts: &Facts<'_>) -> Result<Ve
                 Found::Nothing => {
                     let reason = std::io::Error::from_raw_os_error(libc::ENOENT).to_string();
                     let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
-                    return Err(failed(226, "NAMESPACE", anyhow!(reason)));
+                    let first = format!("Failed to set up mount namespacing: /run/systemd/unit-root{path}: {reason}");
+                    return Err(Failed { first: Some(first), ..failed(226, "NAMESPACE", anyhow!(reason)) });
                 }
                 _ => list.push((path.clone(), setting)),
             }
@@ -316,6 +321,7 @@ mod tests {
                 "ReadOnly(/home, false)",
                 "Clone(0, /run/systemd/inaccessible/dir)",
                 "Attach(0, /home)",
+                "ReadOnly(/home, true)",
                 "Clone(0, /tmp)",
                 "Attach(0, /tmp)",
                 "ReadOnly(/tmp, false)",
@@ -334,7 +340,10 @@ mod tests {
         let mut service = Service::default();
         service.protection.inaccessible = vec![place("/srv", true), place("/etc/secret", false)];
         let steps_of = |service: &Service| steps(service, &[]);
-        assert_eq!(steps_of(&service).unwrap(), ["Clone(0, /run/systemd/inaccessible/reg)", "Attach(0, /etc/secret)"]);
+        assert_eq!(
+            steps_of(&service).unwrap(),
+            ["Clone(0, /run/systemd/inaccessible/reg)", "Attach(0, /etc/secret)", "ReadOnly(/etc/secret, true)"]
+        );
         service.protection.read_only = vec![place("/none", false)];
         assert_eq!(steps_of(&service), Err("226 No such file or directory".to_owned()));
     }

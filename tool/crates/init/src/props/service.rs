@@ -212,6 +212,9 @@ fn protection(service: &Service, put: &mut impl FnMut(&str, String)) {
         ("ProtectKernelLogs", all.kernel_logs),
         ("ProtectControlGroups", all.control_groups),
         ("NoNewPrivileges", all.no_new_privileges == Some(true)),
+        // What comes with a user of its own, and has no effect here.
+        ("RestrictSUIDSGID", service.dynamic_user),
+        ("RemoveIPC", service.dynamic_user),
     ] {
         put(name, yes(on));
     }
@@ -223,9 +226,7 @@ fn protection(service: &Service, put: &mut impl FnMut(&str, String)) {
         "LockPersonality",
         "MemoryDenyWriteExecute",
         "RestrictRealtime",
-        "RestrictSUIDSGID",
         "RestrictNamespaces",
-        "RemoveIPC",
     ] {
         put(name, "no".to_owned());
     }

@@ -252,7 +252,8 @@ impl Draft {
                 argv,
                 ignore_failure: prefixes.contains('-'),
                 no_env: prefixes.contains(':'),
-                privileged: prefixes.contains(['+', '!']),
+                privileged: prefixes.contains('+'),
+                keeps_root: prefixes.contains(['+', '!']),
             });
         }
         Ok(())

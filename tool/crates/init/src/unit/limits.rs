@@ -1,4 +1,5 @@
-//! Limits that only a control group can keep (systemd.resource-control(5)): the sandbox has none, and says so.
+//! What a unit asks for and the sandbox cannot give, and says so: limits that only a control group can keep
+//! (systemd.resource-control(5)), and rights that it takes away from nobody (systemd.exec(5)).
 
 use super::syntax::{self, Entry};
 
@@ -12,9 +13,42 @@ const LIMITS: [(&str, &str); 6] = [
     ("TasksMax", "TasksMax"),
 ];
 
+/// Directives that only take rights away from a service: what works without them works with them here.
+const RIGHTS: [&str; 25] = [
+    "AmbientCapabilities",
+    "DeviceAllow",
+    "DevicePolicy",
+    "IPAddressAllow",
+    "IPAddressDeny",
+    "KeyringMode",
+    "LockPersonality",
+    "MemoryDenyWriteExecute",
+    "MountAPIVFS",
+    "MountFlags",
+    "PrivateIPC",
+    "PrivateUsers",
+    "ProcSubset",
+    "ProtectClock",
+    "RemoveIPC",
+    "RestrictAddressFamilies",
+    "RestrictFileSystems",
+    "RestrictNamespaces",
+    "RestrictRealtime",
+    "RestrictSUIDSGID",
+    "SecureBits",
+    "SystemCallArchitectures",
+    "SystemCallErrorNumber",
+    "SystemCallFilter",
+    "SystemCallLog",
+];
+
 /// Whether this is one of them.
 pub(super) fn is_limit(directive: &str) -> bool {
-    LIMITS.iter().any(|(name, _)| *name == directive)
+    names().any(|name| name == directive)
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS)
 }
 
 /// Their properties, as `systemctl show` prints them.
@@ -22,7 +56,7 @@ pub fn properties() -> impl Iterator<Item = &'static str> {
     LIMITS.iter().map(|(_, property)| *property)
 }
 
-/// What to say of a unit whose text sets limits; `None` where it sets none.
+/// What to say of a unit whose text asks for such things; `None` where it does not.
 pub fn warning(unit: &str, text: &str) -> Option<String> {
     without_effect(unit, syntax::parse(text).unwrap_or_default().iter())
 }
@@ -32,13 +66,14 @@ pub(super) fn without_effect<'a>(unit: &str, entries: impl Iterator<Item = &'a E
     let entries: Vec<&Entry> = entries.filter(|entry| entry.section == "Service").collect();
     let set = |name: &str| {
         let last = entries.iter().rev().find(|entry| entry.key == name);
-        last.is_some_and(|entry| !matches!(entry.value.as_str(), "" | "infinity"))
+        last.is_some_and(|entry| !["", "infinity", "no", "false", "off", "0"].contains(&entry.value.as_str()))
     };
-    let names: Vec<String> = LIMITS.iter().filter(|(name, _)| set(name)).map(|(name, _)| format!("{name}=")).collect();
+    let names: Vec<String> = names().filter(|name| set(name)).map(|name| format!("{name}=")).collect();
+    let (last, others) = names.split_last()?;
+    let list = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
     let verb = if names.len() == 1 { "has" } else { "have" };
     let them = if names.len() == 1 { "it" } else { "them" };
-    (!names.is_empty())
-        .then(|| format!("{unit}: {} {verb} no effect in the sandbox; backend nixos has {them}", names.join(" and ")))
+    Some(format!("{unit}: {list} {verb} no effect in the sandbox; backend nixos has {them}"))
 }
 
 #[cfg(test)]
@@ -52,6 +87,13 @@ mod tests {
         assert_eq!(
             said("MemoryMax=1G\nCPUQuota=20%\n").as_deref(),
             Some("a.service: CPUQuota= and MemoryMax= have no effect in the sandbox; backend nixos has them")
+        );
+        assert_eq!(
+            said("PrivateUsers=yes\nSystemCallFilter=~@clock\nLockPersonality=no\nTasksMax=3\n").as_deref(),
+            Some(
+                "a.service: TasksMax=, PrivateUsers= and SystemCallFilter= have no effect in the sandbox; \
+                 backend nixos has them"
+            )
         );
         assert_eq!(
             said("TasksMax=3\n").as_deref(),

@@ -51,6 +51,7 @@ pub enum OomPolicy {
 
 /// One command of `ExecStart=` and the like.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a prefix of its own")]
 pub struct Exec {
     /// Program: a path, or a name looked up in the folders of programs.
     pub program: String,
@@ -60,8 +61,10 @@ pub struct Exec {
     pub ignore_failure: bool,
     /// `:`: no variables are replaced.
     pub no_env: bool,
-    /// `+` or `!`: runs as root whatever `User=` says.
+    /// `+`: nothing that protects the service holds for it.
     pub privileged: bool,
+    /// `+` or `!`: runs as root whatever `User=` says.
+    pub keeps_root: bool,
 }
 
 /// Where a standard stream goes.
@@ -268,7 +271,7 @@ impl Service {
             all.system = Some(protect::System::Strict);
             all.home = Some(all.home.filter(|home| *home != protect::Home::No).unwrap_or(protect::Home::ReadOnly));
             all.private_tmp = Some(true);
-            all.no_new_privileges.get_or_insert(true);
+            all.no_new_privileges = Some(true);
         }
         all
     }
