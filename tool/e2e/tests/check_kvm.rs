@@ -10,8 +10,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tool_base::host::Host;
-use tool_host::kvm::facts::{AclEntry, AclTag, Builders, Device, Facts, Nix, Node, Step, Use};
+use tool_host::kvm::facts::{AclEntry, AclTag, Device, Facts, Node, Step, Use};
 use tool_host::kvm::{self, For, Known, advice, read};
+use tool_host::nix::facts::{Builders, Daemon, Nix};
 
 const INTEL: &str = "vendor_id\t: GenuineIntel\nmodel name\t: Some Xeon\nflags\t\t: fpu vmx sse\n\n";
 const OLD: &str = "vendor_id\t: GenuineIntel\nmodel name\t: Some Atom\nflags\t\t: fpu sse\n\n";
@@ -82,10 +83,13 @@ fn nix(builders: Builders) -> Nix {
     Nix {
         version: Some("2.31.2".to_owned()),
         builders,
+        daemon: Daemon::Listening,
         features: tool_host::nixconf::Features::default(),
         conf: "/etc/nix/nix.conf".to_owned(),
         conf_error: None,
         sandbox: None,
+        auto_users: false,
+        build_group: "nixbld".to_owned(),
         build_users: vec!["nixbld1".to_owned()],
         build_user_groups: vec![30000],
         used: None,
@@ -155,6 +159,13 @@ fn causes() -> Vec<(&'static str, Facts)> {
             changed(with_device(0o666, fast()), |f| {
                 daemon(f);
                 f.nix.as_mut().unwrap().features.list = Some(vec!["benchmark".to_owned()]);
+            }),
+        ),
+        (
+            "nix-no-build-users",
+            changed(with_device(0o666, fast()), |f| {
+                daemon(f);
+                f.nix.as_mut().unwrap().build_users = Vec::new();
             }),
         ),
         (

@@ -220,19 +220,35 @@ fn a_nix_of_ones_own_is_configured_in_ones_own_file() {
     assert_eq!(machine.read(own), None);
 }
 
+/// The daemon fixes its features before it hears what a client's file says, also of a user whom it trusts.
 #[test]
-fn whom_the_daemon_trusts_needs_no_root() {
-    let host = Host::new(Path::new("/"));
-    if host.uid == 0 {
-        skipped("whom_the_daemon_trusts_needs_no_root: root is trusted anyway");
-        return;
-    }
-    let machine = Machine::new(Some("trusted-users = root @builders\n"));
-    machine.write("etc/passwd", &format!("someone:x:{}:1::/home/me:/bin/sh\n", host.uid));
-    machine.write("etc/group", &format!("builders:x:{}:\n", host.groups[0]));
+fn the_daemons_file_is_the_one_also_for_whom_it_trusts() {
+    let machine = Machine::new(Some("trusted-users = *\n"));
     let (status, text) = machine.run(&["--apply"]);
     assert_eq!(status, 0, "{text}");
-    assert!(machine.read("home/me/.config/nix/nix.conf").is_some(), "{text}");
+    assert!(machine.conf().ends_with("\nextra-system-features = kvm\n"), "{text}");
+    assert_eq!(machine.read("home/me/.config/nix/nix.conf"), None);
+}
+
+#[test]
+fn undo_does_not_mind_what_else_is_wrong_in_the_file() {
+    for broken in ["kvm\n", "include gone.conf\n"] {
+        let machine = Machine::new(Some("cores = 1\n"));
+        assert_eq!(machine.run(&["--apply"]).0, 0);
+        machine.write("etc/nix/nix.conf", &(machine.conf() + broken));
+        assert_eq!(machine.run(&["--apply"]).0, 5);
+        let (status, text) = machine.run(&["--undo"]);
+        assert_eq!((status, machine.conf()), (0, format!("cores = 1\n{broken}")), "{text}");
+    }
+}
+
+#[test]
+fn a_line_that_the_daemon_may_not_have_read_says_how_it_does() {
+    let machine = Machine::new(Some("extra-system-features = kvm\n"));
+    machine.write("run/systemd/system/about", "");
+    let (status, text) = machine.run(&[]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("Nothing to do") && text.contains("systemctl restart nix-daemon"), "{text}");
 }
 
 #[test]

@@ -17,9 +17,10 @@ use common::{Run, Scratch};
 use fixture::Fixture;
 
 /// Steps that would change this machine, by their beginning, and why they are not run here.
-const NOT_HERE: [(&str, &str); 5] = [
+const NOT_HERE: [(&str, &str); 6] = [
     (ALLOW_NAMESPACES, "changes the kernel"),
     ("sudo rm -f /dev/kvm", "takes KVM from everyone"),
+    ("sudo systemctl restart nix-daemon.service", "stops what others build"),
     ("rustup component add clippy rustfmt", "changes the installed Rust"),
     ("pipx install ty==", "installs a program for this user"),
     ("apt-get update -qq && apt-get install -y -qq --no-install-recommends pipx", "installs a program for everyone"),
@@ -159,7 +160,9 @@ fn configure(step: &str, fixture: &Fixture) {
     let own = fixture.dir.path().join("own");
     let variables = [("NIX_CONFIG", config), ("XDG_CONFIG_HOME", own.to_str().unwrap())];
     let run = on(step, &fixture.command(&[]), fixture.dir.path(), &variables).expect(0, &[]);
-    assert!(run.stdout.contains("Nix was asked: it has the feature kvm now."), "{}", run.stdout);
+    if step.contains("--apply") {
+        assert!(run.stdout.contains("Nix was asked: it has the feature kvm now."), "{}", run.stdout);
+    }
     let _ = fs::remove_dir_all(own);
 }
 
@@ -171,6 +174,8 @@ fn every_step_runs() {
     let mut left: BTreeSet<&str> = NOT_HERE.iter().map(|(step, _)| *step).collect();
     for step in steps().into_iter().chain(gitlab_steps()) {
         eprintln!("step: {step}");
+        // What a step does as root is done by whoever runs the tests.
+        let step = step.replace("sudo target/debug/xtask ", "cargo xtask ");
         if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| step.starts_with(known)) {
             eprintln!("  SKIPPED: {why}");
             left.remove(known);
@@ -229,7 +234,8 @@ fn only_env_brings_values_into_steps() {
     for step in steps() {
         assert!(!step.contains("${{"), "{step}");
         let sets_up = step.starts_with("rustup ") || NOT_HERE.iter().any(|(known, _)| step.starts_with(known));
-        let own = step.trim_start_matches("exec ").starts_with("cargo xtask ") || step.contains("$RESULTS");
+        let words = step.trim_start_matches("exec ").replace("sudo target/debug/xtask ", "cargo xtask ");
+        let own = words.starts_with("cargo xtask ") || step.contains("$RESULTS");
         assert!(own || sets_up, "not `cargo xtask …`: {step}");
     }
     for step in gitlab_steps() {

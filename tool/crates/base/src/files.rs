@@ -154,6 +154,19 @@ impl Given {
     }
 }
 
+/// Whether the caller may write a file or a folder, as the kernel decides.
+#[cfg(target_os = "linux")]
+pub fn may_write(path: &Path) -> bool {
+    use unix::unistd::{AccessFlags, eaccess};
+    eaccess(path, AccessFlags::W_OK).is_ok()
+}
+
+/// Whether the caller may write a file or a folder, as its mode says.
+#[cfg(not(target_os = "linux"))]
+pub fn may_write(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| !m.permissions().readonly())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //!
 //! It must not know how checks are run.
 
+mod accounts;
 pub mod doctor;
 pub mod finding;
 pub mod kvm;

@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::cli::CheckKvm;
 use tool_base::fail::Status;
 use tool_base::host::Host;
-use tool_base::process::Cmd;
 use tool_base::{fail, stage, ui};
 use tool_host::finding::Finding;
-use tool_host::kvm::{Facts, For, Known, Report, advice};
+use tool_host::kvm::mend::Remedy;
+use tool_host::kvm::{Facts, For, Known, Report, advice, mend};
 use tool_host::{finding, kvm};
 
 /// The form of `--json`; `tool/docs/kvm.md` describes it.
@@ -91,22 +91,20 @@ pub(crate) fn answers(report: &Report) -> [(&'static str, &kvm::diagnose::Answer
 
 /// Writes the udev rule, after showing it and asking.
 fn fix(host: &Host, args: &CheckKvm, whom: For, findings: &[Finding]) -> Result<Status> {
-    let mended = [&advice::BUILDERS, &advice::MODE, &advice::GROUP].map(|e| e.id);
-    let Some(finding) = findings.iter().find(|f| mended.contains(&f.id)) else {
-        ui::say("--fix opens /dev/kvm to Nix's builders; nothing here is mended by that");
-        return Ok(if findings.is_empty() { Status::Done } else { Status::HostNotReady });
+    let finding = match mend::remedy(findings) {
+        Remedy::Rule(finding) => finding,
+        Remedy::Elsewhere(finding) => {
+            ui::say(&format!("--fix cannot mend this here: {}", finding.fix));
+            return Ok(Status::HostNotReady);
+        }
+        Remedy::None => {
+            ui::say("--fix opens /dev/kvm to Nix's builders; nothing here is mended by that");
+            return Ok(if findings.is_empty() { Status::Done } else { Status::HostNotReady });
+        }
     };
-    if !finding.commands().iter().any(|c| c.contains(advice::RULE_FILE)) {
-        // NixOS and containers: no file of ours may help.
-        ui::say(&format!("--fix cannot mend this here: {}", finding.fix));
-        return Ok(Status::HostNotReady);
-    }
     let file = host.path(advice::RULE_FILE);
     ui::say(&format!("\n--fix writes {}:\n  {}\nand runs:", file.display(), advice::RULE));
-    let udev = [
-        Cmd::new("udevadm").args(["control", "--reload-rules"]),
-        Cmd::new("udevadm").args(["trigger", "--settle", "--name-match=kvm"]),
-    ];
+    let udev = mend::udev();
     for cmd in &udev {
         ui::say(&format!("  {cmd}"));
     }
@@ -118,17 +116,7 @@ fn fix(host: &Host, args: &CheckKvm, whom: For, findings: &[Finding]) -> Result<
         ui::say("nothing was written");
         return Ok(Status::HostNotReady);
     }
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    let text = format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE);
-    match std::fs::read_to_string(&file) {
-        Ok(found) if found != text => {
-            let message = format!("{} is there already and says something else", file.display());
-            return Err(fail::host(message).hint("look at it, and add the rule by hand or remove the file").into());
-        }
-        _ => std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?,
-    }
+    let file = mend::write_rule(host)?;
     ui::say(&format!("wrote {}; to undo: rm {}", file.display(), file.display()));
     if !host.is_real() {
         return Ok(Status::Done);

@@ -16,6 +16,7 @@ pub static ALL: &[&Entry] = &[
     &NIX_MISSING,
     &NIX_OLD,
     &NIX_NO_DAEMON,
+    &NIX_SHUT_OUT,
     &INPUTS,
     &GIT_MISSING,
     &GIT_UNTRACKED,
@@ -187,6 +188,19 @@ pub static NIX_NO_DAEMON: Entry = Entry {
         Fix::when("debian", "Install the daemon's part of the package.\n$ sudo apt-get install nix-setup-systemd"),
         Fix::when("ubuntu", "Install the daemon's part of the package.\n$ sudo apt-get install nix-setup-systemd"),
     ],
+};
+
+/// Not in the group.
+pub static NIX_SHUT_OUT: Entry = Entry {
+    id: "nix-shut-out",
+    severity: Severity::Warning,
+    title: "Nix's daemon does not let you in",
+    cause: "Its socket is there, but only a group may use it: Debian calls it nix-users.",
+    fixes: &[Fix::general(
+        "Join the group that `ls -ld` names, then log out and in again.\n\
+         $ ls -ld /nix/var/nix/daemon-socket\n\
+         $ sudo usermod -aG nix-users \"$USER\"",
+    )],
 };
 
 /// Offline.

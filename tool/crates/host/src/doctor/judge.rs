@@ -7,8 +7,8 @@ use super::read::Facts;
 use super::userns::diagnose_userns;
 use crate::finding::{Finding, Severity};
 use crate::kvm;
-use crate::kvm::facts::Builders;
 use crate::kvm::{For, Known};
+use crate::nix::facts::{Builders, Daemon};
 use crate::nix::inputs::Inputs;
 use tool_project::Choice as Backend;
 
@@ -165,16 +165,35 @@ fn nix(facts: &Facts) -> Item {
     let version = nix.version.clone().unwrap_or_else(|| "of unknown version".to_owned());
     let finding = if let Some(error) = &nix.conf_error {
         Some(Finding::new(&kvm::advice::NIX_CONF, error))
-    } else if nix.builders == Builders::BuildUsers && facts.kvm.user.uid != 0 && !facts.daemon_socket {
-        let case = facts.kvm.distribution.as_deref().unwrap_or("");
-        Some(Finding::of_case(&advice::NIX_NO_DAEMON, case, "no daemon socket in /nix/var/nix"))
+    } else if let Some(finding) = unreachable_daemon(facts, nix.daemon).filter(|_| nix.builders != Builders::Caller) {
+        Some(finding)
+    } else if let Some(finding) = kvm::access::no_build_users(&facts.kvm, nix) {
+        Some(finding)
     } else if older(&version, "2.18") {
         Some(Finding::new(&advice::NIX_OLD, format!("Nix {version}, 2.18 wanted")))
     } else {
         None
     };
-    let how = if nix.builders == Builders::Caller { "builds as you" } else { "builds with a daemon or as root" };
+    let how = match nix.builders {
+        Builders::Caller => "builds as you",
+        Builders::BuildUsers => "builds with a daemon or as root",
+        Builders::Root => "builds run as root: `build-users-group` is empty",
+    };
     item("Nix", &needed_by, Ok(format!("{version}, {how}")), finding)
+}
+
+/// Why an ordinary user cannot ask the daemon.
+fn unreachable_daemon(facts: &Facts, daemon: Daemon) -> Option<Finding> {
+    let case = facts.kvm.distribution.as_deref().unwrap_or("");
+    match daemon {
+        _ if facts.kvm.user.uid == 0 => None,
+        Daemon::Listening => None,
+        Daemon::Absent => Some(Finding::of_case(&advice::NIX_NO_DAEMON, case, "no daemon socket in /nix/var/nix")),
+        Daemon::ShutOut => {
+            let evidence = format!("/nix/var/nix/daemon-socket is shut to {}", facts.kvm.user.name);
+            Some(Finding::new(&advice::NIX_SHUT_OUT, evidence))
+        }
+    }
 }
 
 /// KVM in one line; `check-kvm` tells it all.
@@ -247,7 +266,8 @@ fn ports(facts: &Facts) -> Item {
 mod tests {
     use super::*;
     use crate::doctor::userns::{Tried, TryStep, UsernsFacts};
-    use crate::kvm::facts::{Device, Nix, Node, Step, Use};
+    use crate::kvm::facts::{Device, Node, Step, Use};
+    use crate::nix::facts::Nix;
 
     /// A machine where everything is good.
     fn good() -> Facts {
@@ -266,10 +286,13 @@ mod tests {
         let nix = Nix {
             version: Some("2.31.2".to_owned()),
             builders: Builders::BuildUsers,
+            daemon: Daemon::Listening,
             features: crate::nixconf::Features::default(),
             conf: "/etc/nix/nix.conf".to_owned(),
             conf_error: None,
             sandbox: None,
+            auto_users: false,
+            build_group: "nixbld".to_owned(),
             build_users: vec!["nixbld1".to_owned()],
             build_user_groups: Vec::new(),
             used: None,
@@ -296,7 +319,6 @@ mod tests {
                 tried: Some(Tried { step: TryStep::Done, errno: None }),
                 ..Default::default()
             },
-            daemon_socket: true,
             project: Ok("/home/me/ioc".into()),
             tool: "0.0.0".to_owned(),
             python: Some("Python 3.11.2".to_owned()),
@@ -343,7 +365,10 @@ mod tests {
         check(&|f| f.rust = None, "Rust", (State::Note, None));
         check(&|f| f.kvm.nix = None, "Nix", warning("nix-missing"));
         check(&|f| f.kvm.nix.as_mut().unwrap().version = Some("2.8.0".to_owned()), "Nix", warning("nix-old"));
-        check(&|f| f.daemon_socket = false, "Nix", warning("nix-no-daemon"));
+        let nix = |change: &dyn Fn(&mut Nix), id| check(&|f| change(f.kvm.nix.as_mut().unwrap()), "Nix", warning(id));
+        nix(&|n| n.daemon = Daemon::Absent, "nix-no-daemon");
+        nix(&|n| n.daemon = Daemon::ShutOut, "nix-shut-out");
+        nix(&|n| n.build_users = Vec::new(), "nix-no-build-users");
         check(&|f| f.inputs = Some(missing()), "flake inputs", warning("inputs-unreachable"));
         let unknown = || Some(Inputs::Unknown("flake.lock is not JSON".to_owned()));
         check(&|f| f.inputs = unknown(), "flake inputs", warning("inputs-unreachable"));
@@ -358,6 +383,22 @@ mod tests {
             "namespaces",
             warning("userns-unknown-error"),
         );
+    }
+
+    #[test]
+    fn builds_need_no_build_users_where_root_or_the_caller_builds() {
+        let text = |change: &dyn Fn(&mut Nix)| {
+            let mut facts = good();
+            let nix = facts.kvm.nix.as_mut().unwrap();
+            nix.build_users = Vec::new();
+            change(nix);
+            let item = super::nix(&facts);
+            assert_eq!(item.state, State::Ok, "{}", item.text);
+            item.text
+        };
+        assert!(text(&|n| n.builders = Builders::Root).contains("builds run as root"));
+        assert!(text(&|n| (n.builders, n.daemon) = (Builders::Caller, Daemon::Absent)).contains("builds as you"));
+        assert!(text(&|n| n.auto_users = true).contains("with a daemon"));
     }
 
     #[test]

@@ -28,8 +28,6 @@ pub struct Facts {
     pub kvm: kvm::Facts,
     /// User namespaces.
     pub userns: UsernsFacts,
-    /// Whether Nix's daemon listens.
-    pub daemon_socket: bool,
     /// Root of the project; else what is wrong with it.
     pub project: Result<PathBuf, String>,
     /// Version and revision of this tool.
@@ -63,7 +61,6 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let nix = kvm.nix.is_some() && host.is_real();
     Facts {
         userns: userns::facts(host),
-        daemon_socket: host.exists("/nix/var/nix/daemon-socket/socket"),
         tool: tool_project::upgrade::version(Some(root)),
         python: version(host, "python3"),
         rust: version(host, "rustc"),

@@ -2,8 +2,9 @@
 
 use super::advice;
 use super::diagnose::here;
-use super::facts::{AclTag, Builders, Device, Facts, Nix, Node, Step};
+use super::facts::{AclTag, Device, Facts, Node, Step};
 use crate::finding::Finding;
+use crate::nix::facts::{Builders, Nix};
 
 /// Findings about who may open the device: they hold for one user, and tell nothing about the device itself.
 pub(super) const PERMISSION: [&str; 4] =
@@ -77,11 +78,14 @@ pub(super) fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>)
         // What is wrong with the machine is wrong for everyone.
         return Some(finding.clone());
     }
-    let Device::Present(node) = &facts.device else { return None };
-    if nix.builders == Builders::Caller {
-        return None;
+    if let Some(finding) = no_build_users(facts, nix) {
+        return Some(finding);
     }
+    let Device::Present(node) = &facts.device else { return None };
     let open = match &nix.used {
+        _ if nix.builders == Builders::Caller => return None,
+        // It is nobody's root in its sandbox, but the owner of the device.
+        _ if nix.builders == Builders::Root => node.uid == 0 && node.mode & 0o600 == 0o600,
         Some(used) if used.step != Step::Start => used.step != Step::Open,
         _ => node.mode & 0o006 == 0o006,
     };
@@ -101,4 +105,19 @@ pub(super) fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>)
         _ => String::new(),
     };
     Some(Finding::of_case(&advice::BUILDERS, here(facts, case), shown(node) + &tried))
+}
+
+/// Nix would build as users that are not there.
+pub(crate) fn no_build_users(facts: &Facts, nix: &Nix) -> Option<Finding> {
+    // A Mac keeps them elsewhere.
+    if nix.builders != Builders::BuildUsers || nix.auto_users || !nix.build_users.is_empty() || facts.os != "linux" {
+        return None;
+    }
+    let case = match facts.distribution.as_deref() {
+        Some("nixos") => "NixOS",
+        Some(distribution) => distribution,
+        None => "",
+    };
+    let evidence = format!("no group {} with members in /etc/group", nix.build_group);
+    Some(Finding::of_case(&advice::NO_BUILD_USERS, here(facts, case), evidence))
 }

@@ -94,6 +94,7 @@ pub static ALL: &[&Entry] = &[
     &UNKNOWN,
     &NOT_MEASURED,
     &BUILDERS,
+    &NO_BUILD_USERS,
     &FEATURE_MISSING,
     &FEATURE_UNUSABLE,
     &NIX_CONF,
@@ -516,6 +517,35 @@ pub static BUILDERS: Entry = Entry {
     title: "Nix's builders may not open /dev/kvm",
     cause: "Nix drops all supplementary groups of its build users when it enters the build sandbox, so membership in group kvm never reaches them: only mode 0666 does.",
     fixes: &[Fix::general(OPEN_TO_ALL), Fix::when("NixOS", ON_NIXOS), Fix::when("container", BY_ITS_HOST)],
+};
+
+/// Nobody to build as.
+pub static NO_BUILD_USERS: Entry = Entry {
+    id: "nix-no-build-users",
+    severity: Severity::Error,
+    title: "Nix has no build users: it refuses every build",
+    cause: "A Nix that root or a daemon runs builds as the members of a group, nixbld unless `build-users-group` in nix.conf says otherwise. The group is not there, or empty.",
+    fixes: &[
+        Fix::general(
+            "Make them, as the installer of Nix does.\n\
+             $ sudo groupadd --system nixbld\n\
+             $ for n in 1 2 3 4 5 6 7 8 9 10; do sudo useradd --system -g nixbld -G nixbld -d /var/empty -s /bin/false nixbld$n; done",
+        ),
+        Fix::when(
+            "debian",
+            "Install the part of the package that makes them.\n$ sudo apt-get install nix-setup-systemd",
+        ),
+        Fix::when(
+            "ubuntu",
+            "Install the part of the package that makes them.\n$ sudo apt-get install nix-setup-systemd",
+        ),
+        Fix::when("NixOS", "NixOS makes them by itself: see `nix.nrBuildUsers` in the configuration, and rebuild."),
+        Fix::when(
+            "container",
+            "Root may build by itself, which will do in a container. As root:\n\
+             $ mkdir -p /etc/nix && echo 'build-users-group =' >> /etc/nix/nix.conf",
+        ),
+    ],
 };
 
 /// No feature.

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::access::{PERMISSION, builders_finding, error_name, shown, shut_out};
 use super::advice;
-use super::facts::{Builders, Device, Facts, Nix, Node, Step, Use};
+use super::facts::{Device, Facts, Node, Step, Use};
 use crate::finding::Finding;
+use crate::nix::facts::{Builders, Nix};
 
 /// Rounds a second below which KVM counts as emulated. Hardware does hundreds of millions, emulation about one.
 const EMULATED_BELOW: f64 = 30e6;
@@ -67,7 +68,7 @@ impl Report {
 /// Where checks run when nobody says: with the builders where Nix has separate ones, else as the user.
 pub fn usual(facts: &Facts) -> For {
     match &facts.nix {
-        Some(nix) if nix.builders == Builders::BuildUsers => For::Builders,
+        Some(nix) if nix.builders != Builders::Caller => For::Builders,
         _ => For::User,
     }
 }
@@ -330,6 +331,7 @@ pub(super) fn here<'a>(facts: &Facts, otherwise: &'a str) -> &'a str {
 fn builders_why(facts: &Facts, nix: &Nix) -> String {
     match (&nix.used, nix.builders, &facts.device) {
         (_, Builders::Caller, _) => "this Nix builds as you".to_owned(),
+        (_, Builders::Root, _) => "this Nix builds as root".to_owned(),
         (Some(used), _, _) if used.step == Step::Done => {
             let name = nix.build_users.first().map_or("a build user", String::as_str);
             format!("tried as {name}: {}", works(used))
@@ -345,11 +347,11 @@ pub fn advertised(facts: &Facts, nix: &Nix) -> Answer {
         return Answer { answer: Known::No, why: format!("{} has an error", nix.conf) };
     }
     let finds = match (&facts.device, nix.builders) {
-        (Device::Present(node), Builders::BuildUsers) => node.kind == "character device",
+        (Device::Present(node), Builders::BuildUsers | Builders::Root) => node.kind == "character device",
         (Device::Present(_), Builders::Caller) => facts.used.as_ref().is_some_and(|u| u.step > Step::Open),
         (Device::Missing, _) => false,
     };
-    let who = if nix.builders == Builders::BuildUsers { "Nix, as root," } else { "Nix" };
+    let who = if nix.builders == Builders::Caller { "Nix" } else { "Nix, as root," };
     match (nix.features.has("kvm"), finds) {
         (Some(true), _) => yes(format!("{} says so", nix.conf)),
         (Some(false), _) => Answer { answer: Known::No, why: format!("{} sets system-features without kvm", nix.conf) },

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::nix::facts::Nix;
+
 /// Everything that decides whether VMs are accelerated.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Facts {
@@ -172,37 +174,4 @@ pub enum Step {
     Hung,
     /// All of it worked.
     Done,
-}
-
-/// Nix, as far as it matters for VMs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Nix {
-    /// Version, such as `2.31.2`.
-    pub version: Option<String>,
-    /// Who builds.
-    pub builders: Builders,
-    /// The features that the file settles: see [`crate::nixconf::Features`].
-    pub features: crate::nixconf::Features,
-    /// The file that settles them.
-    pub conf: String,
-    /// Why the configuration of Nix cannot be read as Nix reads it.
-    pub conf_error: Option<String>,
-    /// Setting `sandbox`; `None` means Nix's own choice, which is yes on Linux.
-    pub sandbox: Option<String>,
-    /// Names of the build users.
-    pub build_users: Vec<String>,
-    /// Groups of which every build user is a member.
-    pub build_user_groups: Vec<u32>,
-    /// What using KVM as a build user gave; only root can try.
-    pub used: Option<Use>,
-}
-
-/// Who runs the builds of Nix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Builders {
-    /// The caller: a Nix of one user.
-    Caller,
-    /// Build users, started by a daemon or by root.
-    BuildUsers,
 }

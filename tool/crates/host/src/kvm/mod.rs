@@ -1,9 +1,10 @@
-//! Whether VMs are accelerated on this machine: `read` facts (`probe` uses KVM itself), `diagnose`, give `advice`.
+//! Whether VMs are accelerated on this machine: `read` facts (`probe` uses KVM itself), `diagnose`, give `advice`, `mend`.
 
-mod access;
+pub(crate) mod access;
 pub mod advice;
 pub mod diagnose;
 pub mod facts;
+pub mod mend;
 pub mod probe;
 pub mod read;
 

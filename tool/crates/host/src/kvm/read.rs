@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use super::facts::{Builders, Cpu, Device, Facts, Modules, Nix, Node, User};
+use super::facts::{Cpu, Device, Facts, Modules, Node, User};
 use super::probe;
-use crate::nixconf;
+use crate::accounts::{groups, groups_of};
+use crate::nix;
 use tool_base::host::Host;
-use tool_base::process::{Cmd, Limited};
 
 /// Where the device is.
 pub const DEVICE: &str = "/dev/kvm";
@@ -17,7 +17,7 @@ pub fn facts(host: &Host) -> Facts {
     if let (Device::Present(_), "linux") = (&facts.device, facts.os.as_str()) {
         let device = host.path(DEVICE);
         facts.used = Some(probe::in_child(&device, None));
-        let build_user = facts.nix.as_ref().and_then(|nix| build_user(host, nix));
+        let build_user = facts.nix.as_ref().and_then(|nix| nix::read::build_user(host, nix));
         if let Some(nix) = facts.nix.as_mut() {
             nix.used = build_user.map(|identity| probe::in_child(&device, Some(identity)));
         }
@@ -42,7 +42,7 @@ pub fn without_use(host: &Host) -> Facts {
         device: device(host),
         user: user(host),
         used: None,
-        nix: nix(host),
+        nix: nix::read::nix(host),
         kernel,
     }
 }
@@ -219,107 +219,8 @@ fn numbers(rdev: u64) -> (u64, u64) {
     (major, minor)
 }
 
-/// One line of /etc/group.
-struct Group {
-    name: String,
-    gid: u32,
-    members: Vec<String>,
-}
-
-fn groups(host: &Host) -> Vec<Group> {
-    let parse = |line: &str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let &[name, _, gid, members] = fields.as_slice() else { return None };
-        let members = members.split(',').filter(|m| !m.is_empty()).map(ToOwned::to_owned).collect();
-        Some(Group { name: name.to_owned(), gid: gid.parse().ok()?, members })
-    };
-    host.read("/etc/group").unwrap_or_default().lines().filter_map(parse).collect()
-}
-
-/// Names of groups; a number without a name is left out.
-pub fn group_names(host: &Host, gids: &[u32]) -> Vec<String> {
-    groups(host).into_iter().filter(|g| gids.contains(&g.gid)).map(|g| g.name).collect()
-}
-
-/// Numbers of the user and the first group of a name in /etc/passwd.
-fn account(host: &Host, name: &str) -> Option<(u32, u32)> {
-    let passwd = host.read("/etc/passwd")?;
-    let fields: Vec<&str> = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f[0] == name)?;
-    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
-}
-
-/// Groups of a user by /etc/passwd and /etc/group.
-fn groups_of(host: &Host, name: &str) -> Vec<u32> {
-    let member = |g: &Group| g.members.iter().any(|m| m == name);
-    let mut gids: Vec<u32> = groups(host).into_iter().filter(member).map(|g| g.gid).collect();
-    gids.extend(account(host, name).map(|(_, gid)| gid));
-    gids.sort_unstable();
-    gids.dedup();
-    gids
-}
-
 fn user(host: &Host) -> User {
     let name = host.user_name();
     let account_groups = groups_of(host, &name);
     User { uid: host.uid, session_groups: host.groups.clone(), account_groups, name }
-}
-
-/// Who would build, as numbers of user and group; only root can take that on.
-fn build_user(host: &Host, nix: &Nix) -> Option<(u32, u32)> {
-    if host.uid != 0 || !host.is_real() || nix.builders != Builders::BuildUsers {
-        return None;
-    }
-    account(host, nix.build_users.first()?)
-}
-
-/// What is known about Nix; `None` where there is no program `nix`.
-pub fn nix(host: &Host) -> Option<Nix> {
-    let program = host.program("nix")?;
-    let version = match Cmd::new(program).arg("--version").output_within(std::time::Duration::from_secs(5)) {
-        // `nix (Nix) 2.31.2`, `nix (Determinate Nix 3.6.1) 2.29.0`, `nix (Lix, like Nix) 2.93.0`
-        Ok(Limited::Ended(output)) => {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().last().map(ToOwned::to_owned)
-        }
-        _ => None,
-    };
-    let conf = nixconf::system_conf(host);
-    let builders = builders(host);
-    let settings = match builders {
-        Builders::Caller => nixconf::user_settings(host),
-        Builders::BuildUsers => nixconf::system_settings(host),
-    };
-    let conf_error = settings.as_ref().err().map(|e| format!("{e:#}"));
-    let settings = settings.unwrap_or_default();
-    let group = settings.last("build-users-group").unwrap_or_else(|| "nixbld".to_owned());
-    let build_users = groups(host).into_iter().find(|g| g.name == group).map(|g| g.members).unwrap_or_default();
-    let build_user_groups = build_users
-        .iter()
-        .map(|u| groups_of(host, u))
-        .reduce(|common, gids| common.into_iter().filter(|g| gids.contains(g)).collect())
-        .unwrap_or_default();
-    Some(Nix {
-        version,
-        builders,
-        features: settings.features(),
-        conf: conf.display().to_string(),
-        conf_error,
-        sandbox: settings.last("sandbox"),
-        build_users,
-        build_user_groups,
-        used: None,
-    })
-}
-
-/// As Nix decides for the store `auto`: who may write its database builds alone, everyone else asks the daemon.
-fn builders(host: &Host) -> Builders {
-    let socket = host.exists("/nix/var/nix/daemon-socket/socket");
-    let owner = host.path("/nix/var/nix/db").metadata().map(|m| m.uid()).ok();
-    match owner {
-        Some(owner) if owner == host.uid && host.uid != 0 && host.env("NIX_REMOTE") != Some("daemon") => {
-            Builders::Caller
-        }
-        // A store in the home of the user, which Nix makes where it may not write /nix.
-        None if !socket && host.uid != 0 => Builders::Caller,
-        _ => Builders::BuildUsers,
-    }
 }

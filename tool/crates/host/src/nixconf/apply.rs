@@ -61,7 +61,7 @@ impl Edit {
     /// Whether the caller may make this edit: the folder, or the nearest one that exists, can be written.
     pub fn is_permitted(&self) -> bool {
         let folder = self.path.ancestors().skip(1).find(|p| p.is_dir());
-        folder.is_some_and(may_write) && self.before.as_ref().is_none_or(|_| may_write(&self.path))
+        folder.is_some_and(files::may_write) && self.before.as_ref().is_none_or(|_| files::may_write(&self.path))
     }
 
     /// Makes the edit and returns the backup of the old file. `at` is told of each step.
@@ -94,17 +94,6 @@ impl Edit {
         File::open(folder).and_then(|f| f.sync_all()).with_context(|| format!("syncing {}", folder.display()))?;
         Ok(backup)
     }
-}
-
-#[cfg(target_os = "linux")]
-fn may_write(path: &Path) -> bool {
-    use unix::unistd::{AccessFlags, eaccess};
-    eaccess(path, AccessFlags::W_OK).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn may_write(path: &Path) -> bool {
-    path.metadata().is_ok_and(|m| !m.permissions().readonly())
 }
 
 /// Keeps the old text beside the file, under a dated name that was free, with the file's mode.

@@ -1,6 +1,8 @@
-//! nix.conf: read as Nix reads it (`parse`), decide what to add and where (`plan`), write it safely (`apply`).
+//! nix.conf: read as Nix reads it (`parse`), decide what to add and where (`plan`), write it safely (`apply`);
+//! `configure` does all of it.
 
 pub mod apply;
+pub mod configure;
 mod parse;
 pub mod plan;
 
@@ -10,6 +12,7 @@ use anyhow::Result;
 
 pub use parse::{ConfValues, Features};
 
+use crate::nix::facts::Builders;
 use tool_base::host::Host;
 
 /// The system's file: `NIX_CONF_DIR`, else /etc/nix.
@@ -53,20 +56,23 @@ fn add(host: &Host, settings: &mut ConfValues, path: &Path) -> Result<()> {
     read(path).map_or(Ok(()), |bytes| settings.add(path, &bytes, &read))
 }
 
-/// What the machine says about where its settings live. `heard` tells whether a user's own file is listened to.
-pub fn place(host: &Host, heard: bool) -> plan::Place {
+/// What the machine says about where its settings live.
+pub fn place(host: &Host, builders: Builders) -> plan::Place {
     let system = system_conf(host);
     let text = std::fs::read(host.path(&system)).unwrap_or_default();
     let custom = parse::includes(&text)
         .into_iter()
         .map(|file| parse::beside(&system, &file))
         .find(|path| path.file_name().is_some_and(|n| n == "nix.custom.conf"));
+    // A daemon has fixed its features before it hears what a client's file says, trusted or not.
+    let own = user_confs(host).into_iter().next().filter(|_| builders == Builders::Caller);
     plan::Place {
         nixos: host.exists("/etc/NIXOS") || host.distribution().as_deref() == Some("nixos"),
         macos: host.exists("/System/Library/CoreServices"),
         target: link_target(host, &system),
         custom,
-        own: user_confs(host).into_iter().next().filter(|_| heard && host.uid != 0),
+        own_target: own.as_ref().and_then(|own| link_target(host, own)),
+        own,
         system,
     }
 }

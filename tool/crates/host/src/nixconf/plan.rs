@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::parse::{ConfValues, Meaning, lines};
+use super::parse::{Meaning, lines};
 
 /// The line that lifts Nix's refusal.
 pub const SETTING: &str = "extra-system-features = kvm";
@@ -102,8 +102,10 @@ pub struct Place {
     pub target: Option<PathBuf>,
     /// The system's file includes this one beside it, for settings of our own (Determinate Nix).
     pub custom: Option<PathBuf>,
-    /// The user's own file that counts most, where it is heard: with a Nix of one user, or a trusted user.
+    /// The user's own file that counts most, where it is heard: with a Nix of one user.
     pub own: Option<PathBuf>,
+    /// Where that file really lies, when it is a link.
+    pub own_target: Option<PathBuf>,
 }
 
 /// The file to edit.
@@ -124,7 +126,8 @@ pub enum Target {
 
 /// Chooses the file that counts.
 pub fn target(place: &Place) -> Target {
-    let generated = place.target.as_ref().is_some_and(|t| t.starts_with("/nix/store"));
+    let made = |target: &Option<PathBuf>| target.as_ref().is_some_and(|t| t.starts_with("/nix/store"));
+    let generated = made(&place.target);
     match &place.own {
         _ if place.nixos => {
             Target::Generated { by: "NixOS", snippet: "nix.settings.extra-system-features = [ \"kvm\" ];" }
@@ -132,22 +135,16 @@ pub fn target(place: &Place) -> Target {
         _ if generated && place.macos => {
             Target::Generated { by: "nix-darwin", snippet: "nix.settings.extra-system-features = [ \"kvm\" ];" }
         }
-        _ if generated => Target::Generated {
+        Some(_) if made(&place.own_target) => {
+            Target::Generated { by: "home-manager", snippet: "nix.settings.extra-system-features = [ \"kvm\" ];" }
+        }
+        Some(own) => Target::Own(own.clone()),
+        None if generated => Target::Generated {
             by: "the tool that links it into the Nix store",
             snippet: "extra-system-features = kvm",
         },
-        Some(own) => Target::Own(own.clone()),
         None => Target::System(place.custom.as_ref().unwrap_or(&place.system).clone()),
     }
-}
-
-/// Whether the user is in `trusted-users`, root being there by default.
-pub fn trusted(settings: &ConfValues, user: &str, groups: &[String]) -> bool {
-    let set = settings.set("trusted-users");
-    let words = set.list.unwrap_or_else(|| vec!["root".to_owned()]).into_iter().chain(set.extra);
-    words
-        .into_iter()
-        .any(|w| w == user || w == "*" || w.strip_prefix('@').is_some_and(|g| groups.iter().any(|h| h == g)))
 }
 
 /// Lines that are taken away and added, with up to three lines around them. The files differ in one place.
@@ -169,6 +166,7 @@ pub fn diff(before: &[u8], after: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse::ConfValues;
     use super::*;
     use proptest::prelude::*;
     use std::path::Path;
@@ -239,23 +237,12 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let linked = Place { target: Some("/nix/store/abc-nix.conf".into()), ..place.clone() };
+        assert_eq!(target(&Place { target: linked.target.clone(), ..own.clone() }), target(&own));
+        let home = Place { own_target: Some("/nix/store/abc-home-manager-files/nix.conf".into()), ..own.clone() };
+        assert_eq!(by(&home), "home-manager");
         assert_eq!(by(&Place { nixos: true, ..own }), "NixOS");
         assert_eq!(by(&Place { macos: true, ..linked.clone() }), "nix-darwin");
         assert_eq!(by(&linked), "the tool that links it into the Nix store");
-    }
-
-    #[test]
-    fn who_is_trusted() {
-        let trusts = |text: &str| {
-            let mut settings = ConfValues::default();
-            settings.add(Path::new("/n"), text.as_bytes(), &|_| None).unwrap();
-            trusted(&settings, "me", &["wheel".to_owned()])
-        };
-        assert!(!trusts(""));
-        assert!(trusts("trusted-users = root me"));
-        assert!(trusts("extra-trusted-users = @wheel"));
-        assert!(trusts("trusted-users = *"));
-        assert!(!trusts("trusted-users = me\ntrusted-users = root @me"));
     }
 
     /// Files that look like nix.conf, with the settings that matter in every order and spelling.
