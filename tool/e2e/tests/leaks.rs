@@ -3,11 +3,15 @@
 //! `XTASK_CYCLES` sets how many; the default keeps CI quick.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
+#[path = "common/aim.rs"]
+mod aim;
 mod common;
 
 use std::fs;
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
 
+use aim::{Victim, kill_at_fork};
 use common::{Run, Scratch};
 
 /// Namespaces of each kind that may be there at a time. The kernel frees those of networks some time after their end.
@@ -57,4 +61,56 @@ fn runs_leave_nothing_on_the_host() {
         .filter(|line| line.contains(ours))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// As an ordinary user, or as whoever runs the tests.
+fn command(scratch: &Scratch, ordinary: bool, words: &[&str]) -> Command {
+    if !ordinary {
+        return scratch.command(words);
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-user=1000", "--map-group=1000", env!("CARGO_BIN_EXE_foreign")]).args(words);
+    scratch.environment(&mut unshare);
+    unshare
+}
+
+/// From the first child of xtask to the IOC.
+fn kill_at_each_fork(mode: &[&str], last: usize) {
+    let scratch = Scratch::new();
+    scratch.check("short", "machine.start()\nmachine.wait_for_unit('ioc.service')\n");
+    for ordinary in [false, true] {
+        for victim in [Victim::Top, Victim::Parent] {
+            for nth in 1..=last {
+                assert!(kill_at_fork(&mut command(&scratch, ordinary, mode), nth, victim), "{mode:?}: {nth}");
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_at_a_fork_of_a_check() {
+    kill_at_each_fork(&["test", "short", "--no-lint"], 7);
+}
+
+#[test]
+fn killed_at_a_fork_of_a_run() {
+    kill_at_each_fork(&["run", "--ioc", "embedded"], 7);
+}
+
+#[test]
+fn killed_at_a_fork_at_the_prompt() {
+    kill_at_each_fork(&["interactive", "short"], 7);
+}
+
+#[test]
+fn killed_at_the_fork_of_a_command_on_a_machine() {
+    let scratch = Scratch::new();
+    let mut session = scratch.command(&["run", "--ioc", "embedded"]);
+    let mut session = session.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The IOC has started, so the machine has.
+    session.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    let mut exec = scratch.command(&["exec", "sleep", "1000"]);
+    assert!(kill_at_fork(&mut exec, 1, Victim::Top));
+    drop(session.stdin.take());
+    session.wait().unwrap();
 }

@@ -2,12 +2,13 @@
 #![expect(unsafe_code, reason = "this is where system calls without a safe wrapper belong")]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Lets the child inherit descriptors under their own numbers. Other children, started meanwhile, do not get them.
 pub fn inherit(command: &mut Command, fds: Vec<OwnedFd>) -> &mut Command {
@@ -37,13 +38,6 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
-/// Ends the child by SIGKILL when the thread that starts it ends, also by SIGKILL.
-pub fn dying_with_us(command: &mut Command) -> &mut Command {
-    let tie = || unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL).map_err(io::Error::from);
-    // SAFETY: the closure only calls prctl, which is async-signal-safe.
-    unsafe { command.pre_exec(tie) }
-}
-
 /// A new, empty file system in memory.
 pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
     use unix::mount::{MsFlags, mount};
@@ -63,14 +57,16 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Ends this process by SIGKILL when its parent ends, however that happens (`PR_SET_PDEATHSIG`, prctl(2)).
+/// Ends this process by SIGKILL when its parent ends, however that happens (`PR_SET_PDEATHSIG`, prctl(2)). The other end of
+/// `parent`, a pipe or a socket, is the parent's alone: in a new PID namespace nothing else tells whether it lives.
 ///
 /// # Errors
 /// When the parent is gone already.
-pub fn die_with_parent() -> io::Result<()> {
-    let parent = unix::unistd::getppid();
+pub fn die_with_parent(parent: impl AsFd) -> io::Result<()> {
     unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL)?;
-    if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process has ended")) }
+    // A closed end is told unasked.
+    let mut ends = [PollFd::new(parent.as_fd(), PollFlags::empty())];
+    if poll(&mut ends, PollTimeout::ZERO)? == 0 { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// Blocks SIGINT for this thread and those that it starts.

@@ -27,9 +27,12 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     if let Some(events) = stage::optional(words, "--events-fd") {
         passed.push(stage::descriptor(events)?);
     }
+    // Its other end tells PID 1 that this stage lives.
+    let (cage, _alive) = std::io::pipe()?;
+    passed.insert(1, cage.into());
     let mut host = Cmd::new(tool_base::process::own_program()?).args(["sandbox-host", "--spec"]);
     host = host.arg(stage::required(words, "--spec")?);
-    for (flag, fd) in ["--sync-fd", "--events-fd"].into_iter().zip(&passed) {
+    for (flag, fd) in ["--sync-fd", "--cage-fd", "--events-fd"].into_iter().zip(&passed) {
         host = host.arg(flag).arg(fd.as_raw_fd().to_string());
     }
     let mut command = host.to_std();
@@ -40,7 +43,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
 }
 
 fn enter(sync: &mut UnixStream) -> Result<()> {
-    sys::die_with_parent()?;
+    sys::die_with_parent(&*sync).context("xtask has ended")?;
     // Ctrl-C is the driver's business: it cleans up, and this stage ends with it.
     sys::block_interrupts()?;
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)

@@ -51,7 +51,8 @@ struct Keeper {
 
 /// Runs until the driver has ended; its exit status is ours.
 pub fn run(words: &[OsString]) -> Result<Status> {
-    sys::die_with_parent()?;
+    let cage = stage::descriptor(stage::required(words, "--cage-fd")?)?;
+    sys::die_with_parent(&cage).context("the stage before this one has ended")?;
     sys::block_interrupts()?;
     let file = Path::new(stage::required(words, "--spec")?);
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
