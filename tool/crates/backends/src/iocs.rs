@@ -1,13 +1,18 @@
 //! Which build of the IOC a sandbox machine runs.
 
+pub mod build;
+pub mod release;
+pub mod state;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use walkdir::WalkDir;
 
 use crate::options::IocChoice;
-use tool_base::fail;
+use build::Base;
+use state::State;
+use tool_base::{fail, ui};
 use tool_project::Project;
 
 /// A build of the IOC.
@@ -21,40 +26,54 @@ pub enum IocBuild {
     Nix(PathBuf, PathBuf),
 }
 
-/// What was found of other builds than the embedded one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    nix: Option<(PathBuf, PathBuf)>,
-    make: Option<PathBuf>,
-}
-
-/// Looks for builds of the IOC.
-pub fn find(project: &Project) -> Found {
-    let app = &project.config.ioc.app;
-    let result = project.root.join("result").canonicalize().ok();
-    Found {
-        nix: result.and_then(|top| executable(&top, app).map(|exe| (top, exe))),
-        make: executable(&project.ioc_dir(), app),
-    }
-}
-
-/// Chooses among what was found.
-pub fn choose(choice: IocChoice, found: Found) -> Result<IocBuild> {
-    match (choice, found) {
-        (IocChoice::Auto | IocChoice::Nix, Found { nix: Some((top, exe)), .. }) => Ok(IocBuild::Nix(top, exe)),
-        (IocChoice::Auto | IocChoice::Make, Found { make: Some(exe), .. }) => Ok(IocBuild::Make(exe)),
-        (IocChoice::Auto | IocChoice::Embedded, _) => Ok(IocBuild::Embedded),
-        (IocChoice::Nix, _) => Err(fail::host("there is no IOC in result/").hint("build it: nix build").into()),
-        (IocChoice::Make, _) => {
-            Err(fail::host("there is no IOC in ioc/bin/").hint("build it: EPICS_BASE=/path/to/base make -C ioc").into())
+/// Settles which build runs: the one that was asked for, else the best at hand. What `make` built of other sources is built
+/// again first.
+///
+/// # Errors
+/// A build that is not there was asked for; one that is there is not of the files as they are, and cannot be built again.
+pub fn settle(project: &Project, choice: IocChoice) -> Result<IocBuild> {
+    if matches!(choice, IocChoice::Auto | IocChoice::Nix) {
+        match state::nix(project) {
+            State::Current(built) => return Ok(built),
+            State::Stale(why) => return Err(stale("result/", &why, "cargo xtask build")),
+            State::Missing(why) if choice == IocChoice::Nix => return Err(absent(&why, "nix build")),
+            State::Missing(_) => {}
         }
     }
+    if matches!(choice, IocChoice::Auto | IocChoice::Make) {
+        const BY_HAND: &str = "EPICS_BASE=/path/to/base make -C ioc";
+        match (state::made(project), Base::find(project)) {
+            (State::Current(built), _) => return Ok(built),
+            (State::Stale(why), Some(base)) => {
+                ui::say(&format!("{} the IOC by make again ({why})", ui::paint(ui::STRONG, "Building")));
+                return Ok(IocBuild::Make(build::by_make(project, &base, false)?));
+            }
+            (State::Stale(why), None) => return Err(stale("ioc/bin/", &why, BY_HAND)),
+            (State::Missing(why), _) if choice == IocChoice::Make => return Err(absent(&why, BY_HAND)),
+            (State::Missing(_), _) => {}
+        }
+    }
+    Ok(IocBuild::Embedded)
 }
 
-/// `TOP/bin/ARCH/APP`, for whichever architecture it was built.
-fn executable(top: &Path, app: &str) -> Option<PathBuf> {
-    let entries = WalkDir::new(top.join("bin")).min_depth(2).max_depth(2).sort_by_file_name();
-    entries.into_iter().flatten().find(|e| e.file_name() == app && e.path().is_file()).map(walkdir::DirEntry::into_path)
+fn stale(place: &str, why: &str, again: &str) -> anyhow::Error {
+    fail::host(format!("the IOC in {place} is not of the files as they are: {why}"))
+        .hint(format!("build it again: {again}; or run another one: --ioc embedded"))
+        .into()
+}
+
+fn absent(why: &str, command: &str) -> anyhow::Error {
+    fail::host(why).hint(format!("build it: {command}")).into()
+}
+
+/// How the builds stand that are there, for people.
+pub fn tell(project: &Project) -> Vec<Result<String, String>> {
+    let tell = |state| match state {
+        State::Missing(_) => None,
+        State::Current(built) => Some(Ok(built.to_string())),
+        State::Stale(why) => Some(Err(why)),
+    };
+    [state::nix(project), state::made(project)].into_iter().filter_map(tell).collect()
 }
 
 /// Folders of EPICS base and support modules that an IOC was made with: `make` writes them to `envPaths`.
@@ -91,33 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_build_at_hand_is_chosen() {
-        let made = PathBuf::from("/p/ioc/bin/linux-x86_64/example");
-        let nix = (PathBuf::from("/nix/store/x"), PathBuf::from("/nix/store/x/bin/linux-x86_64/example"));
-        let all = Found { nix: Some(nix.clone()), make: Some(made.clone()) };
-        let auto = |found| choose(IocChoice::Auto, found).unwrap();
-        assert_eq!(auto(all.clone()), IocBuild::Nix(nix.0, nix.1));
-        assert_eq!(auto(Found { nix: None, ..all.clone() }), IocBuild::Make(made.clone()));
-        assert_eq!(auto(Found::default()), IocBuild::Embedded);
-        assert_eq!(choose(IocChoice::Make, all.clone()).unwrap(), IocBuild::Make(made));
-        assert_eq!(choose(IocChoice::Embedded, all).unwrap(), IocBuild::Embedded);
-        let error = choose(IocChoice::Nix, Found::default()).unwrap_err();
-        assert_eq!(fail::render(&error), "error: there is no IOC in result/\n\nhint: build it: nix build");
-    }
-
-    #[test]
     fn paths_that_make_wrote_down() {
         let text = "epicsEnvSet(\"IOC\",\"iocExample\")\nepicsEnvSet(\"TOP\",\"/p/ioc\")\nepicsEnvSet(\"ASYN\",\"/opt/asyn\")\n";
         assert_eq!(absolute_values(text), [PathBuf::from("/p/ioc"), PathBuf::from("/opt/asyn")]);
-    }
-
-    #[test]
-    fn executables_are_found_in_any_architecture() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(executable(dir.path(), "example"), None);
-        let bin = dir.path().join("bin/linux-aarch64");
-        std::fs::create_dir_all(&bin).unwrap();
-        std::fs::write(bin.join("example"), "").unwrap();
-        assert_eq!(executable(dir.path(), "example"), Some(bin.join("example")));
     }
 }

@@ -74,6 +74,8 @@ struct InMachine {
     program: String,
     /// Folders of the host that it needs.
     binds: Vec<Bind>,
+    /// Whether they may lie where a protected service sees nothing.
+    open: bool,
 }
 
 impl Sandbox {
@@ -91,7 +93,7 @@ impl Sandbox {
             ui::remark(&announcement(None, why));
             None
         } else {
-            let ioc = iocs::choose(options.ioc, iocs::find(project))?;
+            let ioc = iocs::settle(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));
             if ioc == IocBuild::Embedded {
@@ -203,7 +205,7 @@ impl Sandbox {
             units: if node.ioc {
                 // What the check says of the IOC comes last, so it holds.
                 let environment = node.variables().into_iter().chain(node.environment.clone()).collect();
-                units::units(&self.config, &ioc.top, &ioc.program, &environment)
+                units::units(&self.config, &ioc.top, &ioc.program, ioc.open, &environment)
             } else {
                 Vec::new()
             },
@@ -355,6 +357,7 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
             source: dir.clone(),
             program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
             binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
+            open: false,
         },
         // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
         IocBuild::Make(exe) => InMachine {
@@ -366,11 +369,12 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
                 .collect(),
             source: dir.clone(),
             top: dir,
+            open: true,
         },
         // It is in the Nix store, which every machine sees.
         IocBuild::Nix(top, exe) => {
             let (top, source) = (top.clone(), top.clone());
-            InMachine { top, source, program: process::quote(exe.as_os_str()), binds: Vec::new() }
+            InMachine { top, source, program: process::quote(exe.as_os_str()), binds: Vec::new(), open: false }
         }
     }
 }

@@ -44,9 +44,16 @@ const AS_EPNIX: [(&str, &str); 17] = [
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///
-/// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine.
-pub fn units(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
-    let mut units = vec![ioc(config, top, program, environment)];
+/// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine; `open`
+/// says whether they may lie where such a service sees nothing: in a home, in /tmp.
+pub fn units(
+    config: &Config,
+    top: &Path,
+    program: &str,
+    open: bool,
+    environment: &BTreeMap<String, String>,
+) -> Vec<UnitFile> {
+    let mut units = vec![ioc(config, top, program, open, environment)];
     units.extend(simulators(config));
     units
 }
@@ -56,7 +63,7 @@ pub fn simulators(config: &Config) -> impl Iterator<Item = UnitFile> {
     config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator))
 }
 
-fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String, String>) -> UnitFile {
+fn ioc(config: &Config, top: &Path, program: &str, open: bool, environment: &BTreeMap<String, String>) -> UnitFile {
     let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
     let boot = top.join("iocBoot").join(&config.ioc.ioc);
     // No limit to restarts, as EPNix has it.
@@ -75,7 +82,9 @@ fn ioc(config: &Config, top: &Path, program: &str, environment: &BTreeMap<String
     }
     let ready: Vec<&str> = READY.lines().filter(|line| !line.starts_with('#')).collect();
     let ready = ready.join("\n");
-    let shared: String = AS_EPNIX.iter().map(|(directive, value)| format!("{directive}={value}\n")).collect();
+    let hides = |directive: &str| matches!(directive, "DynamicUser" | "ProtectHome");
+    let shared = AS_EPNIX.iter().filter(|(directive, _)| !(open && hides(directive)));
+    let shared: String = shared.map(|(directive, value)| format!("{directive}={value}\n")).collect();
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\n{shared}{variables}\
@@ -147,6 +156,7 @@ mod tests {
             &config,
             Path::new("/machine/ioc"),
             "/machine/bin/soft-ioc --app example",
+            false,
             &BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]),
         );
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();

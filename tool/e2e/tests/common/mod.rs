@@ -125,6 +125,15 @@ impl Run {
     }
 }
 
+impl Run {
+    /// A part of stdout.
+    #[track_caller]
+    pub fn expect_out(self, part: &str) -> Self {
+        assert!(self.stdout.contains(part), "no `{part}` in stdout:\n{}", self.stdout);
+        self
+    }
+}
+
 /// `xtask` on a terminal of its own (script(1)), after other commands for the shell there. `talk` sees what has been printed,
 /// and types.
 pub fn on_terminal(

@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Doctor) -> Result<Status> {
     let project = Project::load();
     let settled = project.as_ref().ok().and_then(|p| p.config.backend.as_deref());
     let chosen = args.backend.as_deref().or(settled).and_then(Choice::named);
-    let facts = doctor::facts(&Host::new(&args.root), &project);
+    let mut facts = doctor::facts(&Host::new(&args.root), &project);
+    facts.builds = project.as_ref().map(tool_backends::iocs::tell).unwrap_or_default();
     let diagnosis = doctor::judge(&facts, chosen);
     if args.json {
         ui::data(&serde_json::to_string_pretty(&Json { schema: 1, diagnosis: &diagnosis, facts: &facts })?);

@@ -31,7 +31,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Runs the command; the IOC's exit status is ours.
 pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
-    let ioc = iocs::choose(args.ioc.into(), iocs::find(&project))?;
+    let ioc = iocs::settle(&project, args.ioc.into())?;
     let simulators = !args.no_simulator && !project.config.simulators.is_empty();
     let programs =
         if args.host && !simulators && ioc != IocBuild::Embedded { Vec::new() } else { embedded::programs(&project)? };

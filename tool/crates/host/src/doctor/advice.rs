@@ -23,6 +23,7 @@ pub static ALL: &[&Entry] = &[
     &DISK,
     &PYTHON,
     &RUST,
+    &IOC_STALE,
     &PORTS,
 ];
 
@@ -279,6 +280,16 @@ pub static RUST: Entry = Entry {
     title: "this Rust is too old for the embedded IOC",
     cause: "The sandbox builds its soft IOC and simulator from `tool/embedded/`, which names the Rust that it needs.",
     fixes: &[Fix::general("Update Rust.\n$ rustup update stable")],
+};
+
+/// An IOC of yesterday.
+pub static IOC_STALE: Entry = Entry {
+    id: "ioc-stale",
+    severity: Severity::Warning,
+    title: "an IOC was built, but not of the files as they are",
+    cause: "Files of ioc/ have changed since Nix or `make` built it, or `make clean` took a part of it away. The sandbox has `make` \
+            build it again where EPICS base is known, and refuses to run it otherwise.",
+    fixes: &[Fix::general("Build it again, or let the sandbox run the soft IOC: --ioc embedded\n$ cargo xtask build")],
 };
 
 /// Ports.

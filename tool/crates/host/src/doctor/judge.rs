@@ -85,6 +85,7 @@ fn items(facts: &Facts) -> Vec<Item> {
         item("namespaces", &[Sandbox], Ok("the sandbox can make them".to_owned()), diagnose_userns(&facts.userns)),
         python(facts),
         rust(facts),
+        builds(facts),
         nix(facts),
         kvm_item(facts, "KVM for you", For::User, &[Driver]),
         kvm_item(facts, "KVM for builders", For::Builders, &[Nixos]),
@@ -153,6 +154,14 @@ fn rust(facts: &Facts) -> Item {
     let old = facts.rust.as_ref().zip(wanted).filter(|(has, wanted)| older(has, wanted));
     let finding = old.map(|(has, wanted)| Finding::new(&advice::RUST, format!("{has}, {wanted} wanted")));
     item("Rust", &[Backend::Sandbox], ok, finding)
+}
+
+fn builds(facts: &Facts) -> Item {
+    let stale = facts.builds.iter().find_map(|build| build.as_ref().err());
+    let finding = stale.map(|why| Finding::new(&advice::IOC_STALE, why));
+    let built: Vec<&str> = facts.builds.iter().flatten().map(String::as_str).collect();
+    let nothing = "built by neither Nix nor make: the sandbox runs the soft IOC";
+    item("IOC", &[], Ok(if built.is_empty() { nothing.to_owned() } else { built.join(", ") }), finding)
 }
 
 fn nix(facts: &Facts) -> Item {
@@ -329,6 +338,7 @@ mod tests {
             free_nix: Some(100),
             free_project: Some(100),
             inputs: Some(Inputs::Reachable),
+            builds: Vec::new(),
             ports: Vec::new(),
         }
     }
@@ -363,6 +373,8 @@ mod tests {
         check(&|f| f.python = Some("Python 3.8.1".to_owned()), "Python", warning("python-missing"));
         check(&|f| f.rust_wanted = Some("1.96".to_owned()), "Rust", warning("rust-old"));
         check(&|f| f.rust = None, "Rust", (State::Note, None));
+        check(&|f| f.builds = vec![Err("x.proto differs".to_owned())], "IOC", warning("ioc-stale"));
+        check(&|f| f.builds = vec![Ok("that of make".to_owned())], "IOC", (State::Ok, None));
         check(&|f| f.kvm.nix = None, "Nix", warning("nix-missing"));
         check(&|f| f.kvm.nix.as_mut().unwrap().version = Some("2.8.0".to_owned()), "Nix", warning("nix-old"));
         let nix = |change: &dyn Fn(&mut Nix), id| check(&|f| change(f.kvm.nix.as_mut().unwrap()), "Nix", warning(id));

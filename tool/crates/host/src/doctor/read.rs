@@ -48,6 +48,8 @@ pub struct Facts {
     pub free_project: Option<u64>,
     /// Where the flake's inputs can be had; looked at only where there are Nix and a project.
     pub inputs: Option<Inputs>,
+    /// Builds of the IOC by Nix and `make` that are there; else why one of them cannot be run. The caller knows.
+    pub builds: Vec<Result<String, String>>,
     /// Ports of this IOC that somebody listens on.
     pub ports: Vec<u16>,
 }
@@ -70,6 +72,7 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
         free_nix: host.exists("/nix").then(|| free(&host.path("/nix"))).flatten(),
         free_project: free(root),
         inputs: project.as_ref().ok().filter(|_| nix).map(inputs::look),
+        builds: Vec::new(),
         ports: ports(host, simulators.unwrap_or_default()),
         project: project.as_ref().map(|p| p.root.clone()).map_err(|e| format!("{e:#}")),
         kvm,
