@@ -8,8 +8,10 @@ mod fixture;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::Run;
 use fixture::{Fixture, gone, named_processes};
@@ -309,6 +311,35 @@ fn interactive_hands_the_terminal_over() {
     let run = fixture.xtask(&["interactive", "other", "--backend", "driver"]);
     run.expect(0, &["start_all()", "root, without password", "loadkeys", "Ctrl-d, then y", "test script finished"]);
     fixture.xtask(&["interactive", "bad", "--backend", "nixos"]).expect(1, &["RequestedAssertionFailed"]);
+}
+
+#[test]
+fn a_closed_terminal_leaves_no_folder() {
+    let Some(fixture) = Fixture::new() else { return };
+    let temporary = fixture.dir.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = fixture.command(&["interactive", "slow", "--backend", "driver"]);
+    // What a terminal signals when it is closed: its foreground process group.
+    command.env("TMPDIR", &temporary).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let pid =
+        |line: String| Some(Pid::from_raw(line.strip_prefix("pid ").or(line.strip_prefix("child "))?.parse().ok()?));
+    let pids: Vec<Pid> = lines.filter_map(pid).take(2).collect();
+    let left = || {
+        let folder = fixture.root.join("target/checks/latest/slow/run");
+        let names = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("xtask-")).count() + usize::from(folder.exists())
+    };
+    assert_eq!(left(), 1);
+    unix::sys::signal::killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    child.wait().unwrap();
+    gone(&pids);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while left() > 0 {
+        assert!(Instant::now() < deadline, "a folder is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -200,6 +200,8 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     let mut sync = UnixStream::from(stage::descriptor(sync)?);
     // Ctrl-C is the program's business; this stage ends with it.
     sys::block_interrupts()?;
+    // A closed terminal ends the program and xtask, and this stage cleans up.
+    sys::outlive_terminal()?;
     unix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
     let cmd = Cmd::new(program).args(words);
     let mut child = sys::interruptible(&mut cmd.to_std()).spawn().map_err(|e| cmd.not_started(&e))?;

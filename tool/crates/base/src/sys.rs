@@ -94,6 +94,14 @@ pub fn take_ends_for_interrupts() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process live on when its terminal is closed. What it starts ends by that as usual.
+pub fn outlive_terminal() -> io::Result<()> {
+    use unix::sys::signal::{SigHandler, Signal, signal};
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: the handler does nothing. A signal that is ignored would be so in children, too.
+    unsafe { signal(Signal::SIGHUP, SigHandler::Handler(nothing)) }.map(drop).map_err(Into::into)
+}
+
 /// Waits for SIGINT, which must be blocked.
 pub fn wait_for_interrupt() -> io::Result<()> {
     interrupts().wait().map(drop).map_err(Into::into)
