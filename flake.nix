@@ -3,12 +3,14 @@
 
   inputs.epnix.url = "github:epics-extensions/epnix/nixos-26.05";
 
-  # What each output is for: tool/docs/nix.md.
+  # What each output is for, and how to add inputs, overlays and support modules: tool/docs/nix.md.
   outputs =
-    { self, epnix }:
+    inputs:
     import ./tool/nix {
-      inherit self epnix;
-      # Packages of your own, such as a simulator.
-      overlay = final: prev: { };
+      inherit inputs;
+      overlays = [
+        # Packages of your own, such as a simulator.
+        (final: prev: { })
+      ];
     };
 }

@@ -1,15 +1,16 @@
 # Every output of flake.nix, which calls this.  What they are for: tool/docs/nix.md.
 {
-  self,
-  epnix,
-  # Packages of the project's own, such as a simulator.
-  overlay ? _final: _prev: { },
+  # The flake's inputs: self, epnix and any of the project's own.
+  inputs,
+  # Packages of the project's own and of its site, on top of nixpkgs, EPNix and the IOC.
+  overlays ? [ ],
   systems ? [
     "x86_64-linux"
     "aarch64-linux"
   ],
 }:
 let
+  inherit (inputs) self epnix;
   inherit (epnix.inputs.nixpkgs) lib;
 
   # The one place that knows where the project is.
@@ -36,12 +37,14 @@ let
 in
 {
   # Goes on top of EPNix's own overlay.
-  overlays.default = lib.composeManyExtensions [
-    (final: _: {
-      ${project.pname} = final.callPackage ./package.nix { inherit project; };
-    })
-    overlay
-  ];
+  overlays.default = lib.composeManyExtensions (
+    [
+      (final: _: {
+        ${project.pname} = final.callPackage ./package.nix { inherit project; };
+      })
+    ]
+    ++ overlays
+  );
 
   packages = forEachSystem (pkgs: {
     default = pkgs.${project.pname};

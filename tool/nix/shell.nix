@@ -21,6 +21,10 @@ mkShell {
     rustfmt
   ];
 
+  # What epicsConfigurePhase writes to RELEASE.local and CONFIG_SITE.local: inputsFrom passes on packages alone.
+  local_release_text = ioc.local_release_text or "";
+  local_config_site_text = ioc.local_config_site_text or "";
+
   # Tells `cargo xtask build` and the EPICS tools where base is.
   EPICS_BASE = epnix.epics-base;
 }
