@@ -21,15 +21,13 @@ use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::inventory;
+use crate::lint::Outlook;
 use crate::serve;
-use crate::tree::{View, registration};
+use crate::top::registration;
+use crate::tree::View;
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
 const RUN_SCRIPT: &str = "softIocScript";
-
-/// Record types beyond those of EPICS base: calc's, and asyn's own.
-pub const ADDED_RECORD_TYPES: [&str; 6] = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
 
 /// How long C's `iocInit` sleeps before records are processed for the first time. The soft IOC
 /// waits no longer than that for them to be through.
@@ -39,12 +37,12 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let outlook = inventory::outlook(app, script);
+    let outlook = Outlook::read(app, script).unwrap_or_else(|_| Outlook::without_top());
     if let Some(refusal) = outlook.refusals.first() {
         return Err(format!("a C IOC does not come up by this script: {refusal}"));
     }
     // The server asks for its port before the script runs; C does so in iocInit.
-    let port = inventory::port(&outlook.variables);
+    let port = outlook.port();
     // The script will say only that they are not there.
     for missing in outlook.missing {
         crate::complain(&format!("ERROR: {missing}"));

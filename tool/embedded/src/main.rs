@@ -4,16 +4,18 @@
 //! never saw. What it can and cannot do: `docs/embedded.md`.
 
 mod build;
-mod check;
-mod inventory;
+mod commands;
 mod ioc;
+mod known;
 mod lint;
 mod makefile;
 mod msi;
 mod record;
 mod serve;
+mod top;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -60,17 +62,19 @@ fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => say(USAGE),
         Ok(Request::Version) => say(concat!("soft-ioc ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::Check { app, script }) => match check::findings(&app, &script) {
-            Ok(findings) => {
-                say(&findings.concat());
-                if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) }
+        Ok(Request::Check { app, script }) => match commands(&app).and_then(|all| lint::gaps(&app, &script, &all)) {
+            Ok(gaps) => {
+                say(&gaps.concat());
+                if gaps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) }
             }
             Err(problem) => fail(HOST_NOT_READY, &problem),
         },
-        Ok(Request::Lint { app, script, environments }) => match lint::run(&app, &script, &environments) {
-            Ok(found) => say(&found),
-            Err(problem) => fail(HOST_NOT_READY, &problem),
-        },
+        Ok(Request::Lint { app, script, environments }) => {
+            match commands(&app).and_then(|all| lint::run(&app, &script, &environments, &all)) {
+                Ok(found) => say(&found),
+                Err(problem) => fail(HOST_NOT_READY, &problem),
+            }
+        }
         Ok(Request::Record { app, script, file }) => match record::run(&app, &script, &file) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => fail(HOST_NOT_READY, &problem),
@@ -81,6 +85,10 @@ fn main() -> ExitCode {
         },
         Err(problem) => fail(USAGE_ERROR, &format!("{problem}\n\nhint: soft-ioc --help")),
     }
+}
+
+fn commands(app: &str) -> Result<BTreeSet<String>, String> {
+    commands::all(app).map_err(|error| error.to_string())
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {

@@ -16,8 +16,10 @@ use epics_ca_rs::client::{CaChannel, CaClient};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::inventory::{self, Record, records};
+use crate::lint::{Outlook, Record};
 
+/// Fields that tell a reader what a value means: text, unit, digits, limits.
+const TELLING: [&str; 9] = ["DESC", "EGU", "PREC", "LOPR", "HOPR", "LOLO", "LOW", "HIGH", "HIHI"];
 /// Records that are monitored; the others are named at the start of the file.
 const MOST: usize = 500;
 /// Elements of an array that are written down.
@@ -31,7 +33,9 @@ const WATCH: Duration = Duration::from_millis(50);
 
 /// Appends to `file` until it is killed: first what is recorded, then every update.
 pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
-    let (all, port) = (records(app, script)?, inventory::port(&inventory::outlook(app, script).variables));
+    let outlook = Outlook::read(app, script)?;
+    let (port, mut all) = (outlook.port(), outlook.records);
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     let out = File::options().create(true).append(true).open(file);
     let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
     let (chosen, left_out) = all.split_at(all.len().min(MOST));
@@ -113,8 +117,8 @@ fn heading(port: u16, recorded: usize, left_out: &[Record]) -> String {
 
 fn description(record: &Record) -> String {
     let mut line = format!(r#"{{"pv":{},"type":{}"#, text(&record.name), text(&record.kind));
-    for (name, value) in &record.fields {
-        line.extend([",", &text(name), ":", &text(value)]);
+    for (name, field) in TELLING.iter().filter_map(|name| Some((name, record.field(name)?))) {
+        line.extend([",", &text(name), ":", &text(&field.value)]);
     }
     line + "}"
 }

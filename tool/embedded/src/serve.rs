@@ -39,11 +39,11 @@ pub async fn run(app: IocApplication) -> Result<(), String> {
     let links = Reactor::current().ok_or("no reactor for links")?;
     let app = iocsh::register_rsrv_commands(app)
         .register_link_type("ca", move |db| epics_ca_rs::calink::calink_link_set_install(db, links));
-    let served = app.run(move |config| async move {
+    let running = app.run(move |config| async move {
         let ended = server.spawn(run_ca_ioc(config)).await;
         ended.unwrap_or_else(|error| Err(CaError::InvalidValue(error.to_string())))
     });
-    let ended = served.await;
+    let ended = running.await;
     runtime.shutdown_background();
     ended.map_err(|error| error.to_string())
 }

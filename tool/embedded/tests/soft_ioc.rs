@@ -181,6 +181,39 @@ fn a_makefile_that_stops_make_stops_the_ioc() {
 }
 
 #[test]
+fn a_link_gives_what_its_function_uses_and_takes_what_it_reads() {
+    let top = Top::new();
+    let more =
+        "Ask = \"\\$1?\";\nask { out $Ask; in \"%d\"; }\nhex { out \"x\\${1}\"; in \"%(DESC)s,%*2X,%2X%<sum>\"; }\n";
+    top.replace("exampleApp/Db/example.proto", "Terminator = LF;\n", &format!("Terminator = LF;\n{more}"));
+    let record = |kind: &str, name: &str, call: &str| {
+        format!("record({kind}, {name}) {{ field(DTYP, stream) field(INP, \"@example.proto {call} PS1\") }}\n")
+    };
+    let good = [
+        record("longin", "A", "ask(a)"),
+        record("longin", "B", "hex(b, c)"),
+        record("mbbiDirect", "C", "hex(b)"),
+        record("waveform", "D", "hex(b)"),
+    ];
+    let bad = [record("longin", "E", "ask"), record("longin", "F", "hex"), record("stringin", "G", "hex(b)")];
+    top.database("calls.db", &[good.concat(), bad.concat()].concat());
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", "dbLoadRecords(\"${TOP}/db/calls.db\")\niocInit()");
+    let expected: Vec<String> = (5..)
+        .zip(["bad-call", "bad-call", "bad-conversion"])
+        .map(|(line, code)| format!("error {code} ioc/exampleApp/Db/calls.db:{line}"))
+        .collect();
+    assert_eq!(lint(&top), expected);
+    // The soft IOC, whose device support is StreamDevice's, says the same.
+    let simulator = Simulator::start();
+    let ioc = Ioc::running(&top, &simulator);
+    let output = ioc.seen();
+    let dead: Vec<&str> =
+        output.lines().filter_map(|line| line.strip_suffix(": Record initialization failed")).collect();
+    assert!(output.contains("Missing value for parameter $1") && dead.len() == 2, "{output}");
+    assert!(dead[0].ends_with(" E") && dead[1].ends_with(" F"), "{output}");
+}
+
+#[test]
 fn files_go_where_the_site_installs_them() {
     let (top, simulator) = (Top::new(), Simulator::start());
     top.replace("exampleApp/Db/Makefile", "DB += example.proto\n", "PROTOCOL += example.proto\nIOCSH += port.iocsh\n");
@@ -227,6 +260,42 @@ fn a_file_that_is_not_loaded_is_not_judged_by_what_its_macros_might_be() {
     assert_eq!(lint(&top), Vec::<String>::new());
     top.write("exampleApp/Db/wrong.db", "record(ai, \"$(P)\") { field(PREK, \"$(V)\") }\n");
     assert_eq!(lint(&top), ["error unknown-field ioc/exampleApp/Db/wrong.db:1"]);
+}
+
+#[test]
+fn lint_has_no_word_for_what_c_loads_without_one() {
+    let top = Top::new();
+    top.write("exampleApp/src/mine.dbd", "registrar(mineRegistrar)\n");
+    top.replace("exampleApp/src/Makefile", "+= base.dbd", "+= base.dbd mine.dbd");
+    top.write("exampleApp/Db/one.template", "record(ai, \"$(P)$(R)\") { field(DESC, \"$(D)$(E=)\") }\n");
+    let quoted = "file \"one.template\" { pattern { \"P\", \"R\", D } { \"XF:23{PS:1}\", \"V\", \"a, b\" } { 'B', C , \"$(D2)\" } }\n\
+                  global { \"D\"=\"g\" }\nfile one.template { { P=\"X\", \"R\"='Y' } pattern { P R } { \"A:\" $(R2) } }\n";
+    top.write("exampleApp/Db/quoted.substitutions", quoted);
+    for name in ["one.template", "quoted.db"] {
+        top.installs(name);
+    }
+    top.database("rows.substitutions", "file one.template { pattern { P, R, D } { R, \"1\", \"x y\" } }\n");
+    top.write("configure/RELEASE.local", "MOTOR = /opt/motor\n");
+    let boot = "epicsEnvSet(\"MODULE\", \"$(TOP)\")\nepicsEnvSet \"EPICS_DB_INCLUDE_PATH\", \"$(MOTOR)/db:$(TOP)/db:.\"\n\
+                epicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"$(MOTOR)/db:$(TOP)/protocol:$(TOP)/db\")\n\
+                mineConfigure(\"PS1\", \\\n  1)\nmineSetTraceMask PS1\ndbLoadTemplates2(\"x\")\n\
+                dbLoadRecords(\"$(MODULE)/db/quoted.db\", \"D2=d,R2=r\")\ndbLoadRecords(\"of_motor.db\")\ndbLoadTemplate(\"rows.substitutions\")\n\
+                dbLoadRecords(\"example.db\", \"PREFIX=Q,PORT=PS1\")\niocInit()";
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", boot);
+    assert_eq!(lint(&top), Vec::<String>::new());
+}
+
+#[test]
+fn a_hint_is_something_else_than_what_is_there() {
+    let top = Top::new();
+    let wrong =
+        "dbLoadRecords(\"example.db\")\nepicsEnvSet(A, \"$(HOST)\")\nepicsEnvSet(B, \"$(HOST)$(HOST)\")\niocInit()";
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", wrong);
+    let output = top.soft_ioc().args(["--lint", "[{}]", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hints: Vec<&str> = json["findings"].as_array().unwrap().iter().filter_map(|own| own["hint"].as_str()).collect();
+    let of_host = "give it a default, as in ${HOST=…}, or set it with epicsEnvSet(\"HOST\", …)";
+    assert_eq!(hints, ["make puts it into the top: ${TOP}/db/example.db", of_host], "{json}");
 }
 
 #[test]
@@ -366,6 +435,73 @@ fn a_script_that_brings_up_no_c_ioc_brings_up_none_here() {
 }
 
 #[test]
+fn a_last_line_without_its_end_is_one_that_the_shell_never_reads() {
+    let top = Top::new();
+    top.database("mine.db", "record(ai, \"X\") {}\n");
+    script(&top, &format!("{REGISTERED}dbLoadRecords \\\n  \"../../db/mine.db\"\niocInit"));
+    assert_eq!(
+        lint(&top),
+        ["error no-init ioc/iocBoot/iocExample/st.cmd:1", "error unended-line ioc/iocBoot/iocExample/st.cmd:5"]
+    );
+    let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        problem.contains("st.cmd:5: the file ends within this line") && output.status.code() == Some(5),
+        "{problem}"
+    );
+    script(&top, &format!("{REGISTERED}dbLoadRecords \\\n  \"../../db/mine.db\"\niocInit\ndbl\n# end"));
+    assert_eq!(lint(&top), Vec::<String>::new());
+    Ioc::start(&top, "st.cmd", None).wait_for("\nX\n");
+}
+
+#[test]
+fn records_that_a_c_ioc_would_not_load_start_no_ioc() {
+    let dbd = "example_DBD += asyn.dbd\n";
+    let long = "x".repeat(61);
+    for (record, line, said) in [
+        (format!("ai, {long}"), 1, format!("the name `{long}` has 61 bytes, at most 60 can be")),
+        ("asyn, X".to_owned(), 1, "record type asyn comes with asyn.dbd, which is no part of example.dbd".to_owned()),
+    ] {
+        let top = Top::new();
+        top.replace("exampleApp/src/Makefile", dbd, "");
+        top.database("mine.db", &format!("record({record}) {{}}\n"));
+        script(&top, &format!("{REGISTERED}dbLoadRecords \"../../db/mine.db\"\niocInit\n"));
+        let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+        let problem = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("a C IOC does not come up by this script: ioc/exampleApp/Db/mine.db:{line}: {said}");
+        assert!(problem.contains(&expected) && output.status.code() == Some(5), "{problem}");
+    }
+    // Device support is no different, and what a condition decides may be there.
+    let top = Top::new();
+    top.replace("exampleApp/src/Makefile", dbd, "ifdef MORE\nexample_DBD += asyn.dbd\nendif\n");
+    top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd\n", "");
+    let found = lint(&top);
+    assert_eq!(found, ["error not-in-dbd ioc/exampleApp/Db/example.db:23"], "once for all records");
+}
+
+#[test]
+fn a_site_has_scan_rates_of_its_own() {
+    let top = Top::new();
+    let passive =
+        "choice(menuScanPassive, \"Passive\") choice(menuScanEvent, \"Event\") choice(menuScanI_O_Intr, \"I/O Intr\")";
+    top.write(
+        "exampleApp/src/menuScan.dbd",
+        &format!("menu(menuScan) {{ {passive} choice(menuScan10_second, \"10 second\") choice(menuScan1_second, \"1 second\") choice(menuScan_05_second, \".05 second\") }}\n"),
+    );
+    top.database("mine.db", "record(calc, X) {\n  field(SCAN, \".05 second\")\n  field(CALC, \"VAL<9?VAL+1:9\")\n}\n");
+    let whole = |scan: &str| format!("{REGISTERED}dbLoadRecords \"../../db/mine.db\"\niocInit\n{scan}");
+    script(&top, &whole("dbgf X.SCAN\n"));
+    assert_eq!(lint(&top), Vec::<String>::new());
+    let ioc = Ioc::start(&top, "st.cmd", None);
+    assert_calm(&ioc.wait_for("DBF_STRING"));
+    assert_eq!(ioc.value("X.SCAN"), ".05 second");
+    ioc.wait_for_value("X", "9");
+    // EPICS base's own are gone.
+    top.replace("exampleApp/Db/mine.db", ".05 second", ".1 second");
+    assert_eq!(lint(&top), ["error unknown-choice ioc/exampleApp/Db/mine.db:2"]);
+}
+
+#[test]
 fn a_hang_up_is_ignored() {
     let (top, simulator) = (Top::new(), Simulator::start());
     let mut ioc = Ioc::running(&top, &simulator);
@@ -415,15 +551,19 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
     top.write("exampleApp/src/ramp.st", "");
     top.database("mine.db", "record(ai, \"A\") {\n  field(DTYP, \"Mine\")\n}\n");
     top.write("iocBoot/iocExample/more.cmd", "mineConfigure(\"A\")\n");
-    script(&top, "# more\n< more.cmd\niocInit()\nseq ramp\n");
+    top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd", "example_DBD += stream.dbd motor.dbd");
+    let load = "dbLoadRecords(\"../../db/mine.db\")\ndbLoadRecords(\"$(CALC)/db/transform.db\")\n";
+    script(&top, &format!("{REGISTERED}# more\n< more.cmd\n{load}iocInit()\nseq ramp\n"));
     let output = top.soft_ioc().args(["--check", "st.cmd"]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "exampleApp/src/devMine.c:1: C or C++ code of this IOC is not run\n\
-         exampleApp/src/ramp.st:1: a sequencer program is not run\n\
+        "iocBoot/iocExample/st.cmd:6: `$(CALC)/db/transform.db` is of a support module: $(CALC) is nowhere\n\
+         iocBoot/iocExample/st.cmd:8: a sequencer program is not run\n\
+         iocBoot/iocExample/more.cmd:1: command `mineConfigure` is not in a soft IOC\n\
          exampleApp/Db/mine.db:2: device support `Mine` for ai is not in a soft IOC\n\
-         iocBoot/iocExample/st.cmd:4: a sequencer program is not run\n\
-         iocBoot/iocExample/more.cmd:1: command `mineConfigure` is not in a soft IOC\n"
+         exampleApp/src/devMine.c:1: C or C++ code of this IOC is not run\n\
+         exampleApp/src/ramp.st:1: a sequencer program is not run\n\
+         exampleApp/src/Makefile:14: what `motor.dbd` defines is not built into a soft IOC\n"
     );
     assert_eq!(output.status.code(), Some(1));
 }

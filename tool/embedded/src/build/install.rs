@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Build, OF_SITES, Product, Recipe};
+use super::{Build, Definitions, OF_SITES, Product, Recipe};
 use crate::makefile::{Makefile, Problem, Word};
 use crate::msi::Request;
-use crate::tree::plain;
+use crate::top::plain;
 
 /// Adds what a Makefile installs. It stands in `folder`; make runs in `place`, a folder of objects below.
 pub fn take(build: &mut Build, makefile: &mut Makefile, folder: &Path, place: &Path) {
@@ -57,7 +57,9 @@ impl Step<'_> {
             let line = line.split('#').next().unwrap_or_default();
             line.split(|c: char| c.is_whitespace() || c == '=').any(|own| own == word)
         };
-        let line = text.lines().position(named).map_or(last, |at| u32::try_from(at).unwrap_or(0) + 1);
+        let both = text.lines().position(|line| named(line) && line.contains(variable));
+        let line = both.or_else(|| text.lines().position(named));
+        let line = line.map_or(last, |at| u32::try_from(at).unwrap_or(0) + 1);
         Problem { file, line, what }
     }
 
@@ -103,8 +105,10 @@ impl Step<'_> {
             let product = match source {
                 Some(source) => Some(Product::File(source)),
                 None if variable == "DB" => self.made(&name, &made_from),
-                // Definitions of record types and the like are made by compilers of their own.
-                None => continue,
+                None => {
+                    self.definitions(name.strip_suffix(".dbd").unwrap_or(&name), &made_from);
+                    continue;
+                }
             };
             if let Some(product) = product.or_else(|| self.by_rule(&name)) {
                 self.install(&target, &name, product);
@@ -114,6 +118,21 @@ impl Step<'_> {
                 self.build.faults.push(fault);
             }
         }
+    }
+
+    /// What goes into the definitions of an application.
+    fn definitions(&mut self, app: &str, folders: &[PathBuf]) {
+        let variable = format!("{app}_DBD");
+        let own = folders.iter().map(|folder| folder.join("menuScan.dbd")).find(|path| path.is_file());
+        let mut all = Definitions { menu_scan: own, ..Definitions::default() };
+        for word in self.makefile.words(&variable) {
+            all.open |= word.partial;
+            if !word.partial {
+                let what = format!("what `{}` defines is not built into a soft IOC", word.text);
+                all.parts.push((word.text.clone(), self.problem(&variable, &word.text, what)));
+            }
+        }
+        self.build.definitions.entry(app.to_owned()).or_insert(all);
     }
 
     fn by_rule(&self, name: &str) -> Option<Product> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::makefile::{Makefile, Problem};
 use crate::msi;
-use crate::tree::plain;
+use crate::top::plain;
 
 /// Folders below each other.
 const DEEPEST: usize = 32;
@@ -67,12 +67,25 @@ impl Recipe {
     }
 }
 
+/// What `make` puts together for an application: `APP.dbd`.
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    /// The files that its Makefile names, and where. Those that a condition decides are among them.
+    pub parts: Vec<(String, Problem)>,
+    /// There is more, which is not known.
+    pub open: bool,
+    /// A menu of scan rates of its own, which takes the place of EPICS base's.
+    pub menu_scan: Option<PathBuf>,
+}
+
 /// What `make` would install.
 #[derive(Debug, Default)]
 pub struct Build {
     top: PathBuf,
     /// By the path below the top.
     pub installed: BTreeMap<PathBuf, Product>,
+    /// By the name of the application.
+    pub definitions: BTreeMap<String, Definitions>,
     /// Why `make` stops.
     pub faults: Vec<Problem>,
     /// What could not be understood about files that are installed. The first is a file name, empty where even
@@ -185,6 +198,9 @@ impl Build {
     /// Why a file below the top is not installed, and what to do: where that can be told.
     pub fn missing(&self, path: &Path) -> Option<(String, String)> {
         let name = path.file_name()?.to_str()?;
+        if self.installed.keys().any(|own| own.ends_with(name)) {
+            return None;
+        }
         if let Some((_, doubt)) = self.doubts.iter().find(|(own, _)| own == name) {
             let hint = format!("write `DB += {name}` where no condition and no variable decides");
             return Some((format!("whether make installs it is not known here: {}", self.at(doubt)), hint));
@@ -227,7 +243,7 @@ impl Build {
         let made = [stem.map(|stem| format!("{stem}.substitutions")), stem.map(|stem| format!("{stem}.template"))];
         let names: Vec<String> = [Some(name.to_owned())].into_iter().chain(made).flatten().collect();
         let known = self.folders.iter().cloned();
-        let others = crate::tree::source_folders(&self.top).unwrap_or_default();
+        let others = crate::top::source_folders(&self.top).unwrap_or_default();
         known.chain(others).find_map(|folder| names.iter().map(|name| folder.join(name)).find(|path| path.is_file()))
     }
 }

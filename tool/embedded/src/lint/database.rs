@@ -1,14 +1,10 @@
 //! The records of an IOC, and what C's loader would refuse on the way to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use epics_base_rs::error::CaError;
-use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 use epics_base_rs::server::record::{declared_field_table, declared_fields};
 
-use super::finding::{Place, Report, suggest};
-use super::grammar::Reader;
-use super::text::{Text, UNKNOWN};
+use super::finding::{Place, Report, UNKNOWN, suggest};
 
 /// A field as a file gives it.
 #[derive(Debug, Clone)]
@@ -48,21 +44,44 @@ impl Record {
     }
 }
 
+/// The record types and menus of an application, as its definitions have them.
+#[derive(Debug, Clone, Default)]
+pub struct Types {
+    pub app: String,
+    /// The files that the definitions are made of; none where that is not known.
+    pub parts: BTreeSet<String>,
+    /// Some come from what is not built in here.
+    pub open: bool,
+    /// The choices of SCAN, where they are not EPICS base's.
+    pub scan: Option<Vec<String>>,
+}
+
+impl Types {
+    /// Reports what these definitions lack, if it is in none of the files that could bring it.
+    pub fn need(&self, what: &str, files: &[&str], at: Place, report: &mut Report) {
+        let known = !self.open && !self.parts.is_empty();
+        if let Some(file) = files.first().filter(|_| known && !files.iter().any(|file| self.parts.contains(*file))) {
+            let app = &self.app;
+            let what = format!("{what} comes with {file}, which is no part of {app}.dbd");
+            report.error(at, "not-in-dbd", what, format!("add to {app}App/src/Makefile: {app}_DBD += {file}"));
+        }
+    }
+}
+
 /// All records of an IOC.
 #[derive(Debug, Default)]
 pub struct Database {
     pub records: Vec<Record>,
-    pub(super) index: HashMap<String, usize>,
+    pub index: HashMap<String, usize>,
     /// A breakpoint table was defined: LINR has more choices than the menu.
     pub tables: bool,
-    /// Record types or device support come from a module that is not built in here.
-    pub open_types: bool,
+    pub types: Types,
 }
 
 impl Database {
     /// An empty one.
-    pub fn new(open_types: bool) -> Self {
-        Self { open_types, ..Self::default() }
+    pub fn new(types: &Types) -> Self {
+        Self { types: types.clone(), ..Self::default() }
     }
 
     pub fn get(&self, name: &str) -> Option<&Record> {
@@ -74,13 +93,7 @@ impl Database {
         self.index.keys().map(String::as_str)
     }
 
-    /// Adds what a text defines.
-    pub fn read(&mut self, text: &Text, report: &mut Report) {
-        Reader::new(text, self, report).all();
-        second_opinion(text, report);
-    }
-
-    pub(super) fn alias(&mut self, target: &str, name: &str, at: Place, report: &mut Report) {
+    pub fn alias(&mut self, target: &str, name: &str, at: Place, report: &mut Report) {
         if let Some(record) = self.index.get(target).copied() {
             match self.index.get(name) {
                 Some(own) if *own != record => report.error(
@@ -100,18 +113,6 @@ impl Database {
     }
 }
 
-/// The soft IOC's own parser has the last word: what it does not read cannot be loaded in the sandbox.
-fn second_opinion(text: &Text, report: &mut Report) {
-    if let Err(CaError::DbParseError { line, message, .. }) = parse_db_with_breaktables(&text.lossy(), MacroDefs::new())
-    {
-        let place = text.lines().get(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
-        if !report.has_error(place.file) {
-            let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
-            report.warning(place, "not-in-soft-ioc", what, "EPICS itself may read it; the sandbox would not");
-        }
-    }
-}
-
 /// Names that a record's fields can have.
 pub fn field_names(kind: &str) -> impl Iterator<Item = &'static str> {
     declared_fields(kind).map(|field| field.name)
@@ -120,79 +121,4 @@ pub fn field_names(kind: &str) -> impl Iterator<Item = &'static str> {
 /// Whether the fields of a record type are known here.
 pub fn has_fields(kind: &str) -> bool {
     declared_field_table(kind).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lint::fields;
-
-    fn found(text: &str) -> Vec<(u32, u32, &'static str)> {
-        let mut report = Report::default();
-        report.file(std::path::Path::new("x.db"));
-        let mut database = Database::new(false);
-        database.read(&Text::of_file(0, text.as_bytes()), &mut report);
-        fields::judge(&database, &mut report);
-        report.lines()
-    }
-
-    #[test]
-    fn what_c_loads_is_silent() {
-        for text in [
-            "record(ai, A)",
-            "record(ai, \"A\") {} grecord(ai, \"A:b[1]<2>;\") { info(x, {a:[1, \"b\"]}) alias(C) }",
-            "path \"a\" addpath \"b\" breaktable(t) { 0 0 1 1 } record(ai, A) { field(LINR, \"t\") }",
-            "record(calc, A) { field(INPA, {const: 3}) field(INPB, -3.5e2) field(CALC, 'A+B') }",
-            "record(ai, A) {} record(\"*\", A) { field(SCAN, \"\") } alias(A, B)",
-            "record(ai, A) {} record(\"#\", A) {} record(bi, A) {}",
-            "record(ai, A) { field(PREC, \"\") field(HOPR, \"1e3\") field(SCAN, \"9\") field(FLNK, \"A.PROC\") }",
-            "record(ai, A) { field(INP, \"far:A.VAL CP MS\") field(SDIS, \"far:B CA\") field(SIOL, \"A.VAL NPP\") }",
-            "record(sub, A) { field(SNAM, \"x\") } # record(nothing",
-        ] {
-            assert_eq!(found(text), [], "{text}");
-        }
-    }
-
-    #[test]
-    fn what_c_refuses_is_found() {
-        let cases: [(&str, u32, &str); 19] = [
-            ("record(ai, A) { field(DESC, \"12345678901234567890123456789012345678901\") }", 70, "too-long"),
-            ("record(ai, A) { field(PREC, \"08\") }", 29, "bad-value"),
-            ("record(ai, A) { field(HOPR, \"1 V\") }", 29, "bad-value"),
-            ("record(ai, A) { field(SCAN, \"99\") }", 29, "unknown-choice"),
-            ("record(ai, A) { field(DTYP, \"nix\") }", 29, "unknown-device"),
-            ("record(ai, A) { field(RSET, \"1\") }", 23, "fixed-field"),
-            ("record(ai, A) { field(desc, \"1\") }", 23, "unknown-field"),
-            ("record(ai, A) { field(INP, \"@x y\") }", 28, "bad-link"),
-            ("record(ai, A) { field(INP, {nix:3}) }", 28, "bad-link"),
-            ("record(ai, A) { field(INP, a:b) }", 29, "syntax"),
-            ("record(ai, A) {} record(bi, A) {}", 29, "duplicate-record"),
-            ("record(\"*\", A) {}", 13, "unknown-record"),
-            ("record(ai, A) { alias(\"x.y\") }", 23, "bad-name"),
-            ("alias(B, C)", 7, "unknown-record"),
-            ("record(ai A) {}", 11, "syntax"),
-            ("record(ai, A) { field(VAL, 1) } }", 33, "syntax"),
-            ("record(ai, A) { filed(VAL, 1) }", 17, "syntax"),
-            ("recrod(ai, A)", 1, "syntax"),
-            ("record(ai, \"A B\") {}", 12, "bad-name"),
-        ];
-        for (text, column, code) in cases {
-            assert_eq!(found(text), [(1, column, code)], "{text}");
-        }
-        let long = "x".repeat(61);
-        assert_eq!(found(&format!("record(ai, {long}) {{}}")), [(1, 12, "bad-name")]);
-        assert_eq!(found(&format!("record(ai, {}) {{}}", &long[1..])), []);
-    }
-
-    #[test]
-    fn any_part_of_a_database_is_read_without_a_panic() {
-        let text = "record(ai, \"$(P)ü\") { field(INP, {calc:{expr:'A', args:[\"x\", 1]}}) info(a, [1]) alias(B) }\n\
-                    breaktable(t) { 1 2 } alias(\"a\", b) %x\ninclude \"y\" # z\n";
-        for from in 0..text.len() {
-            for to in from..text.len() {
-                let bytes = &text.as_bytes()[from..to];
-                found(&String::from_utf8_lossy(bytes));
-            }
-        }
-    }
 }

@@ -12,7 +12,7 @@ use epics_base_rs::types::{DbfCode, DbfLinkClass, dbf_link_class};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
 use super::finding::{Report, suggest};
-use super::types::Devices;
+use crate::known::{self, Devices};
 
 /// Judges all fields of all records.
 pub fn judge(database: &Database, report: &mut Report) {
@@ -35,7 +35,7 @@ fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Data
         return;
     }
     let Some(desc) = declared_field(kind, name).filter(|desc| desc.name == name) else {
-        if !name.contains(super::text::UNKNOWN) {
+        if !name.contains(super::finding::UNKNOWN) {
             let hint = suggest(name, field_names(kind), || format!("see the reference of the {kind} record"));
             report.error(field.at, "unknown-field", format!("record type {kind} has no field `{name}`"), hint);
         }
@@ -123,8 +123,10 @@ fn is_whole(value: &str, signed: bool) -> bool {
 }
 
 fn menu(record: &Record, field: &Field, desc: &FieldDesc, database: &Database, report: &mut Report) {
-    let Some(choices) = desc.menu.or_else(|| menu_choices(desc.menu_name?)) else { return };
-    let own = matches!(desc.menu_name, Some("menuScan")) && database.open_types;
+    let of_site = database.types.scan.as_ref().filter(|_| desc.menu_name == Some("menuScan"));
+    let of_site: Option<Vec<&str>> = of_site.map(|own| own.iter().map(String::as_str).collect());
+    let Some(choices) = of_site.as_deref().or(desc.menu).or_else(|| menu_choices(desc.menu_name?)) else { return };
+    let own = matches!(desc.menu_name, Some("menuScan")) && database.types.open;
     let table = field.name == "LINR" && database.tables;
     let fits = resolve_menu_field_string_db_load(&field.name, choices, desc.dbf_type, &field.value).is_ok();
     if fits || own || table || field.value.is_empty() {
@@ -138,7 +140,11 @@ fn menu(record: &Record, field: &Field, desc: &FieldDesc, database: &Database, r
 fn device(record: &Record, field: &Field, devices: &[&str], database: &Database, report: &mut Report) {
     let value = field.value.as_str();
     let index = value.parse::<usize>().is_ok_and(|index| index <= devices.len());
-    if devices.contains(&value) || index || database.open_types || value.is_empty() {
+    if devices.contains(&value) {
+        let what = format!("device support `{value}`");
+        database.types.need(&what, known::definitions_of_device(value), field.value_at, report);
+    }
+    if devices.contains(&value) || index || database.types.open || value.is_empty() {
         return;
     }
     let what = format!("record type {} has no device support `{value}`", record.kind);
@@ -165,7 +171,7 @@ fn link(record: &Record, field: &Field, devices: &[&str], database: &Database, r
     let known = dtyp.is_none_or(|dtyp| devices.contains(&dtyp.value.as_str()));
     // The last one given is the one that holds.
     let last = record.field(name).is_some_and(|last| std::ptr::eq(last, field));
-    if known && last && !database.open_types {
+    if known && last && !database.types.open {
         let choice = dtyp.map(|dtyp| dtyp.value.as_str());
         if link_type_refusal(&record.name, kind, choice, name, value).is_some() {
             let (what, hint) = match dtyp {
@@ -223,6 +229,8 @@ fn target_of(
 
 #[cfg(test)]
 mod tests {
+    use super::super::grammar;
+    use super::super::text::Text;
     use super::*;
 
     #[test]
@@ -234,5 +242,74 @@ mod tests {
             assert!(!is_whole(bad, true), "{bad}");
         }
         assert!(is_whole("18446744073709551615", false) && is_whole("-1", false));
+    }
+
+    fn found(text: &str) -> Vec<(u32, u32, &'static str)> {
+        let mut report = Report::default();
+        report.file(std::path::Path::new("x.db"));
+        let mut database = Database::default();
+        grammar::read(&Text::of_file(0, text.as_bytes()), &mut database, &mut report);
+        judge(&database, &mut report);
+        report.lines()
+    }
+
+    #[test]
+    fn what_c_loads_is_silent() {
+        for text in [
+            "record(ai, A)",
+            "record(ai, \"A\") {} grecord(ai, \"A:b[1]<2>;\") { info(x, {a:[1, \"b\"]}) alias(C) }",
+            "path \"a\" addpath \"b\" breaktable(t) { 0 0 1 1 } record(ai, A) { field(LINR, \"t\") }",
+            "record(calc, A) { field(INPA, {const: 3}) field(INPB, -3.5e2) field(CALC, 'A+B') }",
+            "record(ai, A) {} record(\"*\", A) { field(SCAN, \"\") } alias(A, B)",
+            "record(ai, A) {} record(\"#\", A) {} record(bi, A) {}",
+            "record(ai, A) { field(PREC, \"\") field(HOPR, \"1e3\") field(SCAN, \"9\") field(FLNK, \"A.PROC\") }",
+            "record(ai, A) { field(INP, \"far:A.VAL CP MS\") field(SDIS, \"far:B CA\") field(SIOL, \"A.VAL NPP\") }",
+            "record(sub, A) { field(SNAM, \"x\") } # record(nothing",
+        ] {
+            assert_eq!(found(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_c_refuses_is_found() {
+        let cases: [(&str, u32, &str); 19] = [
+            ("record(ai, A) { field(DESC, \"12345678901234567890123456789012345678901\") }", 70, "too-long"),
+            ("record(ai, A) { field(PREC, \"08\") }", 29, "bad-value"),
+            ("record(ai, A) { field(HOPR, \"1 V\") }", 29, "bad-value"),
+            ("record(ai, A) { field(SCAN, \"99\") }", 29, "unknown-choice"),
+            ("record(ai, A) { field(DTYP, \"nix\") }", 29, "unknown-device"),
+            ("record(ai, A) { field(RSET, \"1\") }", 23, "fixed-field"),
+            ("record(ai, A) { field(desc, \"1\") }", 23, "unknown-field"),
+            ("record(ai, A) { field(INP, \"@x y\") }", 28, "bad-link"),
+            ("record(ai, A) { field(INP, {nix:3}) }", 28, "bad-link"),
+            ("record(ai, A) { field(INP, a:b) }", 29, "syntax"),
+            ("record(ai, A) {} record(bi, A) {}", 29, "duplicate-record"),
+            ("record(\"*\", A) {}", 13, "unknown-record"),
+            ("record(ai, A) { alias(\"x.y\") }", 23, "bad-name"),
+            ("alias(B, C)", 7, "unknown-record"),
+            ("record(ai A) {}", 11, "syntax"),
+            ("record(ai, A) { field(VAL, 1) } }", 33, "syntax"),
+            ("record(ai, A) { filed(VAL, 1) }", 17, "syntax"),
+            ("recrod(ai, A)", 1, "syntax"),
+            ("record(ai, \"A B\") {}", 12, "bad-name"),
+        ];
+        for (text, column, code) in cases {
+            assert_eq!(found(text), [(1, column, code)], "{text}");
+        }
+        let long = "x".repeat(61);
+        assert_eq!(found(&format!("record(ai, {long}) {{}}")), [(1, 12, "long-name")]);
+        assert_eq!(found(&format!("record(ai, {}) {{}}", &long[1..])), []);
+    }
+
+    #[test]
+    fn any_part_of_a_database_is_read_without_a_panic() {
+        let text = "record(ai, \"$(P)ü\") { field(INP, {calc:{expr:'A', args:[\"x\", 1]}}) info(a, [1]) alias(B) }\n\
+                    breaktable(t) { 1 2 } alias(\"a\", b) %x\ninclude \"y\" # z\n";
+        for from in 0..text.len() {
+            for to in from..text.len() {
+                let bytes = &text.as_bytes()[from..to];
+                found(&String::from_utf8_lossy(bytes));
+            }
+        }
     }
 }

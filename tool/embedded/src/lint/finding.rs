@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::text::UNKNOWN;
+/// What stands for a macro that is not known here. Nothing that has it in it is judged.
+pub const UNKNOWN: &str = "__macro__";
 
 /// A place in a file: the number of the file in [`Report`], the line and the column, both from 1 on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +18,8 @@ pub struct Place {
 }
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The IOC would not load it, or would not work.
     Error,
@@ -35,6 +37,33 @@ pub struct Finding {
     pub hint: String,
 }
 
+/// What is answered to xtask: `tool_base::protocol::lint::OfIoc` has the same shape, and one test for both.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    pub findings: Vec<Told>,
+    /// Names of the records and aliases.
+    pub records: BTreeSet<String>,
+    /// Whether these are all that the IOC will have.
+    pub complete: bool,
+}
+
+/// A finding as it is told: the file as seen from the folder that holds the top.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+    pub severity: Severity,
+    pub code: String,
+    pub message: String,
+    pub hint: String,
+}
+
+/// Codes of findings that are said once, wherever they come up again.
+const ONCE: [&str; 2] = ["undefined-variable", "not-in-dbd"];
+
 /// All findings of a run, and what was read.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -45,6 +74,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The same files, and nothing found in them.
+    pub fn without_findings(self) -> Self {
+        Self { findings: BTreeSet::new(), ..self }
+    }
+
     /// The number of a file.
     pub fn file(&mut self, path: &Path) -> usize {
         if let Some(known) = self.files.iter().position(|own| own == path) {
@@ -76,7 +110,8 @@ impl Report {
     /// that is not known is no finding.
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
         let hint = hint.replace(UNKNOWN, "…");
-        if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.place == place && own.code == code) {
+        let same = |own: &Finding| own.place == place || (ONCE.contains(&code) && own.message == message);
+        if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.code == code && same(own)) {
             self.findings.insert(Finding { place, severity, code, message, hint });
         }
     }
@@ -92,18 +127,16 @@ impl Report {
         wanted.map(|own| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint)).collect()
     }
 
-    /// The findings as JSON, files as seen from the folder that holds the top.
-    pub fn json(&self, top: &Path) -> Value {
-        let one = |finding: &Finding| {
-            json!({
-                "file": shown(self.path(finding.place.file), top),
-                "line": finding.place.line,
-                "column": finding.place.column,
-                "severity": match finding.severity { Severity::Error => "error", Severity::Warning => "warning" },
-                "code": finding.code,
-                "message": finding.message,
-                "hint": finding.hint,
-            })
+    /// The findings, files as seen from the folder that holds the top.
+    pub fn all(&self, top: &Path) -> Vec<Told> {
+        let one = |finding: &Finding| Told {
+            file: shown(self.path(finding.place.file), top),
+            line: finding.place.line,
+            column: finding.place.column,
+            severity: finding.severity,
+            code: finding.code.to_owned(),
+            message: finding.message.clone(),
+            hint: finding.hint.clone(),
         };
         self.findings.iter().map(one).collect()
     }
@@ -160,6 +193,19 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_answer_has_the_shape_that_xtask_reads() {
+        let samples = include_str!("../../../driver/tests/protocol.json");
+        let samples: serde_json::Value = serde_json::from_str(samples).unwrap_or_default();
+        let sample = &samples["soft-ioc"][0];
+        let read = serde_json::from_value::<Answer>(sample.clone());
+        assert_eq!(
+            read.as_ref().ok().and_then(|own| serde_json::to_value(own).ok()).as_ref(),
+            Some(sample),
+            "{read:?}"
+        );
+    }
 
     #[test]
     fn words_that_were_meant() {

@@ -1,28 +1,45 @@
 //! The grammar of databases, as C reads them: records, fields, aliases.
 
+use epics_base_rs::error::CaError;
+use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
+
 use super::database::{Database, Field, Record};
-use super::finding::{Place, Report, suggest};
+use super::finding::{Place, Report, UNKNOWN, suggest};
 use super::lexer::{Broken, Kind, Lexer, Token};
-use super::text::{Text, UNKNOWN};
-use super::types;
+use super::text::Text;
+use crate::known;
 
 /// Characters of a record's name, at most: `PVNAME_STRINGSZ` of EPICS base, less its end.
 const LONGEST_NAME: usize = 60;
 
+/// Adds what a text defines to a database.
+pub fn read(text: &Text, database: &mut Database, report: &mut Report) {
+    Reader { lexer: Lexer::new(text), database, report }.all();
+    second_opinion(text, report);
+}
+
+/// The soft IOC's own parser has the last word: what it does not read cannot be loaded in the sandbox.
+fn second_opinion(text: &Text, report: &mut Report) {
+    if let Err(CaError::DbParseError { line, message, .. }) = parse_db_with_breaktables(&text.lossy(), MacroDefs::new())
+    {
+        let place = text.lines().get(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
+        if !report.has_error(place.file) {
+            let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
+            report.warning(place, "not-in-soft-ioc", what, "EPICS itself may read it; the sandbox would not");
+        }
+    }
+}
+
 /// Reads one text into a database.
-pub struct Reader<'a> {
+struct Reader<'a> {
     lexer: Lexer<'a>,
     database: &'a mut Database,
     report: &'a mut Report,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(text: &'a Text, database: &'a mut Database, report: &'a mut Report) -> Self {
-        Self { lexer: Lexer::new(text), database, report }
-    }
-
+impl Reader<'_> {
     /// Reads to the end; goes on behind what cannot be read.
-    pub fn all(&mut self) {
+    fn all(&mut self) {
         loop {
             match self.item() {
                 Ok(true) => {}
@@ -100,7 +117,7 @@ impl<'a> Reader<'a> {
                 | "breaktable",
             ) => {
                 self.database.tables |= word == "breaktable";
-                self.database.open_types |= matches!(word.as_str(), "menu" | "recordtype" | "device");
+                self.database.types.open |= matches!(word.as_str(), "menu" | "recordtype" | "device");
                 self.definition()?;
             }
             _ => return Err(self.expected(&token, "`record`", HINT)),
@@ -227,8 +244,11 @@ impl<'a> Reader<'a> {
             }
             return Some(known);
         }
-        if !kind.contains(UNKNOWN) && !types::is_record_type(&kind) && !self.database.open_types {
-            let hint = suggest(&kind, types::record_types(), || {
+        if known::is_record_type(&kind) {
+            let what = format!("record type {kind}");
+            self.database.types.need(&what, known::definitions_of_type(&kind), kind_at, self.report);
+        } else if !kind.contains(UNKNOWN) && !self.database.types.open {
+            let hint = suggest(&kind, known::record_types(), || {
                 "a record type of a support module needs its .dbd in src/Makefile".to_owned()
             });
             self.report.error(kind_at, "unknown-record-type", format!("there is no record type `{kind}`"), hint);
@@ -246,7 +266,7 @@ impl<'a> Reader<'a> {
             self.report.error(at, "bad-name", what, "letters, digits and _ - : [ ] < > ; are safe");
         } else if name.len() > LONGEST_NAME {
             let what = format!("the name `{name}` has {} bytes, at most {LONGEST_NAME} can be", name.len());
-            self.report.error(at, "bad-name", what, "shorten it");
+            self.report.error(at, "long-name", what, "shorten it: a C IOC loads nothing more of this file");
         } else if !name.is_ascii() || name.starts_with(['-', '+', '[', '{']) || name.chars().any(char::is_control) {
             let what = format!("not every client can write the name `{name}`");
             self.report.warning(at, "odd-name", what, "letters, digits and _ - : [ ] < > ; are safe");

@@ -3,32 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::build::{Build, Product, Recipe};
-use crate::check::foreign_definitions;
-use crate::tree::plain;
+use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
+
+use super::database::Types;
+use super::finding::{UNKNOWN, suggest};
+use crate::build::{Build, Definitions, Product, Recipe};
+use crate::known;
+use crate::top::plain;
 
 /// An EPICS top.
 #[derive(Debug)]
 pub struct Layout {
     pub top: PathBuf,
-    pub app: String,
     /// What `make` would install; nothing where it was installed already and the sources are elsewhere.
     pub build: Build,
     /// It has sources, so that `make` fills `db/` and the like.
     made: bool,
-    /// The application has definitions of modules that are not known here.
-    pub open_types: bool,
+    /// What the definitions of the application have.
+    pub types: Types,
 }
 
 impl Layout {
     pub fn read(top: &Path, app: &str) -> Self {
         let made = top.join("configure").is_dir();
         let build = if made { Build::read(top) } else { Build::default() };
-        let makefiles = [top.join(format!("{app}App/src")), top.join(format!("{app}App/Src"))];
-        let open_types = makefiles
-            .iter()
-            .any(|folder| fs::read_to_string(folder.join("Makefile")).is_ok_and(|text| foreign_definitions(&text)));
-        Self { top: top.to_owned(), app: app.to_owned(), build, made, open_types }
+        let types = types(app, build.definitions.get(app));
+        Self { top: top.to_owned(), build, made, types }
     }
 
     /// The source of an installed file: for a database of substitutions, these.
@@ -43,7 +43,7 @@ impl Layout {
             }
             let name = own.file_name()?;
             if own.parent() == Some(Path::new("dbd"))
-                && (self.open_types || name == format!("{}.dbd", self.app).as_str())
+                && (self.types.open || name == format!("{}.dbd", self.types.app).as_str())
             {
                 return Some(path);
             }
@@ -79,9 +79,87 @@ impl Layout {
             || path.strip_prefix(&self.top).is_ok_and(made)
     }
 
-    /// Names of files that can be loaded.
-    pub fn names(&self) -> Vec<String> {
-        let installed = self.build.installed.keys().filter_map(|path| path.file_name()?.to_str().map(str::to_owned));
-        installed.chain([format!("{}.dbd", self.app)]).collect()
+    /// What to say of a file that is not there: where it is, or what else may be meant.
+    pub fn instead_of(&self, path: &Path) -> String {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let there: Vec<(String, String)> = self.names().collect();
+        if let Some((_, own)) = there.iter().find(|(own, _)| *own == name) {
+            return format!("make puts it into the top: ${{TOP}}/{own}");
+        }
+        suggest(&name, there.iter().map(|(own, _)| own.as_str()), || {
+            "paths start at the folder of st.cmd; databases come from *App/Db/".to_owned()
+        })
+    }
+
+    /// Files that can be loaded: their names, and their paths below the top.
+    pub fn names(&self) -> impl Iterator<Item = (String, String)> {
+        let dbd = PathBuf::from(format!("dbd/{}.dbd", self.types.app));
+        let all = self.build.installed.keys().cloned().chain([dbd]);
+        all.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path.to_str()?.to_owned())))
+    }
+}
+
+/// Where EPICS looks for databases: `EPICS_DB_INCLUDE_PATH`, or the current folder.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    current: PathBuf,
+    folders: Vec<PathBuf>,
+    /// A part of the path is not known.
+    open: bool,
+}
+
+impl Search {
+    pub fn new(current: &Path, path: Option<&String>) -> Self {
+        let folders = path.map_or(".", String::as_str).split(':').filter(|own| !own.is_empty());
+        let folders = folders.map(|own| current.join(own)).collect();
+        Self { current: current.to_owned(), folders, open: path.is_some_and(|path| path.contains(UNKNOWN)) }
+    }
+
+    /// Where a name may be. One with a `/` starts at the current folder and is looked for nowhere else.
+    fn paths(&self, name: &str) -> Vec<PathBuf> {
+        if name.contains(['/', '\\']) {
+            return vec![self.current.join(name)];
+        }
+        self.folders.iter().map(|folder| folder.join(name)).collect()
+    }
+
+    /// Whether a name may be somewhere that is not known.
+    pub fn is_open(&self, name: &str) -> bool {
+        self.open && !name.contains(['/', '\\'])
+    }
+
+    /// The path of a name, as the IOC sees it.
+    pub fn path(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
+        self.paths(name).into_iter().find(|path| layout.find(path).is_some())
+    }
+
+    /// The file of a name.
+    pub fn find(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
+        layout.find(&self.path(name, layout)?)
+    }
+
+    /// How the file of a name is made.
+    pub fn find_recipe(&self, name: &str, layout: &Layout) -> Option<Recipe> {
+        layout.recipe(&self.path(name, layout)?).cloned()
+    }
+
+    /// Why the file of a name is not installed.
+    pub fn missing(&self, name: &str, layout: &Layout) -> Option<(String, String)> {
+        self.paths(name).iter().find_map(|path| layout.missing(path))
+    }
+}
+
+/// Record types and menus, as the definitions of an application bring them.
+fn types(app: &str, definitions: Option<&Definitions>) -> Types {
+    let Some(own) = definitions else { return Types { app: app.to_owned(), ..Types::default() } };
+    let parts = own.parts.iter().map(|(name, _)| name.clone());
+    let menu = own.menu_scan.as_ref().and_then(|path| fs::read_to_string(path).ok());
+    let menu = menu
+        .and_then(|text| Some(parse_db_with_breaktables(&text, MacroDefs::new()).ok()?.dbd.menu("menuScan")?.clone()));
+    Types {
+        app: app.to_owned(),
+        parts: parts.collect(),
+        open: own.open || own.parts.iter().any(|(name, _)| !known::has_definitions(name)),
+        scan: menu.map(|menu| menu.choices.into_iter().map(|(_, choice)| choice).collect()),
     }
 }

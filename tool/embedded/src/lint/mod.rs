@@ -3,98 +3,129 @@
 //! It follows the start-up script, reads the databases it loads through their macros, and judges
 //! records, links and protocols by the tables and parsers of the soft IOC. `docs/lint.md` lists
 //! what it finds.
+//!
+//! One way: places and texts (`finding`, `text`, `lexer`, `shell`) ← models (`database`, `layout`, `startup`) ← readers
+//! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
 
 mod database;
 mod fields;
 mod finding;
+mod gaps;
 mod grammar;
 mod layout;
 mod lexer;
-mod loads;
+mod load;
 mod protocol;
+mod shell;
 mod startup;
 mod streams;
 mod text;
-mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
-use serde_json::json;
 
 use crate::build::Product;
-use crate::check;
-use crate::tree::{sorted, source_folders, top_of};
+use crate::top::{sorted, source_folders, top_of};
 use database::Database;
-use finding::{Place, Report};
+pub use database::Record;
+use finding::{Answer, Place, Report, UNKNOWN};
 use layout::Layout;
+use load::{Loader, Read};
 use protocol::Protocols;
 use startup::Startup;
-use text::{Text, UNKNOWN};
+use text::Text;
 
 /// Variables that the IOC's surroundings set.
-const SURROUNDINGS: [&str; 9] =
-    ["HOME", "USER", "LOGNAME", "PATH", "PWD", "HOSTNAME", "LANG", "SHELL", "EPICS_HOST_ARCH"];
+const SURROUNDINGS: [&str; 10] =
+    ["HOME", "USER", "LOGNAME", "PATH", "PWD", "HOSTNAME", "LANG", "SHELL", "EPICS_HOST_ARCH", "ASYN"];
 
 /// Variables in the environment of an IOC.
 pub type Environment = BTreeMap<String, String>;
 
 /// Findings and records as JSON, for the application `app` whose start-up script `script` is in the
-/// current folder. Each of the environments is gone through.
-pub fn run(app: &str, script: &Path, environments: &[Environment]) -> Result<String, String> {
+/// current folder and whose shell knows some commands. Each of the environments is gone through.
+pub fn run(
+    app: &str,
+    script: &Path,
+    environments: &[Environment],
+    commands: &BTreeSet<String>,
+) -> Result<String, String> {
     let (mut lint, script) = Lint::new(app, script)?;
-    let commands = check::script::known_commands(app).map_err(|error| error.to_string())?;
-    let names = lint.everything(app, &script, environments, &commands);
-    let open = lint.report.open;
-    Ok(json!({ "findings": lint.report.json(&lint.layout.top), "records": names, "complete": !open }).to_string())
+    let records = lint.everything(app, &script, environments, commands);
+    let findings = lint.report.all(&lint.layout.top);
+    let answer = Answer { findings, records, complete: !lint.report.open };
+    serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
 
-/// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
-pub fn database(app: &str, script: &Path, environment: &Environment) -> Result<Database, String> {
-    let (mut lint, startup) = follow(app, script, environment)?;
-    let mut database = lint.load(&startup);
-    database.records.retain(|record| !record.name.contains(UNKNOWN));
-    Ok(database)
+/// What a soft IOC cannot do with these files, a line each: `FILE:LINE: what`, files as seen from the top.
+pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec<String>, String> {
+    let (mut lint, script) = Lint::new(app, script)?;
+    let startup = lint.follow(&script, &Environment::new(), &BTreeSet::new(), commands);
+    let database = lint.load(&startup);
+    // What is wrong with them is for others to say.
+    let (mut report, top) = (std::mem::take(&mut lint.report).without_findings(), &lint.layout.top);
+    gaps::judge(&lint.layout, &database, &startup, commands, &mut report);
+    let told = |own: finding::Told| {
+        let file = Path::new(&own.file).components().skip(1).collect::<PathBuf>();
+        format!("{}:{}: {}\n", file.display(), own.line, own.message)
+    };
+    Ok(report.all(top).into_iter().map(told).collect())
 }
 
-/// What is to be known of a script before it runs.
+/// What is to be known of an IOC before it runs, or beside it.
 #[derive(Debug, Default)]
 pub struct Outlook {
-    /// Why a C IOC would have no records by it where ours had some: the place, what is wrong, a hint.
+    /// Why a C IOC would have no records by its script where ours had some: the place, what is wrong, a hint.
     pub refusals: Vec<String>,
     /// Files that it loads and that `make` would not install, told likewise.
     pub missing: Vec<String>,
-    /// The variables that are set when it is through.
+    /// The variables that are set when the script is through.
     pub variables: Environment,
+    /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
+    pub records: Vec<Record>,
 }
 
-/// Looks at a script before it runs.
-pub fn outlook(app: &str, script: &Path, environment: &Environment) -> Result<Outlook, String> {
-    let (lint, startup) = follow(app, script, environment)?;
-    let told = |codes| lint.report.told(codes, &lint.layout.top);
-    Ok(Outlook { refusals: told(&startup::REFUSED), missing: told(&["not-installed"]), variables: startup.variables })
+impl Outlook {
+    /// Reads the files of the application `app` whose start-up script `script` is in the current folder, in our own
+    /// environment. The error is that there is no EPICS top.
+    pub fn read(app: &str, script: &Path) -> Result<Self, String> {
+        let (mut lint, script) = Lint::new(app, script)?;
+        let startup = lint.follow(&script, &ours(), &BTreeSet::new(), &BTreeSet::new());
+        let mut records = lint.load(&startup).records;
+        records.retain(|record| !record.name.contains(UNKNOWN));
+        let told = |codes| lint.report.told(codes, &lint.layout.top);
+        let (refusals, missing) = (told(&startup::REFUSED), told(&["not-installed"]));
+        Ok(Self { refusals, missing, variables: startup.variables, records })
+    }
+
+    /// What is known in no EPICS top.
+    pub fn without_top() -> Self {
+        Self { variables: ours(), ..Self::default() }
+    }
+
+    /// The port of the Channel Access server, as C reads it (caservertask.c).
+    pub fn port(&self) -> u16 {
+        let names = ["EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"];
+        names.iter().find_map(|name| self.variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
+    }
 }
 
-fn follow(app: &str, script: &Path, environment: &Environment) -> Result<(Lint, Startup), String> {
-    let (mut lint, script) = Lint::new(app, script)?;
-    let mut variables = lint.variables(&script);
-    variables.extend(environment.clone());
-    let given = (variables, &BTreeSet::new());
-    let startup = startup::follow(&script, &lint.layout, given, &BTreeSet::new(), &mut lint.report);
-    Ok((lint, startup))
+/// Our environment, as far as it is text.
+fn ours() -> Environment {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 struct Lint {
     layout: Layout,
     report: Report,
     protocols: Protocols,
-    /// Files that were read.
-    seen: BTreeSet<PathBuf>,
-    /// Macros that were found to have no value: said once for each file and load.
-    without_value: BTreeSet<(usize, Place, String)>,
+    read: Read,
 }
 
 impl Lint {
@@ -104,14 +135,12 @@ impl Lint {
         // An installed IOC has no configure/.
         let installed = || boot.ancestors().find(|top| top.join("iocBoot").is_dir()).map(Path::to_owned);
         let top = top_of(&boot).or_else(installed);
-        let top = top.ok_or_else(|| format!("{} is in no EPICS top", boot.display()))?;
-        let lint = Self {
-            layout: Layout::read(&top, app),
-            report: Report::default(),
-            protocols: Protocols::default(),
-            seen: BTreeSet::new(),
-            without_value: BTreeSet::new(),
-        };
+        let top = top.ok_or_else(|| {
+            let what = format!("{} is in no EPICS top: no folder above it holds a `configure`", boot.display());
+            what + "\n\nhint: run it in the folder of st.cmd, below ioc/iocBoot/"
+        })?;
+        let layout = Layout::read(&top, app);
+        let lint = Self { layout, report: Report::default(), protocols: Protocols::default(), read: Read::default() };
         Ok((lint, boot.join(script)))
     }
 
@@ -129,9 +158,7 @@ impl Lint {
         // What one check sets, the IOC of another one is not blamed for.
         let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
         for environment in environments {
-            let mut variables = self.variables(script);
-            variables.extend(environment.clone());
-            let startup = startup::follow(script, &self.layout, (variables, &elsewhere), commands, &mut self.report);
+            let startup = self.follow(script, environment, &elsewhere, commands);
             self.report.open |= startup.open;
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
@@ -140,6 +167,19 @@ impl Lint {
         }
         self.rest(app);
         names
+    }
+
+    /// Goes through the script in an environment.
+    fn follow(
+        &mut self,
+        script: &Path,
+        environment: &Environment,
+        elsewhere: &BTreeSet<String>,
+        commands: &BTreeSet<String>,
+    ) -> Startup {
+        let mut variables = self.variables(script);
+        variables.extend(environment.clone());
+        startup::follow(script, &self.layout, (variables, elsewhere), commands, &mut self.report)
     }
 
     /// The script as a program.
@@ -178,9 +218,9 @@ impl Lint {
     /// What `envPaths` and the surroundings set.
     fn variables(&self, script: &Path) -> Environment {
         let boot = script.parent().unwrap_or(script);
-        let unknown = |name: &str| (name.to_owned(), UNKNOWN.to_owned());
-        let mut variables: Environment = SURROUNDINGS.into_iter().map(unknown).collect();
-        variables.extend(["ASYN", "CALC", "STREAM", "EPICS_BASE"].into_iter().map(unknown));
+        // The name of a module tells whose files a path leads to.
+        let unknown = |name: &str| (name.to_owned(), format!("{UNKNOWN}{name}"));
+        let mut variables: Environment = ["CALC", "STREAM", "EPICS_BASE"].into_iter().map(unknown).collect();
         let configure = sorted(&self.layout.top.join("configure")).unwrap_or_default();
         let release =
             |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("RELEASE"));
@@ -188,6 +228,7 @@ impl Lint {
             let names = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim());
             variables.extend(names.filter(|name| !name.starts_with('#')).map(unknown));
         }
+        variables.extend(SURROUNDINGS.map(|name| (name.to_owned(), UNKNOWN.to_owned())));
         for line in fs::read_to_string(boot.join("envPaths")).unwrap_or_default().lines() {
             if let [_, name, _, value, ..] = line.split('"').collect::<Vec<_>>()[..] {
                 variables.insert(name.to_owned(), value.to_owned());
@@ -199,12 +240,16 @@ impl Lint {
     }
 
     fn load(&mut self, startup: &Startup) -> Database {
-        let mut database = Database::new(self.layout.open_types);
+        let mut database = Database::new(&self.layout.types);
         for load in &startup.loads {
-            let text = self.text(load);
-            database.read(&text, &mut self.report);
+            let text = self.loader().text(load);
+            grammar::read(&text, &mut database, &mut self.report);
         }
         database
+    }
+
+    fn loader(&mut self) -> Loader<'_> {
+        Loader { layout: &self.layout, report: &mut self.report, read: &mut self.read }
     }
 
     /// What `make` would stop at, and what of its Makefiles cannot be understood.
@@ -223,7 +268,7 @@ impl Lint {
             _ => None,
         });
         for recipe in recipes.collect::<Vec<_>>() {
-            self.expanded(&recipe);
+            self.loader().expanded(&recipe);
         }
     }
 
@@ -235,7 +280,7 @@ impl Lint {
         {
             for path in sorted(&folder).unwrap_or_default() {
                 match path.extension().and_then(|own| own.to_str()) {
-                    Some("db" | "vdb" | "template") if !self.seen.contains(&path) && path.is_file() => {
+                    Some("db" | "vdb" | "template") if !self.read.files.contains(&path) && path.is_file() => {
                         let bytes = fs::read(&path).unwrap_or_default();
                         // There a macro may stand for anything.
                         if text::has_bare_macro(&bytes) {
@@ -244,13 +289,11 @@ impl Lint {
                         let number = self.report.file(&path);
                         let mut table = MacroTable::new(MacroDefs::new(), MacroExpandOptions::default());
                         let text = Text::of_file(number, &bytes).expand(&mut table, |_| true);
-                        let mut database = Database::new(self.layout.open_types);
-                        let mut report = std::mem::take(&mut self.report);
-                        let open = std::mem::replace(&mut report.open, true);
-                        database.read(&without_includes(&text), &mut report);
-                        fields::judge(&database, &mut report);
-                        report.open = open;
-                        self.report = report;
+                        let mut database = Database::new(&self.layout.types);
+                        let open = std::mem::replace(&mut self.report.open, true);
+                        grammar::read(&without_includes(&text), &mut database, &mut self.report);
+                        fields::judge(&database, &mut self.report);
+                        self.report.open = open;
                     }
                     Some("proto" | "protocol") => drop(self.protocols.read(&path, &mut self.report)),
                     _ => {}

@@ -1,13 +1,14 @@
 //! StreamDevice protocols, by the parser and the compiler of the soft IOC.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use stream_rs::StreamBuffer;
 use stream_rs::cstr::CPtr;
 use stream_rs::error::{self as stream, stream_error_at};
-use stream_rs::protocol::{Client, FormatType, Protocol, get_protocol, set_path};
+use stream_rs::format::{COMPARE_FLAG, PSEUDO_FORMAT, SKIP_FLAG, StreamFormat};
+use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, print_string, set_path};
 
 use super::finding::{Place, Report};
 
@@ -15,16 +16,42 @@ use super::finding::{Place, Report};
 const HANDLERS: [Option<&[u8]>; 6] =
     [None, Some(b"@init"), Some(b"@mismatch"), Some(b"@writetimeout"), Some(b"@replytimeout"), Some(b"@readtimeout")];
 
-/// Protocol files that were read.
+/// What StreamDevice says where a function uses an argument that its link does not give.
+const MISSING: &str = "Missing value for parameter $";
+
+/// Protocol files that were read, and calls of their functions.
 #[derive(Debug, Default)]
 pub struct Protocols {
-    files: HashMap<PathBuf, BTreeMap<String, usize>>,
+    files: HashMap<PathBuf, Vec<String>>,
+    calls: HashMap<(PathBuf, String), Compiled>,
+}
+
+/// What became of a function with its arguments.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// What StreamDevice said last, if it is no mistake of the function without arguments.
+    pub fault: Option<(u32, String)>,
+    pub conversions: Vec<Conversion>,
+}
+
+/// A conversion such as `%f`, of a value and not of nothing (`%*f`, checksums).
+#[derive(Debug, PartialEq)]
+pub struct Conversion {
+    /// The line of its command.
+    pub line: u32,
+    /// The field or record that it is redirected to.
+    pub target: Option<String>,
+    /// As it is written, without the `%` and the target.
+    pub text: String,
+    /// StreamDevice's number of the type of its value.
+    pub kind: i32,
+    /// It takes its value from the record.
+    pub writes: bool,
 }
 
 impl Protocols {
-    /// Reads a file once; what is wrong in it is reported then. The functions it has, in lower case as
-    /// StreamDevice compares them, and how many parameters each one takes; `None` where it has a mistake.
-    pub fn read(&mut self, path: &Path, report: &mut Report) -> &BTreeMap<String, usize> {
+    /// Reads a file once; what is wrong in it is reported then. The functions it has, as it spells them.
+    pub fn read(&mut self, path: &Path, report: &mut Report) -> &[String] {
         if !self.files.contains_key(path) {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
             let functions = functions(&text);
@@ -33,35 +60,38 @@ impl Protocols {
         }
         &self.files[path]
     }
+
+    /// A function as a link calls it, `NAME` or `NAME(ARGUMENT, …)`.
+    pub fn call(&mut self, path: &Path, call: &str) -> &Compiled {
+        let key = (path.to_owned(), call.to_owned());
+        self.calls.entry(key).or_insert_with(|| {
+            let wanted = arguments(call);
+            let name = path.to_string_lossy();
+            let (said, compiled, conversions) = compile(&name, &wanted);
+            let known = || wanted.len() == 1 && !said.contains(MISSING);
+            let fault = (!compiled && !known()).then(|| first_message(&said, &name, 1)).flatten();
+            Compiled { fault, conversions }
+        })
+    }
 }
 
-fn judge(path: &Path, text: &str, functions: &BTreeMap<String, usize>, report: &mut Report) {
-    set_path(None);
-    stream::set_stream_error(1);
-    stream::set_stream_msg_time_stamped(0);
-    stream::set_stream_debug_colored(false);
+fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
     let name = path.to_string_lossy();
     let file = report.file(path);
-    let mut words: Vec<(&str, usize)> = functions.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     // A file without functions is parsed too.
-    words.push(("", 0));
-    for (function, parameters) in words {
-        stream::capture_stderr();
-        let wanted: Vec<u8> = [function.as_bytes(), &b"\x001".repeat(parameters)].concat();
-        let mut compiled = true;
-        if let Some(mut protocol) = get_protocol(&name, &StreamBuffer::from_bytes(&wanted)) {
-            let mut code = StreamBuffer::new();
-            compiled = HANDLERS.iter().all(|handler| protocol.get_commands(*handler, &mut code, &mut Commands));
-            use_variables(&mut protocol);
-            compiled = compiled && protocol.check_unused();
+    for function in functions.iter().map(String::as_str).chain([""]) {
+        let function = function.to_lowercase();
+        let (mut said, mut compiled, _) = compile(&name, std::slice::from_ref(&function));
+        let open = said.contains(MISSING);
+        if open {
+            let all = [vec![function.clone()], vec!["1".to_owned(); 9]].concat();
+            (said, compiled, _) = compile(&name, &all);
         }
-        let said = String::from_utf8_lossy(&stream::take_captured()).into_owned();
-        let start = line_of(text, function);
+        let start = line_of(text, &function);
         let Some((line, what)) = first_message(&said, &name, start) else { continue };
         let parse_failed = !said.contains("not found in protocol file");
-        // What only the record's arguments decide is not judged: here they are all `1`.
-        let sure =
-            parameters == 0 || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
+        // What only the record's arguments decide is judged where the record is.
+        let sure = !open || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
         if (!compiled && sure) || (compiled && parse_failed) {
             let place = Place { file, line, column: column(text, line, &what) };
             report.error(place, "protocol", what, "see StreamDevice's manual on protocol files");
@@ -70,6 +100,50 @@ fn judge(path: &Path, text: &str, functions: &BTreeMap<String, usize>, report: &
             return; // the parser stops at its first mistake
         }
     }
+}
+
+/// Compiles a function with its arguments: what StreamDevice says, whether it could, and the conversions.
+fn compile(file: &str, call: &[String]) -> (String, bool, Vec<Conversion>) {
+    set_path(None);
+    stream::set_stream_error(1);
+    stream::set_stream_msg_time_stamped(0);
+    stream::set_stream_debug_colored(false);
+    stream::capture_stderr();
+    let mut commands = Commands::default();
+    let mut compiled = true;
+    if let Some(mut protocol) = get_protocol(file, &StreamBuffer::from_bytes(call.join("\0").as_bytes())) {
+        let mut code = StreamBuffer::new();
+        compiled = HANDLERS.iter().all(|handler| protocol.get_commands(*handler, &mut code, &mut commands));
+        use_variables(&mut protocol);
+        compiled = compiled && protocol.check_unused();
+    }
+    (String::from_utf8_lossy(&stream::take_captured()).into_owned(), compiled, commands.conversions)
+}
+
+/// The name of a function in lower case, and the arguments it is called with, as StreamDevice splits them.
+fn arguments(call: &str) -> Vec<String> {
+    let (name, rest) = call.split_once('(').unwrap_or((call, ""));
+    let mut words = vec![name.trim_end().to_lowercase()];
+    let Some(inner) = rest.strip_suffix(')') else { return words };
+    let (mut word, mut depth) = (String::new(), 0_i32);
+    let mut chars = inner.chars().chain([',']).peekable();
+    while let Some(c) = chars.next() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        match c {
+            ',' if depth <= 0 || chars.peek().is_none() => {
+                let own = word.strip_prefix(' ').unwrap_or(&word);
+                words.push(own.strip_suffix(' ').unwrap_or(own).to_owned());
+                word.clear();
+            }
+            '\\' if chars.peek() == Some(&'\\') => {
+                chars.next();
+                word.push_str("\\\\");
+            }
+            '\\' => word.extend(chars.next()),
+            _ => word.push(c),
+        }
+    }
+    words
 }
 
 /// The first message: the following ones tell what it is part of. `start` is the line of the function.
@@ -100,7 +174,7 @@ fn line_of(text: &str, function: &str) -> u32 {
 }
 
 /// The column of what a message quotes, or of the first word of the line.
-fn column(text: &str, line: u32, what: &str) -> u32 {
+pub fn column(text: &str, line: u32, what: &str) -> u32 {
     let line = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
     let quoted = what.split('\'').nth(1).filter(|word| !word.is_empty());
     let lower = line.to_ascii_lowercase();
@@ -109,35 +183,27 @@ fn column(text: &str, line: u32, what: &str) -> u32 {
     u32::try_from(line[..at].chars().count() + 1).unwrap_or(1)
 }
 
-/// The functions of a protocol file and the highest parameter (`$1`) each one uses.
-fn functions(text: &str) -> BTreeMap<String, usize> {
-    let (mut found, mut depth, mut word, mut quote) = (BTreeMap::new(), 0_u32, String::new(), None);
-    let mut current: Option<String> = None;
+/// The functions of a protocol file.
+fn functions(text: &str) -> Vec<String> {
+    let (mut found, mut depth, mut word, mut quote) = (Vec::new(), 0_u32, String::new(), None);
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        if c == '$' || (c == '\\' && chars.peek() == Some(&'$')) {
-            let digit = chars.clone().find(|c| *c != '$').and_then(|c| c.to_digit(10));
-            if let (Some(digit), Some(function)) = (digit, &current) {
-                let count: &mut usize = found.entry(function.clone()).or_default();
-                *count = (*count).max(digit as usize);
-            }
-        }
         match (quote, c) {
             (Some(_), '\\') => drop(chars.next()),
             (Some(open), _) => quote = if c == open || c == '\n' { None } else { quote },
             (None, '"' | '\'') => quote = Some(c),
             (None, '#') => drop(chars.find(|c| *c == '\n')),
+            // A reference, `${1}`.
+            (None, '$') if chars.peek() == Some(&'{') => drop(chars.find(|c| *c == '}')),
             (None, '{') => {
-                if depth == 0 {
-                    current = Some(word.to_lowercase());
-                    found.entry(word.to_lowercase()).or_default();
+                if depth == 0 && !word.is_empty() {
+                    found.push(std::mem::take(&mut word));
                 }
                 depth += 1;
                 word.clear();
             }
             (None, '}') => {
                 depth = depth.saturating_sub(1);
-                current = current.filter(|_| depth > 0);
                 word.clear();
             }
             (None, ';' | '=') => word.clear(),
@@ -145,7 +211,6 @@ fn functions(text: &str) -> BTreeMap<String, usize> {
             (None, c) => word.push(c),
         }
     }
-    found.remove("");
     found
 }
 
@@ -164,20 +229,56 @@ fn use_variables(protocol: &mut Protocol) {
 }
 
 /// Compiles commands as StreamDevice does, but for what depends on the record.
-struct Commands;
+#[derive(Default)]
+struct Commands {
+    conversions: Vec<Conversion>,
+}
+
+impl Commands {
+    fn string(&mut self, protocol: &mut Protocol, kind: FormatType, command: CPtr<'_>, args: &mut CPtr<'_>) -> bool {
+        let mut code = StreamBuffer::new();
+        let compiled = protocol.compile_string(&mut code, args, kind, Some(self), 0);
+        let line = u32::try_from(command.line_number()).unwrap_or(1);
+        let mut at = code.ptr(0);
+        while at.peek() != codes::EOS {
+            const ESCAPE: u8 = 0x1B;
+            let code = at.peek();
+            at.advance(1 + usize::from(code == ESCAPE));
+            if code != codes::FORMAT && code != codes::FORMAT_FIELD {
+                continue;
+            }
+            let target = (code == codes::FORMAT_FIELD).then(|| {
+                let target = String::from_utf8_lossy(at.cstr()).into_owned();
+                at.advance(at.strlen() + 1);
+                at.advance(2 + usize::from(u16::from_ne_bytes([at.at(0), at.at(1)])));
+                target
+            });
+            let mut text = StreamBuffer::new();
+            at = print_string(&mut text, at);
+            let format = StreamFormat::extract(&mut at);
+            if format.flags & SKIP_FLAG == 0 && format.type_ < PSEUDO_FORMAT {
+                let text = String::from_utf8_lossy(text.bytes()).into_owned();
+                // `%=f` in input compares with the value of the record.
+                let writes = kind == FormatType::PrintFormat || format.flags & COMPARE_FLAG != 0;
+                self.conversions.push(Conversion { line, target, text, kind: format.type_, writes });
+            }
+        }
+        compiled
+    }
+}
 
 impl Client for Commands {
     fn compile_command(
         &mut self,
         protocol: &mut Protocol,
-        buffer: &mut StreamBuffer,
+        _code: &mut StreamBuffer,
         command: CPtr<'_>,
         args: &mut CPtr<'_>,
     ) -> bool {
         let mut number = 0;
         match command.cstr() {
-            b"in" => protocol.compile_string(buffer, args, FormatType::ScanFormat, Some(self), 0),
-            b"out" | b"exec" => protocol.compile_string(buffer, args, FormatType::PrintFormat, Some(self), 0),
+            b"in" => self.string(protocol, FormatType::ScanFormat, command, args),
+            b"out" | b"exec" => self.string(protocol, FormatType::PrintFormat, command, args),
             b"wait" | b"connect" => protocol.compile_number(&mut number, args, u64::from(u32::MAX)),
             b"event" => {
                 args.advance(args.strlen());
@@ -207,22 +308,77 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_and_their_parameters() {
-        let text = "Terminator = LF; # no {\na { out \"x}{\"; @init { in 'y'; } }\nB\n{ out \"\\$1\" $2; a; }\n";
-        assert_eq!(functions(text), [("a".to_owned(), 0), ("b".to_owned(), 2)].into());
+    fn functions_are_found_behind_all_that_looks_like_one() {
+        let text =
+            "Terminator = LF; # no {\na { out \"x}{\"; @init { in 'y'; } }\nGet${1}B\n{ out \"\\${1}\" ${2}; a; }\n";
+        assert_eq!(functions(text), ["a", "GetB"]);
     }
 
-    fn found(text: &str) -> Vec<(u32, u32, &'static str)> {
+    #[test]
+    fn arguments_are_those_of_stream_device() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("Get", &["get"]),
+            ("get (a)", &["get", "a"]),
+            ("get( a ,b  c,)", &["get", "a", "b  c", ""]),
+            ("get(f(x,y),\\,\\\\)", &["get", "f(x,y)", ",\\\\"]),
+            ("get()", &["get", ""]),
+            ("get(a", &["get"]),
+        ];
+        for (call, words) in cases {
+            assert_eq!(arguments(call), words, "{call}");
+        }
+    }
+
+    fn on_disk<T>(text: &str, use_it: impl FnOnce(&Path) -> T) -> T {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("soft-ioc-lint-{}-{}.proto", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        let written = fs::write(&path, text);
-        assert!(written.is_ok());
-        let mut report = Report::default();
-        Protocols::default().read(&path, &mut report);
+        assert!(fs::write(&path, text).is_ok());
+        let out = use_it(&path);
         assert!(fs::remove_file(&path).is_ok());
-        report.lines()
+        out
+    }
+
+    #[test]
+    fn a_call_has_its_arguments_or_says_which_are_missing() {
+        let text = "Terminator = LF;\nother { out \"\\$2\"; }\nget {\n  out \"x\\${1}\";\n  other;\n  in \"%(E\\$3)\\$2\";\n}\n";
+        on_disk(text, |path| {
+            let mut protocols = Protocols::default();
+            let mut report = Report::default();
+            assert_eq!(protocols.read(path, &mut report), ["other", "get"]);
+            assert_eq!(report.lines(), []);
+            let missing = |protocols: &mut Protocols, call| protocols.call(path, call).fault.clone();
+            let told = |number: u32, line| Some((line, format!("{MISSING}{number}")));
+            assert_eq!(missing(&mut protocols, "get"), told(1, 4));
+            assert_eq!(missing(&mut protocols, "get(a)"), told(2, 2));
+            assert_eq!(missing(&mut protocols, "get(a,f)"), told(3, 6));
+            let whole = protocols.call(path, "get(a, f, GU)");
+            let target = Some("EGU".to_owned());
+            let read = Conversion { line: 6, target, text: "f".to_owned(), kind: 4, writes: false };
+            assert_eq!((&whole.fault, &whole.conversions[..]), (&None, &[read][..]));
+        });
+    }
+
+    #[test]
+    fn a_variable_of_the_file_may_need_an_argument() {
+        let text = "Terminator = LF;\nAsk = \"\\$1?\";\nget { out $Ask; in \"%*d%<sum8>\" \"%=f\"; }\n";
+        on_disk(text, |path| {
+            let mut protocols = Protocols::default();
+            assert_eq!(protocols.call(path, "get").fault, Some((2, format!("{MISSING}1"))));
+            let found = protocols.call(path, "GET(x)");
+            assert_eq!(found.fault, None);
+            let kinds: Vec<_> = found.conversions.iter().map(|own| (own.text.as_str(), own.writes)).collect();
+            assert_eq!(kinds, [("=f", true)]);
+        });
+    }
+
+    fn found(text: &str) -> Vec<(u32, u32, &'static str)> {
+        on_disk(text, |path| {
+            let mut report = Report::default();
+            Protocols::default().read(path, &mut report);
+            report.lines()
+        })
     }
 
     #[test]

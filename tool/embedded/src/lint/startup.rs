@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
-use super::finding::{Place, Report, nearest, suggest};
-use super::layout::Layout;
-use super::text::{Text, UNKNOWN};
+use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
+use super::layout::{Layout, Search};
+use super::shell;
+use super::text::Text;
 use crate::build::Recipe;
-use crate::tree::{REGISTRATION, registration};
+use crate::top::{REGISTRATION, registration};
 
 /// Scripts that may call each other.
 const DEEPEST: usize = 16;
-
-/// A word of a line.
-type Word = Text;
 
 /// A database that a script loads.
 #[derive(Debug)]
@@ -33,55 +31,14 @@ pub struct Load {
     pub search: Search,
 }
 
-/// Where EPICS looks for databases: `EPICS_DB_INCLUDE_PATH`, or the current folder.
-#[derive(Debug, Clone, Default)]
-pub struct Search {
-    current: PathBuf,
-    folders: Vec<PathBuf>,
-    /// A part of the path is not known.
-    pub open: bool,
-}
-
-impl Search {
-    fn new(current: &Path, path: Option<&String>) -> Self {
-        let folders = path.map_or(".", String::as_str).split(':').filter(|own| !own.is_empty());
-        let folders = folders.map(|own| current.join(own)).collect();
-        Self { current: current.to_owned(), folders, open: path.is_some_and(|path| path.contains(UNKNOWN)) }
-    }
-
-    /// Where a name may be. One with a `/` starts at the current folder and is looked for nowhere else.
-    fn paths(&self, name: &str) -> Vec<PathBuf> {
-        if name.contains(['/', '\\']) {
-            return vec![self.current.join(name)];
-        }
-        self.folders.iter().map(|folder| folder.join(name)).collect()
-    }
-
-    /// The path of a name, as the IOC sees it.
-    fn path(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
-        self.paths(name).into_iter().find(|path| layout.find(path).is_some())
-    }
-
-    /// The file of a name.
-    pub fn find(&self, name: &str, layout: &Layout) -> Option<PathBuf> {
-        layout.find(&self.path(name, layout)?)
-    }
-
-    /// How the file of a name is made.
-    pub fn find_recipe(&self, name: &str, layout: &Layout) -> Option<Recipe> {
-        layout.recipe(&self.path(name, layout)?).cloned()
-    }
-
-    /// Why the file of a name is not installed.
-    pub fn missing(&self, name: &str, layout: &Layout) -> Option<(String, String)> {
-        self.paths(name).iter().find_map(|path| layout.missing(path))
-    }
-}
-
 /// What a script does.
 #[derive(Debug, Default)]
 pub struct Startup {
     pub loads: Vec<Load>,
+    /// The commands that are called.
+    pub called: Vec<(String, Place)>,
+    /// Databases of support modules that are nowhere, as `$(CALC)/db/transform.db`.
+    pub of_modules: Vec<(String, Place)>,
     /// Names that may be asyn ports.
     pub ports: BTreeSet<String>,
     pub variables: BTreeMap<String, String>,
@@ -105,8 +62,9 @@ enum Stage {
     Running,
 }
 
-/// Codes of findings for which a C IOC has no records where ours would have them: its record types are built in.
-pub const REFUSED: [&str; 3] = ["no-dbd", "not-registered", "unknown-command"];
+/// Codes of findings for which a C IOC has no records where ours would have them.
+pub const REFUSED: [&str; 6] =
+    ["no-dbd", "not-registered", "unknown-command", "unended-line", "long-name", "not-in-dbd"];
 
 /// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
@@ -139,7 +97,8 @@ impl Follower<'_> {
             return;
         };
         let file = self.report.file(path);
-        for line in Text::of_file(file, &bytes).lines() {
+        let (lines, unended) = shell::lines(&Text::of_file(file, &bytes));
+        for line in lines {
             if line.bytes.starts_with(b"\xef\xbb\xbf") {
                 let what = "a byte order mark stands before this line, so the shell knows no such command";
                 self.report.error(line.place(0), "byte-order-mark", what, "save the file as UTF-8 without a mark");
@@ -148,7 +107,7 @@ impl Follower<'_> {
             let start = line.bytes.iter().position(|byte| !b" \t\r".contains(byte));
             let Some(start) = start.filter(|start| line.bytes[*start] != b'#') else { continue };
             let line = self.expanded(&line.slice(start, line.bytes.len()), macros);
-            match words(&line) {
+            match shell::words(&line) {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => self.command(&words, macros, depth),
                 Err(at) => {
@@ -159,6 +118,10 @@ impl Follower<'_> {
                 }
             }
         }
+        if let Some(at) = unended {
+            let what = "the file ends within this line, which the shell drops";
+            self.report.error(at, "unended-line", what, "end it with a line feed");
+        }
     }
 
     fn expanded(&mut self, line: &Text, macros: &BTreeMap<String, String>) -> Text {
@@ -167,7 +130,9 @@ impl Follower<'_> {
             defs.put(name.as_str(), value.as_str());
         }
         let mut table = MacroTable::new(defs, MacroExpandOptions::default());
-        let known: Vec<String> = self.out.variables.keys().chain(macros.keys()).cloned().collect();
+        // What any IOC has is not what a mistyped name was meant to be.
+        let set = self.out.variables.iter().chain(macros).filter(|(_, value)| *value != UNKNOWN);
+        let known: Vec<String> = set.map(|(name, _)| name.clone()).collect();
         let (report, elsewhere) = (&mut *self.report, self.elsewhere);
         line.expand(&mut table, |fault| {
             match fault.name {
@@ -189,8 +154,9 @@ impl Follower<'_> {
         })
     }
 
-    fn command(&mut self, words: &[Word], macros: &BTreeMap<String, String>, depth: usize) {
+    fn command(&mut self, words: &[Text], macros: &BTreeMap<String, String>, depth: usize) {
         let first = words[0].lossy();
+        self.out.called.push((first.clone(), words[0].place(0)));
         let word = |at: usize| words.get(at).filter(|word| !word.bytes.is_empty());
         match first.as_str() {
             "<" => self.run(word(1), macros, depth),
@@ -198,7 +164,7 @@ impl Follower<'_> {
                 self.run(Some(&words[0].slice(1, words[0].bytes.len())), macros, depth);
             }
             "iocshLoad" => {
-                let own = word(2).map(|word| pairs(&word.lossy())).unwrap_or_default();
+                let own = word(2).map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
                 let all = macros.clone().into_iter().chain(own).collect();
                 self.run(word(1), &all, depth);
             }
@@ -235,15 +201,15 @@ impl Follower<'_> {
     }
 
     /// A finding where a command comes before what it needs.
-    fn needs(&mut self, command: &Word, stage: Stage) {
+    fn needs(&mut self, command: &Text, stage: Stage) {
         if self.out.open || self.out.stage >= stage {
             return;
         }
         let name = command.lossy();
-        let register = registration(&self.layout.app);
+        let register = registration(&self.layout.types.app);
         if self.out.stage == Stage::Bare {
             let what = format!("{name} comes before any dbLoadDatabase: a C IOC knows no record types here");
-            let hint = format!("dbLoadDatabase(\"dbd/{}.dbd\") comes first", self.layout.app);
+            let hint = format!("dbLoadDatabase(\"dbd/{}.dbd\") comes first", self.layout.types.app);
             self.report.error(command.place(0), "no-dbd", what, hint);
         } else {
             let what = format!("{name} comes before {register}: a C IOC has no record support here");
@@ -253,7 +219,7 @@ impl Follower<'_> {
     }
 
     /// Records are loaded when their types are there, and before `iocInit`.
-    fn may_load(&mut self, command: &Word) {
+    fn may_load(&mut self, command: &Text) {
         self.needs(command, Stage::Registered);
         if self.out.stage == Stage::Running {
             let what = format!("{} comes after iocInit: a C IOC loads no records any more", command.lossy());
@@ -270,7 +236,7 @@ impl Follower<'_> {
         }
     }
 
-    fn run(&mut self, file: Option<&Word>, macros: &BTreeMap<String, String>, depth: usize) {
+    fn run(&mut self, file: Option<&Text>, macros: &BTreeMap<String, String>, depth: usize) {
         let Some(file) = file else { return };
         let name = file.lossy();
         // Variables of envPaths are set from the start: make writes it.
@@ -292,7 +258,7 @@ impl Follower<'_> {
     }
 
     /// The file that a word names; it is a finding where there is none.
-    fn file(&mut self, word: &Word) -> Option<PathBuf> {
+    fn file(&mut self, word: &Text) -> Option<PathBuf> {
         if word.is_unknown() {
             self.out.open = true;
             return None;
@@ -310,11 +276,7 @@ impl Follower<'_> {
                 self.report.error(word.place(0), "not-installed", what, hint);
                 return None;
             }
-            let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let there = self.layout.names();
-            let hint = suggest(&own, there.iter().map(String::as_str), || {
-                "paths start at the folder of st.cmd; databases come from *App/Db/".to_owned()
-            });
+            let hint = self.layout.instead_of(&path);
             self.report.error(
                 word.place(0),
                 "no-file",
@@ -325,7 +287,7 @@ impl Follower<'_> {
         found
     }
 
-    fn load(&mut self, command: &Word, file: Option<&Word>, macros: Option<&Word>) {
+    fn load(&mut self, command: &Text, file: Option<&Text>, macros: Option<&Text>) {
         let name = command.lossy();
         let Some(file) = file else {
             let hint = format!("{name}(\"db/FILE\", \"MACRO=VALUE\")");
@@ -337,13 +299,17 @@ impl Follower<'_> {
         let here = Some(self.out.folder.join(&own))
             .filter(|path| name == "dbLoadTemplate" && self.layout.find(path).is_some());
         let path = here.or_else(|| search.path(&own, self.layout));
-        if path.is_none() && !search.open {
+        if let Some(rest) = own.strip_prefix(UNKNOWN).filter(|rest| !rest.starts_with('/') && rest.contains('/')) {
+            let name = rest.replacen('/', ")/", 1);
+            self.out.of_modules.push((format!("$({name}"), file.place(0)));
+        }
+        if path.is_none() && !search.is_open(&own) {
             // Says so.
             self.file(file);
         }
         if let Some((source, path)) = path.and_then(|path| Some((self.layout.find(&path)?, path))) {
             let mut defs = MacroDefs::new();
-            for (name, value) in macros.map(|word| pairs(&word.lossy())).unwrap_or_default() {
+            for (name, value) in macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default() {
                 defs.put(name, value);
             }
             let recipe = self.layout.recipe(&path).cloned();
@@ -354,10 +320,10 @@ impl Follower<'_> {
         }
     }
 
-    fn other(&mut self, words: &[Word]) {
+    fn other(&mut self, words: &[Text]) {
         let name = words[0].lossy();
         if name.ends_with(REGISTRATION) {
-            let own = registration(&self.layout.app);
+            let own = registration(&self.layout.types.app);
             if name == own {
                 self.needs(&words[0], Stage::Defined);
             } else {
@@ -368,7 +334,9 @@ impl Follower<'_> {
             self.out.stage = self.out.stage.max(Stage::Registered);
             return;
         }
-        let strange = !self.commands.contains(&name) && !name.contains(UNKNOWN) && name.len() > 4;
+        // The application's own definitions may bring commands of any name.
+        let closed = !self.layout.types.open && name.len() > 4 && !name.contains(UNKNOWN);
+        let strange = closed && !self.commands.contains(&name);
         let known = self.commands.iter().map(String::as_str);
         if let Some(near) = strange.then(|| nearest(&name, known)).flatten() {
             let what = format!("`{name}` is no command of EPICS base, asyn or StreamDevice");
@@ -386,48 +354,4 @@ impl Follower<'_> {
 /// A path as people read it: without the top.
 fn plain(name: &str, layout: &Layout) -> String {
     name.replace(&format!("{}/", layout.top.display()), "")
-}
-
-/// `A=1,B=2`, as the macro library splits it.
-fn pairs(text: &str) -> Vec<(String, String)> {
-    let pairs = epics_base_rs::server::iocsh::macro_defn_pairs(text).into_iter();
-    pairs.filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-/// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty. The error is
-/// where a quote opens that is never closed.
-fn words(line: &Text) -> Result<Vec<Word>, usize> {
-    let bytes = &line.bytes;
-    let (mut words, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        if b" \t\r(),".contains(&bytes[at]) {
-            at += 1;
-            continue;
-        }
-        let (mut word, mut quote) = (Text::default(), 0);
-        let (mut was_quoted, mut opened) = (false, 0);
-        while at < bytes.len() && (quote != 0 || !b" \t\r(),".contains(&bytes[at])) {
-            let byte = bytes[at];
-            if byte == quote {
-                quote = 0;
-            } else if quote == 0 && matches!(byte, b'"' | b'\'') {
-                (quote, was_quoted, opened) = (byte, true, at);
-            } else if byte == b'\\' && quote == 0 && at + 1 < bytes.len() {
-                at += 1;
-                word.push(bytes[at], line.places[at]);
-            } else if byte == b'#' && quote == 0 && word.bytes.is_empty() && words.is_empty() {
-                return Ok(words);
-            } else {
-                word.push(byte, line.places[at]);
-            }
-            at += 1;
-        }
-        if quote != 0 {
-            return Err(opened);
-        }
-        if was_quoted || !word.bytes.is_empty() {
-            words.push(word);
-        }
-    }
-    Ok(words)
 }

@@ -3,41 +3,33 @@
 use std::path::{Path, PathBuf};
 
 use epics_base_rs::server::record::declared_field;
+use stream_rs::format::{DOUBLE_FORMAT, ENUM_FORMAT, SIGNED_FORMAT, STRING_FORMAT, UNSIGNED_FORMAT};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
-use super::finding::{Place, Report, suggest};
+use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::Layout;
-use super::protocol::Protocols;
+use super::protocol::{Conversion, Protocols, column};
 use super::startup::Startup;
-use super::text::UNKNOWN;
 
 /// Judges the links of all records whose DTYP is `stream`.
 pub fn judge(database: &Database, startup: &Startup, layout: &Layout, protocols: &mut Protocols, report: &mut Report) {
     for record in &database.records {
-        if record.field("DTYP").is_some_and(|dtyp| dtyp.value == "stream") {
-            let link = record.field("INP").or_else(|| record.field("OUT"));
-            match link.filter(|field| !field.value.trim().is_empty()) {
-                Some(field) if field.value.starts_with('@') => {
-                    if let Some(function) = judge_link(field, startup, layout, protocols, report) {
-                        redirections(record, database, &function, report);
-                    }
+        let Some(dtyp) = record.field("DTYP").filter(|dtyp| dtyp.value == "stream") else { continue };
+        let link = record.field("INP").or_else(|| record.field("OUT"));
+        match link.filter(|field| !field.value.trim().is_empty()) {
+            Some(field) if field.value.starts_with('@') => {
+                if let Some(call) = judge_link(field, startup, layout, protocols, report) {
+                    judge_call(record, field, &call, database, protocols, report);
                 }
-                Some(_) => {}
-                None => {
-                    let at = record.field("DTYP").map_or(record.at, |dtyp| dtyp.value_at);
-                    let name = if is_output(&record.kind) { "OUT" } else { "INP" };
-                    let what = format!("the record has DTYP stream, and no {name}: StreamDevice leaves it dead");
-                    report.error(at, "bad-link", what, format!("field({name}, \"@FILE FUNCTION PORT\")"));
-                }
+            }
+            Some(_) => {}
+            None => {
+                let name = if is_output(&record.kind) { "OUT" } else { "INP" };
+                let what = format!("the record has DTYP stream, and no {name}: StreamDevice leaves it dead");
+                report.error(dtyp.value_at, "bad-link", what, format!("field({name}, \"@FILE FUNCTION PORT\")"));
             }
         }
     }
-}
-
-/// A function of a protocol file that a record uses.
-struct Function {
-    path: PathBuf,
-    name: String,
 }
 
 /// Whether a record type of StreamDevice has OUT.
@@ -45,69 +37,93 @@ fn is_output(kind: &str) -> bool {
     declared_field(kind, "OUT").is_some()
 }
 
-/// Judges what a function writes to other fields, `%(FIELD)f`, with the record that uses it.
-fn redirections(record: &Record, database: &Database, function: &Function, report: &mut Report) {
-    let text = std::fs::read_to_string(&function.path).unwrap_or_default();
-    let file = report.file(&function.path);
-    for (line, column, target) in redirected(&text, &function.name) {
-        let (name, part) = target.split_once('.').unwrap_or((target, "VAL"));
-        let is_own = |field: &str| declared_field(&record.kind, field).is_some_and(|desc| desc.name == field);
-        if target.contains(['$', '\\']) || target.contains(UNKNOWN) || is_own(target) || !has_fields(&record.kind) {
+/// A function of a protocol file as a record calls it.
+struct Call<'a> {
+    path: PathBuf,
+    text: &'a str,
+    at: Place,
+}
+
+/// Judges what a function does with the record that calls it.
+fn judge_call(
+    record: &Record,
+    link: &Field,
+    call: &Call,
+    database: &Database,
+    protocols: &mut Protocols,
+    report: &mut Report,
+) {
+    let compiled = protocols.call(&call.path, call.text);
+    let own = call.path.file_name().unwrap_or_default().to_string_lossy();
+    let file = report.file(&call.path);
+    if let Some((line, what)) = compiled.fault.as_ref().filter(|_| !report.has_error(file)) {
+        let what = format!("`{}` does not compile: {what} (line {line} of {own})", call.text);
+        report.error(call.at, "bad-call", what, "arguments stand in the link: \"@FILE FUNCTION(FIRST, SECOND) PORT\"");
+    }
+    let text = std::fs::read_to_string(&call.path).unwrap_or_default();
+    // The last one given is the one that holds.
+    let holds = record.field(&link.name).is_some_and(|last| std::ptr::eq(last, link));
+    for conversion in compiled.conversions.iter().filter(|_| holds) {
+        let Some(target) = &conversion.target else {
+            if !takes(&record.kind, conversion) {
+                let Conversion { text, line, .. } = conversion;
+                let what = format!("a {} record has no value for `%{text}` (line {line} of {own})", record.kind);
+                report.error(call.at, "bad-conversion", what, "take a conversion of another type, or another record");
+            }
             continue;
-        }
-        let place = Place { file, line, column };
-        match database.get(name) {
-            None if report.open => {}
-            None => {
-                let hint = suggest(name, field_names(&record.kind), || "%(FIELD)… or %(RECORD.FIELD)…".to_owned());
-                let what = format!("there is no field or record `{target}` for {}", record.name);
-                report.error(place, "unknown-field", what, hint);
-            }
-            Some(other) if has_fields(&other.kind) && !field_names(&other.kind).any(|own| own == part) => {
-                let hint = suggest(part, field_names(&other.kind), || format!("`{name}` is of type {}", other.kind));
-                report.error(place, "unknown-field", format!("`{name}` has no field `{part}`"), hint);
-            }
-            Some(_) => {}
-        }
+        };
+        let column = column(&text, conversion.line, &format!("'({target})'"));
+        let place = Place { file, line: conversion.line, column: column + 1 };
+        redirection(record, target, place, database, report);
     }
 }
 
-/// The targets of redirections in a function, with line and column.
-fn redirected<'a>(text: &'a str, function: &str) -> Vec<(u32, u32, &'a str)> {
-    let (mut found, mut depth, mut inside) = (Vec::new(), 0_i32, false);
-    for (number, line) in text.lines().enumerate() {
-        let code =
-            line.split_once('#').filter(|(before, _)| before.matches('"').count() % 2 == 0).map_or(line, |(c, _)| c);
-        if depth == 0 {
-            let head = code.split('{').next().unwrap_or_default().trim();
-            inside = if head.is_empty() { inside } else { head.eq_ignore_ascii_case(function) };
-        }
-        let mut rest = 0;
-        while let Some(at) = code[rest..].find("%(").map(|at| at + rest).filter(|_| inside) {
-            let end = code[at..].find(')').map_or(code.len(), |end| at + end);
-            // A percent sign before it makes it text.
-            let escaped = code[..at].bytes().rev().take_while(|byte| *byte == b'%').count() % 2 == 1;
-            if !escaped {
-                let column = code[..at].chars().count() + 3;
-                found.push((number + 1, column, &code[(at + 2).min(end)..end]));
-            }
-            rest = end;
-        }
-        depth += i32::try_from(code.matches('{').count()).unwrap_or(0);
-        depth -= i32::try_from(code.matches('}').count()).unwrap_or(0);
+/// Whether the device support of a record type has a value for a conversion (`dev*Stream.c`).
+fn takes(kind: &str, conversion: &Conversion) -> bool {
+    const WHOLE: [i32; 3] = [UNSIGNED_FORMAT, SIGNED_FORMAT, ENUM_FORMAT];
+    let own = conversion.kind;
+    match kind {
+        "ai" | "ao" => [UNSIGNED_FORMAT, SIGNED_FORMAT, DOUBLE_FORMAT].contains(&own),
+        "longin" | "longout" | "int64in" | "int64out" => WHOLE.contains(&own),
+        "bi" | "bo" | "mbbi" | "mbbo" => WHOLE.contains(&own) || own == STRING_FORMAT,
+        "mbboDirect" if conversion.writes => WHOLE.contains(&own),
+        "mbbiDirect" | "mbboDirect" => WHOLE[..2].contains(&own),
+        "calcout" => WHOLE.contains(&own) || own == DOUBLE_FORMAT,
+        "stringin" | "stringout" | "lsi" | "lso" => own == STRING_FORMAT,
+        _ => true,
     }
-    let small = |number: usize| u32::try_from(number).unwrap_or(1);
-    found.into_iter().map(|(line, column, target)| (small(line), small(column), target)).collect()
 }
 
-/// Judges a link; the function that it names, where that is there.
-fn judge_link(
-    field: &Field,
+/// Judges where a conversion with a target, `%(FIELD)f`, is from or goes to.
+fn redirection(record: &Record, target: &str, place: Place, database: &Database, report: &mut Report) {
+    let (name, part) = target.split_once('.').unwrap_or((target, "VAL"));
+    let is_own = |field: &str| declared_field(&record.kind, field).is_some_and(|desc| desc.name == field);
+    if is_own(target) || !has_fields(&record.kind) {
+        return;
+    }
+    match database.get(name) {
+        None if report.open => {}
+        None => {
+            let hint = suggest(name, field_names(&record.kind), || "%(FIELD)… or %(RECORD.FIELD)…".to_owned());
+            let what = format!("there is no field or record `{target}` for {}", record.name);
+            report.error(place, "unknown-field", what, hint);
+        }
+        Some(other) if has_fields(&other.kind) && !field_names(&other.kind).any(|own| own == part) => {
+            let hint = suggest(part, field_names(&other.kind), || format!("`{name}` is of type {}", other.kind));
+            report.error(place, "unknown-field", format!("`{name}` has no field `{part}`"), hint);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Judges a link; the function that it calls, where that is there.
+fn judge_link<'a>(
+    field: &'a Field,
     startup: &Startup,
     layout: &Layout,
     protocols: &mut Protocols,
     report: &mut Report,
-) -> Option<Function> {
+) -> Option<Call<'a>> {
     const HINT: &str = "\"@FILE FUNCTION PORT\", such as \"@device.proto getVoltage PS1\"";
     let parts = parts(&field.value);
     let [Some((file_at, file)), Some((function_at, call)), port] = parts else {
@@ -134,32 +150,28 @@ fn judge_link(
     let found = folders().find_map(|folder| layout.find(&startup.folder.join(folder).join(file)));
     let Some(path) = found else {
         if !search.contains(UNKNOWN) {
-            let names = layout.names();
-            let hint = suggest(file, names.iter().map(String::as_str).filter(|own| is_protocol(own)), || {
-                let search = search.replace(&format!("{}/", layout.top.display()), "");
-                format!("STREAM_PROTOCOL_PATH is {search}; protocols come from *App/Db/")
-            });
+            let names: Vec<String> = layout.names().map(|(name, _)| name).filter(|own| is_protocol(own)).collect();
+            let near = nearest(file, names.iter().map(String::as_str)).filter(|near| *near != file);
+            let search = search.replace(&format!("{}/", layout.top.display()), "");
+            let hint = near.map_or_else(
+                || format!("STREAM_PROTOCOL_PATH is {search}; protocols come from *App/Db/"),
+                |near| format!("did you mean `{near}`?"),
+            );
             report.error(field.place(file_at), "no-file", format!("there is no protocol file `{file}`"), hint);
         }
         return None;
     };
-    let (name, arguments) = call.split_once('(').unwrap_or((call, ""));
-    let name = name.trim_end();
+    let name = call.split('(').next().unwrap_or(call).trim_end();
     let functions = protocols.read(&path, report);
-    if functions.contains_key(&name.to_lowercase()) {
-        return Some(Function { path, name: name.to_owned() });
+    let at = field.place(function_at);
+    if functions.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Some(Call { path, text: call, at });
     }
-    if !arguments.is_empty() && functions.is_empty() {
-        return None;
-    }
-    let own: Vec<&str> = functions.keys().map(String::as_str).collect();
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let spelled = own.iter().map(|name| as_written(&text, name)).collect::<Vec<_>>();
-    let hint = suggest(name, spelled.iter().copied(), || match own[..] {
+    let hint = suggest(name, functions.iter().map(String::as_str), || match functions {
         [] => format!("`{file}` has no functions"),
-        _ => format!("`{file}` has: {}", spelled.join(", ")),
+        _ => format!("`{file}` has: {}", functions.join(", ")),
     });
-    report.error(field.place(function_at), "unknown-function", format!("`{file}` has no function `{name}`"), hint);
+    report.error(at, "unknown-function", format!("`{file}` has no function `{name}`"), hint);
     None
 }
 
@@ -186,12 +198,6 @@ fn parts(link: &str) -> [Option<(usize, &str)>; 3] {
     })
 }
 
-/// A name as the file spells it: its functions are compared in lower case.
-fn as_written<'a>(text: &'a str, name: &'a str) -> &'a str {
-    let lower = text.to_ascii_lowercase();
-    lower.find(name).and_then(|at| text.get(at..at + name.len())).unwrap_or(name)
-}
-
 fn is_protocol(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|own| own == "proto" || own == "protocol")
 }
@@ -199,14 +205,6 @@ fn is_protocol(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn targets_of_redirections() {
-        let text = "a { out \"Q\"; in \"%(EGU)s,%f\"; } # %(NO)d\nb\n{\n  in \"%%(no)d %(X:Y.VAL)d\";\n}\n";
-        assert_eq!(redirected(text, "A"), [(1, 20, "EGU")]);
-        assert_eq!(redirected(text, "b"), [(4, 17, "X:Y.VAL")]);
-        assert_eq!(redirected(text, "c"), []);
-    }
 
     #[test]
     fn parts_of_links() {

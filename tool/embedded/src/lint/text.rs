@@ -3,10 +3,7 @@
 
 use epics_base_rs::server::db_loader::MacroTable;
 
-use super::finding::Place;
-
-/// What stands for a macro that is not known here. Nothing that has it in it is judged.
-pub const UNKNOWN: &str = "__macro__";
+use super::finding::{Place, UNKNOWN};
 
 /// Bytes and their places.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! The functions of make.
 
 use super::{Makefile, Result, Stop, Variable, doubt, words};
-use crate::tree::plain;
+use crate::top::plain;
 
 /// A function, given its arguments as they are written.
 type Function = fn(&mut Makefile, &[String]) -> Result<String>;

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::tree::plain;
+use crate::top::plain;
 use conditions::{Condition, State};
 use doubt::Doubts;
 use lines::{Assignment, Lines, Operator};

@@ -82,7 +82,7 @@ pub fn suffix(name: &str) -> Option<usize> {
 
 /// The names that a pattern with `*`, `?` and `[…]` stands for, in order. `folder` is where relative ones start.
 pub fn glob(pattern: &str, folder: &Path) -> Vec<String> {
-    let mut found = vec![(String::new(), crate::tree::plain(folder))];
+    let mut found = vec![(String::new(), crate::top::plain(folder))];
     if let Some(rest) = pattern.strip_prefix('/') {
         found = vec![("/".to_owned(), PathBuf::from("/"))];
         return steps(rest, found);
@@ -106,7 +106,7 @@ fn steps(pattern: &str, mut found: Vec<(String, PathBuf)>) -> Vec<String> {
                 names.sort();
                 next.extend(names.into_iter().map(|own| (format!("{name}{slash}{own}"), path.join(own))));
             } else {
-                next.push((format!("{name}{slash}{part}"), crate::tree::plain(&path.join(part))));
+                next.push((format!("{name}{slash}{part}"), crate::top::plain(&path.join(part))));
             }
         }
         found = next;

@@ -34,8 +34,8 @@ pub struct Mistake {
     pub hint: String,
 }
 
-/// What `soft-ioc --lint` answers.
-#[derive(Debug, Default, Deserialize)]
+/// What `soft-ioc --lint` answers. Its own type for it is held against the sample of this one.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OfIoc {
     /// Mistakes in its files.
     pub findings: Vec<Mistake>,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::lint::{OfScript, Problem, Pv, Script, Severity};
+use super::lint::{Mistake, OfIoc, OfScript, Problem, Pv, Script, Severity};
 use super::{driver, host, shell};
 
 fn heard<T: Serialize>(messages: Vec<T>) -> Vec<Value> {
@@ -23,6 +23,22 @@ fn said<T: Serialize + DeserializeOwned + PartialEq + Debug>(messages: Vec<T>) -
         value
     };
     messages.into_iter().map(one).collect()
+}
+
+fn of_ioc() -> OfIoc {
+    OfIoc {
+        findings: vec![Mistake {
+            file: "ioc/exampleApp/Db/example.db".into(),
+            line: 2,
+            column: 9,
+            severity: Severity::Warning,
+            code: "odd-name".into(),
+            message: "not every client can write the name `É`".into(),
+            hint: "letters, digits and _ - : [ ] < > ; are safe".into(),
+        }],
+        records: BTreeSet::from(["É".into()]),
+        complete: true,
+    }
 }
 
 fn samples() -> Value {
@@ -102,6 +118,7 @@ fn samples() -> Value {
             }),
             driver::DriverEvent::Debug { open: true },
         ]),
+        "soft-ioc": said(vec![of_ioc()]),
         "lint": {
             "heard": heard(vec![Script {
                 script: "/checks/simple.py".into(),

@@ -1,5 +1,6 @@
 //! The text of a database that is loaded: made by `msi`, put together from rows and includes, macros replaced.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,8 @@ use epics_base_rs::server::db_loader::{
     MacroExpandOptions, MacroTable, SubstitutionEvent, SubstitutionFault, parse_substitutions,
 };
 
-use super::Lint;
-use super::finding::{Place, nearest};
+use super::finding::{Place, Report, nearest};
+use super::layout::Layout;
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
@@ -17,11 +18,26 @@ use crate::msi;
 /// Files that may include each other.
 const DEEPEST: usize = 32;
 
-impl Lint {
+/// What was read on the way.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub files: BTreeSet<PathBuf>,
+    /// Macros that were found to have no value: said once for each file and load.
+    without_value: BTreeSet<(usize, Place, String)>,
+}
+
+/// Reads what is loaded.
+pub struct Loader<'a> {
+    pub layout: &'a Layout,
+    pub report: &'a mut Report,
+    pub read: &'a mut Read,
+}
+
+impl Loader<'_> {
     /// The database that `msi` makes.
-    pub(super) fn expanded(&mut self, recipe: &Recipe) -> Text {
+    pub fn expanded(&mut self, recipe: &Recipe) -> Text {
         const HINT: &str = "file NAME.template { pattern { A, B } { 1, 2 } }";
-        self.seen.insert(recipe.source().to_owned());
+        self.read.files.insert(recipe.source().to_owned());
         let made = match self.layout.build.expand(recipe) {
             Ok(made) => made,
             Err(msi::Notice { file, line, what }) => {
@@ -35,7 +51,7 @@ impl Lint {
             let place = Place { file: self.report.file(&file), line, column: 1 };
             self.report.warning(place, "substitutions", what, HINT);
         }
-        self.seen.extend(made.files.iter().cloned());
+        self.read.files.extend(made.files.iter().cloned());
         let numbers: Vec<usize> = made.files.iter().map(|file| self.report.file(file)).collect();
         let mut text = Text::default();
         for (byte, origin) in made.bytes.iter().zip(made.origins) {
@@ -45,7 +61,7 @@ impl Lint {
     }
 
     /// The text that a load stands for, macros replaced.
-    pub(super) fn text(&mut self, load: &Load) -> Text {
+    pub fn text(&mut self, load: &Load) -> Text {
         if load.template {
             return self.rows(load);
         }
@@ -61,7 +77,7 @@ impl Lint {
 
     /// The rows of a file that `dbLoadTemplate` reads, each of which is a `dbLoadRecords`.
     fn rows(&mut self, load: &Load) -> Text {
-        self.seen.insert(load.path.clone());
+        self.read.files.insert(load.path.clone());
         let file = self.report.file(&load.path);
         let parsed = parse_substitutions(fs::read(&load.path).unwrap_or_default());
         let mut text = Text::default();
@@ -74,7 +90,7 @@ impl Lint {
                     }
                     let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
                     let Some(path) = self.named(&row.file, at, "template", load) else { continue };
-                    let recipe = load.search.find_recipe(&row.file, &self.layout);
+                    let recipe = load.search.find_recipe(&row.file, self.layout);
                     let row = Load { path, recipe, macros, at, template: false, search: load.search.clone() };
                     let body = self.text(&row);
                     text.extend(&body);
@@ -99,10 +115,10 @@ impl Lint {
 
     /// The file that a database or substitutions name; it is a finding where there is none.
     fn named(&mut self, name: &str, at: Place, kind: &str, load: &Load) -> Option<PathBuf> {
-        let found = load.search.find(name, &self.layout);
+        let found = load.search.find(name, self.layout);
         if found.is_none() {
-            if !load.search.open {
-                let (what, hint) = match load.search.missing(name, &self.layout) {
+            if !load.search.is_open(name) {
+                let (what, hint) = match load.search.missing(name, self.layout) {
                     Some((why, hint)) => (format!("there is no {kind} `{name}`: {why}"), hint),
                     None => (
                         format!("there is no {kind} `{name}`"),
@@ -118,7 +134,7 @@ impl Lint {
 
     /// A file with its includes, macros replaced. What is missing is reported where `load` says who loads it.
     fn file(&mut self, path: &Path, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
-        self.seen.insert(path.to_owned());
+        self.read.files.insert(path.to_owned());
         let number = self.report.file(path);
         let bytes = fs::read(path).unwrap_or_default();
         self.body(&Text::of_file(number, &bytes), table, load, depth)
@@ -155,7 +171,7 @@ impl Lint {
     }
 
     fn expand(&mut self, text: &Text, table: &mut MacroTable, load: &Load) -> Text {
-        let Self { report, layout, without_value, .. } = self;
+        let (report, layout, without_value) = (&mut *self.report, self.layout, &mut self.read.without_value);
         text.expand(table, |fault| {
             let Some(name) = fault.name else {
                 report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");

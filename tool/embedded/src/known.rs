@@ -1,0 +1,79 @@
+//! What a soft IOC has built in, for whoever asks: record types and device support of EPICS base, calc, asyn and StreamDevice.
+
+use std::collections::HashMap;
+
+use epics_base_rs::server::db_loader::create_record;
+use epics_base_rs::server::record::dbd_generated::{RECORD_TYPES, device_menu};
+
+/// Record types beyond those of EPICS base: calc's, and asyn's own.
+const ADDED_RECORD_TYPES: [&str; 6] = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
+
+/// Definitions that a C IOC has where its Makefile says so.
+const DEFINITIONS: [&str; 10] = [
+    "base.dbd",
+    "system.dbd",
+    "asyn.dbd",
+    "drvAsynIPPort.dbd",
+    "drvAsynSerialPort.dbd",
+    "calc.dbd",
+    "calcSupport.dbd",
+    "stream.dbd",
+    "stream-base.dbd",
+    "stream-scalcout.dbd",
+];
+
+/// Whether all that these definitions bring is built in.
+pub fn has_definitions(name: &str) -> bool {
+    DEFINITIONS.contains(&name)
+}
+
+/// The definitions that bring a record type, one of which a C IOC needs for it.
+pub fn definitions_of_type(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "asyn" => &DEFINITIONS[2..3],
+        kind if ADDED_RECORD_TYPES.contains(&kind) => &DEFINITIONS[5..7],
+        _ => &DEFINITIONS[..2],
+    }
+}
+
+/// The definitions that bring a device support; none where it comes with the record type.
+pub fn definitions_of_device(choice: &str) -> &'static [&'static str] {
+    match choice {
+        "stream" => &DEFINITIONS[7..],
+        choice if choice.starts_with("asyn") => &DEFINITIONS[2..3],
+        _ => &[],
+    }
+}
+
+/// Whether there is such a record type.
+pub fn is_record_type(name: &str) -> bool {
+    ADDED_RECORD_TYPES.contains(&name) || create_record(name).is_ok()
+}
+
+/// The record types.
+pub fn record_types() -> impl Iterator<Item = &'static str> {
+    RECORD_TYPES.iter().copied().filter(|name| is_record_type(name)).chain(ADDED_RECORD_TYPES)
+}
+
+/// The values that DTYP can have in each record type that was asked for.
+#[derive(Debug, Default)]
+pub struct Devices(HashMap<String, Vec<&'static str>>);
+
+impl Devices {
+    pub fn of(&mut self, kind: &str) -> &[&'static str] {
+        if !self.0.contains_key(kind) {
+            self.0.insert(kind.to_owned(), devices(kind));
+        }
+        &self.0[kind]
+    }
+}
+
+fn devices(kind: &str) -> Vec<&'static str> {
+    let mut found: Vec<&str> = device_menu(kind).unwrap_or_default().to_vec();
+    for (_, rows) in stream_rs::dev::devices().iter().filter(|(name, _)| *name == kind) {
+        found.extend(rows.iter().map(|row| row.choice));
+    }
+    found.extend(asyn_rs::dbd_generated::device_menu(kind).unwrap_or_default());
+    found.dedup();
+    found
+}
