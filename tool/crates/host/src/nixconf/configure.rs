@@ -11,7 +11,7 @@ use super::plan::{self, Target, Undone};
 use super::{ConfValues, place, system_settings, user_confs, user_settings};
 use crate::kvm;
 use crate::kvm::Known;
-use crate::nix::facts::Nix;
+use crate::nix::facts::{Daemon, Nix};
 use tool_base::fail;
 use tool_base::host::Host;
 use tool_base::process::{Cmd, Limited, quote};
@@ -114,7 +114,7 @@ fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) 
     let has = settings(host)?.features().has("kvm");
     let advertised = kvm::diagnose::advertised(facts, nix);
     if has == Some(true) {
-        let verified = let_in(host)?;
+        let verified = let_in(host, nix)?;
         // The daemon reads its file when it starts: that the line is there does not say that it knows.
         let restart = restart(host, target).filter(|_| verified != Some(true));
         let why = Some(format!("{} says so", path.display()));
@@ -133,7 +133,7 @@ fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) 
     write(&edit, "--apply", &mut outcome)?;
     // Read back as Nix will: a later line of another file may cancel ours.
     let counts = settings(host)?.features().has("kvm") == Some(true);
-    outcome.verified = if counts { let_in(host)? } else { Some(false) };
+    outcome.verified = if counts { let_in(host, nix)? } else { Some(false) };
     // A daemon is yet to read it.
     if !counts || (outcome.verified == Some(false) && outcome.restart.is_none()) {
         let back = Edit { path: edit.path.clone(), before: edit.after.clone(), after: edit.before.clone() };
@@ -205,7 +205,7 @@ fn write(edit: &Edit, option: &str, outcome: &mut Outcome) -> Result<()> {
 }
 
 /// Whether Nix lets a build in that requires kvm: one that does next to nothing is asked for. `None` where Nix cannot be asked.
-fn let_in(host: &Host) -> Result<Option<bool>> {
+fn let_in(host: &Host, nix: &Nix) -> Result<Option<bool>> {
     let Some(program) = host.program("nix-build").filter(|_| host.is_real()) else { return Ok(None) };
     // Another one each time, as Nix does not build what is there.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -213,11 +213,17 @@ fn let_in(host: &Host) -> Result<Option<bool>> {
         "derivation {{ name = \"requires-kvm\"; system = builtins.currentSystem; builder = \"/bin/sh\"; \
          args = [ \"-c\" \"echo > $out\" ]; requiredSystemFeatures = [ \"kvm\" ]; now = \"{now}\"; }}"
     );
-    let cmd = Cmd::new(program).args(["--no-out-link", "--expr", &text]);
+    // Its errors are read as well.
+    let mut cmd = Cmd::new("sh").args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(program);
+    cmd = cmd.args(["--no-out-link", "--expr", &text]);
+    if nix.daemon == Daemon::Listening {
+        // Root's Nix would build by itself, and know what the daemon does not.
+        cmd = cmd.env("NIX_REMOTE", "daemon");
+    }
     Ok(match cmd.output_within(Duration::from_secs(30))? {
         Limited::Ended(output) if output.status.success() => Some(true),
         // `but I am a … with features {…}`, `missing system features`: other trouble says nothing of kvm.
-        Limited::Ended(output) => String::from_utf8_lossy(&output.stderr).contains("features").then_some(false),
+        Limited::Ended(output) => String::from_utf8_lossy(&output.stdout).contains(" features").then_some(false),
         Limited::TimedOut => None,
     })
 }
