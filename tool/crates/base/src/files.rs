@@ -1,7 +1,7 @@
 //! Files that readers see whole or not at all: the only place that writes beside a file and renames over it.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ pub enum Step {
     Written,
 }
 
-/// A new text for a file, beside it until [`Aside::put`] gives it the name; gone if nobody does. It has the mode and the owner
-/// of the old file.
+/// A new text for a file, beside it until [`Aside::put`] gives it the name; gone if nobody does. It has the mode, the
+/// owner, the access control list and the other attributes of the old file.
 #[derive(Debug)]
 pub struct Aside {
     path: PathBuf,
@@ -51,17 +51,14 @@ impl Aside {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let aside = Self { path: path.to_owned(), part: path.with_file_name(format!(".{name}.{end}")) };
         let _ = fs::remove_file(&aside.part);
-        let old = path.metadata().ok();
+        let old = regular(path).ok();
         // Nobody reads it before it has the old file's mode.
         let mode = if old.is_some() { 0o600 } else { 0o666 };
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside.part)?;
-        if let Some(old) = &old {
-            let new = file.metadata()?;
-            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
-            // After the change of owner, which clears bits.
-            file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&aside.part)?;
+        match &old {
+            Some(old) => make_like(&file, old)?,
+            // A file that we may not read has an owner and a mode all the same.
+            None => path.metadata().ok().map_or(Ok(()), |old| own_like(&file, &old))?,
         }
         write(&file)?;
         Ok(aside)
@@ -74,6 +71,96 @@ impl Aside {
     pub fn put(self) -> io::Result<()> {
         fs::rename(&self.part, &self.path)
     }
+
+    /// Gives it the name if the file there still holds `before` (`None`: if none is there), and tells whether it did. Where
+    /// the file system can exchange two names, a change by somebody else cannot slip through in between.
+    ///
+    /// # Errors
+    /// If that fails; then the old file is as it was.
+    pub fn put_over(self, before: Option<&[u8]>) -> io::Result<bool> {
+        let Some(before) = before else {
+            return match fs::hard_link(&self.part, &self.path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Ok(()) => Ok(true),
+                Err(_) => self.put().map(|()| true),
+            };
+        };
+        match exchange(&self.part, &self.path) {
+            Ok(()) if read_regular(&self.part)? == before => Ok(true),
+            Ok(()) => exchange(&self.part, &self.path).map(|()| false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if CANNOT_EXCHANGE.contains(&error.raw_os_error().unwrap_or(0)) => {
+                if read_regular(&self.path)? == before { self.put().map(|()| true) } else { Ok(false) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Removes a file if it still holds `before`, and tells whether it did.
+///
+/// # Errors
+/// If that fails; then the file is as it was.
+pub fn remove_if(path: &Path, before: &[u8]) -> io::Result<bool> {
+    // Nothing takes its place for a moment, so that what is removed can be looked at.
+    if !Aside::at(path, "xtask-new", |_| Ok(()))?.put_over(Some(before))? {
+        return Ok(false);
+    }
+    fs::remove_file(path).map(|()| true)
+}
+
+/// What a file system says that cannot exchange names: EINVAL, ENOSYS, EOPNOTSUPP.
+const CANNOT_EXCHANGE: [i32; 3] = [22, 38, 95];
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use unix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(CANNOT_EXCHANGE[0]))
+}
+
+/// Opens a regular file for reading, and nothing else: a pipe would hang.
+///
+/// # Errors
+/// It is something else, or cannot be opened.
+pub fn regular(path: &Path) -> io::Result<fs::File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// What a regular file holds.
+///
+/// # Errors
+/// As [`regular`].
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Gives a new file the owner, the mode and the attributes of another one.
+///
+/// # Errors
+/// If it cannot have one of them.
+pub fn make_like(file: &fs::File, old: &fs::File) -> io::Result<()> {
+    own_like(file, &old.metadata()?)?;
+    // After the mode, which is a part of an access control list.
+    #[cfg(target_os = "linux")]
+    crate::xattr::set_all(file, &crate::xattr::all(old)?)?;
+    Ok(())
+}
+
+fn own_like(file: &fs::File, old: &fs::Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    // After the change of owner, which clears bits.
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
 }
 
 impl Drop for Aside {

@@ -19,3 +19,5 @@ pub mod stage;
 pub mod stdout;
 pub mod sys;
 pub mod ui;
+#[cfg(target_os = "linux")]
+pub mod xattr;

@@ -50,10 +50,10 @@ impl Edit {
         if path.starts_with("/nix/store") {
             return Err(fail::host(format!("{} is in the Nix store: it must not be edited", path.display())).into());
         }
-        let before = match std::fs::read(&path) {
+        let before = match files::read_regular(&path) {
             Ok(bytes) => Some(bytes),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e).with_context(|| format!("reading {}", path.display())),
+            Err(e) => return Err(fail::host(format!("cannot read {}: {e}", path.display())).into()),
         };
         Ok(Self { after: before.clone(), before, path })
     }
@@ -67,26 +67,31 @@ impl Edit {
     /// Makes the edit and returns the backup of the old file. `at` is told of each step.
     pub fn make(&self, now: SystemTime, at: &mut dyn FnMut(Step)) -> Result<Option<PathBuf>> {
         let path = &self.path;
-        if Self::start(path)?.before != self.before {
-            return Err(fail::host(format!("{} was changed by someone else meanwhile", path.display()))
+        let changed = || -> anyhow::Error {
+            fail::host(format!("{} was changed by someone else meanwhile", path.display()))
                 .hint("run the command again")
-                .into());
+                .into()
+        };
+        if Self::start(path)?.before != self.before {
+            return Err(changed());
+        }
+        if let Ok(meta) = path.metadata()
+            && meta.nlink() > 1
+        {
+            let names = meta.nlink();
+            let text = format!("{} has {names} names (hard links), which a new file would part", path.display());
+            return Err(fail::host(text).hint("make the change that is shown by hand").into());
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let backup = self.before.as_ref().map(|bytes| back_up(path, bytes, now)).transpose()?;
         at(Step::BackedUp);
-        match &self.after {
-            None => std::fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?,
-            Some(bytes) => {
-                let mut written = |step| {
-                    at(match step {
-                        files::Step::HalfWritten => Step::HalfWritten,
-                        files::Step::Written => Step::Written,
-                    });
-                };
-                let aside = Aside::durable(path, bytes, &mut written);
-                aside.and_then(Aside::put).with_context(|| format!("writing {}", path.display()))?;
+        match self.put(at).with_context(|| format!("writing {}", path.display())) {
+            Ok(true) => {}
+            failed => {
+                // Nothing was changed, so nothing is to be kept.
+                let _ = backup.map(std::fs::remove_file);
+                return Err(failed.err().unwrap_or_else(changed));
             }
         }
         at(Step::Renamed);
@@ -94,21 +99,40 @@ impl Edit {
         File::open(folder).and_then(|f| f.sync_all()).with_context(|| format!("syncing {}", folder.display()))?;
         Ok(backup)
     }
+
+    /// Puts the new text in place of what must be there, and tells whether it was there.
+    fn put(&self, at: &mut dyn FnMut(Step)) -> std::io::Result<bool> {
+        let mut written = |step| {
+            at(match step {
+                files::Step::HalfWritten => Step::HalfWritten,
+                files::Step::Written => Step::Written,
+            });
+        };
+        match (&self.before, &self.after) {
+            (before, Some(after)) => Aside::durable(&self.path, after, &mut written)?.put_over(before.as_deref()),
+            (Some(before), None) => files::remove_if(&self.path, before),
+            (None, None) => Ok(true),
+        }
+    }
 }
 
-/// Keeps the old text beside the file, under a dated name that was free, with the file's mode.
+/// Keeps the old text beside the file, under a dated name that was free, as the file's owner and others may read it.
 fn back_up(path: &Path, bytes: &[u8], now: SystemTime) -> Result<PathBuf> {
-    let mode = path.metadata().map_or(0o600, |m| m.mode() & 0o7777);
     let stamp = tool_base::date::stamp(now);
     for number in 1..100 {
         let end = if number == 1 { format!("backup-{stamp}") } else { format!("backup-{stamp}-{number}") };
         let backup = sibling(path, &end);
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&backup) {
+        let mut options = OpenOptions::new();
+        let mut file = match options.read(true).write(true).create_new(true).mode(0o600).open(&backup) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
             Err(e) => return Err(e).with_context(|| format!("writing {}", backup.display())),
         };
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        let like = files::regular(path).and_then(|old| files::make_like(&file, &old));
+        let written = like.and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
+        if written.is_err() {
+            let _ = std::fs::remove_file(&backup);
+        }
         written.with_context(|| format!("writing {}", backup.display()))?;
         return Ok(backup);
     }

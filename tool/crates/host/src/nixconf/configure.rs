@@ -125,7 +125,7 @@ fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) 
     }
     let mut edit = Edit::start(&host.path(path))?;
     edit.after = Some(plan::added(edit.before.as_deref()));
-    let mut outcome = describe(&edit, Outcome::new(wish, State::Planned));
+    let mut outcome = describe(host, &edit, Outcome::new(wish, State::Planned));
     outcome.restart = restart(host, target);
     if wish != Wish::Apply {
         return Ok(outcome);
@@ -171,7 +171,7 @@ fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Outcome> {
             Undone::File(bytes) => Some(bytes),
             Undone::NoFile => None,
         };
-        let mut outcome = describe(&edit, Outcome::new(Wish::Undo, State::Done));
+        let mut outcome = describe(host, &edit, Outcome::new(Wish::Undo, State::Done));
         outcome.restart =
             restart(host, &if path.as_path() == Path::new(&nix.conf) { Target::System(path) } else { target.clone() });
         write(&edit, "--undo", &mut outcome)?;
@@ -184,10 +184,12 @@ fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Outcome> {
     Ok(Outcome { why: Some(what), ..Outcome::new(Wish::Undo, State::NothingToDo) })
 }
 
-fn describe(edit: &Edit, outcome: Outcome) -> Outcome {
+fn describe(host: &Host, edit: &Edit, outcome: Outcome) -> Outcome {
     let (before, after) = (edit.before.as_deref().unwrap_or_default(), edit.after.as_deref().unwrap_or_default());
     let diff = plan::diff(before, after);
-    Outcome { file: Some(edit.path.clone()), diff: Some(diff), needs_root: !edit.is_permitted(), ..outcome }
+    // What root may not write (chattr +i, a mount that is read-only) is told by the kernel.
+    let needs_root = host.uid != 0 && !edit.is_permitted();
+    Outcome { file: Some(edit.path.clone()), diff: Some(diff), needs_root, ..outcome }
 }
 
 fn write(edit: &Edit, option: &str, outcome: &mut Outcome) -> Result<()> {

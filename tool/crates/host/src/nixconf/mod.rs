@@ -13,6 +13,7 @@ use anyhow::Result;
 pub use parse::{ConfValues, Features};
 
 use crate::nix::facts::Builders;
+use tool_base::files;
 use tool_base::host::Host;
 
 /// The system's file: `NIX_CONF_DIR`, else /etc/nix.
@@ -46,20 +47,20 @@ pub fn user_settings(host: &Host) -> Result<ConfValues> {
         add(host, &mut settings, path)?;
     }
     if let Some(text) = host.env("NIX_CONFIG") {
-        settings.add(Path::new("NIX_CONFIG"), text.as_bytes(), &|path| std::fs::read(host.path(path)).ok())?;
+        settings.add(Path::new("NIX_CONFIG"), text.as_bytes(), &|path| files::read_regular(&host.path(path)).ok())?;
     }
     Ok(settings)
 }
 
 fn add(host: &Host, settings: &mut ConfValues, path: &Path) -> Result<()> {
-    let read = |path: &Path| std::fs::read(host.path(path)).ok();
+    let read = |path: &Path| files::read_regular(&host.path(path)).ok();
     read(path).map_or(Ok(()), |bytes| settings.add(path, &bytes, &read))
 }
 
 /// What the machine says about where its settings live.
 pub fn place(host: &Host, builders: Builders) -> plan::Place {
     let system = system_conf(host);
-    let text = std::fs::read(host.path(&system)).unwrap_or_default();
+    let text = files::read_regular(&host.path(&system)).unwrap_or_default();
     let custom = parse::includes(&text)
         .into_iter()
         .map(|file| parse::beside(&system, &file))
