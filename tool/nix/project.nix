@@ -8,6 +8,7 @@ let
     concatStringsSep
     filter
     hasAttr
+    head
     isAttrs
     isInt
     isList
@@ -56,7 +57,7 @@ let
       example = quote [ "StreamDevice" ];
     };
     command = {
-      is = v: isList v && v != [ ] && all isString v;
+      is = v: isList v && v != [ ] && all isString v && head v != "";
       text = "a list of strings, the program first";
       example = quote [ "psu-simulator" ];
     };

@@ -473,6 +473,73 @@ fn nix_and_rust_know_the_same_keys_of_ioc_toml() {
 }
 
 #[test]
+fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
+    let ioc = |lines: &str| format!("[ioc]\n{lines}");
+    let simulator = |name: &str, lines: &str| format!("[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators.{name}]\n{lines}");
+    let of_ioc =
+        ["\"example\"", "\"a b\"", "\"-x\"", "\"../up\"", "\"a.b\"", "\"\"", "\"größe\"", "1", "true", "[\"a\"]", "{}"];
+    let of_lists = ["[]", "[\"a\", \"b\"]", "[1]", "[\"a b\"]", "[\"\"]", "[[\"a\"]]", "\"a\"", "1", "{}"];
+    let of_ports = ["1", "65535", "0", "65536", "-1", "\"9999\"", "9999.0", "true", "[9999]", "{}"];
+    let (package, command, port) = ("package = \"p\"\n", "command = [\"c\"]\n", "port = 1\n");
+    let mut texts: Vec<String> = vec![
+        String::new(),
+        "ioc = 1".to_owned(),
+        "simulators = 1\n[ioc]\napp = \"a\"\nioc = \"b\"\n".to_owned(),
+        "[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators]\ns = 1\n".to_owned(),
+        ioc("app = \"a\"\n"),
+        ioc("ioc = \"b\"\n"),
+        ioc("app = \"a\"\nioc = \"b\"\nmore = 1\n"),
+        simulator("s", &[command, port].concat()),
+        simulator("s", &[package, port].concat()),
+        simulator("s", &[package, command].concat()),
+        simulator("s", &[package, command, port, "more = 1\n"].concat()),
+        simulator("s.more", &[package, command, port].concat()),
+    ];
+    texts.extend(of_ioc.map(|value| ioc(&format!("app = {value}\nioc = \"b\"\n"))));
+    texts.extend(of_ioc.map(|value| ioc(&format!("app = \"a\"\nioc = {value}\n"))));
+    texts.extend(of_lists.map(|value| ioc(&format!("app = \"a\"\nioc = \"b\"\nsupport = {value}\n"))));
+    texts.extend(of_ioc.map(|value| simulator("s", &format!("package = {value}\n{command}{port}"))));
+    texts.extend(of_lists.map(|value| simulator("s", &format!("{package}command = {value}\n{port}"))));
+    texts.extend(of_ports.map(|value| simulator("s", &format!("{package}{command}port = {value}\n"))));
+    texts.extend(
+        ["s", "S-1_a", "ioc", "\"a b\"", "\"\"", "-x", "\"größe\""]
+            .map(|name| simulator(name, &[package, command, port].concat())),
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("texts.json");
+    fs::write(&file, serde_json::to_vec(&texts).unwrap()).unwrap();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("nix/project.nix");
+    let verdicts = format!(
+        "map (text: (import {}).iocTomlProblems (builtins.fromTOML text) == [ ]) (builtins.fromJSON (builtins.readFile {}))",
+        project.display(),
+        file.display()
+    );
+    let mut nix = Command::new("nix-instantiate");
+    nix.args(["--eval", "--strict", "--json", "-E", &verdicts]).env("NIX_REMOTE", "dummy://");
+    let Ok(output) = nix.output() else {
+        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let nix: Vec<bool> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(nix.len(), texts.len());
+    let differ = texts.iter().zip(nix).filter_map(|(text, nix)| {
+        let rust = tool_project::parse(text);
+        let said = rust.as_ref().err().map(tool_base::fail::render).unwrap_or_default();
+        (rust.is_ok() != nix).then(|| {
+            format!(
+                "Nix {}, Rust {}:\n{text}{said}\n",
+                if nix { "takes" } else { "refuses" },
+                if nix { "refuses" } else { "takes" }
+            )
+        })
+    });
+    let differ: Vec<String> = differ.collect();
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+#[test]
 fn nix_and_rust_read_the_same_from_the_project() {
     if Command::new("nix-instantiate").arg("--version").output().is_err() {
         eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");

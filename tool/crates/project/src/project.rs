@@ -220,6 +220,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
     };
     named("app", &config.ioc.app)?;
     named("ioc", &config.ioc.ioc)?;
+    config.ioc.support.iter().try_for_each(|module| named("support", module))?;
     let mut ports: BTreeMap<u16, &str> = BTreeMap::new();
     for (name, simulator) in &config.simulators {
         named(&format!("simulators.{name}"), name)?;
@@ -229,6 +230,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
                 "a simulator cannot be called `ioc`: that is the unit of the IOC".to_owned(),
             ));
         }
+        named("package", &simulator.package)?;
         if simulator.command.first().is_none_or(String::is_empty) {
             return Err(("command".to_owned(), format!("the command of simulator `{name}` is empty")));
         }
