@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from .errors import ConfigError, UsageError
+from .errors import ConfigError, RequestedAssertionFailed, UsageError
 from .events import Events
 
 USAGE = """\
@@ -155,6 +155,12 @@ def preflight(driver, script, records=None):
     return not errors
 
 
+def no_prompt(*_, **__):
+    """What `breakpoint()` does in a script that nobody sits before."""
+    raise RequestedAssertionFailed("breakpoint() has no terminal to ask on\nhint: cargo xtask test NAME --debug stays in the "
+                                   "machine after a failure; cargo xtask interactive NAME has a prompt")
+
+
 class Run:
     """The process around a driver: its end is told to JUnit and the events, however it comes."""
 
@@ -192,6 +198,7 @@ class Run:
                 with driver:
                     prompt.run(driver)
             else:
+                sys.breakpointhook = no_prompt
                 if self.config.get("lint", True) and not preflight(driver, self.config["script"], records):
                     return 1
                 with driver:

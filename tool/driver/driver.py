@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import failure, vmonly
+from . import failure, values, vmonly
 from .errors import MachineError, NotInSandbox, RequestedAssertionFailed
 from .machine import BaseMachine
 from .polling import Poll, PollingCondition, retry
@@ -130,7 +130,7 @@ class Driver:
         with self.logger.nested("run the VM test script"):
             symbols = self.symbols = self.test_symbols()
             try:
-                exec(compile(self.tests, failure.SCRIPT, "exec", dont_inherit=True), symbols)
+                exec(values.compiled(self.tests), symbols)
             except REPORTED_SHORT as error:
                 self.report(error)
                 for line in failure.short(error, self.tests):
@@ -163,6 +163,7 @@ class Driver:
 
     def terminate_test(self):
         """The limit is reached: kills the machines and ends the process, whatever the script is doing."""
+        self.events.emit("failure", **failure.limit(self.config.global_timeout, self.tests, self.logger))
         with self.logger.nested("timeout reached; test terminating..."):
             for machine in self.machines:
                 if machine.pid is not None:

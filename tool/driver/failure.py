@@ -1,6 +1,7 @@
 """Where in the script something happened, and how a failure is told."""
 import os
 import sys
+import threading
 
 SCRIPT = "<string>"  # file name of the script's code, as in the real driver
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -11,9 +12,9 @@ def is_script(frame):
     return frame.f_code.co_filename == SCRIPT and "__name__" not in frame.f_globals
 
 
-def script_line():
-    """Line of the script that is being run by this thread; None outside of it."""
-    frame = sys._getframe(1)
+def script_line(frame=None):
+    """Line of the script that is being run by this thread, or by that of a frame; None outside of it."""
+    frame = frame or sys._getframe(1)
     while frame is not None:
         if is_script(frame):
             return frame.f_lineno
@@ -75,11 +76,22 @@ def ours(filename):
     return os.path.dirname(filename) == HERE or os.path.basename(filename) == "contextlib.py"
 
 
+def limit(seconds, text, logger):
+    """Fields of the `failure` event of a script that ran into the limit: where it is, and what it waits for."""
+    thread = threading.main_thread().ident
+    line, (subtest, block) = script_line(sys._current_frames().get(thread)), logger.under_way(thread)
+    message = f"the limit of {seconds:g} seconds was reached" + (f" while {block}" if block else "")
+    return {"class": "TimeLimit", "message": message, "line": line, "source": source(text, line), "subtest": subtest,
+            "traceback": ""}
+
+
 def event(error, text, subtest):
     """Fields of the `failure` event."""
+    from . import values
     line, message = where(error), str(error)
     if isinstance(error, SystemExit):
         message = f"the script ended the run: sys.exit({error.code!r})"
+    message = "\n".join([*([message] if message else []), *values.told(error, text, line)])
     fields = {
         "class": type(error).__name__,
         "message": message,

@@ -18,7 +18,7 @@ class Logger:
         self._level = LEVELS["info"]
         self._serial = True
         self._lock = threading.RLock()
-        self._open = threading.local()  # blocks nest per thread
+        self._open = {}  # blocks under way, which nest per thread: [kind, name, tries]
 
     # What scripts call
 
@@ -83,6 +83,18 @@ class Logger:
 
     # For the rest of the driver
 
+    def tried(self, count):
+        """What the innermost block waits for has been tried so often."""
+        self._open[threading.get_ident()][-1][2] = count
+        self._events.emit("try", count=count)
+
+    def under_way(self, thread):
+        """(innermost subtest, innermost block with its tries) of a thread; None where there is none."""
+        blocks = list(self._open.get(thread, ()))
+        subtests = [name for kind, name, _ in blocks if kind == "subtest"]
+        block = next((f"{name} (tried {tries} times)" if tries > 1 else name for _, name, tries in blocks[:0:-1]), None)
+        return (subtests or [None])[-1], block
+
     def deprecated(self, message, line):
         """A use that a later release drops, in the format of the real driver's Python warnings."""
         self._print(self._paint(YELLOW, f'??? Warning (UserWarning): {message}\n    File "<string>", line {line}'))
@@ -90,14 +102,14 @@ class Logger:
 
     @contextmanager
     def _block(self, kind, name, message, attributes):
-        blocks = self._open.__dict__.setdefault("blocks", [])
+        blocks = self._open.setdefault(threading.get_ident(), [])
         depth = len(blocks) + 1
         machine = attributes.get("machine")
         self._print(self._prefix(self._paint(GREEN, message), attributes))
         if self._junit:
             self._junit.line(message)
         self._events.emit("enter", kind=kind, name=name, machine=machine, line=script_line(), depth=depth)
-        blocks.append(name)
+        blocks.append([kind, name, 1])
         begin, error, fine = time.monotonic(), None, False
         try:
             yield

@@ -96,10 +96,13 @@ class BaseMachine:
             return self._repeat(command, lambda status: status != 0, timeout)
 
     def _repeat(self, command, wanted, timeout):
-        output = ""
+        output, tries = "", 0
 
         def attempt(_last):
-            nonlocal output
+            nonlocal output, tries
+            tries += 1
+            if tries > 1:
+                self.logger.tried(tries)
             status, output = self.execute(command, timeout=timeout)
             return wanted(status)
 

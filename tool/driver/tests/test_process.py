@@ -129,7 +129,7 @@ kill QemuMachine (pid N)
         self.assertIn("AssertionError: the device says PSU \\udcff\n", r.stderr)
         (failure,) = r.event("failure")
         self.assertEqual([failure[k] for k in ("message", "line", "subtest")],
-                         ["the device says PSU \\udcff", 3, "reads"])
+                         ["the device says PSU \\udcff\ngot = 'PSU \\udcff'", 3, "reads"])
 
     def test_error_level_hides_reports_but_not_the_status(self):
         r = self.drive("machine.fail('true')\n", "--log-level", "error")
@@ -186,6 +186,21 @@ class Limits(WholeProcess):
         self.assertIn("timeout reached; test terminating...", r.stderr)
         self.assertNotIn("finally", r.stdout)
         self.assertEqual(r.event("end")[0]["status"], 143)
+        (failure,) = r.event("failure")
+        self.assertEqual((failure["line"], failure["source"]), (3, "time.sleep(50)"))
+
+    def test_what_was_waited_for_when_the_limit_came_is_told(self):
+        r = self.drive("with subtest('reads'):\n    machine.wait_until_succeeds('false')\n", global_timeout=1.2)
+        (failure,) = r.event("failure")
+        self.assertEqual((failure["class"], failure["line"], failure["subtest"]), ("TimeLimit", 2, "reads"))
+        self.assertRegex(failure["message"], r"^the limit of 1.2 seconds was reached while waiting for success: false "
+                                             r"\(tried \d+ times\)$")
+        self.assertEqual([e["count"] for e in r.event("try")][:1], [2])
+
+    def test_a_breakpoint_says_what_to_use_instead(self):
+        r = self.drive("breakpoint()\n")
+        self.assertEqual(r.status, 1)
+        self.assertIn("hint: cargo xtask test NAME --debug", r.event("failure")[0]["message"])
 
     def test_global_timeout_in_a_command_kills_the_machine_and_says_no_more(self):
         r = self.drive("try:\n    machine.succeed('sleep 50')\nfinally:\n    print('finally')\n", global_timeout=0.5)

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tool_base::host::Host;
 use tool_base::{fail, sys};
 use tool_host::doctor;
-use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch};
+use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch, record};
 use tool_sandbox::run::{Forbidden, Output, Run, Streams};
 
 use tool_sandbox::spec::{MachineSpec, Spec};
@@ -61,7 +61,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let reader = std::thread::spawn(move || read_events(events, &sender));
 
     let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
-    let mut failure = None;
+    let mut failure: Option<(ScriptFailure, f64)> = None;
     let mut interruptions = 0;
     let mut hung = false;
     let mut heard = true;
@@ -71,7 +71,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
             Some(Message::Driver(mut event)) => {
                 if let DriverEvent::Failure(f) = &mut event {
                     f.message.extend(search_hint(spec, f));
-                    failure = Some(f.clone());
+                    failure = Some((f.clone(), tool_runner::now()));
                 }
                 let debug = if let DriverEvent::Debug { open } = event { Some(open) } else { None };
                 watch.driver(event);
@@ -109,6 +109,13 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     if let Ok(result) = log.join() {
         result?;
     }
+    let failure = failure.map(|(mut failure, at)| {
+        let line = format!("{}\n{}", failure.source.as_deref().unwrap_or_default(), failure.message);
+        for value in record::named(&exec.dir.join("record"), &line, at) {
+            failure.message += &format!("\n{value}");
+        }
+        failure
+    });
     // The folder was only there to mount the run's memory on.
     let _ = fs::remove_dir(&spec.state_dir);
     let verdict = match code {

@@ -229,6 +229,19 @@ fn char_columns(c: char) -> usize {
     }
 }
 
+/// A line of somebody else's text: no control characters, not endless.
+pub fn clean(line: &str, limit: usize) -> String {
+    // A line may have megabytes; what is beyond is never shown, even if the rest is all colour.
+    let beyond = line.char_indices().nth(16 * limit).map_or(line.len(), |(at, _)| at);
+    let text = anstream::adapter::strip_str(&line[..beyond]).to_string();
+    let mut text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    if let Some((at, _)) = text.char_indices().nth(limit) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
 /// `text`, which has no styles, cut to `width` columns; an ellipsis says so.
 pub fn cut(text: &str, width: usize) -> String {
     if text.chars().map(char_columns).sum::<usize>() <= width {

@@ -160,7 +160,11 @@ fn driver(id: usize, said: &DriverEvent) -> Option<Message<'_>> {
             subtest: failure.subtest.as_deref(),
             unit: failure.unit.as_deref(),
         },
-        DriverEvent::Enter { .. } | DriverEvent::Leave { .. } | DriverEvent::Debug { .. } | DriverEvent::Other => {
+        DriverEvent::Enter { .. }
+        | DriverEvent::Leave { .. }
+        | DriverEvent::Try { .. }
+        | DriverEvent::Debug { .. }
+        | DriverEvent::Other => {
             return None;
         }
     })

@@ -5,6 +5,7 @@
 
 mod dirs;
 mod event;
+pub mod record;
 mod revision;
 mod schedule;
 pub mod select;

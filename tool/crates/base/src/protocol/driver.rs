@@ -63,6 +63,11 @@ pub enum DriverEvent {
         /// Whether it was left without an exception.
         ok: bool,
     },
+    /// What the innermost block waits for is tried once more.
+    Try {
+        /// How often it has been.
+        count: u32,
+    },
     /// The script has failed.
     Failure(ScriptFailure),
     /// The driver wants the terminal for a prompt, or gives it back.

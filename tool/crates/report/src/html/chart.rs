@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Html;
-use super::record::{Alarm, Kind, Pv};
+use super::{Alarm, Kind, Pv};
 
 /// The plot's own units; the page stretches them to its width.
 const WIDTH: f64 = 1000.0;
@@ -170,7 +170,7 @@ fn told(pv: &Pv, segments: &[Segment]) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::record::Update;
+    use super::super::Update;
     use super::*;
 
     fn update(time: f64, value: Kind, alarm: Alarm) -> Update {

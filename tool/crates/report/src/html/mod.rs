@@ -6,10 +6,9 @@
 mod chart;
 pub mod page;
 pub mod read;
-mod record;
 mod timeline;
 
-pub use self::record::{Alarm, Kind, Pv, Recording, Update};
+pub use tool_runner::record::{Alarm, Kind, Pv, Recording, Update};
 
 /// A run, as far as its folder tells.
 #[derive(Debug, Clone, Default)]

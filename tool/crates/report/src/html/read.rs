@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text, record};
+use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
 use tool_base::left::{self, Ends};
 use tool_runner::Exec;
@@ -113,7 +113,7 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         recordings.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
     let recordings: Vec<Recording> = machines
         .iter()
-        .map(|machine| record::read(&folder.join("record"), machine, started.unwrap_or_default()))
+        .map(|machine| tool_runner::record::read(&folder.join("record"), machine, started.unwrap_or_default()))
         .collect();
     Execution {
         state: state(&result),

@@ -35,7 +35,8 @@ fn row(running: &Running, now: Instant, names: usize, width: usize) -> String {
     let style = if time < SLOW { DIM } else { WARN };
     let label = clean(&running.label, width);
     let gap = " ".repeat(names.saturating_sub(ui::columns(&label)) + 2);
-    let subtest = running.current().map_or_else(String::new, |name| clean(name, width));
+    let parts = [running.current().map(str::to_owned), running.step()];
+    let subtest = parts.into_iter().flatten().map(|name| clean(&name, width)).collect::<Vec<_>>().join(" · ");
     fit(&[(style, &in_column(time)), (STRONG, &label), (Style::new(), &gap), (DIM, &subtest)], width)
 }
 

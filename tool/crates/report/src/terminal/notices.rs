@@ -74,5 +74,6 @@ pub fn heartbeat(state: &State, now: Instant, last_word: Instant) -> String {
 }
 
 fn place(running: &Running) -> String {
-    running.current().map_or_else(String::new, |name| format!(", in subtest \"{}\"", clean(name, LINE)))
+    let subtest = running.current().map(|name| format!(", in subtest \"{}\"", clean(name, LINE)));
+    subtest.unwrap_or_default() + &running.step().map_or_else(String::new, |step| format!(", {}", clean(&step, LINE)))
 }

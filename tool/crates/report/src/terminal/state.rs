@@ -35,6 +35,9 @@ pub struct Running {
     pub subtests: Vec<Row>,
     /// Places of those that are under way, outermost first.
     open: Vec<usize>,
+    /// Its steps under way, outermost first, and how often the innermost was tried.
+    steps: Vec<String>,
+    tries: u32,
     /// When it last said something.
     pub heard: Instant,
     pub tail: VecDeque<String>,
@@ -87,6 +90,8 @@ impl State {
             begin: now,
             subtests: Vec::new(),
             open: Vec::new(),
+            steps: Vec::new(),
+            tries: 1,
             heard: now,
             tail: VecDeque::new(),
             slow: SLOW,
@@ -123,8 +128,21 @@ impl Running {
     }
 
     pub fn driver(&mut self, event: &DriverEvent, now: Instant) {
+        if let DriverEvent::Try { count } = event {
+            // It waits, and says nothing by that.
+            self.tries = *count;
+            return;
+        }
         self.is_heard(now);
         match event {
+            DriverEvent::Enter { kind, name, .. } if kind == "nested" => {
+                self.steps.push(name.clone());
+                self.tries = 1;
+            }
+            DriverEvent::Leave { kind, name, .. } if kind == "nested" => {
+                self.steps.truncate(self.steps.iter().rposition(|step| step == name).unwrap_or(self.steps.len()));
+                self.tries = 1;
+            }
             DriverEvent::Enter { kind, name, .. } if kind == "subtest" => {
                 let (name, level) = (name.clone(), self.open.len());
                 self.open.push(self.subtests.len());
@@ -147,6 +165,13 @@ impl Running {
         (self.heard, self.quiet) = (now, SLOW);
     }
 
+    /// The innermost step under way, and how often it was tried; the whole script is none.
+    pub fn step(&self) -> Option<String> {
+        let step = self.steps.get(1..)?.last()?;
+        let tries = if self.tries > 1 { format!(" · {} try", ordinal(self.tries)) } else { String::new() };
+        Some(step.clone() + &tries)
+    }
+
     /// The innermost subtest under way.
     pub fn current(&self) -> Option<&str> {
         self.open.last().map(|row| self.subtests[*row].name.as_str())
@@ -162,4 +187,16 @@ impl Running {
     pub fn unfinished(&self) -> &[Row] {
         self.open.first().map_or(&[], |row| &self.subtests[*row..])
     }
+}
+
+/// `1st`, `2nd`, `63rd`.
+fn ordinal(number: u32) -> String {
+    let end = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{end}")
 }

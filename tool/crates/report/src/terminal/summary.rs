@@ -34,6 +34,10 @@ pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<u
     if !interrupted.is_empty() {
         text += &report.interrupted(&interrupted);
     }
+    let failures: Vec<&Outcome> = results().filter(|o| o.verdict.is_failure()).collect();
+    if failures.len() > 1 {
+        text += &report.recap(&failures);
+    }
     if failed {
         text += &format!("\n{} the whole run as a page: cargo xtask report --open\n", paint(HINT, "hint:"));
     }
@@ -52,6 +56,15 @@ pub fn in_a_line(failure: &ScriptFailure, exec: &Exec, root: &Path) -> String {
     match place(failure, exec, root) {
         place if place.is_empty() => message,
         place => format!("{place}: {message}"),
+    }
+}
+
+/// Why an execution failed, in a line.
+fn why(outcome: &Outcome, root: &Path) -> String {
+    match (&outcome.failure, &outcome.verdict) {
+        (Some(failure), _) => in_a_line(failure, &outcome.exec, root),
+        (None, Verdict::TimedOut(limit)) => format!("ran into its time limit of {limit} s"),
+        (None, _) => "the driver gave no reason".to_owned(),
     }
 }
 
@@ -137,6 +150,22 @@ impl Report<'_> {
         text + &self.next_steps(outcome)
     }
 
+    /// Several failures, a line each: what is above has scrolled away.
+    fn recap(&self, failures: &[&Outcome]) -> String {
+        let mut text = "\n".to_owned();
+        let widest = failures.iter().map(|o| tool_base::ui::columns(&o.exec.label())).max().unwrap_or(0);
+        for outcome in failures {
+            let why = why(outcome, &self.telling.root);
+            let gap = " ".repeat(widest - tool_base::ui::columns(&outcome.exec.label()));
+            let line = format!("FAIL {}{gap}  {why}", outcome.exec.label());
+            text += &format!(
+                "{}\n",
+                cut(&line, self.width.unwrap_or(LINE).max(20)).replacen("FAIL", &paint(BAD, "FAIL"), 1)
+            );
+        }
+        text
+    }
+
     /// What a pass must not hide.
     fn remarks(&self, outcome: &Outcome) -> String {
         let head = paint(WARN, &format!("{} passed, but", outcome.exec.label()));
@@ -195,12 +224,7 @@ impl Report<'_> {
         let mut text = self.wrapped(&format!("{head}: it passed at attempt {}", exec.attempt), 0);
         let same = |o: &&Outcome| o.exec.check.name == exec.check.name && o.exec.repetition == exec.repetition;
         for failed in summary.outcomes.iter().filter(same).filter(|o| o.retried) {
-            let why = match (&failed.failure, &failed.verdict) {
-                (Some(failure), _) => in_a_line(failure, &failed.exec, &self.telling.root),
-                (None, Verdict::TimedOut(limit)) => format!("ran into its time limit of {limit} s"),
-                (None, _) => "the driver gave no reason".to_owned(),
-            };
-            let line = format!("  attempt {}: {why}", failed.exec.attempt);
+            let line = format!("  attempt {}: {}", failed.exec.attempt, why(failed, &self.telling.root));
             text += &(cut(&line, self.width.unwrap_or(LINE).max(20)) + "\n");
             text += &format!("    {}\n", paint(DIM, &relative(&self.telling.root, &failed.exec.dir.join("log"))));
         }

@@ -238,6 +238,36 @@ fn one_check_on_a_terminal() {
 }
 
 #[test]
+fn several_failures_are_named_again_at_the_end() {
+    let mut play = Play::log();
+    play.begin(&["alarms", "psu"], 1);
+    for (name, message) in [("alarms", "no reply"), ("psu", MESSAGE)] {
+        let exec = play.start(name, 1);
+        play.pass(1).end(&exec, Verdict::Failed(1), |o| o.failure = Some(failure(message)));
+    }
+    let text = play.finish(0).written();
+    let recap: Vec<&str> = text.lines().filter(|line| line.starts_with("FAIL ") && line.contains(".py:17")).collect();
+    assert_eq!(recap[0], "FAIL alarms  checks/alarms.py:17: no reply");
+    assert!(recap[1].starts_with("FAIL psu     checks/psu.py:17: command `caget"), "{recap:?}");
+}
+
+#[test]
+fn a_check_under_way_says_what_it_waits_for() {
+    let mut play = Play::new(Some((100, 24)), false, |_| {});
+    play.begin(&["psu"], 1);
+    let exec = play.start("psu", 1);
+    let step = |name: &str| DriverEvent::Enter { kind: "nested".into(), name: name.into(), depth: 1 };
+    for event in
+        [step("run the VM test script"), step("waiting for success: caget NOSUCH"), DriverEvent::Try { count: 63 }]
+    {
+        play.teller.report(&Event::Driver(&exec, &event));
+    }
+    play.pass(64);
+    let text = play.seen();
+    assert!(text.contains("1:04  psu   waiting for success: caget NOSUCH · 63rd try"), "{text}");
+}
+
+#[test]
 fn a_failure_says_where_why_and_what_next() {
     let tell = |size, colour| {
         let mut play = Play::new(size, colour, |telling| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::journal;
 use tool_base::left;
+pub use tool_base::ui::clean;
 use tool_runner::Outcome;
 
 /// Lines of each journal and of the log that a failure shows.
@@ -50,19 +51,6 @@ fn log_tail(folder: &Path, told: bool) -> Vec<String> {
         lines.retain(|line| !line.contains(" # ["));
     }
     lines[lines.len().saturating_sub(TAIL)..].iter().map(|l| (*l).to_owned()).collect()
-}
-
-/// A line of somebody else's text: no control characters, not endless.
-pub fn clean(line: &str, limit: usize) -> String {
-    // A line may have megabytes; what is beyond is never shown, even if the rest is all colour.
-    let beyond = line.char_indices().nth(16 * limit).map_or(line.len(), |(at, _)| at);
-    let text = anstream::adapter::strip_str(&line[..beyond]).to_string();
-    let mut text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-    if let Some((at, _)) = text.char_indices().nth(limit) {
-        text.truncate(at);
-        text.push('…');
-    }
-    text
 }
 
 /// `0.42 s`, `12.3 s`, `2 min 05 s`.

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::terminal;
+use tool_base::ui;
 
 /// Updates that are read of one machine; a report of more would not be looked at.
 const MOST: usize = 200_000;
 /// Bytes of what the recorder says of itself.
 const NOTES: usize = 5000;
+/// Process variables whose last values a failure tells.
+const NAMED: usize = 8;
 /// Characters of a value that are kept.
 const LONG: usize = 200;
 
@@ -163,12 +165,40 @@ pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
     recording
 }
 
+/// The last values of the process variables that a text names, as they were at a time (seconds since 1970), a line each.
+pub fn named(dir: &Path, text: &str, at: f64) -> Vec<String> {
+    let machines = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut machines: Vec<String> =
+        machines.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".jsonl")?.to_owned())).collect();
+    machines.sort();
+    let several = machines.len() > 1;
+    let mut lines = Vec::new();
+    for machine in &machines {
+        for pv in read(dir, machine, 0.0).pvs.iter().filter(|pv| names(text, &pv.name)) {
+            let Some(last) = pv.updates.iter().rfind(|update| update.time <= at) else { continue };
+            let alarm = if last.alarm == Alarm::None { "NO_ALARM" } else { last.alarm.word() };
+            let on = if several { format!(" on {machine}") } else { String::new() };
+            let (value, age) = (pv.show(&last.value), at - last.time);
+            lines.push(format!("{}{on} was {value}, {alarm}, {age:.1} s ago", pv.name));
+        }
+    }
+    lines.truncate(NAMED);
+    lines
+}
+
+/// Whether a text has a name, and not as a part of another.
+fn names(text: &str, name: &str) -> bool {
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "_-:+[]<>;".contains(c);
+    text.match_indices(name)
+        .any(|(at, _)| !text[..at].ends_with(of_a_name) && !text[at + name.len()..].starts_with(of_a_name))
+}
+
 /// What the recorder says was not recorded, or all it says.
 fn said(file: &Path, all: bool) -> Vec<String> {
     let text = std::fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[..text.len().min(NOTES)]).into_owned();
     let lines = text.lines().filter(|line| all || line.starts_with("not recorded: "));
-    lines.map(|line| terminal::clean(line, LONG)).filter(|line| !line.is_empty()).collect()
+    lines.map(|line| ui::clean(line, LONG)).filter(|line| !line.is_empty()).collect()
 }
 
 fn value(json: &Value) -> Kind {
@@ -216,6 +246,24 @@ mod tests {
         assert!(pv.changed());
         assert_eq!(pv.show(&Kind::Number(1.50)), "1.5 V");
         assert_eq!(Pv::default().show(&Kind::Number(100.0)), "100");
+    }
+
+    #[test]
+    fn the_last_value_of_what_a_line_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = r#"{"pv":"VOLT","EGU":"V","PREC":"3"}
+{"time":100.0,"pv":"VOLT","value":1.5,"severity":0}
+{"time":101.0,"pv":"VOLT-RB","value":"on","severity":2}
+{"time":102.5,"pv":"VOLT","value":12,"severity":0}
+{"time":104.0,"pv":"VOLT","value":13,"severity":0}
+"#;
+        std::fs::write(dir.path().join("machine.jsonl"), text).unwrap();
+        let told = |text: &str| named(dir.path(), text, 103.0);
+        assert_eq!(told("machine.succeed('caget -t VOLT | grep -qx 13')"), ["VOLT was 12 V, NO_ALARM, 0.5 s ago"]);
+        assert_eq!(told("caget VOLT-RB.SEVR"), ["VOLT-RB was on, MAJOR, 2.0 s ago"]);
+        assert_eq!(told("LAB:VOLT VOLT2"), Vec::<String>::new());
+        std::fs::write(dir.path().join("other.jsonl"), text).unwrap();
+        assert_eq!(told("VOLT")[1], "VOLT on other was 12 V, NO_ALARM, 0.5 s ago");
     }
 
     #[test]
