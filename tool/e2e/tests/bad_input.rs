@@ -5,6 +5,15 @@ mod common;
 use common::Scratch;
 
 #[test]
+fn a_check_whose_name_is_no_text_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new();
+    let name = std::ffi::OsStr::from_bytes(b"checks/caf\xe9.py");
+    std::fs::write(scratch.root.join(name), "").unwrap();
+    scratch.xtask(&["list"]).expect(3, &["caf\u{fffd}.py has a name that is not UTF-8", "hint: "]);
+}
+
+#[test]
 fn an_unknown_check_has_a_neighbour() {
     Scratch::new()
         .xtask(&["test", "simpel"])

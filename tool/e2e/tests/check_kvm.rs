@@ -503,7 +503,9 @@ fn fix_asks_and_then_writes_the_rule() {
     assert_eq!(fix(&["--yes"]).0, Some(0));
     assert!(std::fs::read_to_string(&rule).unwrap().contains(advice::RULE));
     assert_eq!(fix(&["--yes"]).0, Some(0), "the same rule again");
-    std::fs::write(&rule, "another").unwrap();
-    assert_eq!(fix(&["--yes"]).0, Some(5));
-    assert_eq!(std::fs::read_to_string(&rule).unwrap(), "another");
+    for other in [&b"another"[..], b"caf\xe9", b""] {
+        std::fs::write(&rule, other).unwrap();
+        assert_eq!(fix(&["--yes"]).0, Some(5));
+        assert_eq!(std::fs::read(&rule).unwrap(), other);
+    }
 }

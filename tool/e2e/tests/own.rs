@@ -122,5 +122,5 @@ fn it_finds_its_project_from_a_folder_inside() {
         assert_eq!(Run::of(&output).expect(0, &[]).stdout, "simple\n", "{folder}");
     }
     let output = scratch.command(&["list"]).env_remove("CARGO_MANIFEST_DIR").current_dir("/").output().unwrap();
-    Run::of(&output).expect(3, &["error: /ioc.toml: No such file"]);
+    Run::of(&output).expect(3, &["error: there is no project here: neither / nor a folder above it has ioc.toml"]);
 }

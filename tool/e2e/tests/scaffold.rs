@@ -136,6 +136,36 @@ fn a_failure_in_the_middle_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_kill_at_any_moment_leaves_the_old_names_or_the_new() {
+    let scratch = project();
+    let old = tree(&scratch);
+    rename(&scratch, "psu", "iocPsu", &["--prefix", "A:", "--apply"]).expect(0, &[]);
+    let (new, staged) = (tree(&scratch), git(&scratch, &["status", "--porcelain"]));
+    git(&scratch, &["reset", "-q", "--hard"]);
+    assert!(tree(&scratch) == old);
+    for step in ["prepared", "journal", "moves", "outside", "files", "staged"] {
+        let mut command = scratch.command(&["rename", "--app", "psu", "--ioc", "iocPsu", "--prefix", "A:", "--apply"]);
+        let killed = command.env("XTASK_DIES_AT", step).output().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "{step}");
+        // Whatever comes next finishes it, or nothing has happened.
+        let next = scratch.xtask(&["list"]).expect(0, &[]);
+        if step == "prepared" {
+            assert_eq!(git(&scratch, &["status", "--porcelain"]), "");
+            rename(&scratch, "psu", "iocPsu", &["--prefix", "A:", "--apply"]).expect(0, &[]);
+        } else {
+            assert!(
+                next.stderr.contains("the renaming was interrupted: it is finished now"),
+                "{step}: {}",
+                next.stderr
+            );
+        }
+        assert!(tree(&scratch) == new, "{step}");
+        assert_eq!(git(&scratch, &["status", "--porcelain"]), staged, "{step}");
+        git(&scratch, &["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
 fn nothing_is_mixed_with_other_changes() {
     let scratch = Scratch::new();
     let apply = |scratch: &Scratch| rename(scratch, "psu", "iocPsu", &["--apply"]);

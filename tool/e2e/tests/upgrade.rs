@@ -106,7 +106,7 @@ impl World {
     #[track_caller]
     fn is_untouched(&self) {
         assert_eq!(text(&git(&self.root, &["status", "--porcelain"])), "");
-        assert!(!self.root.join(".xtask-upgrade").exists());
+        assert!(!self.root.join(".xtask-change").exists());
         assert_eq!(self.version(), env!("CARGO_PKG_VERSION"));
     }
 
@@ -118,7 +118,7 @@ impl World {
         assert!(!status.is_empty() && status.lines().all(|line| !line.starts_with([' ', '?'])), "{status}");
         let there = text(&git(&self.source, &["rev-parse", "v9.0.0:tool"]));
         assert_eq!(text(&git(&self.root, &["write-tree", "--prefix=tool/"])), there);
-        assert!(!self.root.join(".xtask-upgrade").exists());
+        assert!(!self.root.join(".xtask-change").exists());
         assert!(!self.root.join("tool/.not-in-place-yet").exists());
         assert!(fs::read_to_string(self.root.join("flake.nix")).unwrap().contains("flown"));
     }
@@ -282,7 +282,7 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
     let world = World::new();
     for step in ["prepared", "journal", "tool", "outside", "files", "staged"] {
         let source = world.source.to_str().unwrap();
-        let killed = world.command(&["--from", source]).env("XTASK_UPGRADE_DIES_AT", step).output().unwrap();
+        let killed = world.command(&["--from", source]).env("XTASK_DIES_AT", step).output().unwrap();
         assert_eq!(killed.status.signal(), Some(9), "{step}: {}", String::from_utf8_lossy(&killed.stderr));
         // Whatever comes next finishes it, or nothing has happened.
         let mut list = Command::new(env!("CARGO_BIN_EXE_foreign"));
@@ -298,6 +298,60 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
         git(&world.root, &["reset", "-q", "--hard"]);
         world.is_untouched();
     }
+}
+
+#[test]
+fn one_upgrade_at_a_time() {
+    let world = World::new();
+    let folder = world.root.join(".xtask-change");
+    fs::create_dir_all(folder.join("left by one that was killed")).unwrap();
+    let lock = fs::File::create(folder.join(".gitignore")).unwrap();
+    lock.lock().unwrap();
+    world.by_path(&[]).expect(5, &["another `cargo xtask upgrade` or `cargo xtask rename` is at work", "hint: "]);
+    assert_eq!(world.version(), env!("CARGO_PKG_VERSION"));
+    drop(lock);
+    world.by_path(&[]).expect(0, &[]);
+    world.is_upgraded();
+}
+
+#[test]
+fn a_source_is_kept_so_that_it_is_found_from_anywhere() {
+    let world = World::new();
+    let inside = world.root.join("ioc");
+    let output = world.command(&["--from", "../../the source"]).current_dir(&inside).output().unwrap();
+    Run::of(&output).expect(0, &[]);
+    world.is_upgraded();
+    let source = world.source.canonicalize().unwrap();
+    let lock = fs::read_to_string(world.root.join("tool.lock")).unwrap();
+    assert!(lock.contains(&format!("source = {source:?}\n")), "{lock}");
+}
+
+#[test]
+fn both_sides_of_a_merge_in_tool_lock_are_named() {
+    let world = World::new();
+    let side = |version: &str| format!("version = \"{version}\"\n");
+    let text = format!("# x\n<<<<<<< HEAD\n{}=======\n{}>>>>>>> other\n", side("1"), side("2"));
+    fs::write(world.root.join("tool.lock"), text).unwrap();
+    world.commit("merge");
+    world.by_path(&[]).expect(3, &["error: tool.lock:2: both sides of a merge", "hint: take a side"]);
+    fs::write(world.root.join("tool.lock"), "version = 3\n").unwrap();
+    world.commit("wrong");
+    world.by_path(&[]).expect(3, &["error: tool.lock:1: "]);
+    world.is_untouched();
+}
+
+#[test]
+fn a_link_is_left_as_it_is() {
+    let world = World::new();
+    let (flake, shared) = (world.root.join("flake.nix"), world.dir.path().join("shared.nix"));
+    fs::rename(&flake, &shared).unwrap();
+    std::os::unix::fs::symlink("../shared.nix", &flake).unwrap();
+    let before = fs::read(&shared).unwrap();
+    world.commit("shared");
+    let run = world.by_path(&[]).expect(0, &[]);
+    assert!(run.stdout.contains("flake.nix  left as it is: it is a link to ../shared.nix"), "{}", run.stdout);
+    assert_eq!((world.version().as_str(), fs::read(&shared).unwrap()), ("9.0.0", before));
+    assert!(flake.is_symlink());
 }
 
 #[test]

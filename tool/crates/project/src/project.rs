@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use tool_base::fail;
 use tool_base::fail::Failure;
+use tool_base::process::quote;
 
 use crate::settings::Settings;
 
@@ -106,19 +107,22 @@ impl Project {
             Some(xtask) => Path::new(&xtask).parent().context("xtask's manifest has no parent folder")?.to_owned(),
             None => std::env::current_dir().context("the current folder cannot be read")?,
         };
-        // Either: where one is missing, another project around this one is not what is meant.
-        let is_root = |dir: &&Path| dir.join("ioc.toml").is_file() || dir.join("tool").is_dir();
-        Ok(start.ancestors().find(is_root).unwrap_or(&start).to_owned())
+        Ok(start.ancestors().find(|dir| is_root(dir)).unwrap_or(&start).to_owned())
     }
 
     /// Finds the project that this `xtask` belongs to and reads its `ioc.toml`.
     pub fn load() -> Result<Self> {
         let root = Self::find()?;
-        crate::upgrade::apply::finish(&root)?;
+        if !is_root(&root) {
+            let what =
+                format!("there is no project here: neither {} nor a folder above it has ioc.toml", root.display());
+            return Err(fail::config(what).hint("cd to your checkout of the template, and try again").into());
+        }
+        crate::change::finish(&root)?;
         let path = root.join("ioc.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| {
             fail::config(format!("{}: {e}", path.display()))
-                .hint(format!("restore the file, for example by `git -C '{}' checkout -- ioc.toml`", root.display()))
+                .hint(format!("restore the file: git -C {} checkout -- ioc.toml", quote(root.as_os_str())))
         })?;
         let project = Self { config: parse(&text)?, target: target_dir(&root)?, root };
         project.tool("")?;
@@ -132,9 +136,9 @@ impl Project {
         if full.exists() {
             return Ok(full);
         }
-        let root = self.root.display();
-        Err(fail::config(format!("{} is missing in {root}: the tool is not whole", path.display()))
-            .hint(format!("git -C '{root}' checkout -- tool"))
+        let root = &self.root;
+        Err(fail::config(format!("{} is missing in {}: the tool is not whole", path.display(), root.display()))
+            .hint(format!("git -C {} checkout -- tool", quote(root.as_os_str())))
             .into())
     }
 
@@ -149,12 +153,16 @@ impl Project {
         for entry in walkdir::WalkDir::new(self.root.join("checks")).min_depth(1).max_depth(1) {
             let entry = entry.context("cannot list the folder checks/")?;
             let path = entry.into_path();
-            let (Some(name), Some(kind)) =
-                (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|s| s.to_str()))
+            let Some(kind) = path.extension().and_then(|s| s.to_str()).filter(|kind| matches!(*kind, "py" | "nix"))
             else {
                 continue;
             };
-            if !matches!(kind, "py" | "nix") || name.starts_with('.') {
+            let Some(name) = path.file_stem().and_then(|s| s.to_str()) else {
+                return Err(fail::config(format!("{} has a name that is not UTF-8", path.display()))
+                    .hint(format!("give it another one: git mv checks/*.{kind} checks/better-name.{kind}"))
+                    .into());
+            };
+            if name.starts_with('.') {
                 continue;
             }
             let check =
@@ -167,6 +175,11 @@ impl Project {
         }
         Ok(checks.into_values().collect())
     }
+}
+
+/// Either: where one is missing, another project around this one is not what is meant.
+fn is_root(dir: &Path) -> bool {
+    dir.join("ioc.toml").is_file() || dir.join("tool").is_dir()
 }
 
 /// Cargo's target folder: what `CARGO_TARGET_DIR` says, else where cargo put this program.
@@ -265,10 +278,10 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
     let at = error.span().map(|span| span.start.min(text.len()));
     let line = at.map_or_else(String::new, |at| format!(":{}", text[..at].matches('\n').count() + 1));
     let message = error.message();
-    let mut quoted = message.split('`').skip(1).step_by(2);
+    let mut named = message.split('`').skip(1).step_by(2);
     if message.starts_with("unknown field") {
-        let key = quoted.next().unwrap_or_default();
-        let known: Vec<&str> = quoted.collect();
+        let key = named.next().unwrap_or_default();
+        let known: Vec<&str> = named.collect();
         let failure = fail::config(format!("{file}{line}: unknown key `{key}`"));
         return match nearest(key, &known) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
@@ -276,7 +289,7 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
         };
     }
     if message.starts_with("missing field") {
-        return fail::config(format!("{file}{line}: the key `{}` is missing", quoted.next().unwrap_or_default()));
+        return fail::config(format!("{file}{line}: the key `{}` is missing", named.next().unwrap_or_default()));
     }
     let key = at.and_then(|at| {
         let line = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].lines().next()?;

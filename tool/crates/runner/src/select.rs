@@ -162,13 +162,20 @@ fn by_tags<'a>(tagged: &'a [(String, Vec<String>)], with: &[String], without: &[
     Ok(tagged.iter().filter(|(_, tags)| wanted(tags)).map(|(name, _)| name.as_str()).collect())
 }
 
-/// Leaves out what is not meant for a backend, and says why. It is an error if such a check was named, or none is left.
+/// Which checks a backend runs, for every command: leaves out what is not meant for it, and what has no NixOS test where it
+/// needs one, and says why. It is an error if a check was named that is not meant for it; whether a named one has what it needs
+/// is the backend's to say.
 pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<Check>, Vec<Skipped>)> {
     let (mut fitting, mut skipped) = (Vec::new(), Vec::new());
     for check in checks {
         let backends = check.settings()?.backends.clone();
         let Some(others) = backends.filter(|backends| backends.iter().all(|name| name != backend)) else {
-            fitting.push(check);
+            if backend != "sandbox" && check.nix.is_none() && !named.contains(&check.name) {
+                let reason = format!("there is no checks/{}.nix", check.name);
+                skipped.push(Skipped { check: check.name, reason });
+            } else {
+                fitting.push(check);
+            }
             continue;
         };
         let name = check.name;
@@ -215,6 +222,19 @@ mod tests {
             fail::render(&error),
             "error: no check is called `simpel`\n\nhint: did you mean `cargo xtask test simple`?"
         );
+    }
+
+    #[test]
+    fn what_no_nixos_machine_can_run_is_left_out_unless_it_is_named() {
+        let mut all = checks(&["both", "lone"]);
+        all[0].nix = Some("both.nix".into());
+        for backend in ["nixos", "driver"] {
+            let (fitting, skipped) = fit(all.clone(), backend, &strings(&["l*"])).unwrap();
+            assert_eq!((fitting.len(), fitting[0].name.as_str()), (1, "both"));
+            assert_eq!(skipped, [Skipped { check: "lone".into(), reason: "there is no checks/lone.nix".into() }]);
+            assert_eq!(fit(all.clone(), backend, &strings(&["lone"])).unwrap().0.len(), 2);
+        }
+        assert_eq!(fit(all, "sandbox", &[]).unwrap().0.len(), 2);
     }
 
     #[test]

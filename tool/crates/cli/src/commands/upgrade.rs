@@ -12,7 +12,7 @@ use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, ui};
 use tool_project::Project;
-use tool_project::upgrade::apply::{self, Journal};
+use tool_project::change::{self, Journal, Scratch, Stopped};
 use tool_project::upgrade::plan::{self, Fate};
 use tool_project::upgrade::source::{self, There};
 use tool_project::upgrade::{RECORD, Record, VERSION};
@@ -27,26 +27,27 @@ struct Outside {
 /// Runs the command.
 pub fn run(args: &Upgrade) -> Result<Status> {
     let root = Project::load()?.root;
-    let record = Record::read(&root);
-    let from = args.from.clone().or_else(|| record.as_ref().map(|record| record.source.clone())).ok_or_else(|| {
+    let record = Record::read(&root)?;
+    // A path is typed as seen from here.
+    let typed =
+        args.from.clone().map(|from| Path::new(&from).canonicalize().map_or(from, |path| path.display().to_string()));
+    let from = typed.or_else(|| record.as_ref().map(|record| record.source.clone())).ok_or_else(|| {
         Failure::new(Status::Usage, "where is the newer tool? This project does not know where its tool came from")
             .hint("cargo xtask upgrade --from URL, or the path of a checkout, a bundle or an unpacked archive")
     })?;
     in_git(&root)?;
-    let scratch = apply::scratch(&root)?;
-    let result = upgrade(args, &root, record.as_ref(), &from, &scratch);
-    if !matches!(result, Ok(true)) {
-        apply::clean(&root);
+    let scratch = Scratch::new(&root)?;
+    let done = upgrade(args, &root, record.as_ref(), &from, &scratch)?;
+    drop(scratch);
+    if done {
+        doctor(&root);
     }
-    if !result? {
-        return Ok(Status::Done);
-    }
-    doctor(&root);
     Ok(Status::Done)
 }
 
 /// `true` where the change was made.
-fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, scratch: &Path) -> Result<bool> {
+fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, folder: &Scratch) -> Result<bool> {
+    let scratch = &folder.path;
     let there = source::fetch(root, from, args.rev.as_deref(), scratch)?;
     let here = source::tree(root, root, scratch)?;
     let known = match record {
@@ -83,10 +84,15 @@ fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, scr
     if known.is_none() {
         edited(args, root, record, &there, scratch)?;
     }
-    let outside = outside(root, from, &there, scratch)?;
+    let mut outside = outside(root, from, &there, folder)?;
     let count = outside.journal.write.len() + outside.journal.remove.len();
     show(root, scratch, &outside)?;
-    apply::apply(root, &there.tool, &outside.journal)?;
+    "the upgrade of tool/".clone_into(&mut outside.journal.what);
+    outside.journal.stage = [&["tool".to_owned()], &outside.journal.write[..], &outside.journal.remove].concat();
+    folder.apply(Some(&there.tool), &outside.journal).map_err(|stopped| match stopped {
+        Stopped::Before(error) => error,
+        Stopped::Midway(error) => change::unfinished(&outside.journal.what, &error),
+    })?;
     ui::data(&ui::paint(
         ui::GOOD,
         &format!("Upgraded to {}: tool/ and {count} files outside, staged in Git as one change.", there.version),
@@ -165,7 +171,8 @@ fn edited(args: &Upgrade, root: &Path, record: Option<&Record>, there: &There, s
 }
 
 /// What becomes of the files outside; their new texts are set aside.
-fn outside(root: &Path, from: &str, there: &There, scratch: &Path) -> Result<Outside> {
+fn outside(root: &Path, from: &str, there: &There, folder: &Scratch) -> Result<Outside> {
+    let scratch = &folder.path;
     let base = source::files(&root.join("tool/template")).unwrap_or_default();
     let theirs = source::files(&there.tool.join("template")).unwrap_or_default();
     let ours = source::own(root, base.keys().chain(theirs.keys()));
@@ -175,7 +182,13 @@ fn outside(root: &Path, from: &str, there: &There, scratch: &Path) -> Result<Out
             let what = format!("there is a folder {path} where the new version has a file");
             return Err(fail::config(what).hint(format!("rename it: git mv {path} {path}.mine")).into());
         }
-        apply::set_aside(scratch, path, text).with_context(|| format!("cannot write the new {path}"))?;
+        // Behind a link may be a file of another project.
+        if let (Ok(target), true) = (root.join(path).read_link(), path != RECORD) {
+            let how = format!("left as it is: it is a link to {}; compare with tool/template/{path}", target.display());
+            outside.notes.push((path.to_owned(), how));
+            return Ok(());
+        }
+        folder.set_aside(path, text).with_context(|| format!("cannot write the new {path}"))?;
         outside.journal.write.push(path.to_owned());
         Ok(())
     };
@@ -204,7 +217,7 @@ fn outside(root: &Path, from: &str, there: &There, scratch: &Path) -> Result<Out
         version: there.version.clone(),
         revision: there.revision.clone(),
         tree: there.tree.clone(),
-        source: source::shown(from),
+        source: source::kept(root, from),
     };
     write(&mut outside, RECORD, record.text().as_bytes())?;
     if let Some(lock) = cargo_lock(root, there, scratch) {

@@ -1,15 +1,18 @@
 //! A newer tool in the place of this one: `tool/` as a whole, and the few lines outside that call it.
 //!
-//! [`source`] reads what is here and what is there, [`plan`] judges it by pure functions, [`apply`] makes the change, all or
-//! nothing.
+//! [`source`] reads what is here and what is there, [`plan`] judges it by pure functions, [`crate::change`] makes the
+//! change, all or nothing.
 
-pub mod apply;
 pub mod plan;
 pub mod source;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use tool_base::fail;
 
 /// Version of this tool, as tool/Cargo.toml says.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,9 +33,26 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads it. `None` where no upgrade has been made, or somebody wrote something else there.
-    pub fn read(root: &Path) -> Option<Self> {
-        toml::from_str(&std::fs::read_to_string(root.join(RECORD)).ok()?).ok()
+    /// Reads it. `None` where no upgrade has been made.
+    ///
+    /// # Errors
+    /// Somebody wrote something else there.
+    pub fn read(root: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read(root.join(RECORD)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail::config(format!("{RECORD}: {error}")).into()),
+        };
+        if let Some(line) = text.lines().position(|line| line.starts_with("<<<<<<<")) {
+            let what =
+                format!("{RECORD}:{}: both sides of a merge are in here, and only one tool lies in tool/", line + 1);
+            return Err(fail::config(what)
+                .hint(format!(
+                    "take a side, tool/ with it: git checkout --ours -- {RECORD} tool && git add {RECORD} tool"
+                ))
+                .into());
+        }
+        crate::read_toml(RECORD, &text).map(Some)
     }
 
     /// The text of the file.
@@ -52,7 +72,9 @@ impl Record {
 
 /// Version and revision of the tool, for people: `0.2.0 (0123456789ab)`.
 pub fn version(root: Option<&Path>) -> String {
-    let revision = root.and_then(Record::read).filter(|r| r.version == VERSION && !r.revision.is_empty());
+    let revision = root
+        .and_then(|root| Record::read(root).ok().flatten())
+        .filter(|r| r.version == VERSION && !r.revision.is_empty());
     match revision {
         Some(record) => format!("{VERSION} ({})", record.revision.chars().take(12).collect::<String>()),
         None => VERSION.to_owned(),

@@ -108,7 +108,12 @@ pub fn version_of(tool: &Path) -> Option<String> {
     Some(manifest.get("workspace")?.get("package")?.get("version")?.as_str()?.to_owned())
 }
 
-/// A source as it may be shown and kept: a URL without its password, of HTTP without its user too (that is where tokens are).
+/// A source as it is kept: the next upgrade finds it from anywhere.
+pub fn kept(root: &Path, from: &str) -> String {
+    absolute(root, from).map_or_else(|| shown(from), |path| path.display().to_string())
+}
+
+/// A source as it may be shown: a URL without its password, of HTTP without its user too (that is where tokens are).
 pub fn shown(from: &str) -> String {
     let Some((scheme, rest)) = from.split_once("://") else { return from.to_owned() };
     let end = rest.find('/').unwrap_or(rest.len());
