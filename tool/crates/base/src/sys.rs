@@ -38,6 +38,14 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
+/// Has the child enter a user namespace, which a process of several threads cannot.
+pub fn in_user_namespace(command: &mut Command, namespace: std::fs::File) -> &mut Command {
+    use unix::sched::{CloneFlags, setns};
+    let enter = move || setns(&namespace, CloneFlags::CLONE_NEWUSER).map_err(io::Error::from);
+    // SAFETY: the closure only calls setns, a plain system call.
+    unsafe { command.pre_exec(enter) }
+}
+
 /// A new, empty file system in memory.
 pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
     use unix::mount::{MsFlags, mount};

@@ -23,6 +23,7 @@ pub mod unit;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use unix::mount::{MsFlags, mount};
+use unix::sched::{CloneFlags, unshare};
 use unix::sys::signal::{SigSet, Signal, kill};
 use unix::sys::signalfd::{SfdFlags, SignalFd};
 use unix::unistd::Pid;
@@ -107,6 +109,11 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block().context("cannot block SIGCHLD")?;
+    mount_proc()?;
+    // Before any thread starts, too: the kernel gives a process of several threads no new user namespace.
+    if let Some(fd) = stage::optional(words, "--host-fd") {
+        apart(stage::descriptor(fd)?.into())?;
+    }
     let console = Console::new(stage::descriptor(stage::required(words, "--console-fd")?)?);
     let driver = UnixStream::from(stage::descriptor(stage::required(words, "--shell-fd")?)?);
     let paths = Paths::default();
@@ -163,11 +170,41 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     Ok(machine.serve(&receiver))
 }
 
+/// Where the processes lie once more, hidden from each other in several ways: for services with `ProtectProc=`.
+pub const PROCS: &str = "/machine/proc";
+/// These ways, as the mount option `hidepid` of proc(5) has them.
+pub const HIDDEN: [&str; 3] = ["noaccess", "invisible", "ptraceable"];
+
+/// Mounts the processes. Later, in a user namespace that the PID namespace is not of, the kernel would refuse it.
+fn mount_proc() -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let proc = |at: &Path, options: Option<&str>| mount(Some("proc"), at, Some("proc"), flags, options);
+    proc(Path::new("/proc"), None).context("cannot mount /proc")?;
+    for hide in HIDDEN {
+        let at = Path::new(PROCS).join(hide);
+        // Linux before 5.8 does not know these names: it has the same options in all places.
+        if fs::create_dir_all(&at).is_ok() {
+            let _ = proc(&at, Some(&format!("hidepid={hide}")));
+        }
+    }
+    Ok(())
+}
+
+/// Enters namespaces of the machine's own, hand in hand with the host's side: that maps the users and makes read-only in
+/// the old mount namespace what the new one, of another user namespace, must not make writable.
+fn apart(mut host: UnixStream) -> Result<()> {
+    let own =
+        CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    unshare(own).context("the machine's namespaces cannot be made")?;
+    host.write_all(&[0])?;
+    host.read_exact(&mut [0]).context("the host's side has ended")?;
+    unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
+    host.write_all(&[0])?;
+    Ok(())
+}
+
 /// What the kernel and `/etc` of a machine need before anything runs.
 fn set_up(name: &str, paths: &Paths) -> Result<()> {
-    let proc = Path::new("/proc");
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), proc, Some("proc"), flags, None::<&str>).context("cannot mount /proc")?;
     unix::unistd::sethostname(name).context("cannot set the host name")?;
     netlink::set_link("lo", true).context("cannot bring lo up")?;
     for dir in ["systemd/journal", "systemd/units", "systemd/system", "lock"] {

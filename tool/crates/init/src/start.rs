@@ -49,7 +49,7 @@ pub struct Program<'a> {
 }
 
 /// How many clones one program may have.
-const CLONES: usize = 64;
+const CLONES: usize = 256;
 
 /// One step towards a view on the file system of one's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +68,6 @@ pub enum Step {
     Link(CString, CString),
     /// Makes all mounts at and below a path read-only, or not.
     ReadOnly(CString, bool),
-    /// The processes anew, with mount options of proc(5).
-    Proc(CString),
 }
 
 /// A process that was started.
@@ -239,7 +237,6 @@ unsafe fn mount_all(steps: &[Step]) -> bool {
 unsafe fn mount_one(step: &Step, clones: &mut [RawFd; CLONES]) -> bool {
     const RECURSIVE: libc::c_uint = libc::AT_RECURSIVE.cast_unsigned();
     let here = libc::AT_FDCWD;
-    let none = std::ptr::null::<libc::c_char>();
     // SAFETY: as above.
     unsafe {
         match step {
@@ -280,14 +277,6 @@ unsafe fn mount_one(step: &Step, clones: &mut [RawFd; CLONES]) -> bool {
                 };
                 let size = size_of::<MountAttributes>();
                 libc::syscall(libc::SYS_mount_setattr, here, path.as_ptr(), RECURSIVE, &raw const wish, size) == 0
-            }
-            Step::Proc(options) => {
-                let (kind, at) = (c"proc".as_ptr(), c"/proc".as_ptr());
-                let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-                // As systemd does on a kernel that does not know the option: without it.
-                libc::mount(kind, at, kind, flags, options.as_ptr().cast()) == 0
-                    || libc::mount(kind, at, kind, flags, none.cast()) == 0
-                    || *libc::__errno_location() == libc::EPERM
             }
         }
     }

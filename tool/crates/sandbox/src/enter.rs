@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use unix::sched::{CloneFlags, setns};
 
-use super::{PROMPT, dress, rootfs, shell};
+use super::{PROMPT, dress, machine, rootfs, shell};
 use tool_base::fail;
 use tool_base::guard::Guarded;
 use tool_base::process::{Cmd, OWN, is_own_program};
@@ -94,15 +94,19 @@ impl Running {
         let results = self.spec.parent().unwrap_or(&self.spec);
         let process = Process::open(self.pid).filter(|found| found.machine(self.pid, results).as_ref() == Some(self));
         let process = process.ok_or_else(|| fail::host(format!("machine `{}` has ended", self.name)))?;
-        let open = |kind: &str| {
+        let host = process.status("PPid:").and_then(|pid| Process::open(pid.first()?.parse().ok()?));
+        let host = host.ok_or_else(|| fail::host(format!("the run of machine `{}` has ended", self.name)))?;
+        let open = |(process, kind): (&Process, &str)| {
             File::open(process.path(&format!("ns/{kind}"))).map_err(|e| {
                 fail::host(format!("machine `{}` cannot be entered: {kind}: {e}", self.name))
                     .hint("only the user who started the run can, while it runs")
             })
         };
-        // All are opened first: /proc is another one in there. The user namespace gives the right to the others.
-        let namespaces =
-            ["user", "pid", "net", "uts", "ipc", "mnt"].map(open).into_iter().collect::<Result<Vec<_>, _>>()?;
+        // All are opened first: /proc is another one in there. The run's user namespace gives the right to the others; the
+        // machine's own, inside it, comes last.
+        let own = machine::NAMESPACES.map(|kind| (&process, kind));
+        let namespaces = [(&host, "user")].into_iter().chain(own).chain([(&process, "user")]);
+        let namespaces = namespaces.map(open).collect::<Result<Vec<_>, _>>()?;
         for namespace in namespaces {
             setns(namespace, CloneFlags::empty())
                 .with_context(|| format!("cannot enter the machine `{}`", self.name))?;

@@ -1,29 +1,28 @@
 //! One boot of a machine: namespaces, root file system, PID 1.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
-use unix::fcntl::{OFlag, openat};
 use unix::sched::{CloneFlags, setns, unshare};
 use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use unix::sys::stat::Mode;
 use unix::unistd::{Pid, pipe};
 
 use super::network::{self, Cables, Switches};
-use super::rootfs;
 use super::spec::{MachineSpec, Recorder, Spec};
+use super::{rootfs, userns};
 use tool_base::process::Cmd;
 use tool_base::stage::VARIABLE;
 use tool_base::sys;
 
-/// Kinds of namespaces, in the order in which they are entered.
-const NAMESPACES: [&str; 5] = ["pid_for_children", "net", "uts", "ipc", "mnt"];
+/// Kinds of namespaces, in the order in which they are entered; the user namespace comes after them.
+pub(super) const NAMESPACES: [&str; 5] = ["pid", "net", "uts", "ipc", "mnt"];
 /// Port of the recorder's Channel Access repeater, which nobody else looks for.
 const REPEATER: &str = "65065";
 
@@ -35,7 +34,9 @@ pub struct Booted {
     /// Its cables at the switches.
     pub cables: Cables,
     /// Its namespaces, in the order of `NAMESPACES`.
-    namespaces: Vec<OwnedFd>,
+    namespaces: Vec<File>,
+    /// Its user namespace: what it may do it may do there only.
+    users: File,
     /// What records its process variables, and where to.
     recorder: Option<(i32, PathBuf)>,
 }
@@ -58,41 +59,58 @@ pub fn boot(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Resu
     })
 }
 
+/// The thread puts the root file system together in a mount namespace of the run's. PID 1 then enters namespaces of its own,
+/// a user namespace among them, so that the kernel lets nobody on the machine undo what is read-only (mount_namespaces(7)).
 fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Result<(Booted, Lines)> {
-    let shared =
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
-    unshare(shared).context("the machine's namespaces cannot be made")?;
-    // The host's /proc is out of sight after the next step, but not out of reach.
-    let own = File::open("/proc/thread-self/ns").context("cannot open the thread's namespaces")?;
-    let network = openat(&own, "net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let cables = switches.plug(machine, network.as_fd())?;
-    network::configure(machine)?;
-    // Last: from here on this thread can start processes, but no threads.
-    unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
+    let maps = userns::own_maps()?;
+    unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
     rootfs::enter(spec, machine)?;
-
     let (shell, shell_inside) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     let (console, console_inside) = pipe()?;
+    let (mut sync, sync_inside) = UnixStream::pair()?;
     let init = Cmd::new("/machine/xtask")
         .args(["sandbox-init", "--name", &machine.name])
+        .args(["--host-fd", &sync_inside.as_raw_fd().to_string()])
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
         .args(["--console-fd", &console_inside.as_raw_fd().to_string()])
         .args(machine.variables.iter().flat_map(|(name, value)| [VARIABLE.to_owned(), format!("{name}={value}")]));
-    let mut command = init.to_std();
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-    let child =
-        sys::inherit(&mut command, vec![shell_inside, console_inside]).spawn().map_err(|e| init.not_started(&e))?;
-    let pid = i32::try_from(child.id())?;
-    let open = |name| openat(&own, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<Vec<_>, _>>();
-    let namespaces = namespaces.context("cannot open the machine's namespaces")?;
-    Ok((Booted { pid, cables, namespaces, recorder: None }, Lines { shell, console }))
+    let passed = vec![sync_inside.into(), shell_inside, console_inside];
+    // A thread that has left its PID namespace starts no further threads.
+    let pid = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| -> Result<i32> {
+            unshare(CloneFlags::CLONE_NEWPID).context("the machine's PID namespace cannot be made")?;
+            let mut command = init.to_std();
+            command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+            let child = sys::inherit(&mut command, passed).spawn().map_err(|e| init.not_started(&e))?;
+            Ok(i32::try_from(child.id())?)
+        });
+        thread.join().map_err(|_| anyhow!("the thread that starts PID 1 has panicked"))?
+    })?;
+    let ended = || format!("PID 1 of machine `{}` has ended before it had begun", machine.name);
+    sync.read_exact(&mut [0]).with_context(ended)?;
+    // It has mounted /proc, so there it is number 1.
+    let open =
+        |kind: &str| File::open(Path::new("/proc/1/ns").join(kind)).with_context(|| format!("/proc/1/ns/{kind}"));
+    for (file, map) in maps {
+        fs::write(Path::new("/proc/1").join(file), map).with_context(|| format!("cannot write {file}"))?;
+    }
+    let cables = switches.plug(machine, open("net")?.as_fd())?;
+    for kind in ["net", "uts", "ipc"] {
+        setns(open(kind)?, CloneFlags::empty()).with_context(|| format!("cannot enter the machine's {kind}"))?;
+    }
+    network::configure(machine)?;
+    rootfs::lock_kernel()?;
+    sync.write_all(&[0])?;
+    sync.read_exact(&mut [0]).with_context(ended)?;
+    let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<_>>()?;
+    Ok((Booted { pid, cables, namespaces, users: open("user")?, recorder: None }, Lines { shell, console }))
 }
 
 impl Booted {
     /// Starts a command inside the machine, with the descriptors of the caller.
     pub fn spawn_inside(&self, mut command: Command) -> Result<i32> {
-        let namespaces = self.namespaces.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let namespaces = self.namespaces.iter().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
+        sys::in_user_namespace(&mut command, self.users.try_clone()?);
         let thread = std::thread::spawn(move || -> Result<i32> {
             unshare(CloneFlags::CLONE_FS)?;
             for namespace in namespaces {

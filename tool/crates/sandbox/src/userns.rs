@@ -14,12 +14,9 @@ const WANTED: u64 = 65_535;
 pub fn map(pid: u32) -> Result<()> {
     let (uid, gid) = (unix::unistd::geteuid(), unix::unistd::getegid());
     if uid.is_root() {
-        let all = |file: &str| -> std::io::Result<()> {
-            let own = fs::read_to_string(format!("/proc/self/{file}"))?;
-            fs::write(format!("/proc/{pid}/{file}"), identity(&own))
-        };
-        if all("uid_map").is_ok() {
-            return all("gid_map").context("cannot write gid_map");
+        let [(users, own_users), (groups, own_groups)] = own_maps()?;
+        if fs::write(format!("/proc/{pid}/{users}"), own_users).is_ok() {
+            return fs::write(format!("/proc/{pid}/{groups}"), own_groups).context("cannot write gid_map");
         }
     }
     // Each map by itself: what one program has written stays, though the other one refuses.
@@ -32,6 +29,15 @@ pub fn map(pid: u32) -> Result<()> {
         fs::write(format!("/proc/{pid}/gid_map"), format!("0 {gid} 1\n")).context("cannot write gid_map")?;
     }
     Ok(())
+}
+
+/// The maps that give the numbers of our namespace to one inside it, by the names of their files below /proc/PID.
+pub fn own_maps() -> Result<[(&'static str, String); 2]> {
+    let map = |file| -> Result<_> {
+        let own = fs::read_to_string(format!("/proc/self/{file}")).with_context(|| format!("cannot read {file}"))?;
+        Ok((file, identity(&own)))
+    };
+    Ok([map("uid_map")?, map("gid_map")?])
 }
 
 /// The map that gives each number of a namespace with the map `own` the same number in a namespace inside it.

@@ -59,16 +59,28 @@ pub(super) fn plan(service: &Service, facts: &Facts<'_>) -> Result<Vec<Step>, Fa
     if all.private_devices {
         plan.devices(facts);
     }
-    if let Some(hide) = all.hide_processes {
-        plan.steps.push(Step::Proc(c_text(format!("hidepid={hide}"))));
+    let procs = all.hide_processes.map(|hide| format!("{}/{hide}", crate::PROCS));
+    // As systemd does on a kernel that does not know the option: without it.
+    if let Some(procs) = procs.filter(|procs| (facts.found)(&format!("{procs}/1")) != Found::Nothing) {
+        plan.clone_to(&procs, "/proc");
     }
     let mut settings = settings(service, &all, facts)?;
     // A path that is named twice is what the last setting says; a folder comes before what lies in it.
     settings.sort_by_key(|(path, _)| path.split('/').filter(|part| !part.is_empty()).count());
+    if settings.contains(&("/".to_owned(), Setting::Writable)) {
+        settings.retain(|(path, _)| path != "/");
+    }
+    // Taken before anything is read-only: what of it is so for everybody stays so, and the rest need not be opened again.
+    let writable: Vec<_> = settings.iter().filter(|(_, setting)| *setting == Setting::Writable).collect();
+    let mut clones: Vec<_> = writable.iter().map(|(path, _)| plan.take(path)).collect();
+    clones.reverse();
     for (path, setting) in settings {
         match setting {
             Setting::ReadOnly => plan.read_only(&path),
-            Setting::Writable => plan.writable(&path),
+            Setting::Writable => {
+                let clone = clones.pop().unwrap_or_default();
+                plan.steps.push(Step::Attach(clone, c_text(&path)));
+            }
             Setting::Nobodys => {
                 let over = NOBODYS[usize::from((facts.found)(&path) == Found::File)];
                 plan.clone_to(over, &path);
@@ -185,7 +197,7 @@ impl Plan {
     fn clone_to(&mut self, from: &str, to: &str) {
         let clone = self.take(from);
         self.steps.push(Step::Attach(clone, c_text(to)));
-        self.clones = 0;
+        self.clones -= 1;
     }
 
     /// `private/` is root's alone; the service gets one that holds its own folders only.
@@ -245,11 +257,6 @@ impl Plan {
             self.clone_to(path, path);
         }
         self.steps.push(Step::ReadOnly(c_text(path), true));
-    }
-
-    fn writable(&mut self, path: &str) {
-        self.clone_to(path, path);
-        self.steps.push(Step::ReadOnly(c_text(path), false));
     }
 }
 
@@ -312,25 +319,20 @@ mod tests {
                 "Attach(0, /tmp)",
                 "Clone(0, /var/tmp/systemd-private-b-u-1/tmp)",
                 "Attach(0, /var/tmp)",
-                "ReadOnly(/, true)",
                 "Clone(0, /dev)",
+                "Clone(1, /home)",
+                "Clone(2, /tmp)",
+                "Clone(3, /var/tmp)",
+                "Clone(4, /var/lib/private/epics/ioc)",
+                "ReadOnly(/, true)",
                 "Attach(0, /dev)",
-                "ReadOnly(/dev, false)",
-                "Clone(0, /home)",
-                "Attach(0, /home)",
-                "ReadOnly(/home, false)",
-                "Clone(0, /run/systemd/inaccessible/dir)",
-                "Attach(0, /home)",
+                "Attach(1, /home)",
+                "Clone(5, /run/systemd/inaccessible/dir)",
+                "Attach(5, /home)",
                 "ReadOnly(/home, true)",
-                "Clone(0, /tmp)",
-                "Attach(0, /tmp)",
-                "ReadOnly(/tmp, false)",
-                "Clone(0, /var/tmp)",
-                "Attach(0, /var/tmp)",
-                "ReadOnly(/var/tmp, false)",
-                "Clone(0, /var/lib/private/epics/ioc)",
-                "Attach(0, /var/lib/private/epics/ioc)",
-                "ReadOnly(/var/lib/private/epics/ioc, false)",
+                "Attach(2, /tmp)",
+                "Attach(3, /var/tmp)",
+                "Attach(4, /var/lib/private/epics/ioc)",
             ]
         );
     }

@@ -1,0 +1,24 @@
+# What is read-only on a machine stays so, and what is its own can be changed.
+for folder in ["/usr", "/machine/host/etc", "/machine/xtask", "/sys"]:
+    machine.fail(f"mount -o remount,rw,bind {folder}")
+    machine.fail(f"mount --rbind {folder} /mnt && mount -o remount,rw,bind /mnt")
+    machine.fail(f"umount {folder}")
+    machine.fail(f"unshare --mount mount -o remount,rw,bind {folder}")
+
+# Written with what it is already: a hole harms nobody.
+for setting in ["vm/swappiness", "kernel/core_pattern", "fs/pipe-max-size"]:
+    machine.fail(f"value=$(cat /proc/sys/{setting}); echo \"$value\" > /proc/sys/{setting}")
+machine.fail("test -w /proc/sysrq-trigger")
+machine.fail("umount /proc/sys; mount -o remount,rw,bind /proc/sys")
+
+for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "kernel.hostname=other"]:
+    machine.succeed(f"sysctl -w {setting}")
+machine.succeed("echo 1000 > /proc/sys/kernel/msgmni")
+t.assertEqual(machine.succeed("hostname").strip(), "other")
+machine.succeed("mount -t tmpfs none /mnt && touch /mnt/x && umount /mnt")
+machine.succeed("mount --bind /home /srv && umount /srv")
+machine.succeed("ip link add dummy1 type veth && ip address add 10.1.2.3/24 dev dummy1 && ip link set dummy1 up")
+machine.succeed("unshare --user --map-root-user --mount --net true")
+machine.shutdown()
+machine.start()
+machine.succeed("hostname | grep -x machine; test $(cat /proc/sys/net/ipv4/ip_forward) = 0")
