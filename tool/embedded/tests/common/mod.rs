@@ -240,6 +240,11 @@ impl Ioc {
         channel_access(command.args(args), self.ca_port).output().unwrap()
     }
 
+    /// Runs a program as its client.
+    pub fn client(&self, command: &mut Command) -> Output {
+        channel_access(command, self.ca_port).output().unwrap()
+    }
+
     /// Records what its process variables do.
     pub fn record(&self, top: &Top, file: &Path) -> Child {
         let mut command = top.soft_ioc();
