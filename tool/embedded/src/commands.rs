@@ -1,6 +1,7 @@
 //! The commands of the soft IOC's shell.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,16 +23,30 @@ pub fn all(app: &str) -> std::io::Result<BTreeSet<String>> {
         let own = application.startup_commands().iter().map(|command| command.name.clone());
         let mut names: BTreeSet<String> = own.collect();
         names.extend(OF_THE_SHELL.map(str::to_owned));
-        // The shell tells its commands only as text.
-        let list = std::env::temp_dir().join(format!("soft-ioc-help-{}", std::process::id()));
-        let line = format!("help > \"{}\"", list.display());
+        // The shell tells its commands only as text for a file: a pipe, as others may put links into /tmp.
+        let (list, end) = std::io::pipe()?;
+        let line = format!("help > \"/proc/self/fd/{}\"", end.as_raw_fd());
+        let reader = std::thread::spawn(move || std::io::read_to_string(list));
         let bridge = BlockingBridge::capture();
         let shell = move || IocShell::new(Arc::new(PvDatabase::new()), bridge).execute_line(line).is_ok();
         let _answered = tokio::task::spawn_blocking(shell).await;
-        let help = std::fs::read_to_string(&list)?;
-        std::fs::remove_file(&list)?;
+        drop(end);
+        let help = reader.join().map_err(|_| std::io::Error::other("the list of commands cannot be read"))??;
         let commands = help.lines().take_while(|line| !line.starts_with("Type "));
         names.extend(commands.flat_map(str::split_whitespace).map(str::to_owned));
         Ok(names)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    /// The list comes through no file: somebody else may have put a link where it would be.
+    #[test]
+    fn the_commands_are_listed_without_a_file() {
+        let link = std::env::temp_dir().join(format!("soft-ioc-help-{}", std::process::id()));
+        std::os::unix::fs::symlink("/nonexistent/victim", &link).unwrap();
+        let commands = super::all("example");
+        std::fs::remove_file(&link).unwrap();
+        assert!(["dbLoadRecords", "iocInit", "help"].iter().all(|name| commands.as_ref().unwrap().contains(*name)));
+    }
 }
