@@ -67,6 +67,11 @@ fn an_ioc_is_active_once_it_serves_clients() {
 }
 
 #[test]
+fn the_shell_of_the_ioc_has_a_port() {
+    passes(include_str!("scripts/shell.py"));
+}
+
+#[test]
 fn the_console() {
     passes(include_str!("scripts/console.py"));
 }

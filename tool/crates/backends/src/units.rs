@@ -14,12 +14,15 @@ pub const SIMULATOR_START_LIMIT: u32 = 20;
 /// Waits until the IOC serves clients, here as on NixOS.
 const READY: &str = include_str!("../../../nix/ioc-ready.sh");
 
+/// TCP port of the IOC's console, EPNix's default for procServ.
+const CONSOLE: u16 = 2000;
+
 /// Folder of a machine that stands for the project: its IOC and `simulators/` are in there.
 pub const PROJECT: &str = "/machine";
 
 /// How EPNix runs an IOC (its module services.iocs): the directives of ioc.service that the sandbox shares with it, in
 /// its words.
-const AS_EPNIX: [(&str, &str); 17] = [
+const AS_EPNIX: [(&str, &str); 19] = [
     ("Restart", "always"),
     ("RestartSec", "1s"),
     ("StateDirectory", "epics/ioc"),
@@ -36,6 +39,8 @@ const AS_EPNIX: [(&str, &str); 17] = [
     ("ProtectProc", "invisible"),
     ("RestrictNamespaces", "true"),
     ("LockPersonality", "true"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "~@clock ~@cpu-emulation ~@debug ~@module ~@obsolete ~@reboot ~@swap"),
     (
         "CapabilityBoundingSet",
         "~CAP_SYS_PACCT ~CAP_SETUID ~CAP_SETGID ~CAP_SETPCAP ~CAP_SYS_PTRACE ~CAP_NET_ADMIN ~CAP_SYS_ADMIN",
@@ -73,8 +78,11 @@ fn ioc(config: &Config, top: &Path, program: &str, open: bool, environment: &BTr
         let list = simulators.join(" ");
         let _ = write!(text, "Wants={list}\nAfter={list}\n");
     }
-    // An IOC ends when its standard input does: `sleep` holds it open, as procServ does on NixOS.
-    let shell = format!("exec {program} st.cmd < <(exec sleep infinity)");
+    // An IOC ends when its standard input does. What holds it open is its console, which outlives it by what it said last.
+    let shell = format!(
+        "coproc {{ trap '' TERM; exec /machine/bin/ioc-console {CONSOLE}; }}; \
+         exec {program} st.cmd <&${{COPROC[0]}} >&${{COPROC[1]}} 2>&1"
+    );
     let mut variables =
         "Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE=/var/lib/epics/ioc/iocsh_history\n".to_owned();
     for (key, value) in environment {
@@ -88,7 +96,7 @@ fn ioc(config: &Config, top: &Path, program: &str, open: bool, environment: &BTr
     let _ = write!(
         text,
         "\n[Service]\nType=exec\nWorkingDirectory={}\n{shared}{variables}\
-         ExecStart=/bin/bash -c {}\nExecStartPost=+/bin/bash -c {}\n\n[Install]\nWantedBy=multi-user.target\n",
+         ExecStart=/bin/bash -c {}\nExecStartPost=+/bin/bash -c {} ioc-ready {CONSOLE}\n\n[Install]\nWantedBy=multi-user.target\n",
         escape(&boot.to_string_lossy()),
         argument(&shell),
         argument(&ready),
@@ -146,6 +154,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use tool_project;
 
@@ -161,6 +171,50 @@ mod tests {
         );
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
         insta::assert_snapshot!(text.join("\n"));
+    }
+
+    /// Directives that differ from the units of the evaluated NixOS machine, and why.
+    const DIFFERENCES: [(&str, &str, &str); 13] = [
+        ("ioc.service", "After", "the network of a sandbox machine is there before its PID 1"),
+        ("ioc.service", "Wants", "the same"),
+        ("ioc.service", "Environment", "NixOS adds its paths, and what Channel Access does without variables"),
+        ("ioc.service", "ExecStart", "no procServ stands around the IOC, but a console beside it, on the same port"),
+        ("ioc.service", "ExecStartPost", "the same script, without a file in the Nix store"),
+        ("ioc.service", "WorkingDirectory", "procServ changes it by itself"),
+        ("simulator.service", "Description", "the port is NixOS's only word about it"),
+        ("simulator.service", "Environment", "NixOS adds its paths"),
+        ("simulator.service", "ExecStart", "a program of the sandbox or the project, without a package"),
+        ("simulator.service", "ExecStartPost", "the same loop, without a file in the Nix store"),
+        ("simulator.service", "TimeoutStartSec", "an emulated virtual machine is slower"),
+        ("simulator.service", "Type", "a program of the project may be missing, and then the start fails"),
+        ("simulator.service", "WorkingDirectory", "commands of ioc.toml are relative to the project"),
+    ];
+
+    /// The values of each directive, in the order of the text.
+    fn directives(text: &str) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::<String, String>::new();
+        for entry in tool_init::unit::syntax::parse(text).unwrap() {
+            let value = found.entry(entry.key).or_default();
+            *value = format!("{value} {}", entry.value).trim().to_owned();
+        }
+        found
+    }
+
+    #[test]
+    fn units_are_those_of_nixos_but_for_listed_differences() {
+        let config = tool_project::parse(include_str!("../../../template/ioc.toml")).unwrap();
+        let recorded = include_str!("../../../nix/units.txt");
+        let mut differ = BTreeSet::new();
+        for unit in units(&config, Path::new("/ioc"), "/machine/bin/soft-ioc", false, &BTreeMap::new()) {
+            let (_, theirs) = recorded.split_once(&format!("\n# {}\n", unit.name)).unwrap();
+            let (ours, theirs) = (directives(&unit.text), directives(theirs.split("\n# ").next().unwrap()));
+            let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+            for name in names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)) {
+                differ.insert((unit.name.clone(), name.clone()));
+            }
+        }
+        let listed = DIFFERENCES.iter().map(|(unit, name, _)| ((*unit).to_owned(), (*name).to_owned()));
+        assert_eq!(differ, listed.collect());
     }
 
     #[test]

@@ -199,12 +199,16 @@ impl Machine {
         enable::state(&self.loader, unit)
     }
 
-    /// Whether the unit's files are newer than what is in memory.
+    /// Whether the unit's files are others than those in memory. As systemd, a drop-in in a new folder is not noticed.
     fn has_changed(&self, rt: &Rt) -> bool {
+        let fresh = self.loader.load(&rt.unit.name);
+        let known = |file: &Path| file.parent().is_some_and(|dir| rt.unit.drop_in_folders.iter().any(|d| d == dir));
+        let mut written = fresh.written;
+        written.retain(|file, _| fresh.fragment.as_ref() == Some(file) || known(file));
         self.manager.is_loaded(&rt.unit.name)
             && rt.unit.load != Load::NotFound
             && rt.unit.fragment.is_some()
-            && self.loader.load(&rt.unit.name) != *rt.unit
+            && written != rt.unit.written
     }
 
     fn list(&self) -> Reply {

@@ -24,7 +24,8 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
 /// Names of the programs that xtask itself stands in for.
-const APPLETS: [&str; 9] = [
+const APPLETS: [&str; 10] = [
+    "ioc-console",
     "systemctl",
     "journalctl",
     "poweroff",
@@ -304,6 +305,8 @@ fn devices(dev: &Path) -> Result<()> {
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
         ("ptmx", "pts/ptmx"),
+        // The serial line of a virtual machine is its console.
+        ("ttyS0", "console"),
     ] {
         symlink(target, dev.join(name))?;
     }

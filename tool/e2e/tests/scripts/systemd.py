@@ -95,6 +95,24 @@ unit("a-b.service", "[Service]\nType=oneshot\nExecStart=/bin/echo ${FROM}")
 machine.succeed("systemctl daemon-reload", "systemctl start a-b")
 t.assertIn("prefix", journal("a-b"))
 
+
+# Files that are newer than what is in memory
+stale = "systemctl show -P NeedDaemonReload stale"
+unit("stale.service", "[Service]\nExecStart=/bin/sleep infinity")
+machine.succeed("systemctl start stale")
+equal(stale, 0, "no")
+unit("stale.service", "[Service]\nExecStart=/bin/sleep 1000")
+equal(stale, 0, "yes")
+machine.succeed("systemctl daemon-reload")
+equal(stale, 0, "no")
+unit("stale.service.d/one.conf", "[Service]\nNice=1")
+equal(stale, 0, "no")
+machine.succeed("systemctl daemon-reload")
+unit("stale.service.d/two.conf", "[Service]\nNice=2")
+equal(stale, 0, "yes")
+machine.succeed("systemctl daemon-reload", "touch -d 'now + 1 hour' /etc/systemd/system/stale.service")
+equal(stale, 0, "yes")
+
 # What services get
 machine.succeed("systemctl set-environment SHARED='two words'")
 equal("systemctl show-environment | grep SHARED", 0, "SHARED=$'two words'")

@@ -1,5 +1,6 @@
 //! Programs that the xtask binary stands in for on a sandbox machine, chosen by the name it is called by.
 
+mod console;
 mod journalctl;
 mod nc;
 mod search;
@@ -28,6 +29,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "systemd-notify" => talk::notify,
         "systemd-cat" => talk::cat,
         "nc" => nc::run,
+        "ioc-console" => console::run,
         "systemd-run" => transient::run,
         _ => return if search::has(name) { search::run(name, args).map(|never| match never {}) } else { Ok(None) },
     };

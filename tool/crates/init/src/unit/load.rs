@@ -122,8 +122,14 @@ impl Loader {
             unit.fragment = Some(fragment);
             return unit;
         }
-        unit.drop_ins = self.drop_ins(&real);
+        (unit.drop_ins, unit.drop_in_folders) = self.drop_ins(&real);
         unit.fragment = Some(fragment.clone());
+        unit.written = unit
+            .drop_ins
+            .iter()
+            .chain([&fragment])
+            .filter_map(|file| Some((file.clone(), file.metadata().ok()?.modified().ok()?)))
+            .collect();
         let kind = real.rsplit_once('.').map_or("", |(_, suffix)| suffix);
         if !matches!(kind, "service" | "target") {
             let reason = kind_refused(&fragment.display().to_string(), &real);
@@ -187,17 +193,19 @@ impl Loader {
         entries.filter(is_link).filter_map(|e| e.file_name().into_string().ok()).filter(|n| is_valid_name(n)).collect()
     }
 
-    fn drop_ins(&self, name: &str) -> Vec<PathBuf> {
+    /// The drop-ins of a unit, and the folders that may hold some.
+    fn drop_ins(&self, name: &str) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let mut folders = vec![name.to_owned()];
         folders.extend(template(name));
         // `a-b-c.service` takes what `a-b-.service.d` and `a-.service.d` say, too.
         let (stem, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
         folders.extend(stem.rmatch_indices('-').map(|(at, _)| format!("{}.{suffix}", &stem[..=at])));
         folders.push(suffix.to_owned());
-        let mut found: Vec<PathBuf> = Vec::new();
+        let (mut found, mut there) = (Vec::<PathBuf>::new(), Vec::new());
         for dir in self.paths.unit_dirs() {
             for folder in &folders {
                 let folder = dir.join(format!("{folder}.d"));
+                there.extend(folder.is_dir().then(|| folder.clone()));
                 for file in list(&folder).into_iter().filter(|f| Path::new(f).extension().is_some_and(|e| e == "conf"))
                 {
                     if !found.iter().any(|p| p.ends_with(&file)) {
@@ -207,7 +215,7 @@ impl Loader {
             }
         }
         found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-        found
+        (found, there)
     }
 
     /// Whether a name is that of a link in a folder of units.

@@ -12,6 +12,7 @@ pub mod words;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 pub use service::Service;
 
@@ -122,6 +123,10 @@ pub struct Unit {
     pub fragment: Option<PathBuf>,
     /// Files that add to it.
     pub drop_ins: Vec<PathBuf>,
+    /// Folders that drop-ins are looked for in, as far as they were there.
+    pub drop_in_folders: Vec<PathBuf>,
+    /// When its file and its drop-ins were written.
+    pub written: BTreeMap<PathBuf, SystemTime>,
     /// `Description`, else the name.
     pub description: String,
     /// `Documentation`.
@@ -169,6 +174,8 @@ impl Unit {
             load,
             fragment: None,
             drop_ins: Vec::new(),
+            drop_in_folders: Vec::new(),
+            written: BTreeMap::new(),
             description: name.to_owned(),
             documentation: Vec::new(),
             deps: BTreeMap::new(),
