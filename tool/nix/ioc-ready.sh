@@ -16,12 +16,12 @@ serves() {
   return 1
 }
 
-told=
+pause=0.02
 until serves "$@" 2>/dev/null; do
   kill -0 "$MAINPID" || exit 1
-  if ((SECONDS >= 10)) && [[ -z $told ]]; then
-    told=yes
+  if ((SECONDS >= 10)) && [[ $pause = 0.02 ]]; then
+    pause=0.5
     echo "the IOC still serves no client: no TCP port of it is open; does st.cmd come to iocInit?"
   fi
-  sleep 0.02
+  sleep $pause
 done

@@ -133,8 +133,12 @@ fn an_ioc_on_another_port_is_recorded() {
     assert!(scratch.result("script/record/machine.jsonl").contains("\"port\":5075,"));
     assert!(!page(&scratch.xtask(&["report"]).expect(0, &[])).contains("nothing served port"));
 
-    scratch
-        .check("deaf", "machine.wait_for_unit('multi-user.target')\nmachine.succeed('systemctl stop ioc.service')\n");
+    // It is never active: systemd would wait for it for 90 s.
+    let loaded = "journalctl -u ioc.service | grep -q dbLoadRecords";
+    scratch.check(
+        "deaf",
+        &format!("machine.wait_until_succeeds({loaded:?})\nmachine.succeed('systemctl stop ioc.service')\n"),
+    );
     scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "");
     scratch.xtask(&["test", "deaf", "--backend", "sandbox", "--no-lint"]).expect(0, &[]);
     let page = page(&scratch.xtask(&["report"]).expect(0, &[]));
