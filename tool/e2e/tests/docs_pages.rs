@@ -128,7 +128,7 @@ for name in dir(Logger):
 "#;
 
 /// Public in Python, but the driver's own business.
-const INTERNAL: [&str; 8] = [
+const INTERNAL: [&str; 10] = [
     "machine kill",
     "machine log_serial",
     "machine retire",
@@ -137,6 +137,8 @@ const INTERNAL: [&str; 8] = [
     "log log_serial",
     "log print_serial_logs",
     "log subtest",
+    "log tried",
+    "log under_way",
 ];
 
 #[test]
