@@ -53,8 +53,8 @@ fn all_checks_are_run_though_some_fail() {
             "2 passed, 2 failed in",
         ],
     );
-    // Told when it happens, and at the end.
-    assert_eq!(run.stderr.matches("command `false` failed").count(), 2, "{}", run.stderr);
+    // Told when it happens, at the end, and in the list of several failures.
+    assert_eq!(run.stderr.matches("command `false` failed").count(), 3, "{}", run.stderr);
     // A failed rebuild of what had passed is a failure, too.
     let again = fixture.nixos(&["bad", "good", "odd", "--rebuild"]);
     again.expect(1, &["PASS good", "FAIL bad", "FAIL odd", "1 passed, 2 failed"]);
