@@ -18,7 +18,7 @@ class Silent:
     def log(self, *_):
         pass
 
-    log_serial = log
+    log_serial = tried = log
 
     @contextlib.contextmanager
     def nested(self, *_):
