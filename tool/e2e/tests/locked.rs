@@ -18,3 +18,14 @@ fn what_is_the_hosts_stays_as_it_is() {
     scratch.environment(&mut ordinary);
     Run::of(&ordinary.output().unwrap()).expect(0, &["test script finished"]);
 }
+
+#[test]
+fn what_the_caller_left_open_does_not_reach_a_machine() {
+    let scratch = Scratch::new();
+    scratch.write("secret", "");
+    scratch.write("open.py", "t.assertNotIn('/secret', machine.succeed('ls -l /proc/[0-9]*/fd || :'))\n");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 9<secret; exec \"$0\" driver -o . open.py", env!("CARGO_BIN_EXE_foreign")]);
+    scratch.environment(&mut shell);
+    Run::of(&shell.output().unwrap()).expect(0, &["test script finished"]);
+}

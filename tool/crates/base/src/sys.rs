@@ -54,6 +54,19 @@ pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
         .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
 
+/// Marks all descriptors but stdio to be closed by `execve`: those that xtask was started with, too. Async-signal-safe.
+pub fn keep_to_ourselves() {
+    // SAFETY: plain system calls.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+            // Before Linux 5.11.
+            for fd in 3..1024 {
+                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+        }
+    }
+}
+
 /// Takes a descriptor that the parent left open for us under a number.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;

@@ -203,7 +203,7 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
                 return 218;
             }
         }
-        keep_to_ourselves();
+        tool_base::sys::keep_to_ourselves();
     }
     0
 }
@@ -277,20 +277,6 @@ unsafe fn mount_one(step: &Step, clones: &mut [RawFd; CLONES]) -> bool {
                 };
                 let size = size_of::<MountAttributes>();
                 libc::syscall(libc::SYS_mount_setattr, here, path.as_ptr(), RECURSIVE, &raw const wish, size) == 0
-            }
-        }
-    }
-}
-
-/// Marks all descriptors but stdio to be closed by `execve`: those that xtask was started with, too.
-#[expect(unsafe_code, reason = "system calls between fork and exec")]
-unsafe fn keep_to_ourselves() {
-    // SAFETY: plain system calls.
-    unsafe {
-        if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
-            // Before Linux 5.11.
-            for fd in 3..1024 {
-                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
             }
         }
     }

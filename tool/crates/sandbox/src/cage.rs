@@ -17,6 +17,8 @@ use tool_base::{fail, process, stage, sys};
 
 /// Runs the stage. Trouble goes to xtask over the sync channel, not to the terminal.
 pub fn run(words: &[OsString]) -> Result<Status> {
+    // What xtask was started with is none of a machine's business; what goes on to the next stage is named below.
+    sys::keep_to_ourselves();
     let mut sync = UnixStream::from(stage::descriptor(stage::required(words, "--sync-fd")?)?);
     if let Err(error) = enter(&mut sync) {
         let text = fail::render(&error).replace('\n', " ");

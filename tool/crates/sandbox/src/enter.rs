@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use unix::sched::{CloneFlags, setns};
 
 use super::{PROMPT, dress, machine, rootfs, shell};
-use tool_base::fail;
 use tool_base::guard::Guarded;
 use tool_base::process::{Cmd, OWN, is_own_program};
 use tool_base::stage::VARIABLE;
+use tool_base::{fail, sys};
 
 /// A machine that runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +91,7 @@ impl Process {
 impl Running {
     /// Moves this process into the machine. It must have one thread only; what it starts then runs there.
     pub fn enter(&self) -> Result<()> {
+        sys::keep_to_ourselves();
         let results = self.spec.parent().unwrap_or(&self.spec);
         let process = Process::open(self.pid).filter(|found| found.machine(self.pid, results).as_ref() == Some(self));
         let process = process.ok_or_else(|| fail::host(format!("machine `{}` has ended", self.name)))?;
