@@ -67,14 +67,14 @@ pub fn keep_to_ourselves() {
     }
 }
 
-/// Takes a descriptor that the parent left open for us under a number.
+/// Takes a descriptor that is ours by its number: the parent left it open for us, or it came in a message.
 pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     // SAFETY: F_SETFD fails with EBADF where the number is no open descriptor.
     if fd < 3 || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: it is open, and the command line gave it to us alone.
+    // SAFETY: it is open, and the command line or the kernel gave it to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -60,8 +60,9 @@ enum Message {
     Execute(shell::Execute),
     /// The driver has closed its end.
     DriverGone,
-    /// A service has sent a message to its manager.
-    Notify { pid: i32, text: String },
+    /// A service has sent a message to its manager. Descriptors that came along close when it has been taken in: a sender of
+    /// `BARRIER=1` waits for that, sd_notify_barrier(3).
+    Notify { pid: i32, text: String, _fds: Vec<OwnedFd> },
     /// A forking service has written its PID file.
     PidFile { unit: String },
     /// A request of an applet.
@@ -258,10 +259,10 @@ fn serve_notify(path: &Path, sender: Sender<Message>) -> Result<()> {
     let socket: OwnedFd = streams::datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 65536];
-        while let Some((count, from)) = streams::receive(&socket, &mut buffer) {
+        while let Some(streams::Received { count, from, fds }) = streams::receive(&socket, &mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-            let pid = from.map_or(0, |f| f.pid());
-            if sender.send(Message::Notify { pid, text }).is_err() {
+            let pid = from.map_or(0, |f| procs::speaker(f.pid(), f.uid()));
+            if sender.send(Message::Notify { pid, text, _fds: fds }).is_err() {
                 return;
             }
         }
@@ -283,7 +284,7 @@ impl Machine {
             match message {
                 Ok(Message::Children) => self.reap(),
                 Ok(Message::Execute(request)) => self.execute(request),
-                Ok(Message::Notify { pid, text }) => self.notify(pid, &text),
+                Ok(Message::Notify { pid, text, .. }) => self.notify(pid, &text),
                 Ok(Message::PidFile { unit }) => {
                     let pid = self.find_main(&unit);
                     self.handle(Event::MainFound { unit, pid });

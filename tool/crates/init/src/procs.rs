@@ -49,6 +49,13 @@ pub(super) fn name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "n/a".to_owned(), |text| text.trim_end().to_owned())
 }
 
+/// Who says what a process sends to its manager. Root's `systemd-notify` speaks for its parent; in a user namespace below that of
+/// its PID namespace the kernel lets nobody send in another's name.
+pub(super) fn speaker(pid: i32, uid: u32) -> i32 {
+    let parent = || read(pid).map(|p| p.parent).filter(|parent| *parent > 1);
+    if uid == 0 && name(pid) == "systemd-notify" { parent().unwrap_or(pid) } else { pid }
+}
+
 fn variable(pid: i32, name: &str) -> Option<String> {
     let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut all = environ.split(|b| *b == 0);

@@ -1,14 +1,16 @@
 //! Sockets that lead into the journal: output of services, `/dev/log`, journald's own two.
 
 use std::fs;
-use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{IoSliceMut, Read, Seek};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use tool_base::sys;
 use unix::cmsg_space;
+use unix::fcntl::{FcntlArg, SealFlag, fcntl};
 use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use unix::sys::socket::sockopt::PassCred;
 use unix::sys::socket::{
@@ -18,6 +20,9 @@ use unix::sys::socket::{
 
 use super::journal::{Feed, Journal, Lines, sender_fields, take_priority};
 use super::procs;
+
+/// Bytes of an entry that is taken in whole.
+const MAX_ENTRY: u64 = 16 << 20;
 
 /// Whose output a stream is.
 #[derive(Debug, Clone, Default)]
@@ -49,21 +54,36 @@ pub(super) fn output(journal: &Journal, source: Source) -> Result<OwnedFd> {
     Ok(theirs)
 }
 
-/// Bytes received and who sent them.
-pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<UnixCredentials>)> {
+/// What came in one message.
+pub(super) struct Received {
+    pub(super) count: usize,
+    pub(super) from: Option<UnixCredentials>,
+    /// Descriptors that came along; they close when this goes.
+    pub(super) fds: Vec<OwnedFd>,
+}
+
+pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Option<Received> {
     receive_with(fd, buffer, MsgFlags::empty()).ok()
 }
 
-fn receive_with(fd: &OwnedFd, buffer: &mut [u8], flags: MsgFlags) -> unix::Result<(usize, Option<UnixCredentials>)> {
-    let mut space = cmsg_space!(UnixCredentials);
+fn receive_with(fd: &OwnedFd, buffer: &mut [u8], flags: MsgFlags) -> unix::Result<Received> {
+    // Room for all that the kernel lets through (SCM_MAX_FD of unix(7)): of a message cut short not even the sender is known.
+    let mut space = cmsg_space!(UnixCredentials, [RawFd; 253]);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
         match recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC | flags) {
             Ok(message) => {
-                let from = message.cmsgs().ok().and_then(|mut all| {
-                    all.find_map(|c| if let ControlMessageOwned::ScmCredentials(from) = c { Some(from) } else { None })
-                });
-                return Ok((message.bytes, from));
+                let mut received = Received { count: message.bytes, from: None, fds: Vec::new() };
+                for control in message.cmsgs().into_iter().flatten() {
+                    match control {
+                        ControlMessageOwned::ScmCredentials(from) => received.from = Some(from),
+                        ControlMessageOwned::ScmRights(fds) => {
+                            received.fds.extend(fds.into_iter().filter_map(|fd| sys::inherited(fd).ok()));
+                        }
+                        _ => {}
+                    }
+                }
+                return Ok(received);
             }
             Err(unix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error),
@@ -98,13 +118,13 @@ impl Feed for Stream {
         let mut buffer = vec![0; 65536];
         for _ in 0..64 {
             match receive_with(&self.fd, &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok((0, _)) => {
+                Ok(Received { count: 0, .. }) => {
                     if let Some(line) = std::mem::take(&mut reading.lines).finish() {
                         self.log(&line, &reading.sender.1);
                     }
                     return false;
                 }
-                Ok((count, from)) => self.take(&mut reading, &buffer[..count], from),
+                Ok(Received { count, from, .. }) => self.take(&mut reading, &buffer[..count], from),
                 Err(unix::errno::Errno::EAGAIN) => return true,
                 Err(_) => return false,
             }
@@ -200,7 +220,7 @@ pub(super) fn serve_syslog(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
-        while let Some((count, from)) = receive(&socket, &mut buffer) {
+        while let Some(Received { count, from, .. }) = receive(&socket, &mut buffer) {
             let entry = syslog(&buffer[..count]);
             let mut fields = vec![
                 ("PRIORITY", (entry.priority & 7).to_string()),
@@ -275,8 +295,9 @@ pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
     std::thread::spawn(move || {
         let mut buffer = vec![0; 262_144];
-        while let Some((count, from)) = receive(&socket, &mut buffer) {
-            let sent = native(&buffer[..count]);
+        while let Some(Received { count, from, fds }) = receive(&socket, &mut buffer) {
+            let large = fds.into_iter().next().and_then(handed_over);
+            let sent = native(large.as_deref().unwrap_or(&buffer[..count]));
             let mut fields = vec![("_TRANSPORT", "journal".to_owned())];
             fields.extend(from.map(|f| who(&f)).unwrap_or_default());
             let mut message = Vec::new();
@@ -292,6 +313,16 @@ pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// An entry that is too large for a datagram, in a sealed memfd as `sd_journal_sendv(3)` makes them: reading it cannot hang.
+fn handed_over(memfd: OwnedFd) -> Option<Vec<u8>> {
+    let seals = SealFlag::from_bits_retain(fcntl(&memfd, FcntlArg::F_GET_SEALS).ok()?);
+    let mut file = fs::File::from(memfd);
+    let mut bytes = Vec::new();
+    file.rewind().ok()?;
+    file.take(MAX_ENTRY).read_to_end(&mut bytes).ok()?;
+    seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_WRITE).then_some(bytes)
 }
 
 /// `KEY=value` lines, or `KEY`, newline, length in 8 bytes, value, newline.
@@ -335,7 +366,8 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
     let mut sender = None;
     let mut buffer = vec![0; 4096];
     while head.split(|b| *b == b'\n').count() < 8 {
-        let Some((count, from)) = receive(&fd, &mut buffer).filter(|(n, _)| *n > 0 && head.len() < 8192) else {
+        let Some(Received { count, from, .. }) = receive(&fd, &mut buffer).filter(|r| r.count > 0 && head.len() < 8192)
+        else {
             return;
         };
         head.extend_from_slice(&buffer[..count]);

@@ -23,6 +23,10 @@ unit("needy.service", "[Unit]\nRequires=bad.service\nAfter=bad.service\n[Service
 unit("crasher.service", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=50ms\n[Unit]\nStartLimitIntervalSec=0")
 unit("limited.service", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=10ms\n[Unit]\nStartLimitBurst=3")
 unit("ready.service", "[Service]\nType=notify\nExecStart=/bin/sh -c 'sleep 0.2; systemd-notify --ready --status=here; exec sleep 1000'\nNotifyAccess=all")
+# Short-lived senders: PID 1 must know whose word it is before they are gone, of root also where only the main process may speak.
+for access in "main", "all":
+    unit(f"said-{access}.service",
+         f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nTimeoutStartSec=5\nNotifyAccess={access}\nExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep 1000'")
 unit("odd.service", "[Service]\nExecStart=/bin/true\nColour=blue")
 machine.systemctl("daemon-reload")
 
@@ -31,6 +35,8 @@ machine.wait_for_unit("good")
 machine.wait_for_unit("ready.service")
 t.assertEqual(state("good"), ["active", "running", "success"])
 t.assertEqual(machine.get_unit_property("ready", "StatusText"), "here")
+for _ in range(10):
+    machine.succeed("systemctl restart said-main said-all")
 raises(lambda: machine.wait_for_unit("oneshot.service"), 'unit "oneshot.service" is inactive and there are no pending jobs')
 raises(lambda: machine.wait_for_unit("nowhere.service"), 'unit "nowhere.service" is inactive and there are no pending jobs')
 t.assertEqual(status("systemctl start nowhere"), 5)
@@ -72,3 +78,15 @@ t.assertEqual(machine.succeed("systemctl list-unit-files -o json good.service"),
               '[{"unit_file":"good.service","state":"static","preset":null}]\n')
 t.assertEqual(machine.execute("systemctl show good --property="), (0, ""))
 t.assertEqual(machine.succeed("ps -p 1 -o comm="), "systemd\n")
+
+# An entry that no datagram holds comes as a sealed memfd, as libsystemd sends it.
+machine.succeed("""python3 -B - <<'END'
+import array, fcntl, os, socket
+fd = os.memfd_create("entry", os.MFD_ALLOW_SEALING)
+os.write(fd, b"SYSLOG_IDENTIFIER=large\\nMESSAGE=" + b"y" * 300000 + b"\\n")
+fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 15)
+sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sender.connect("/run/systemd/journal/socket")
+sender.sendmsg([b""], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+END""")
+machine.wait_until_succeeds("test $(journalctl -t large -o cat | wc -c) = 300001", timeout=10)

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 
-use unix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, UnixCredentials, sendmsg};
+use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use unix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 use super::options;
 use tool_base::process::Cmd;
@@ -31,6 +32,7 @@ pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
             _ => {}
         }
     }
+    let waits = !given.has(&["--no-block"]);
     lines.extend(given.words);
     if lines.is_empty() {
         return Err("systemd-notify: nothing to say (hint: --ready)".to_owned());
@@ -38,29 +40,27 @@ pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
     let socket = std::env::var("NOTIFY_SOCKET").map_err(|_| {
         "Failed to notify init system: $NOTIFY_SOCKET is not set (is the service Type=notify?)".to_owned()
     })?;
-    send(&socket, lines.join("\n").as_bytes()).map_err(|e| format!("Failed to notify init system: {e}"))?;
-    Ok(0)
-}
-
-fn send(socket: &str, text: &[u8]) -> std::io::Result<()> {
-    let address = match socket.strip_prefix('@') {
-        Some(name) => UnixAddr::new_abstract(name.as_bytes())?,
-        None => UnixAddr::new(socket)?,
+    let said = || {
+        let address = match socket.strip_prefix('@') {
+            Some(name) => UnixAddr::new_abstract(name.as_bytes())?,
+            None => UnixAddr::new(socket.as_str())?,
+        };
+        let from = UnixDatagram::unbound()?;
+        let send = |text: &[u8], with: &[ControlMessage]| {
+            sendmsg(from.as_raw_fd(), &[IoSlice::new(text)], with, MsgFlags::empty(), Some(&address))
+        };
+        send(lines.join("\n").as_bytes(), &[])?;
+        if waits {
+            // Whose message it is can be found only as long as its sender is there. As long as systemd-notify waits.
+            let (ours, theirs) = unix::unistd::pipe()?;
+            send(b"BARRIER=1", &[ControlMessage::ScmRights(&[theirs.as_raw_fd()])])?;
+            drop(theirs);
+            poll(&mut [PollFd::new(ours.as_fd(), PollFlags::empty())], PollTimeout::from(5000u16))?;
+        }
+        std::io::Result::Ok(())
     };
-    let from = UnixDatagram::unbound()?;
-    // The message is the caller's, not this short-lived program's.
-    let parent = UnixCredentials::from(libc::ucred {
-        pid: unix::unistd::getppid().as_raw(),
-        uid: unix::unistd::geteuid().as_raw(),
-        gid: unix::unistd::getegid().as_raw(),
-    });
-    let parts = [IoSlice::new(text)];
-    let as_parent = [ControlMessage::ScmCredentials(&parent)];
-    let sent = sendmsg(from.as_raw_fd(), &parts, &as_parent, MsgFlags::empty(), Some(&address));
-    if sent.is_err() {
-        sendmsg(from.as_raw_fd(), &parts, &[], MsgFlags::empty(), Some(&address))?;
-    }
-    Ok(())
+    said().map_err(|e| format!("Failed to notify init system: {}", plain(&e)))?;
+    Ok(0)
 }
 
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
