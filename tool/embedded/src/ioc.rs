@@ -47,6 +47,9 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
     for missing in outlook.missing {
         crate::complain(&format!("ERROR: {missing}"));
     }
+    for gap in outlook.gaps {
+        crate::complain(&format!("WARNING: {gap}"));
+    }
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {

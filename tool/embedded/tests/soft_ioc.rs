@@ -569,6 +569,30 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
 }
 
 #[test]
+fn exec_in_a_protocol_is_told_with_its_place() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let protocol =
+        "Terminator = LF;\nrun {\n  exec \"\\$1\";\n}\nbeep { out \"outp:pon?\"; run; }\nnobody { exec \"false\"; }\n";
+    top.write("exampleApp/Db/run.proto", protocol);
+    top.installs("run.proto");
+    top.database(
+        "run.db",
+        "record(bo, \"RUN\") {\n  field(DTYP, \"stream\") field(OUT, \"@run.proto beep(true) PS1\")\n}\n",
+    );
+    top.replace("iocBoot/iocExample/st.cmd", "iocInit()", "dbLoadRecords(\"../../db/run.db\")\niocInit()");
+    let told = "exampleApp/Db/run.proto:3: `exec` is not in a soft IOC";
+    let output = top.soft_ioc().args(["--check", "st.cmd"]).stdin(Stdio::null()).output().unwrap();
+    let check = String::from_utf8_lossy(&output.stdout);
+    assert!(check.starts_with(told) && check.lines().count() == 1, "{output:?}");
+    assert_eq!(lint(&top), ["warning not-in-soft-ioc ioc/exampleApp/Db/run.proto:3"]);
+    let ioc = Ioc::running(&top, &simulator);
+    assert!(ioc.seen().contains(&format!("WARNING: ioc/{told}")), "{}", ioc.seen());
+    assert_eq!(ioc.ca("caput", ["RUN", "1"]).status.code(), Some(0));
+    ioc.wait_for("Command 'exec' not implemented");
+    assert_eq!(ioc.value("RUN.PACT"), "1");
+}
+
+#[test]
 fn lint_tells_the_records_of_every_environment() {
     let top = Top::new();
     let environments = r#"[{}, {"PREFIX": "A:"}]"#;

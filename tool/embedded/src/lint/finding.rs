@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// What stands for a macro that is not known here. Nothing that has it in it is judged.
 pub const UNKNOWN: &str = "__macro__";
 
+/// Code of what a C IOC does with the files and ours does not.
+pub const NOT_IN_SOFT_IOC: &str = "not-in-soft-ioc";
+
 /// A place in a file: the number of the file in [`Report`], the line and the column, both from 1 on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -74,9 +77,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// The same files, and nothing found in them.
-    pub fn without_findings(self) -> Self {
-        Self { findings: BTreeSet::new(), ..self }
+    /// The same files, and only what was found under one code.
+    pub fn only(mut self, code: &str) -> Self {
+        self.findings.retain(|own| own.code == code);
+        self
     }
 
     /// The number of a file.
@@ -121,10 +125,11 @@ impl Report {
         format!("{}:{}", shown(self.path(place.file), top), place.line)
     }
 
-    /// The errors that have one of some codes, as text: `FILE:LINE: what`, and a hint.
-    pub fn told(&self, codes: &[&str], top: &Path) -> Vec<String> {
-        let wanted = self.findings.iter().filter(|own| own.severity == Severity::Error && codes.contains(&own.code));
-        wanted.map(|own| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint)).collect()
+    /// The findings of a severity that have one of some codes, as text: `FILE:LINE: what`, and a hint if there is one.
+    pub fn told(&self, severity: Severity, codes: &[&str], top: &Path) -> Vec<String> {
+        let wanted = self.findings.iter().filter(|own| own.severity == severity && codes.contains(&own.code));
+        let told = |own: &Finding| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
+        wanted.map(|own| told(own).trim_end_matches("\n\nhint: ").to_owned()).collect()
     }
 
     /// The findings, files as seen from the folder that holds the top.

@@ -4,7 +4,7 @@ use epics_base_rs::error::CaError;
 use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 
 use super::database::{Database, Field, Record};
-use super::finding::{Place, Report, UNKNOWN, suggest};
+use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, suggest};
 use super::lexer::{Broken, Kind, Lexer, Token};
 use super::text::Text;
 use crate::known;
@@ -25,7 +25,7 @@ fn second_opinion(text: &Text, report: &mut Report) {
         let place = text.lines().get(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
         if !report.has_error(place.file) {
             let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
-            report.warning(place, "not-in-soft-ioc", what, "EPICS itself may read it; the sandbox would not");
+            report.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
         }
     }
 }

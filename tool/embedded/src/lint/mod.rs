@@ -33,7 +33,7 @@ use crate::build::Product;
 use crate::top::{sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
-use finding::{Answer, Place, Report, UNKNOWN};
+use finding::{Answer, NOT_IN_SOFT_IOC, Place, Report, Severity, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
 use protocol::Protocols;
@@ -67,8 +67,9 @@ pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec
     let (mut lint, script) = Lint::new(app, script)?;
     let startup = lint.follow(&script, &Environment::new(), &BTreeSet::new(), commands);
     let database = lint.load(&startup);
+    streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
     // What is wrong with them is for others to say.
-    let (mut report, top) = (std::mem::take(&mut lint.report).without_findings(), &lint.layout.top);
+    let (mut report, top) = (std::mem::take(&mut lint.report).only(NOT_IN_SOFT_IOC), &lint.layout.top);
     gaps::judge(&lint.layout, &database, &startup, commands, &mut report);
     let told = |own: finding::Told| {
         let file = Path::new(&own.file).components().skip(1).collect::<PathBuf>();
@@ -84,6 +85,8 @@ pub struct Outlook {
     pub refusals: Vec<String>,
     /// Files that it loads and that `make` would not install, told likewise.
     pub missing: Vec<String>,
+    /// What a C IOC does with its files and ours does not, told likewise.
+    pub gaps: Vec<String>,
     /// The variables that are set when the script is through.
     pub variables: Environment,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
@@ -96,11 +99,15 @@ impl Outlook {
     pub fn read(app: &str, script: &Path) -> Result<Self, String> {
         let (mut lint, script) = Lint::new(app, script)?;
         let startup = lint.follow(&script, &ours(), &BTreeSet::new(), &BTreeSet::new());
-        let mut records = lint.load(&startup).records;
+        let database = lint.load(&startup);
+        streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
+        let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
-        let told = |codes| lint.report.told(codes, &lint.layout.top);
-        let (refusals, missing) = (told(&startup::REFUSED), told(&["not-installed"]));
-        Ok(Self { refusals, missing, variables: startup.variables, records })
+        let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
+        let refusals = told(Severity::Error, &startup::REFUSED);
+        let missing = told(Severity::Error, &["not-installed"]);
+        let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
+        Ok(Self { refusals, missing, gaps, variables: startup.variables, records })
     }
 
     /// What is known in no EPICS top.

@@ -32,6 +32,8 @@ pub struct Compiled {
     /// What StreamDevice said last, if it is no mistake of the function without arguments.
     pub fault: Option<(u32, String)>,
     pub conversions: Vec<Conversion>,
+    /// Lines of `exec`, which the soft IOC does not have.
+    pub execs: Vec<u32>,
 }
 
 /// A conversion such as `%f`, of a value and not of nothing (`%*f`, checksums).
@@ -67,10 +69,10 @@ impl Protocols {
         self.calls.entry(key).or_insert_with(|| {
             let wanted = arguments(call);
             let name = path.to_string_lossy();
-            let (said, compiled, conversions) = compile(&name, &wanted);
+            let (said, compiled, Commands { conversions, execs }) = compile(&name, &wanted);
             let known = || wanted.len() == 1 && !said.contains(MISSING);
             let fault = (!compiled && !known()).then(|| first_message(&said, &name, 1)).flatten();
-            Compiled { fault, conversions }
+            Compiled { fault, conversions, execs }
         })
     }
 }
@@ -102,8 +104,8 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
     }
 }
 
-/// Compiles a function with its arguments: what StreamDevice says, whether it could, and the conversions.
-fn compile(file: &str, call: &[String]) -> (String, bool, Vec<Conversion>) {
+/// Compiles a function with its arguments: what StreamDevice says, whether it could, and what it found.
+fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
     set_path(None);
     stream::set_stream_error(1);
     stream::set_stream_msg_time_stamped(0);
@@ -117,7 +119,7 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Vec<Conversion>) {
         use_variables(&mut protocol);
         compiled = compiled && protocol.check_unused();
     }
-    (String::from_utf8_lossy(&stream::take_captured()).into_owned(), compiled, commands.conversions)
+    (String::from_utf8_lossy(&stream::take_captured()).into_owned(), compiled, commands)
 }
 
 /// The name of a function in lower case, and the arguments it is called with, as StreamDevice splits them.
@@ -232,6 +234,7 @@ fn use_variables(protocol: &mut Protocol) {
 #[derive(Default)]
 struct Commands {
     conversions: Vec<Conversion>,
+    execs: Vec<u32>,
 }
 
 impl Commands {
@@ -278,7 +281,11 @@ impl Client for Commands {
         let mut number = 0;
         match command.cstr() {
             b"in" => self.string(protocol, FormatType::ScanFormat, command, args),
-            b"out" | b"exec" => self.string(protocol, FormatType::PrintFormat, command, args),
+            b"out" => self.string(protocol, FormatType::PrintFormat, command, args),
+            b"exec" => {
+                self.execs.push(u32::try_from(command.line_number()).unwrap_or(1));
+                self.string(protocol, FormatType::PrintFormat, command, args)
+            }
             b"wait" | b"connect" => protocol.compile_number(&mut number, args, u64::from(u32::MAX)),
             b"event" => {
                 args.advance(args.strlen());

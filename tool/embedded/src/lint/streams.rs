@@ -6,7 +6,7 @@ use epics_base_rs::server::record::declared_field;
 use stream_rs::format::{DOUBLE_FORMAT, ENUM_FORMAT, SIGNED_FORMAT, STRING_FORMAT, UNSIGNED_FORMAT};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
-use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
+use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::Layout;
 use super::protocol::{Conversion, Protocols, column};
 use super::startup::Startup;
@@ -63,6 +63,10 @@ fn judge_call(
     let text = std::fs::read_to_string(&call.path).unwrap_or_default();
     // The last one given is the one that holds.
     let holds = record.field(&link.name).is_some_and(|last| std::ptr::eq(last, link));
+    for &line in compiled.execs.iter().filter(|_| holds) {
+        let place = Place { file, line, column: column(&text, line, "'exec'") };
+        report.warning(place, NOT_IN_SOFT_IOC, "`exec` is not in a soft IOC: the protocol stops there", "");
+    }
     for conversion in compiled.conversions.iter().filter(|_| holds) {
         let Some(target) = &conversion.target else {
             if !takes(&record.kind, conversion) {
