@@ -119,6 +119,13 @@ class Reader(threading.Thread):
         self.ready.set()
 
 
+def sweep(home, kind):
+    """Adds what all sweeps of puts share, and a record of the type `kind` for each field of the case's list."""
+    shutil.copytree(os.path.join(HERE, "sweep"), home, dirs_exist_ok=True)
+    with open(os.path.join(home, "list")) as fields, open(os.path.join(home, "x.db"), "w") as database:
+        database.writelines('record(%s,"%s"){}\n' % (kind, line.split()[0]) for line in fields)
+
+
 def run(programs, case):
     """What the soft IOC answers: the text of each part."""
     ports = {CA_PORT: free_port(), DEVICE_PORT: free_port()}
@@ -127,6 +134,8 @@ def run(programs, case):
     try:
         home = os.path.join(folder, "case")
         shutil.copytree(os.path.join(HERE, case), home, ignore=shutil.ignore_patterns("expected"))
+        if os.path.exists(os.path.join(home, "list")):
+            sweep(home, case.rsplit("-", 1)[1])
         for name in os.listdir(home):
             path = os.path.join(home, name)
             if os.path.isdir(path):
