@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Run, Scratch};
+use common::{Run, Scratch, on_terminal};
 
 #[test]
 fn what_is_the_hosts_stays_as_it_is() {
@@ -28,4 +28,33 @@ fn what_the_caller_left_open_does_not_reach_a_machine() {
     shell.args(["-c", "exec 9<secret; exec \"$0\" driver -o . open.py", env!("CARGO_BIN_EXE_foreign")]);
     scratch.environment(&mut shell);
     Run::of(&shell.output().unwrap()).expect(0, &["test script finished"]);
+}
+
+/// What `scripts/refused.py` says on a terminal.
+const REFUSED: &str = "of the caller: all of it is refused";
+
+#[test]
+fn a_machine_reaches_neither_keys_nor_the_terminal_of_its_caller() {
+    let scratch = Scratch::new();
+    scratch.write("ioc/refused.py", include_str!("scripts/refused.py"));
+    scratch.check("it", "machine.succeed('python3 /machine/ioc/refused.py')\n");
+    scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it"]);
+    // A shell of the driver's, and a program from a second terminal.
+    let steps = [
+        (">>> ", "machine.shell_interact()\n"),
+        (":~# ", "python3 /machine/ioc/refused.py\n"),
+        (REFUSED, "exit\n"),
+        ("exit\r\n>>> ", "exit()\n"),
+    ];
+    let mut seen = 0;
+    let (_, text) = on_terminal(&scratch, "", "interactive it --backend sandbox", |text| {
+        let (_, words) = steps.get(seen).filter(|(sight, _)| text.contains(sight))?;
+        seen += 1;
+        if seen == 3 {
+            let (code, text) = on_terminal(&scratch, "", "exec python3 /machine/ioc/refused.py", |_| None);
+            assert!(code == 0 && text.contains(REFUSED), "{text}");
+        }
+        Some(*words)
+    });
+    assert!(text.contains(REFUSED), "{text}");
 }

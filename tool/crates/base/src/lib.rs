@@ -3,6 +3,8 @@
 //!
 //! It knows nothing of IOCs, checks, machines or Nix, and has no other crate of ours below it.
 
+#[cfg(target_os = "linux")]
+pub mod confine;
 pub mod date;
 pub mod disarm;
 pub mod fail;

@@ -38,11 +38,14 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
-/// Has the child enter a user namespace, which a process of several threads cannot.
+/// Has the child enter a machine's user namespace, which a process of several threads cannot, and be confined as all on it is.
 pub fn in_user_namespace(command: &mut Command, namespace: std::fs::File) -> &mut Command {
     use unix::sched::{CloneFlags, setns};
-    let enter = move || setns(&namespace, CloneFlags::CLONE_NEWUSER).map_err(io::Error::from);
-    // SAFETY: the closure only calls setns, a plain system call.
+    let enter = move || {
+        setns(&namespace, CloneFlags::CLONE_NEWUSER)?;
+        crate::confine::confine()
+    };
+    // SAFETY: the closure only calls setns and seccomp, plain system calls.
     unsafe { command.pre_exec(enter) }
 }
 

@@ -47,6 +47,7 @@ use self::paths::Paths;
 use self::unit::load::Loader;
 use self::unit::service::KillMode;
 use self::unit::words::{Env, Specifiers};
+use tool_base::confine::confine;
 use tool_base::fail::Status;
 use tool_base::protocol::control::{Power, Reply, Request};
 use tool_base::{netlink, stage};
@@ -192,7 +193,7 @@ fn mount_proc() -> Result<()> {
 }
 
 /// Enters namespaces of the machine's own, hand in hand with the host's side: that maps the users and makes read-only in
-/// the old mount namespace what the new one, of another user namespace, must not make writable.
+/// the old mount namespace what the new one, of another user namespace, must not make writable. All on it is confined then.
 fn apart(mut host: UnixStream) -> Result<()> {
     let own =
         CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
@@ -200,6 +201,7 @@ fn apart(mut host: UnixStream) -> Result<()> {
     host.write_all(&[0])?;
     host.read_exact(&mut [0]).context("the host's side has ended")?;
     unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
+    confine().context("the kernel takes no filter of system calls (seccomp)")?;
     host.write_all(&[0])?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use unix::sched::{CloneFlags, setns};
 
 use super::{PROMPT, dress, machine, rootfs, shell};
+use tool_base::confine::confine;
 use tool_base::guard::Guarded;
 use tool_base::process::{Cmd, OWN, is_own_program};
 use tool_base::stage::VARIABLE;
@@ -112,7 +113,7 @@ impl Running {
             setns(namespace, CloneFlags::empty())
                 .with_context(|| format!("cannot enter the machine `{}`", self.name))?;
         }
-        Ok(())
+        confine().context("the kernel takes no filter of system calls (seccomp)")
     }
 }
 

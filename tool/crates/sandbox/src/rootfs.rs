@@ -89,7 +89,7 @@ pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
     }
     let journal = spec.journal_dir.join(&machine.name);
     fs::create_dir_all(&journal)?;
-    bind(&journal, &root.join("var/log/journal"))?;
+    bind_with(&journal, &root.join("var/log/journal"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
     let shared = root.join("tmp/shared");
     fs::create_dir_all(&shared)?;
     bind(&spec.shared_dir(), &shared)?;
@@ -287,7 +287,8 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
         link_unless_taken(&fs::read_link(&source)?, &root.join(name))?;
     } else if kind.is_dir() {
         fs::create_dir_all(root.join(name))?;
-        bind_readonly(&source, &root.join(name))?;
+        // Programs there may have rights of their own, as those of NixOS in /run/wrappers: `sudo`, `ping`.
+        bind_with(&source, &root.join(name), MsFlags::MS_RDONLY | MsFlags::MS_NODEV)?;
     }
     Ok(())
 }
@@ -329,18 +330,22 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
 }
 
-/// Binds a file or a folder with all that is mounted below it, and makes each of these mounts read-only.
+fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
+    bind_with(source, target, MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+}
+
+/// Binds a file or a folder with all that is mounted below it, and takes rights away from each of these mounts.
 ///
 /// The mounts are those of this thread: the rest of the process is in another namespace.
-fn bind_readonly(source: &Path, target: &Path) -> Result<()> {
+fn bind_with(source: &Path, target: &Path, less: MsFlags) -> Result<()> {
     bind(source, target)?;
     for (path, flags) in mounts_below(&fs::read_to_string("/proc/thread-self/mountinfo")?, target) {
-        let readonly = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | less | flags;
         // One below may be hidden by another, gone by now, or a file system that shuts everyone else out, as FUSE does.
-        if let Err(e) = mount(None::<&str>, &path, None::<&str>, readonly, None::<&str>)
+        if let Err(e) = mount(None::<&str>, &path, None::<&str>, flags, None::<&str>)
             && path == target
         {
-            return Err(e).with_context(|| format!("cannot make {} read-only", path.display()));
+            return Err(e).with_context(|| format!("cannot take rights away from {}", path.display()));
         }
     }
     Ok(())

@@ -1,9 +1,19 @@
+import re
+
 # What is read-only on a machine stays so, and what is its own can be changed.
 for folder in ["/usr", "/machine/host/etc", "/machine/xtask", "/sys"]:
     machine.fail(f"mount -o remount,rw,bind {folder}")
     machine.fail(f"mount --rbind {folder} /mnt && mount -o remount,rw,bind /mnt")
     machine.fail(f"umount {folder}")
     machine.fail(f"unshare --mount mount -o remount,rw,bind {folder}")
+
+# No device of the host's, and rights of a program's own only in folders of programs.
+mounts = dict(line.split() for line in machine.succeed("cut -d' ' -f5,6 /proc/self/mountinfo").splitlines())
+for place, flags in mounts.items():
+    if not place.startswith("/dev/"):
+        t.assertIn("nodev", flags.split(","), place)
+        if not re.match("/(usr|bin|sbin|lib|nix|opt|gnu)", place):
+            t.assertIn("nosuid", flags.split(","), place)
 
 # Written with what it is already: a hole harms nobody.
 for setting in ["vm/swappiness", "kernel/core_pattern", "fs/pipe-max-size"]:
