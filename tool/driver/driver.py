@@ -10,18 +10,12 @@ from types import SimpleNamespace
 
 from . import failure, values, vmonly
 from .errors import MachineError, NotInSandbox, RequestedAssertionFailed
-from .machine import BaseMachine
+from .machine import BaseMachine, pythonize_name
 from .polling import Poll, PollingCondition, retry
 from .vm import NspawnMachine, OnlyMachine, QemuMachine
 
 REPORTED_SHORT = (RequestedAssertionFailed, MachineError, NotInSandbox)  # no traceback but the script's own lines
 STDERR_PATIENCE = 0.02  # seconds for a failed command's last words to come in over the console
-
-
-def pythonize_name(name):
-    """The variable of a machine: every character that Python does not allow becomes `_`."""
-    first = name[:1] if name[:1].isascii() and (name[:1].isalpha() or name[:1] == "_") else "_"
-    return first + "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name[1:])
 
 
 class Debug:
@@ -69,7 +63,7 @@ class Driver:
             for m in sorted(config["machines"], key=lambda m: m["name"])
         ]
         self.machines_nspawn = []
-        self.vlans = [vmonly.Vlan(nr) for nr in config.get("vlans", [])]
+        self.vlans = [vmonly.Vlan(nr) for nr in config["vlans"]]
         self.config = SimpleNamespace(
             vms={m.name: SimpleNamespace(name=m.name) for m in self.machines_qemu}, containers={},
             vlans=[v.nr for v in self.vlans], global_timeout=config["global_timeout"],
@@ -109,7 +103,7 @@ class Driver:
             start_all=self.start_all, test_script=self.test_script, machines=self.machines,
             machines_qemu=self.machines_qemu, machines_nspawn=self.machines_nspawn, vlans=self.vlans,
             driver=self, log=self.logger, os=os,
-            create_machine=vmonly.refuse("create_machine()", vmonly.FUNCTIONS["create_machine"]),
+            create_machine=vmonly.refusing("create_machine", vmonly.FUNCTIONS["create_machine"]),
             subtest=subtest, run_tests=self.run_tests, join_all=self.join_all, retry=retry,
             serial_stdout_off=self.serial_stdout_off, serial_stdout_on=self.serial_stdout_on,
             polling_condition=self.polling_condition,
@@ -148,7 +142,8 @@ class Driver:
         """Tells the runner about the failure of the script."""
         time.sleep(STDERR_PATIENCE)
         subtest = self._failed[1] if self._failed[0] is error else None
-        self.failure = failure.event(error, self.tests, subtest)
+        told = values.told(error, self.tests, failure.where(error))
+        self.failure = failure.event(error, self.tests, subtest, told)
         self.events.emit("failure", **self.failure)
 
     def run_tests(self):

@@ -1,4 +1,4 @@
-"""The exception classes that scripts see, and those of our own command line."""
+"""The exception classes that scripts see, and that of our own configuration."""
 
 
 class RequestedAssertionFailed(AssertionError):
@@ -27,10 +27,6 @@ class NotInSandbox(Exception):
 
 class ChannelClosed(Exception):
     """The other end of a channel is gone. Internal: scripts see MachineError."""
-
-
-class UsageError(Exception):
-    """Wrong command line of the driver: exit status 2."""
 
 
 class ConfigError(Exception):

@@ -42,7 +42,7 @@ def where(error):
 
 def source(text, line):
     """One line of the script, without its indentation; "" where there is none (code made by exec)."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     return lines[line - 1].strip() if line and line <= len(lines) else ""
 
 
@@ -59,7 +59,7 @@ def full(error, text):
     """Python's own report, without the driver's frames and with the script's source lines."""
     import linecache
     import traceback
-    linecache.cache[SCRIPT] = (len(text), None, text.splitlines(True), SCRIPT)
+    linecache.cache[SCRIPT] = (len(text), None, text.replace("\n", "\n\0").split("\0"), SCRIPT)
     report = traceback.TracebackException.from_exception(error)
     seen, todo = set(), [report]
     while todo:
@@ -85,13 +85,12 @@ def limit(seconds, text, logger):
             "traceback": ""}
 
 
-def event(error, text, subtest):
-    """Fields of the `failure` event."""
-    from . import values
+def event(error, text, subtest, told):
+    """Fields of the `failure` event. `told`: lines on the values that it had."""
     line, message = where(error), str(error)
     if isinstance(error, SystemExit):
         message = f"the script ended the run: sys.exit({error.code!r})"
-    message = "\n".join([*([message] if message else []), *values.told(error, text, line)])
+    message = "\n".join([*([message] if message else []), *told])
     fields = {
         "class": type(error).__name__,
         "message": message,

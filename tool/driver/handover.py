@@ -80,7 +80,7 @@ class _Tree:
             if name in ("", "."):
                 continue
             if name == "..":
-                done.pop()
+                del done[-1:]
             else:
                 done.append(name)
                 try:

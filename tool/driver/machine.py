@@ -22,6 +22,12 @@ def for_user(user):
     return "" if user is None else f' under user "{user}"'
 
 
+def pythonize_name(name):
+    """The variable of a machine: every character that Python does not allow becomes `_`."""
+    first = name[:1] if name[:1].isascii() and (name[:1].isalpha() or name[:1] == "_") else "_"
+    return first + "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name[1:])
+
+
 class BaseMachine:
     """A machine of the test. Subclasses give `_execute`, `_can_connect` and the life cycle."""
 

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 from . import nixfile, typecheck, vmonly
 from .errors import NotInSandbox
+from .machine import pythonize_name
 from .problem import Problem, column, nearest
-from .pvs import pvs, unknown
+from .pvs import pvs
 
 # Names that exist in every module or class body without an assignment.
 IMPLICIT = {"__builtins__", "__module__", "__qualname__", "__class__", "__annotations__"}
@@ -59,7 +60,7 @@ def check(text, symbols, machines, lint=True):
         compile(text, "<string>", "exec", dont_inherit=True)  # finds more than the parser: `return` at the top, …
         tree = ast.parse(text)
         missing = undefined(text, symbols)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return []
     safe, problems = guarded(tree), {}
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
@@ -70,7 +71,7 @@ def check(text, symbols, machines, lint=True):
     attributes = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)}
     star = any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree))
 
-    lines = text.splitlines()
+    lines = text.split("\n")
 
     def add(node, kind, message, hint, severity="error"):
         line, at = node.lineno, node.col_offset
@@ -129,7 +130,7 @@ def read_script(path):
     try:
         with open(path, "rb") as file:
             data = file.read()
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         return None, Problem(1, 1, "SyntaxError", f"the script cannot be read: {error.strerror}", "see its rights")
     except UnicodeDecodeError as error:
@@ -156,7 +157,6 @@ def survey(text, names, vlans, sandbox, skips):
 
 def variables(driver):
     """Variable -> machine."""
-    from .driver import pythonize_name
     machines = {pythonize_name(m.name): m for m in driver.machines}
     if len(machines) == 1:
         machines.setdefault("machine", driver.machines[0])
@@ -170,23 +170,21 @@ def with_types(problems, types):
     return sorted([*problems, *new], key=lambda p: (p.line, p.column))
 
 
-def main(request, records=None):
-    """`[{"script": PATH, "machines": [NAME], "sandbox": BOOL}, …]` -> an answer for each, on stdout.
-
-    A request may have "vlans", a list of numbers. `records`: names of all records and aliases of the IOC, if known.
+def main(request):
+    """`[{"script": PATH, "text": TEXT, "machines": [NAME], "vlans": [NUMBER], "sandbox": BOOL}, …]` -> an answer for each, on
+    stdout. A script without a text is read.
     """
     import json
     warnings.simplefilter("ignore")  # of the compiler, about scripts: they would go to stderr
     answers, typed = [], []
     for one in json.loads(request):
-        text, broken = read_script(one["script"])
+        text = one["text"]
+        text, broken = read_script(one["script"]) if text is None else (text, trouble(text))
         if broken:
             answers.append(([broken], []))
             continue
-        skips, vlans = nixfile.skips(one["script"]), one.get("vlans", [1])
+        skips, vlans = nixfile.skips(one["script"]), one["vlans"]
         problems, machines = survey(text, one["machines"], vlans, one["sandbox"], skips)
-        if records is not None:
-            problems += unknown(text, records)
         if "skipTypeCheck" not in skips:
             typed.append((len(answers), (text, list(machines), vlans)))
         answers.append((problems, pvs(text)))

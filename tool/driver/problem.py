@@ -1,4 +1,4 @@
-"""One thing that is wrong with a script, as `cargo xtask lint` and the look before a run tell it."""
+"""One thing that is wrong with a script, as `cargo xtask lint` and `test` tell it."""
 
 
 class Problem:

@@ -4,6 +4,8 @@ import os
 import sys
 
 from . import failure
+from .machine import pythonize_name
+from .terminal import take_terminal
 
 GREETING = """\
 Python prompt on the sandbox: start_all() starts the machines, test_script() runs the script.
@@ -46,7 +48,6 @@ class Prompt(code.InteractiveConsole):
 
 def variable(machines):
     """How to call a machine in the greeting."""
-    from .driver import pythonize_name
     names = [pythonize_name(m.name) for m in machines]
     return "machine" if "machine" in names or not names else names[0]
 
@@ -103,25 +104,6 @@ def run(driver, names=None, greeting=GREETING):
                 readline.write_history_file(history)
             except OSError as error:
                 print(f"warning: cannot save the history: {error}", file=sys.stderr)
-
-
-def take_terminal():
-    """Makes this process the terminal's foreground, by itself: what is typed is for the prompt only.
-
-    A root shell takes the terminal over and, in another PID namespace, cannot name whom to give it back to.
-    """
-    import signal
-    if not sys.stdin.isatty():
-        return
-    # Ctrl-Z would stop this process only, and nobody could wake it.
-    for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        if os.getpgrp() != os.getpid():
-            os.setpgid(0, 0)
-        os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
-    except OSError as error:
-        print(f"warning: cannot take over the terminal: {error}", file=sys.stderr)
 
 
 def use_readline(history, names):

@@ -1,9 +1,9 @@
-"""The PVs that a script's commands name, and those of them that the IOC does not have."""
+"""The PVs that a script's commands name."""
 import ast
 import re
 from collections import namedtuple
 
-from .problem import Problem, column, nearest
+from .problem import column
 
 TOOL = re.compile(r"\b(caget|caput|camonitor|cainfo|pvget|pvput|pvmonitor|pvinfo)\b((?:[^\S\n]+[^\s|;&<>()`]+)+)")
 WITH_VALUE = {"-w", "-d", "-p", "-F", "-m", "-e", "-f", "-g", "-r", "-#", "-v", "-M"}  # their value is the next word
@@ -19,7 +19,7 @@ Named = namedtuple("Named", "name line column sure")
 
 def pvs(text):
     """The PVs that a script's commands name. What a variable decides is left out."""
-    tree, lines, found = ast.parse(text), text.splitlines(), []
+    tree, lines, found = ast.parse(text), text.split("\n"), []
     skipped, certain = judged(tree)
     if OTHER_IOC.search(text):
         certain = set()
@@ -80,14 +80,3 @@ def place(lines, node, word):
             return number, match.start() + 1
     return node.lineno, column(lines, node.lineno, node.col_offset)
 
-
-def unknown(text, records):
-    """Problems: the PVs that are no record of the IOC and no alias. One that must be there, and nearly is, is an error."""
-    problems = {}
-    for pv in pvs(text):
-        if pv.name not in records:
-            near = nearest(pv.name, records)
-            problems.setdefault((pv.line, pv.name), Problem(
-                pv.line, pv.column, "unknown-pv", f"the IOC has no record `{pv.name}`", near or "it would time out",
-                "error" if near and pv.sure else "warning"))
-    return list(problems.values())

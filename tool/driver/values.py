@@ -69,7 +69,10 @@ def compiled(text):
     """The code of a script. Raises SyntaxError as `compile` does."""
     setattr(builtins, NOTE, notes.note)
     tree = compile(text, SCRIPT, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-    return compile(Operands(text).visit(tree), SCRIPT, "exec", dont_inherit=True)
+    try:
+        return compile(Operands(text).visit(tree), SCRIPT, "exec", dont_inherit=True)
+    except RecursionError:  # Python itself takes deeper expressions than code in Python can walk
+        return compile(text, SCRIPT, "exec", dont_inherit=True)
 
 
 def told(error, text, line):

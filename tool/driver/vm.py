@@ -8,6 +8,7 @@ from . import vmonly
 from .channel import CLOSED, ShellChannel
 from .errors import ChannelClosed, MachineError, NotInSandbox
 from .machine import BaseMachine
+from .terminal import take_terminal
 
 REBOOT = 3  # exit status of a machine's PID 1 that asks to be started again
 NOTE_EVERY = 30  # seconds between two notes about a machine that does not answer
@@ -330,14 +331,13 @@ class QemuMachine(BaseMachine):
                 done.wait()
             except KeyboardInterrupt:
                 pass  # Ctrl-C is for the shell
-        from .prompt import take_terminal
         take_terminal()
         if problem:
             raise problem[0]
 
 
-for _name in vmonly.METHODS:
-    setattr(QemuMachine, _name, vmonly.method(_name))
+for _name, _why in vmonly.METHODS.items():
+    setattr(QemuMachine, _name, vmonly.refusing(_name, _why))
 
 
 class NspawnMachine(BaseMachine):

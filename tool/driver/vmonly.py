@@ -36,21 +36,14 @@ FUNCTIONS = {"create_machine": "it starts a further QEMU"}
 VLAN = "there is no VDE switch"
 
 
-def refuse(name, why):
-    def refused(*_args, **_kwargs):
-        raise NotInSandbox(name, why)
-
-    refused.__name__ = refused.__qualname__ = name.rsplit(".", 1)[-1].rstrip("()")
-    refused.__doc__ = f"Not in the sandbox: {why}."
-    return refused
-
-
-def method(name):
-    def refused(self, *_args, **_kwargs):
-        raise NotInSandbox(f"{self.name}.{name}()", METHODS[name])
+def refusing(name, why):
+    """A function, or a method of a machine, that refuses."""
+    def refused(*owner, **_):
+        of = f"{owner[0].name}." if name in METHODS else ""
+        raise NotInSandbox(f"{of}{name}()", why)
 
     refused.__name__ = refused.__qualname__ = name
-    refused.__doc__ = f"Not in the sandbox: {METHODS[name]}."
+    refused.__doc__ = f"Not in the sandbox: {why}."
     return refused
 
 

@@ -19,8 +19,11 @@ def check(tree, text, known):
     if NOQA_FILE.search(text):
         return []
     link(tree)
-    lines = text.splitlines()
-    found = [*Names(known).run(tree), *Expressions().run(tree), *Style(lines).run(tree)]
+    lines = text.split("\n")
+    try:
+        found = [*Names(known).run(tree), *Expressions().run(tree), *Style(lines).run(tree)]
+    except RecursionError:  # Python itself takes deeper expressions than code in Python can walk
+        return []
     found = [f for f in found if not excused(lines, f)]
     return sorted(found, key=lambda f: (f.node.lineno, f.node.col_offset, f.code))
 

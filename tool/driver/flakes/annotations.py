@@ -23,7 +23,7 @@ class Annotations:
             kind = getattr(node.value, "id", getattr(node.value, "attr", None))
             if kind == "Literal":
                 self.visit(node.slice)
-            elif kind == "Annotated" and isinstance(node.slice, ast.Tuple):
+            elif kind == "Annotated" and isinstance(node.slice, ast.Tuple) and node.slice.elts:
                 self.annotated(node.slice.elts[0])
                 for part in node.slice.elts[1:]:
                     self.visit(part)

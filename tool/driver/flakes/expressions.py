@@ -144,7 +144,7 @@ class Expressions(Findings):
         for field in fields:
             if not field:
                 automatic += 1
-            elif field.isdigit():
+            elif field.isdecimal():
                 numbered.add(int(field))
             else:
                 names.add(field)

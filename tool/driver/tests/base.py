@@ -49,5 +49,5 @@ class WholeProcess(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.peer = Peer(folder.name, self.names)
 
-    def drive(self, script="", *arguments, **more):
-        return drive(self.peer, script, arguments, **more)
+    def drive(self, script="", **more):
+        return drive(self.peer, script, **more)

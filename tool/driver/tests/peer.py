@@ -164,7 +164,8 @@ class Peer:
     def config(self, script="", **more):
         path = self.top / "script.py"
         path.write_text(script)
-        return {"backend": "sandbox", "vlans": [1], "global_timeout": 60, "script": str(path), "check": "simple",
+        return {"vlans": [1], "global_timeout": 60, "script": str(path), "check": "simple", "out_dir": str(self.out),
+                "junit": None, "interactive": False, "debug": False, "host_fd": self.driver_fd, "events_fd": None,
                 "machines": [{"name": n, "shared_dir": str(self.top / f"{n}-shared"),
                               "state_dir": str(self.top / f"{n}-state")} for n in self.names], **more}
 
@@ -221,13 +222,12 @@ class Result:
         return [e for e in self.events if e["event"] == kind]
 
 
-def drive(peer, script="", arguments=(), stdin="", during=None, **config):
+def drive(peer, script="", stdin="", during=None, **config):
     """Runs the driver as its own process on a script text. `during(process)` is called once it runs."""
     path = peer.top / "config.json"
-    path.write_text(json.dumps(peer.config(script, **config)))
     read, write = os.pipe()
-    command = [sys.executable, "-B", str(DRIVER), "--host-fd", str(peer.driver_fd), "--events-fd", str(write),
-               "--config", str(path), "--output-directory", str(peer.out), *arguments]
+    path.write_text(json.dumps(peer.config(script, events_fd=write, **config)))
+    command = [sys.executable, "-B", str(DRIVER), str(path)]
     environment = {**os.environ, "XTASK_HISTORY": str(peer.top / "history"), "TMPDIR": str(peer.top)}
     events = []
     process = subprocess.Popen(command, pass_fds=(peer.driver_fd, write), stdin=subprocess.PIPE, text=True,

@@ -6,7 +6,7 @@ from .base import WholeProcess
 
 class Report(WholeProcess):
     def cases(self, script, **more):
-        r = self.drive(script, "--junit-xml", "sub/report.xml", **more)
+        r = self.drive(script, junit="sub/report.xml", **more)
         suite = ElementTree.parse(self.peer.out / "sub/report.xml").getroot().find("testsuite")
         self.assertEqual(suite.get("name"), "NixOS integration test")
         cases = {c.get("name"): c for c in suite}
@@ -47,6 +47,6 @@ class Report(WholeProcess):
 
     def test_a_folder_that_cannot_be_written_is_a_warning(self):
         (self.peer.out / "file").write_text("")
-        r = self.drive("pass\n", "--junit-xml", "file/report.xml")
+        r = self.drive("pass\n", junit="file/report.xml")
         self.assertEqual(r.status, 0)
         self.assertIn("warning: cannot write the JUnit report", r.stderr)

@@ -2,9 +2,12 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import unittest
 
 from .base import WholeProcess
+from .peer import DRIVER
 
 TIMES = re.compile(r"\d+\.\d\d(?= seconds|s$)")
 PIDS = re.compile(r"\(pid \d+\)")
@@ -131,12 +134,6 @@ kill QemuMachine (pid N)
         self.assertEqual([failure[k] for k in ("message", "line", "subtest")],
                          ["the device says PSU \\udcff\ngot = 'PSU \\udcff'", 3, "reads"])
 
-    def test_error_level_hides_reports_but_not_the_status(self):
-        r = self.drive("machine.fail('true')\n", "--log-level", "error")
-        self.assertEqual(r.status, 1)
-        self.assertNotIn("!!!", r.stderr)
-        self.assertIn("machine: must fail: true", r.stderr)
-
     def test_non_ascii_and_broken_output(self):
         r = self.drive("out = machine.succeed(r\"printf 'ü\\377x'; printf 'e\\377\\n' >&2\")\nassert out == 'ü\ufffdx', out\n")
         self.assertEqual(r.status, 0, r.stderr)
@@ -190,10 +187,10 @@ class Limits(WholeProcess):
         self.assertEqual((failure["line"], failure["source"]), (3, "time.sleep(50)"))
 
     def test_what_was_waited_for_when_the_limit_came_is_told(self):
-        r = self.drive("with subtest('reads'):\n    machine.wait_until_succeeds('false')\n", global_timeout=1.2)
+        r = self.drive("with subtest('reads'):\n    machine.wait_until_succeeds('false')\n", global_timeout=3)
         (failure,) = r.event("failure")
         self.assertEqual((failure["class"], failure["line"], failure["subtest"]), ("TimeLimit", 2, "reads"))
-        self.assertRegex(failure["message"], r"^the limit of 1.2 seconds was reached while waiting for success: false "
+        self.assertRegex(failure["message"], r"^the limit of 3 seconds was reached while waiting for success: false "
                                              r"\(tried \d+ times\)$")
         self.assertEqual([e["count"] for e in r.event("try")][:1], [2])
 
@@ -271,87 +268,17 @@ class Events(WholeProcess):
 
 
 class CommandLine(unittest.TestCase):
-    def run_driver(self, *arguments):
-        import subprocess
-        import sys
-        from .peer import DRIVER
-        return subprocess.run([sys.executable, "-B", str(DRIVER), *arguments], capture_output=True, text=True)
-
     def expect(self, status, text, *arguments):
-        r = self.run_driver(*arguments)
+        r = subprocess.run([sys.executable, "-B", str(DRIVER), *arguments], capture_output=True, text=True, check=False)
         self.assertEqual(r.returncode, status, r.stderr)
         self.assertIn(text, r.stderr + r.stdout)
         self.assertNotIn("Traceback", r.stderr)
 
     def test_usage(self):
         self.expect(0, "usage: ", "--help")
-        self.expect(2, "--host-fd is missing")
-        self.expect(2, "unknown argument '--nope'", "--nope")
-        self.expect(2, "--config needs a value", "--config")
-        self.expect(2, "--host-fd 77 is not an open file descriptor", "--host-fd", "77", "--config", "x", "-o", ".")
-        self.expect(2, "unknown log level 'loud'", "--host-fd", "0", "--config", "x", "-o", ".", "--log-level", "loud")
-        self.expect(2, "output directory /nonexistent", "--host-fd", "0", "--config", "x", "-o", "/nonexistent")
-
-    def test_configuration(self):
-        import tempfile
-        good = '{"machines":[{"name":"m","shared_dir":"/","state_dir":"/"}],"global_timeout":5,"script":"/none.py"'
-        for text, message in ((None, "cannot read the configuration"), ("{", "is not JSON"), ("[]", "an object is expected"),
-                              ("{}", "`machines` is missing"), (good + ',"speed":1}', "unknown key `speed`"),
-                              (good + ',"check":1}', "`check` has the wrong type: 1"),
-                              (good.replace("5", "true") + "}", "`global_timeout` has the wrong type"),
-                              (good.replace("5", "0") + "}", "must be more than 0 seconds"),
-                              (good.replace('"m"', "1") + "}", "machine: `name` has the wrong type"),
-                              (good + "}", "cannot read the script /none.py")):
-            with self.subTest(message), tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "c.json")
-                if text is not None:
-                    with open(path, "w") as file:
-                        file.write(text)
-                self.expect(3, message, "--host-fd", "0", "--config", path, "-o", folder)
-
-
-class Lint(WholeProcess):
-    def test_a_bad_name_stops_the_run_before_it_starts(self):
-        r = self.drive("machine.succeed('true')\nmachne.succeed('true')\n")
-        self.assertEqual(r.status, 1)
-        self.assertIn("script.py:2: undefined name `machne`\n", r.stderr)
-        self.assertIn("hint: did you mean `machine`?", r.stderr)
-        self.assertEqual(self.peer.machines, {})
-        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["NameError", 2])
-
-    def test_what_nixos_would_not_build_does_not_run(self):
-        r = self.drive("import time\nprint('before')\n")
-        self.assertEqual((r.status, r.stdout), (1, ""))
-        self.assertIn("script.py:1: `time` imported but unused\n", r.stderr)
-        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["LintError", 1])
-
-    def test_style_does_not_stop_a_run(self):
-        self.assertEqual(self.drive("l = 1; print(l == None)\n").status, 0)
-
-    def test_the_nix_file_switches_the_lint_off(self):
-        (self.peer.top / "script.nix").write_text("{ skipLint = true; }")
-        self.assertEqual(self.drive("import time\n").status, 0)
-
-    def test_a_mistyped_pv(self):
-        records = self.peer.top / "records"
-        records.write_text("VOLT\n")
-        r = self.drive("machine.wait_until_succeeds('caget VOTL')\n", "--records", str(records))
-        self.assertEqual(r.status, 1)
-        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
-        self.assertIn("hint: did you mean `VOLT`?", r.stderr)
-        self.assertEqual(self.peer.machines, {})
-
-    def test_an_unknown_pv_that_may_be_meant(self):
-        records = self.peer.top / "records"
-        records.write_text("VOLT\n")
-        r = self.drive("machine.execute('caget VOTL')\n", "--records", str(records))
-        self.assertEqual(r.status, 0, r.stderr)
-        self.assertIn("script.py:1: the IOC has no record `VOTL`\n", r.stderr)
-
-    def test_it_can_be_switched_off(self):
-        r = self.drive("print('before')\nmachne\n", lint=False)
-        self.assertIn("before", r.stdout)
-        self.assertEqual(r.event("failure")[0]["line"], 2)
+        self.expect(2, "usage: ")
+        self.expect(2, "usage: ", "--nope")
+        self.expect(3, "cannot read the configuration /none: ", "/none")
 
 
 class Several(WholeProcess):

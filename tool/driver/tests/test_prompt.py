@@ -6,7 +6,7 @@ from .base import WholeProcess
 
 class Prompt(WholeProcess):
     def session(self, lines, script="machine.fail('true')\n", **more):
-        return self.drive(script, "--interactive", stdin="\n".join(lines) + "\n", **more)
+        return self.drive(script, interactive=True, stdin="\n".join(lines) + "\n", **more)
 
     def test_names_greeting_and_end(self):
         r = self.session(["start_all()", "machine.succeed('echo from the machine')", "x = 3", "x + 4"])
@@ -67,12 +67,11 @@ class Terminal(WholeProcess):
         import sys
         from .peer import DRIVER
         config = self.peer.top / "config.json"
-        config.write_text(json.dumps(self.peer.config()))
+        config.write_text(json.dumps(self.peer.config(interactive=True)))
         history = self.peer.top / "history file"
         near, far = pty.openpty()
         process = subprocess.Popen(
-            [sys.executable, "-B", str(DRIVER), "--host-fd", str(self.peer.driver_fd), "--config", str(config),
-             "-o", str(self.peer.out), "-I"], pass_fds=[self.peer.driver_fd], stdin=far, stdout=far, stderr=far,
+            [sys.executable, "-B", str(DRIVER), str(config)], pass_fds=[self.peer.driver_fd], stdin=far, stdout=far, stderr=far,
             env={**os.environ, "XTASK_HISTORY": str(history), "TERM": "xterm", "PYTHON_BASIC_REPL": "1"})
         os.close(far)
         os.close(self.peer.driver_fd)

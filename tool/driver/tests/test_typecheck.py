@@ -108,23 +108,3 @@ class Real(unittest.TestCase):
 
     def test_mypy(self):
         self.assertEqual(self.lines("mypy"), [3, 4])
-
-
-class InARun(WholeProcess):
-    def drive_with_ty(self, text):
-        with mock.patch.dict(os.environ, PATH=fake(self.peer.bin, "ty", text)):
-            return self.drive("print('before')\n")
-
-    def test_an_error_keeps_the_script_from_running(self):
-        r = self.drive_with_ty("echo 'script0.py:1:7: error[x] Wrong type'\n")
-        self.assertEqual((r.status, r.stdout), (1, ""))
-        self.assertIn("script.py:1: ty: Wrong type\n", r.stderr)
-        self.assertEqual([r.event("failure")[0][k] for k in ("class", "line")], ["LintError", 1])
-
-    def test_no_finding(self):
-        r = self.drive_with_ty("exit 0\n")
-        self.assertEqual(r.status, 0, r.stderr)
-
-    def test_the_nix_file_switches_it_off(self):
-        (self.peer.top / "script.nix").write_text("{ skipTypeCheck = true; }")
-        self.assertEqual(self.drive_with_ty("echo 'script0.py:1:7: error[x] Wrong type'\n").status, 0)

@@ -44,7 +44,7 @@ class Values(unittest.TestCase):
         try:
             exec(values.compiled(text), {})
         except Exception as error:
-            return failure.event(error, text, None)["message"].splitlines()
+            return failure.event(error, text, None, values.told(error, text, failure.where(error)))["message"].splitlines()
         self.fail("it passes")
 
     def test_operands_of_an_assertion(self):

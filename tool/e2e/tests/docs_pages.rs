@@ -119,7 +119,7 @@ def tell(where, name, thing, vm_only):
 for name in dir(QemuMachine):
     if not name.startswith("_"):
         tell("machine", name, getattr(QemuMachine, name), name in vmonly.METHODS)
-run = Driver({"machines": [], "global_timeout": 1, "script": ""}, "", ".", None, None, None, None)
+run = Driver({"machines": [], "vlans": [], "global_timeout": 1, "script": ""}, "", ".", None, None, None, None)
 for name, thing in run.test_symbols(show=False).items():
     tell("script", name, thing, name in vmonly.FUNCTIONS)
 for name in dir(Logger):

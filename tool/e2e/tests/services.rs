@@ -145,6 +145,10 @@ fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
     fixture.write("checks/web.script", "start_all()\nclient.succeed(\"false\")\n");
     let failed = sandbox(&fixture).expect(1, &["FAIL web", "client.succeed(\"false\")"]);
     assert!(failed.stderr.contains("/web/script.py:2\n"), "{}", failed.stderr);
+    fixture.write("checks/web.script", "import os\nstart_al()\n");
+    let wrong =
+        sandbox(&fixture).expect(1, &["checks/web.nix:1:1: error[undefined-name]: undefined name `start_al` (line 2"]);
+    assert!(wrong.stderr.contains("`os` imported but unused (line 1\n    of its testScript)"), "{}", wrong.stderr);
     fixture.write("checks/web.script", SCRIPT);
     // Nothing is left to build.
     let again = sandbox(&fixture).expect(0, &["PASS web"]);

@@ -127,6 +127,9 @@ pub fn prepare(
     Ok(match decision {
         Decision::Sandbox(why) => {
             let sandbox = sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
+            if args.lint {
+                lint::before_a_run(project, checks, sandbox.evaluated())?;
+            }
             Box::new(sandbox.debug(args.debug).recording(args.record).strict(args.strict))
         }
         Decision::Nix(_, _, why) if args.debug => {

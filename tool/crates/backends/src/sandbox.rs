@@ -122,6 +122,11 @@ impl Sandbox {
         })
     }
 
+    /// Checks whose machines come from Nix.
+    pub(crate) fn evaluated(&self) -> &BTreeMap<String, Evaluated> {
+        &self.evaluated
+    }
+
     /// Stays in a machine after a failure, at a prompt on the terminal.
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
@@ -174,7 +179,6 @@ impl Sandbox {
         let own_limit = settings.timeout.or(evaluated.and_then(|evaluated| evaluated.timeout));
         Ok(Spec {
             script,
-            lint: true,
             debug: self.debug,
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.driver.python.clone(),

@@ -91,42 +91,31 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         .collect();
     let config = spec.state_dir.join("driver.json");
     let content = driver::Config {
-        backend: "sandbox",
         check: &spec.check,
         machines,
         vlans: spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect(),
         global_timeout: spec.global_timeout,
         script: &spec.script,
-        lint: spec.lint,
+        out_dir: &spec.out_dir,
+        junit: spec.junit.as_deref(),
+        interactive: spec.interactive,
         debug: spec.debug,
+        host_fd: channel.as_raw_fd(),
+        events_fd: events.as_ref().map(AsRawFd::as_raw_fd),
     };
     std::fs::write(&config, serde_json::to_vec(&content)?)?;
-    let mut python = Cmd::new(&spec.python)
+    let python = Cmd::new(&spec.python)
         // Compiled once, not at every start, and not beside the sources. Empty is as good as not set.
         .arg("-X")
         .arg(format!("pycache_prefix={}", spec.pycache.display()))
         .env("PYTHONDONTWRITEBYTECODE", "")
         .arg(&spec.driver)
-        .arg("--config")
-        .arg(&config)
-        .arg("--output-directory")
-        .arg(&spec.out_dir)
-        .args(["--host-fd", &channel.as_raw_fd().to_string()]);
-    let mut passed = vec![channel];
-    if let Some(events) = events {
-        python = python.args(["--events-fd", &events.as_raw_fd().to_string()]);
-        passed.push(events);
-    }
-    if let Some(file) = &spec.junit {
-        python = python.args(["--junit-xml", file]);
-    }
-    if spec.interactive {
-        python = python.arg("--interactive");
-    }
+        .arg(&config);
     let mut command = python.to_std();
     if !spec.interactive && !spec.debug {
         command.stdin(Stdio::null());
     }
+    let passed = std::iter::once(channel).chain(events).collect();
     let child = sys::inherit(&mut command, passed).spawn().map_err(|e| python.not_started(&e))?;
     Ok(i32::try_from(child.id())?)
 }

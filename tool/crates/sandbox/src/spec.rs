@@ -15,8 +15,6 @@ pub struct Spec {
     pub check: String,
     /// The test script; empty text is run where there is none.
     pub script: PathBuf,
-    /// Whether the driver looks for mistakes in the script before it starts a machine.
-    pub lint: bool,
     /// Whether to give a Python prompt instead of running the script.
     pub interactive: bool,
     /// Whether to give one on the controlling terminal after a failure.

@@ -13,27 +13,72 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 
 use crate::embedded;
+use crate::nix::services::Evaluated;
 use crate::options::BackendChoice;
 use crate::sandbox::python;
-use tool_base::fail;
+use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 pub use tool_base::protocol::lint::{Mistake, Severity};
 use tool_base::protocol::lint::{OfIoc, OfScript, Problem, Pv, Script};
+use tool_base::{fail, ui};
 use tool_project::settings::{Services, Settings};
 use tool_project::{Check, Project};
 
-/// All findings in the files of the IOC and in some checks, by file and line. Where it is not about the `whole` project,
-/// the IOC is left out if none of the checks runs it: others have an IOC of Nix, and need nothing of `tool/embedded/`.
+/// All findings in the files of the IOC and in all checks, by file and line.
 ///
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
-pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: bool) -> Result<Vec<Mistake>> {
+pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Mistake>> {
+    of(project, &project.checks()?, backend, None)
+}
+
+/// An error where the IOC or the scripts of a run have mistakes: no machine is started to find them one by one.
+pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTreeMap<String, Evaluated>) -> Result<()> {
+    let findings = of(project, checks, BackendChoice::Sandbox, Some(evaluated))?;
+    // The only warning that nobody wants to look for: by hand, the IOC does not start.
+    let told = |finding: &Mistake| finding.severity == Severity::Error || finding.code == "not-executable";
+    for finding in findings.iter().filter(|finding| told(finding)) {
+        ui::say(&show::finding(finding, &project.root, Some(ui::width())));
+    }
+    let errors: Vec<_> = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Status::CheckFailed, format!("{}: nothing was started", show::summary(&errors)))
+        .hint("run the checks all the same: --no-lint")
+        .into())
+}
+
+/// For a run, with what Nix `evaluated` for it, the IOC is left out if none of the checks runs it: the others need nothing of
+/// `tool/embedded/`.
+fn of(
+    project: &Project,
+    checks: &[Check],
+    backend: BackendChoice,
+    evaluated: Option<&BTreeMap<String, Evaluated>>,
+) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
-    let scripts: Vec<(&Check, &Path, &Settings)> =
-        checks.iter().zip(&settings).filter_map(|(c, s)| Some((c, c.script.as_deref()?, *s))).collect();
+    let mut scripts = Vec::new();
+    for (check, settings) in checks.iter().zip(&settings) {
+        let evaluated = evaluated.and_then(|all| all.get(&check.name));
+        let by_nix = || Some((check.nix.as_ref()?.with_extension("py"), evaluated?.script.clone()));
+        let (script, text) = match (&check.script, by_nix()) {
+            (Some(script), _) => (script.clone(), None),
+            (None, Some((script, text))) => (script, Some(text)),
+            (None, None) => continue,
+        };
+        let machines: BTreeMap<String, Vec<u8>> = match evaluated {
+            Some(evaluated) => evaluated.machines.iter().map(|m| (m.name.clone(), m.vlans.clone())).collect(),
+            None => settings.machines().into_iter().map(|(name, node)| (name, node.vlans)).collect(),
+        };
+        let vlans = machines.values().flatten().copied().collect();
+        let machines = machines.into_keys().collect();
+        let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
+        scripts.push(Script { script, text, machines, vlans, sandbox });
+    }
     let (ioc, answers) = std::thread::scope(|scope| {
-        let answers = scope.spawn(|| read_scripts(project, backend, &scripts));
-        let wanted = whole || settings.iter().any(|s| s.services == Services::IocToml);
+        let answers = scope.spawn(|| read_scripts(project, &scripts));
+        let wanted = evaluated.is_none() || settings.iter().any(|s| s.services == Services::IocToml);
         let ioc = if wanted { read_ioc(project, &settings) } else { Ok(OfIoc::default()) };
         (ioc, answers.join())
     });
@@ -41,9 +86,10 @@ pub fn run(project: &Project, checks: &[Check], backend: BackendChoice, whole: b
     let ioc = ioc?;
     let mut findings: Vec<Mistake> =
         ioc.findings.iter().map(|f| Mistake { file: in_project(&f.file), ..f.clone() }).collect();
-    for ((_, script, _), answer) in scripts.iter().zip(&answers) {
-        let file = script.strip_prefix(&project.root).unwrap_or(script).to_string_lossy().into_owned();
-        findings.extend(of_script(&file, answer, &ioc, backend));
+    for (script, answer) in scripts.iter().zip(&answers) {
+        let file = script.script.strip_prefix(&project.root).unwrap_or(&script.script).to_string_lossy().into_owned();
+        let found = of_script(&file, answer, &ioc, backend);
+        findings.extend(found.into_iter().map(|finding| if script.text.is_some() { in_nix(finding) } else { finding }));
     }
     findings.sort();
     Ok(findings)
@@ -54,6 +100,18 @@ fn in_project(file: &str) -> String {
     match file.split_once('/') {
         Some((top, rest)) if !top.is_empty() => format!("ioc/{rest}"),
         _ => file.to_owned(),
+    }
+}
+
+/// A finding in a script that stands in a Nix file, whose lines are others.
+fn in_nix(found: Mistake) -> Mistake {
+    let file = Path::new(&found.file).with_extension("nix").to_string_lossy().into_owned();
+    Mistake {
+        message: format!("{} (line {} of its testScript)", found.message, found.line),
+        line: 1,
+        column: 1,
+        file,
+        ..found
     }
 }
 
@@ -120,18 +178,7 @@ fn read_ioc(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
 }
 
 /// Asks the driver about all scripts at once.
-fn read_scripts(
-    project: &Project,
-    backend: BackendChoice,
-    scripts: &[(&Check, &Path, &Settings)],
-) -> Result<Vec<OfScript>> {
-    let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
-    let one = |(_, script, settings): &(&Check, &Path, &Settings)| {
-        let machines = settings.machines();
-        let vlans: BTreeSet<u8> = machines.values().flat_map(|node| node.vlans.iter().copied()).collect();
-        Script { script: script.to_path_buf(), machines: machines.into_keys().collect(), vlans, sandbox }
-    };
-    let request: Vec<_> = scripts.iter().map(one).collect();
+fn read_scripts(project: &Project, scripts: &[Script]) -> Result<Vec<OfScript>> {
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
     let command = Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.tool("driver")?).arg("--preflight");
     let mut child = command
@@ -143,7 +190,7 @@ fn read_scripts(
         .map_err(|error| command.not_started(&error))?;
     if let Some(mut pipe) = child.stdin.take() {
         // Where it does not read, its status and its last words say why.
-        let _ = pipe.write_all(&serde_json::to_vec(&request)?);
+        let _ = pipe.write_all(&serde_json::to_vec(scripts)?);
     }
     let output = child.wait_with_output().with_context(|| format!("answer of `{command}`"))?;
     if !output.status.success() {

@@ -1,15 +1,14 @@
 //! What xtask tells the test driver before it starts, and what the driver says about the script.
 
 use std::collections::BTreeSet;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The driver's settings, `--config`.
+/// The driver's settings, a file whose path is its only argument.
 #[derive(Debug, Clone, Serialize)]
 pub struct Config<'a> {
-    /// `sandbox`.
-    pub backend: &'a str,
     /// Name of the check.
     pub check: &'a str,
     /// The machines, in the order of their names.
@@ -20,10 +19,18 @@ pub struct Config<'a> {
     pub global_timeout: u64,
     /// The script.
     pub script: &'a Path,
-    /// Whether it looks for mistakes before it starts a machine.
-    pub lint: bool,
-    /// Whether it gives a prompt after a failure.
+    /// Where the script's files go.
+    pub out_dir: &'a Path,
+    /// File of a JUnit report, relative to `out_dir`.
+    pub junit: Option<&'a str>,
+    /// Whether it gives a prompt instead of running the script.
+    pub interactive: bool,
+    /// Whether it gives one after a failure.
     pub debug: bool,
+    /// Descriptor of the channel to sandbox-host.
+    pub host_fd: RawFd,
+    /// Descriptor that events are written to.
+    pub events_fd: Option<RawFd>,
 }
 
 /// A machine as the driver knows it.

@@ -48,8 +48,10 @@ pub struct OfIoc {
 /// A script that the driver is to look at.
 #[derive(Debug, Serialize)]
 pub struct Script {
-    /// Its file.
+    /// Its file; `NAME.nix` beside it may switch checks of it off.
     pub script: PathBuf,
+    /// Its text, where the file has another or is not there.
+    pub text: Option<String>,
     /// Names of the machines.
     pub machines: Vec<String>,
     /// Numbers of the VLANs.

@@ -43,7 +43,6 @@ fn of_ioc() -> OfIoc {
 
 fn samples() -> Value {
     let config = driver::Config {
-        backend: "sandbox",
         check: "simple",
         machines: vec![driver::DriverMachine {
             name: "machine",
@@ -53,8 +52,12 @@ fn samples() -> Value {
         vlans: BTreeSet::from([1, 2]),
         global_timeout: 60,
         script: Path::new("/checks/simple.py"),
-        lint: true,
+        out_dir: Path::new("/run/out"),
+        junit: Some("../junit.xml"),
+        interactive: false,
         debug: false,
+        host_fd: 5,
+        events_fd: Some(6),
     };
     let wish = |wish| host::Request { id: 1, machine: "machine".into(), wish };
     let answer = |id, answer| host::Message::Reply { id, answer };
@@ -122,6 +125,7 @@ fn samples() -> Value {
         "lint": {
             "heard": heard(vec![Script {
                 script: "/checks/simple.py".into(),
+                text: None,
                 machines: vec!["machine".into()],
                 vlans: BTreeSet::from([1]),
                 sandbox: true,

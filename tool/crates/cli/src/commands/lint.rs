@@ -15,7 +15,7 @@ use tool_report::github::Github;
 pub fn run(args: &Lint, github: Option<&mut Github<'static>>) -> Result<Status> {
     let project = Project::load()?;
     let backend = tool_backends::wanted(&project, args.backend.map(Into::into))?;
-    let findings = lint::run(&project, &project.checks()?, backend, true)?;
+    let findings = lint::run(&project, backend)?;
     let (errors, warnings) = show::count(&findings);
     if args.json {
         let document = json!({ "schema": 1, "errors": errors, "warnings": warnings, "findings": findings });

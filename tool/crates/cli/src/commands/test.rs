@@ -6,8 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
-use tool_backends::lint;
-use tool_backends::options::{self, BackendChoice};
+use tool_backends::options;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
 use tool_project::{Check, Project};
@@ -50,9 +49,6 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
     }
     let mut reporters = for_programs(args, &again)?;
     let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
-    if matches!(backend.name(), "sandbox") && !args.no_lint {
-        look_first(project, &checks)?;
-    }
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::host_size());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = interrupt::messages()?;
@@ -133,23 +129,6 @@ impl MachineOptions {
         }
         words
     }
-}
-
-/// An error where the files of the IOC or the scripts have mistakes: no machine is started to find them one by one.
-fn look_first(project: &Project, checks: &[Check]) -> Result<()> {
-    let findings = lint::run(project, checks, BackendChoice::Sandbox, false)?;
-    // The only warning that nobody wants to look for: by hand, the IOC does not start.
-    let told = |finding: &lint::Mistake| finding.severity == lint::Severity::Error || finding.code == "not-executable";
-    for finding in findings.iter().filter(|finding| told(finding)) {
-        ui::say(&lint::show::finding(finding, &project.root, Some(ui::width())));
-    }
-    let errors: Vec<_> = findings.into_iter().filter(|finding| finding.severity == lint::Severity::Error).collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(Status::CheckFailed, format!("{}: nothing was started", lint::show::summary(&errors)))
-        .hint("run the checks all the same: --no-lint")
-        .into())
 }
 
 /// The reports that programs read.
