@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tool_base::host::Host;
-use tool_host::kvm::facts::{AclEntry, AclTag, Device, Facts, Node, Step, Use};
+use tool_host::kvm::facts::{AclEntry, AclTag, Device, Facts, Node};
+use tool_host::kvm::used::{Step, Use};
 use tool_host::kvm::{self, For, Known, advice, read};
 use tool_host::nix::facts::{Builders, Daemon, Nix};
 

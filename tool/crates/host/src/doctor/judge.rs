@@ -275,7 +275,8 @@ fn ports(facts: &Facts) -> Item {
 mod tests {
     use super::*;
     use crate::doctor::userns::{Tried, TryStep, UsernsFacts};
-    use crate::kvm::facts::{Device, Node, Step, Use};
+    use crate::kvm::facts::{Device, Node};
+    use crate::kvm::used::{Step, Use};
     use crate::nix::facts::Nix;
 
     /// A machine where everything is good.

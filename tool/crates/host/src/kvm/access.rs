@@ -1,8 +1,8 @@
 //! Judges who may open the device: the user and Nix's builders. Pure functions, no reading.
 
 use super::advice;
-use super::diagnose::here;
-use super::facts::{AclTag, Device, Facts, Node, Step};
+use super::facts::{AclTag, Device, Facts, Node};
+use super::used::Step;
 use crate::finding::Finding;
 use crate::nix::facts::{Builders, Nix};
 
@@ -30,11 +30,11 @@ pub(super) fn shut_out(facts: &Facts, node: &Node) -> Finding {
     let group_opens = node.mode & 0o060 == 0o060 && node.gid != 0;
     // A mask shows up as the group's bits of the mode, so the list is asked first.
     if let Some(why) = acl_denies(facts, node) {
-        return Finding::of_case(&advice::ACL, here(facts, ""), format!("{evidence}; {why}"));
+        return Finding::of_case(&advice::ACL, facts.case(""), format!("{evidence}; {why}"));
     }
     if !group_opens {
         let case = facts.distribution.as_deref().filter(|&d| d == "nixos").map_or("", |_| "NixOS");
-        return Finding::of_case(&advice::MODE, here(facts, case), evidence);
+        return Finding::of_case(&advice::MODE, facts.case(case), evidence);
     }
     let joined = user.account_groups.contains(&node.gid) && !user.session_groups.contains(&node.gid);
     if joined {
@@ -104,7 +104,7 @@ pub(super) fn builders_finding(facts: &Facts, nix: &Nix, mine: Option<&Finding>)
         }
         _ => String::new(),
     };
-    Some(Finding::of_case(&advice::BUILDERS, here(facts, case), shown(node) + &tried))
+    Some(Finding::of_case(&advice::BUILDERS, facts.case(case), shown(node) + &tried))
 }
 
 /// Nix would build as users that are not there.
@@ -119,5 +119,5 @@ pub(crate) fn no_build_users(facts: &Facts, nix: &Nix) -> Option<Finding> {
         None => "",
     };
     let evidence = format!("no group {} with members in /etc/group", nix.build_group);
-    Some(Finding::of_case(&advice::NO_BUILD_USERS, here(facts, case), evidence))
+    Some(Finding::of_case(&advice::NO_BUILD_USERS, facts.case(case), evidence))
 }

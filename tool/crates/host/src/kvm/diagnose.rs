@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::access::{PERMISSION, builders_finding, error_name, shown, shut_out};
 use super::advice;
-use super::facts::{Device, Facts, Node, Step, Use};
+use super::facts::{Device, Facts, Node};
+use super::used::{Step, Use};
 use crate::finding::Finding;
 use crate::nix::facts::{Builders, Nix};
 
@@ -188,14 +189,14 @@ fn no_hardware(facts: &Facts, device: &str) -> Option<Finding> {
     let model = cpu.model.as_deref().unwrap_or("unknown");
     let by_firmware = |line: &&String| line.to_lowercase().contains("by bios");
     if let Some(line) = facts.modules.log.iter().find(by_firmware) {
-        return Some(Finding::of_case(&advice::FIRMWARE, here(facts, ""), format!("the kernel says: {}", line.trim())));
+        return Some(Finding::of_case(&advice::FIRMWARE, facts.case(""), format!("the kernel says: {}", line.trim())));
     }
     match (cpu.flag, cpu.cpuid, cpu.hypervisor) {
         (true, _, _) => None,
         (false, Some(true), false) => {
             let evidence =
                 format!("{device}; {model} has virtualisation (CPUID), the kernel lists neither vmx nor svm");
-            Some(Finding::of_case(&advice::FIRMWARE, here(facts, ""), evidence))
+            Some(Finding::of_case(&advice::FIRMWARE, facts.case(""), evidence))
         }
         (false, _, true) => {
             let product = facts.product.as_deref().unwrap_or("");
@@ -253,7 +254,7 @@ fn maker(facts: &Facts) -> &'static str {
 fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
     if node.kind != "character device" {
         let evidence = format!("/dev/kvm is a {}", node.kind);
-        return Some(Finding::of_case(&advice::NOT_A_DEVICE, here(facts, ""), evidence));
+        return Some(Finding::of_case(&advice::NOT_A_DEVICE, facts.case(""), evidence));
     }
     let failed = |what: &str| format!("{what}: {}", error_name(used.errno));
     match (used.step, used.errno) {
@@ -283,7 +284,7 @@ fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
                 _ => "",
             };
             let also = if others.is_empty() { String::new() } else { format!("; loaded: {}", others.join(" ")) };
-            Some(Finding::of_case(&advice::BUSY, here(facts, case), failed("making a VM") + &also))
+            Some(Finding::of_case(&advice::BUSY, facts.case(case), failed("making a VM") + &also))
         }
         (step, _) => Some(Finding::new(&advice::UNKNOWN, failed(step_name(step)))),
     }
@@ -320,12 +321,7 @@ fn stale(facts: &Facts, node: &Node, used: &Use) -> Finding {
     }
     let real = node.registered.map_or("KVM is not registered".to_owned(), |minor| format!("KVM is 10:{minor}"));
     let evidence = format!("the node is {number}, in the kernel {real}: {}", error_name(used.errno));
-    Finding::of_case(&advice::STALE, here(facts, ""), evidence)
-}
-
-/// The case of a fix: in a container, nothing of the machine can be mended.
-pub(super) fn here<'a>(facts: &Facts, otherwise: &'a str) -> &'a str {
-    if facts.container.is_some() { "container" } else { otherwise }
+    Finding::of_case(&advice::STALE, facts.case(""), evidence)
 }
 
 fn builders_why(facts: &Facts, nix: &Nix) -> String {

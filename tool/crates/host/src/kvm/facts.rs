@@ -1,7 +1,8 @@
 //! What is known about a machine's KVM, as plain data. `read` fills it, `diagnose` judges it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::used::Use;
 use crate::nix::facts::Nix;
 
 /// Everything that decides whether VMs are accelerated.
@@ -35,6 +36,13 @@ pub struct Facts {
     pub used: Option<Use>,
     /// Nix.
     pub nix: Option<Nix>,
+}
+
+impl Facts {
+    /// The case of a fix: in a container, nothing of the machine can be mended.
+    pub(super) fn case<'a>(&self, otherwise: &'a str) -> &'a str {
+        if self.container.is_some() { "container" } else { otherwise }
+    }
 }
 
 /// The processor.
@@ -133,45 +141,4 @@ pub struct User {
     pub session_groups: Vec<u32>,
     /// Groups that /etc/group gives to the user: those of the next session.
     pub account_groups: Vec<u32>,
-}
-
-/// How far using KVM came, and how fast it was.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Use {
-    /// The step that was last tried.
-    pub step: Step,
-    /// Error number of that step.
-    pub errno: Option<i32>,
-    /// Version of the interface.
-    pub api: Option<i32>,
-    /// Why the guest stopped, where it was not HLT.
-    pub exit: Option<String>,
-    /// Rounds of the counting loop in a second.
-    pub rounds_per_second: Option<f64>,
-    /// Time of the whole probe in milliseconds.
-    pub millis: f64,
-}
-
-/// The steps of using KVM, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// The probe could not be started.
-    Start,
-    /// Opening the device.
-    Open,
-    /// Asking for the version of the interface.
-    ApiVersion,
-    /// Making a VM.
-    CreateVm,
-    /// Giving it memory.
-    Memory,
-    /// Making a virtual CPU.
-    CreateVcpu,
-    /// Running a few instructions.
-    Run,
-    /// The probe did not end in time and was killed.
-    Hung,
-    /// All of it worked.
-    Done,
 }

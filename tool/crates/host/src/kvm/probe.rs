@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::facts::{AclEntry, AclTag, Step, Use};
+use super::facts::{AclEntry, AclTag};
+use super::used::{Step, Use};
 use tool_base::process::{Cmd, Limited};
 
 /// Time after which a probe counts as hung. A good one takes a hundredth of this.
@@ -105,7 +106,7 @@ mod guest {
     use kvm_bindings::kvm_userspace_memory_region;
     use kvm_ioctls::{Error, VcpuExit, VcpuFd, VmFd};
 
-    use crate::kvm::facts::{Step, Use};
+    use crate::kvm::used::{Step, Use};
 
     /// Where the guest's one page lies.
     const ADDRESS: u64 = 0x1000;
@@ -196,7 +197,7 @@ mod guest {
 mod guest {
     use kvm_ioctls::{Error, VmFd};
 
-    use crate::kvm::facts::{Step, Use};
+    use crate::kvm::used::{Step, Use};
 
     pub(super) fn run(vm: &VmFd, used: &mut Use) -> Result<(), i32> {
         used.step = Step::CreateVcpu;

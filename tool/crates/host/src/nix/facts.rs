@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::kvm::facts::Use;
+use crate::kvm::used::Use;
 use crate::nixconf::Features;
 
 /// Nix, as far as it matters for VMs.

@@ -11,7 +11,7 @@ use super::plan::{self, Target, Undone};
 use super::{ConfValues, place, system_settings, user_confs, user_settings};
 use crate::kvm;
 use crate::kvm::Known;
-use crate::nix::facts::{Daemon, Nix};
+use crate::nix::facts::{Builders, Daemon, Nix};
 use tool_base::fail;
 use tool_base::host::Host;
 use tool_base::process::{Cmd, Limited, quote};
@@ -97,7 +97,7 @@ pub fn configure(host: &Host, wish: Wish) -> Result<Outcome> {
             .hint("run the checks without Nix: cargo xtask test --backend sandbox")
             .into());
     };
-    let target = plan::target(&place(host, nix.builders));
+    let target = plan::target(&place(host, nix.builders == Builders::Caller));
     let outcome = if wish == Wish::Undo { undo(host, nix, &target)? } else { add(host, &facts, nix, &target, wish)? };
     Ok(Outcome { own: matches!(target, Target::Own(_)), ..outcome })
 }

@@ -12,7 +12,6 @@ use anyhow::Result;
 
 pub use parse::{ConfValues, Features};
 
-use crate::nix::facts::Builders;
 use tool_base::files;
 use tool_base::host::Host;
 
@@ -57,8 +56,8 @@ fn add(host: &Host, settings: &mut ConfValues, path: &Path) -> Result<()> {
     read(path).map_or(Ok(()), |bytes| settings.add(path, &bytes, &read))
 }
 
-/// What the machine says about where its settings live.
-pub fn place(host: &Host, builders: Builders) -> plan::Place {
+/// What the machine says about where its settings live. `single`: the Nix of one user, without a daemon.
+pub fn place(host: &Host, single: bool) -> plan::Place {
     let system = system_conf(host);
     let text = files::read_regular(&host.path(&system)).unwrap_or_default();
     let custom = parse::includes(&text)
@@ -66,7 +65,7 @@ pub fn place(host: &Host, builders: Builders) -> plan::Place {
         .map(|file| parse::beside(&system, &file))
         .find(|path| path.file_name().is_some_and(|n| n == "nix.custom.conf"));
     // A daemon has fixed its features before it hears what a client's file says, trusted or not.
-    let own = user_confs(host).into_iter().next().filter(|_| builders == Builders::Caller);
+    let own = user_confs(host).into_iter().next().filter(|_| single);
     plan::Place {
         nixos: host.exists("/etc/NIXOS") || host.distribution().as_deref() == Some("nixos"),
         macos: host.exists("/System/Library/CoreServices"),
