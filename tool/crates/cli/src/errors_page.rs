@@ -19,38 +19,18 @@ pub fn errors_md() -> String {
     text + &all().into_iter().map(section).collect::<String>()
 }
 
-/// One entry of the table as Markdown.
+/// One entry of the table as Markdown: a point for each way to mend it, commands below that.
 fn section(entry: &Entry) -> String {
     let Entry { id, severity, title, cause, fixes } = entry;
-    let head = format!("\n## {id}\n\n**{title}** ({})\n\n{cause}\n", severity.word());
-    let fix = |fix: &Fix| {
-        let case = if fix.case.is_empty() { String::new() } else { format!(" ({})", fix.case) };
-        format!("\nWhat to do{case}:\n\n{}\n", markdown(fix.steps))
-    };
-    std::iter::once(head).chain(fixes.iter().map(fix)).collect()
+    let fixes: String = fixes.iter().map(point).collect();
+    format!("\n## {id}\n\n**{title}** ({}): {cause}\n\n{fixes}", severity.word())
 }
 
-/// Steps as Markdown: sentences as they are, commands as code.
-fn markdown(steps: &str) -> String {
-    let mut out: Vec<String> = Vec::new();
-    let mut in_code = false;
-    for line in steps.lines() {
-        let command = line.strip_prefix("$ ");
-        if command.is_some() && !in_code {
-            if !out.is_empty() {
-                out.push(String::new());
-            }
-            out.push("```sh".to_owned());
-        } else if command.is_none() && in_code {
-            out.extend(["```".to_owned(), String::new()]);
-        }
-        in_code = command.is_some();
-        out.push(command.unwrap_or(line).to_owned());
-    }
-    if in_code {
-        out.push("```".to_owned());
-    }
-    out.join("\n")
+fn point(Fix { case, steps }: &Fix) -> String {
+    let case = if case.is_empty() { String::new() } else { format!("{case}: ") };
+    let lines =
+        steps.lines().map(|line| line.strip_prefix("$ ").map_or(line.to_owned(), |command| format!("`{command}`")));
+    format!("* {case}{}\n", lines.collect::<Vec<_>>().join("\n  * "))
 }
 
 #[cfg(test)]
@@ -71,11 +51,16 @@ mod tests {
             assert!(entry.fixes.first().is_some_and(|f| f.case.is_empty()), "{}: the first fix is general", entry.id);
             let steps = |f: &Fix| !f.steps.is_empty() && !f.steps.starts_with('$');
             assert!(entry.fixes.iter().all(steps), "{}: a fix starts with a sentence", entry.id);
+            let code =
+                entry.fixes.iter().flat_map(|f| f.steps.lines()).all(|l| !l.starts_with("$ ") || !l.contains('`'));
+            assert!(code, "{}: a command stands between backticks", entry.id);
         }
     }
 
     #[test]
     fn commands_become_code() {
-        assert_eq!(markdown("Do:\n$ a\n$ b\nThen rest."), "Do:\n\n```sh\na\nb\n```\n\nThen rest.");
+        let general = point(&Fix::general("Do:\n$ a\n$ b\nThen rest."));
+        assert_eq!(general, "* Do:\n  * `a`\n  * `b`\n  * Then rest.\n");
+        assert_eq!(point(&Fix { case: "docker", steps: "Rest." }), "* docker: Rest.\n");
     }
 }
