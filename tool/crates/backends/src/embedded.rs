@@ -1,5 +1,6 @@
 //! The programs of `tool/embedded/`: soft IOC, Channel Access tools and simulators. Built on demand, once for each state of
-//! their sources: projects with other versions of the tool may share a target folder.
+//! their sources, compiler and flags: projects with other versions of the tool may share a target folder. Another clone finds them in
+//! the user's cache.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -9,10 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
+use tool_base::host::Host;
 use tool_base::process::Cmd;
 use tool_base::{fail, ui};
 use tool_project::Project;
 use tool_sandbox::spec::Program;
+
+use crate::cache::Cache;
 
 /// File names of the programs, and their names on a machine.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -38,8 +42,15 @@ pub fn programs(project: &Project) -> Result<Vec<Program>> {
     if let Some(programs) = place.programs() {
         return Ok(programs);
     }
-    let built = build(&place.source, &place.target)?;
-    place.keep(&built)?;
+    let cache = Cache::of(&Host::new(Path::new("/")));
+    if !place.take(cache.as_ref()) {
+        let built = build(&place.source, &place.target)?;
+        place.keep(&built)?;
+        let kept = cache.zip(place.state.as_ref()).map(|(cache, key)| cache.keep(key, &place.target.join(key)));
+        if let Some(Err(error)) = kept {
+            ui::remark(&format!("the programs are not kept for other clones: {error:#}"));
+        }
+    }
     place.programs().context("cargo built the programs of tool/embedded/, and they are not there")
 }
 
@@ -48,11 +59,16 @@ pub fn built(project: &Project) -> Option<Vec<Program>> {
     Place::of(project).programs()
 }
 
+/// What `doctor` says of the programs that are kept for other clones.
+pub fn cache() -> Option<String> {
+    Cache::of(&Host::new(Path::new("/"))).map(|cache| cache.told())
+}
+
 /// Where the programs come from and go to.
 struct Place {
     source: PathBuf,
     target: PathBuf,
-    /// Name of the sources as they are; none where there are none.
+    /// Name of the sources as they are and what builds them; none where there are none.
     state: Option<String>,
 }
 
@@ -62,13 +78,40 @@ const KEPT: Duration = Duration::from_hours(24 * 30);
 impl Place {
     fn of(project: &Project) -> Self {
         let source = project.root.join("tool/embedded");
-        Self { state: state(&source), target: project.target.join("embedded"), source }
+        let mut place = Self { state: sources(&source), target: project.target.join("embedded"), source };
+        place.state = match (place.state.take(), compiler(), place.last()) {
+            (Some(sources), Ok(compiler), _) => {
+                Some(format!("{sources}-{}", tools(&compiler, &Host::new(Path::new("/")))))
+            }
+            // Without a compiler nothing can be built, and what was built of these sources is as good as ever.
+            (Some(sources), Err(_), Some(last)) if last.starts_with(&sources) => Some(last),
+            (sources, ..) => sources,
+        };
+        place
+    }
+
+    /// What was built last.
+    fn last(&self) -> Option<String> {
+        std::fs::read_to_string(self.target.join("built")).ok().map(|name| name.trim().to_owned())
     }
 
     /// The folder of the programs; without sources, that of the last build.
     fn folder(&self) -> Option<PathBuf> {
-        let last = || std::fs::read_to_string(self.target.join("built")).ok();
-        Some(self.target.join(self.state.clone().or_else(last)?.trim()))
+        Some(self.target.join(self.state.clone().or_else(|| self.last())?))
+    }
+
+    /// Takes the programs out of the cache: whether they were there.
+    fn take(&self, cache: Option<&Cache>) -> bool {
+        let (Some(cache), Some(folder), Some(key)) = (cache, self.folder(), &self.state) else { return false };
+        let part = part(&folder);
+        match cache.take(key, &part).map(|there| there && self.put(&part, &folder).is_ok()) {
+            Ok(true) => {
+                ui::remark("The soft IOC and its tools: those that another clone of the same sources has built");
+            }
+            Ok(false) => {}
+            Err(error) => ui::remark(&format!("{error:#}")),
+        }
+        self.programs().is_some()
     }
 
     fn programs(&self) -> Option<Vec<Program>> {
@@ -82,19 +125,17 @@ impl Place {
         programs.iter().all(|program| program.path.is_file()).then_some(programs)
     }
 
-    /// Keeps what was built, whole or not at all, and drops what nobody has wanted for long.
+    /// Keeps what was built, and drops what nobody has wanted for long.
     fn keep(&self, built: &[(String, PathBuf)]) -> Result<()> {
         let folder = self.folder().context("tool/embedded/ has no sources")?;
-        let part = folder.with_extension(format!("{}.part", std::process::id()));
+        let part = part(&folder);
         std::fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
         for (file, name) in PROGRAMS {
             let (_, path) =
                 built.iter().find(|(built, _)| built == file).with_context(|| format!("cargo built no {file}"))?;
             std::fs::copy(path, part.join(name)).with_context(|| format!("cannot copy {}", path.display()))?;
         }
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::rename(&part, &folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        std::fs::write(self.target.join("built"), self.state.clone().unwrap_or_default())?;
+        self.put(&part, &folder)?;
         for entry in std::fs::read_dir(&self.target)?.flatten() {
             let name = entry.file_name();
             let ours = name.len() >= STATE && name.to_string_lossy().bytes().take(STATE).all(|b| b.is_ascii_hexdigit());
@@ -105,13 +146,34 @@ impl Place {
         }
         Ok(())
     }
+
+    /// Puts a folder of programs in its place, whole or not at all.
+    fn put(&self, part: &Path, folder: &Path) -> Result<()> {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::rename(part, folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(std::fs::write(self.target.join("built"), self.state.clone().unwrap_or_default())?)
+    }
 }
 
-/// Digits of the name of a state.
+/// Where a folder is made before it is put in its place.
+fn part(folder: &Path) -> PathBuf {
+    folder.with_extension(format!("{}.part", std::process::id()))
+}
+
+/// Digits of a hash.
 const STATE: usize = 16;
 
+/// A name for what builds the programs, and for the system whose libraries they need: homes are shared.
+fn tools(compiler: &str, host: &Host) -> String {
+    let release = host.read("/etc/os-release").unwrap_or_default();
+    let system = release.lines().filter(|line| line.starts_with("ID=") || line.starts_with("VERSION_ID="));
+    let mut hasher = DefaultHasher::new();
+    (compiler, compiler_env(version(compiler).unwrap_or_default()), system.collect::<Vec<_>>()).hash(&mut hasher);
+    format!("{:0STATE$x}", hasher.finish())
+}
+
 /// A name for the sources as they are: files that differ give another one. `None` where there are none.
-fn state(source: &Path) -> Option<String> {
+fn sources(source: &Path) -> Option<String> {
     // Its keys are fixed, so it is the same tomorrow.
     let mut hasher = DefaultHasher::new();
     let files = WalkDir::new(source).sort_by_file_name().into_iter().filter_entry(|entry| {
@@ -147,11 +209,7 @@ pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
 /// The command that builds the programs.
 pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // It is for this machine, whatever else is built here.
-    let mut cmd = match std::env::var_os("CARGO_BUILD_TARGET") {
-        Some(_) => Cmd::new("env").args(["-u", "CARGO_BUILD_TARGET"]).arg(cargo),
-        None => Cmd::new(cargo),
-    };
+    let mut cmd = Cmd::new("env").args(["-u", "CARGO_BUILD_TARGET"]).arg(cargo);
     cmd = cmd
         .args(["build", "--locked", "--manifest-path"])
         .arg(source.join("Cargo.toml"))
@@ -167,21 +225,41 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     cmd
 }
 
-/// Variables that this compiler needs to build `tool/embedded/`.
-pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, String)> {
-    if rustc >= STABLE_SINCE {
-        return Vec::new();
-    }
+/// The platform to name where cargo's settings name another one for all builds here. Where they do not, it is not named: then build
+/// scripts and programs share what they are made of.
+fn platform(compiler: &str) -> Option<&str> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let here = std::env::current_dir().unwrap_or_default();
+    let folders = here.ancestors().map(|folder| folder.join(".cargo")).chain(home);
+    let mut files = folders.flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)));
+    let named = |file: PathBuf| {
+        let settings: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
+        settings.get("build")?.get("target").cloned()
+    };
+    files.find_map(named)?;
+    compiler.lines().find_map(|line| line.strip_prefix("host: "))
+}
+
+/// Variables for the compiler of `tool/embedded/`: what it needs, and nothing that the user has set for other programs, be it in the
+/// environment or in cargo's files.
+pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, &'static str)> {
     // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
-    let gate = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    vec![("RUSTC_BOOTSTRAP", "1".to_owned()), ("RUSTFLAGS", format!("{flags} {gate}").trim_start().to_owned())]
+    const GATE: &str = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
+    const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+    let deaf = [("RUSTC_WRAPPER", ""), ("RUSTC_WORKSPACE_WRAPPER", "")];
+    let own: &[_] = if rustc < STABLE_SINCE { &[("RUSTC_BOOTSTRAP", "1"), (FLAGS, GATE)] } else { &[(FLAGS, "")] };
+    [&deaf, own].concat()
 }
 
 /// Builds, and gives the programs by name: cargo says where it puts them.
 fn build(source: &Path, target: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let rustc = rustc_version()?;
-    let cmd = build_command(source, target, rustc).args(["--message-format", "json-render-diagnostics"]);
+    let compiler = compiler()?;
+    let rustc = version(&compiler)?;
+    let cmd = build_command(source, target, rustc);
+    let cmd = platform(&compiler)
+        .map_or(cmd.clone(), |own| cmd.args(["--target", own]))
+        .args(["--message-format", "json-render-diagnostics"]);
     ui::say(&format!(
         "{} the soft IOC, the Channel Access tools and the simulator of tool/embedded/: they stand in for EPICS here.\n\
          This is done once and takes one to two minutes.",
@@ -213,9 +291,17 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
 
 /// Version of the compiler that cargo will use: major and minor number.
 pub fn rustc_version() -> Result<(u32, u32)> {
+    version(&compiler()?)
+}
+
+/// What the compiler that cargo will use says of itself.
+fn compiler() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let text = Cmd::new(rustc).arg("--version").read()?;
-    parse_version(&text).with_context(|| format!("cannot read the version of rustc in `{text}`"))
+    Cmd::new(rustc).arg("-vV").read()
+}
+
+fn version(compiler: &str) -> Result<(u32, u32)> {
+    parse_version(compiler).with_context(|| format!("cannot read the version of rustc in `{compiler}`"))
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {
@@ -248,7 +334,7 @@ mod tests {
         let (source, target) = (dir.path().join("embedded"), dir.path().join("target"));
         std::fs::create_dir_all(source.join("src")).unwrap();
         std::fs::create_dir_all(&target).unwrap();
-        let place = || Place { source: source.clone(), target: target.clone(), state: state(&source) };
+        let place = || Place { source: source.clone(), target: target.clone(), state: sources(&source) };
         assert!(place().programs().is_none(), "no sources, never built");
         std::fs::write(source.join("Cargo.toml"), "").unwrap();
         std::fs::write(source.join("src/main.rs"), "one").unwrap();

@@ -5,6 +5,7 @@
 
 mod aftermath;
 pub mod auto;
+mod cache;
 pub mod driver;
 pub mod driver_log;
 pub mod embedded;

@@ -96,6 +96,7 @@ pub fn environment(command: &mut Command, root: &Path) {
         .current_dir(root)
         .env("CARGO_MANIFEST_DIR", root.join("xtask"))
         .env("CARGO_TARGET_DIR", root.join("target"))
+        .env("XTASK_NO_CACHE", "1")
         .env("NO_COLOR", "1");
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Doctor) -> Result<Status> {
     let chosen = args.backend.as_deref().or(settled).and_then(Choice::named);
     let mut facts = doctor::facts(&Host::new(&args.root), &project);
     facts.builds = project.as_ref().map(tool_backends::iocs::tell).unwrap_or_default();
+    facts.cache = tool_backends::embedded::cache();
     let diagnosis = doctor::judge(&facts, chosen);
     if args.json {
         ui::data(&serde_json::to_string_pretty(&Json { schema: 1, diagnosis: &diagnosis, facts: &facts })?);

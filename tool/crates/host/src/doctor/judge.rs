@@ -79,6 +79,7 @@ pub fn judge(facts: &Facts, chosen: Option<Backend>) -> Diagnosis {
 fn items(facts: &Facts) -> Vec<Item> {
     use Backend::{Driver, Nixos, Sandbox};
     let vms = [Nixos, Driver];
+    let cache = facts.cache.as_deref();
     vec![
         project(facts),
         item("tool", &[], Ok(facts.tool.clone()), None),
@@ -94,6 +95,7 @@ fn items(facts: &Facts) -> Vec<Item> {
         untracked(facts),
         disk(facts, "disk for Nix", facts.free_nix, 20, "nix"),
         disk(facts, "disk for target", facts.free_project, 3, ""),
+        item("cache", &[], Ok(cache.unwrap_or("switched off: every clone builds its own soft IOC").to_owned()), None),
         ports(facts),
     ]
 }
@@ -340,6 +342,7 @@ mod tests {
             free_project: Some(100),
             inputs: Some(Inputs::Reachable),
             builds: Vec::new(),
+            cache: None,
             ports: Vec::new(),
         }
     }

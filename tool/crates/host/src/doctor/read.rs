@@ -50,6 +50,8 @@ pub struct Facts {
     pub inputs: Option<Inputs>,
     /// Builds of the IOC by Nix and `make` that are there; else why one of them cannot be run. The caller knows.
     pub builds: Vec<Result<String, String>>,
+    /// What is kept for all clones of this user; none where nothing is. The caller knows.
+    pub cache: Option<String>,
     /// Ports of this IOC that somebody listens on.
     pub ports: Vec<u16>,
 }
@@ -73,6 +75,7 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
         free_project: free(root),
         inputs: project.as_ref().ok().filter(|_| nix).map(inputs::look),
         builds: Vec::new(),
+        cache: None,
         ports: ports(host, simulators.unwrap_or_default()),
         project: project.as_ref().map(|p| p.root.clone()).map_err(|e| format!("{e:#}")),
         kvm,
