@@ -171,13 +171,13 @@ def with_types(problems, types):
 
 
 def main(request):
-    """`[{"script": PATH, "text": TEXT, "machines": [NAME], "vlans": [NUMBER], "sandbox": BOOL}, …]` -> an answer for each, on
-    stdout. A script without a text is read.
+    """`[{"script": PATH, "text": TEXT, "machines": [NAME], "vlans": [NUMBER], "sandbox": BOOL, "thorough": BOOL}, …]` -> an
+    answer for each, on stdout. A script without a text is read; mypy, which is slow, is asked where the look is thorough.
     """
     import json
     warnings.simplefilter("ignore")  # of the compiler, about scripts: they would go to stderr
-    answers, typed = [], []
-    for one in json.loads(request):
+    asked, answers, typed = json.loads(request), [], []
+    for one in asked:
         text = one["text"]
         text, broken = read_script(one["script"]) if text is None else (text, trouble(text))
         if broken:
@@ -188,7 +188,7 @@ def main(request):
         if "skipTypeCheck" not in skips:
             typed.append((len(answers), (text, list(machines), vlans)))
         answers.append((problems, pvs(text)))
-    tool = typecheck.checker()
+    tool = typecheck.checker(("ty", "mypy") if any(one["thorough"] for one in asked) else ("ty",))
     if tool and typed:
         for (number, _script), types in zip(typed, typecheck.check([script for _, script in typed], tool)):
             answers[number] = with_types(answers[number][0], types), answers[number][1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .problem import Problem
 
-NAMES = Path(__file__).with_name("script_names.pyi")
+NAMES = Path(__file__).with_name("typings") / "script_names.pyi"
 PLACE = re.compile(r"script(?P<script>\d+)\.py:(?P<line>\d+):(?P<column>\d+): error(?:\[(?P<rule>[\w-]+)\])?:? (?P<text>.*)")
 MYPY_RULE = re.compile(r" +\[([\w-]+)\]$")
 # The driver that Nix builds may have packages that this host has not.
@@ -17,7 +17,7 @@ HINT = "NixOS builds no driver with it; `skipTypeCheck = true;` in the check's .
 PATIENCE = 60  # seconds
 
 
-def checker(names=("ty", "mypy")):
+def checker(names):
     """(name, path) of the first type checker on PATH, or None."""
     for name in names:
         for folder in os.environ.get("PATH", "").split(os.pathsep):

@@ -99,7 +99,8 @@ class Survey(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="größe ") as folder:
             script = Path(folder, "a b.py")
             script.write_bytes(text)
-            request = [{"script": str(script), "text": None, "machines": ["my-ioc"], "vlans": [1], "sandbox": sandbox}]
+            request = [{"script": str(script), "text": None, "machines": ["my-ioc"], "vlans": [1], "sandbox": sandbox,
+                        "thorough": True}]
             run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
                                  input=json.dumps(request).encode(), capture_output=True, check=True)
         self.assertEqual(run.stderr, b"")
@@ -126,7 +127,8 @@ class Survey(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "a.py").write_text(script)
             Path(folder, "a.nix").write_text(nix)
-            request = [{"script": f"{folder}/a.py", "text": None, "machines": ["machine"], "sandbox": True, "vlans": [1, 2], **more}]
+            request = [{"script": f"{folder}/a.py", "text": None, "machines": ["machine"], "sandbox": True, "vlans": [1, 2],
+                        "thorough": True, **more}]
             run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
                                  input=json.dumps(request), capture_output=True, text=True, check=True)
         (answer,) = json.loads(run.stdout)

@@ -17,7 +17,7 @@ WRONG = "x = machine.succeed('true')\n\nmachine.succeed(3)\nclient.suceed('x')\n
 
 
 class Stub(InProcess):
-    """script_names.pyi and the driver have the same names, and the same parameters."""
+    """typings/script_names.pyi and the driver have the same names, and the same parameters."""
 
     def setUp(self):
         super().setUp()

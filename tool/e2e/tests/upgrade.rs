@@ -68,7 +68,7 @@ impl World {
         edit(&source.join("tool/template/flake.nix"), "EPICS IOC, tested", "EPICS IOC, flown and tested");
         edit(&source.join("tool/template/.gitignore"), "/result-*\n", "/result-*\n/flights\n");
         edit(&source.join("tool/template/ioc.toml"), "9999", "9998");
-        fs::write(source.join("tool/template/.editorconfig"), "root = true\n").unwrap();
+        fs::write(source.join("tool/template/.gitattributes"), "root = true\n").unwrap();
         fs::remove_file(source.join("tool/template/.github/zizmor.yml")).unwrap();
         git(&source, &["add", "-A", "-f"]);
         git(&source, &["commit", "-qm", "nine"]);
@@ -139,7 +139,7 @@ fn one_staged_change_brings_the_new_tool_and_its_wiring() {
     assert!(run.stdout.contains("+  description = \"EPICS IOC, flown and tested"), "{}", run.stdout);
     world.is_upgraded();
     assert!(fs::read_to_string(world.root.join(".gitignore")).unwrap().contains("/flights"));
-    assert!(world.root.join(".editorconfig").exists() && !world.root.join(".github/zizmor.yml").exists());
+    assert!(world.root.join(".gitattributes").exists() && !world.root.join(".github/zizmor.yml").exists());
     assert!(fs::read_to_string(world.root.join("ioc.toml")).unwrap().contains("9999"), "that is the user's");
     let record = fs::read_to_string(world.root.join("tool.lock")).unwrap();
     let revision = text(&git(&world.source, &["rev-parse", "v9.0.0"]));
@@ -157,7 +157,7 @@ fn what_the_user_changed_outside_is_merged_or_kept() {
     let world = World::new();
     edit(&world.root.join("flake.nix"), "(final: prev: { })", "(final: prev: { mine = 1; })");
     fs::write(world.root.join(".gitignore"), "mine\n").unwrap();
-    fs::write(world.root.join(".editorconfig"), "mine = true\n").unwrap();
+    fs::write(world.root.join(".gitattributes"), "mine = true\n").unwrap();
     edit(&world.root.join(".github/zizmor.yml"), "rules:", "# mine\nrules:");
     world.commit("mine");
     let run = world.by_path(&[]).expect(0, &[]);
@@ -165,7 +165,7 @@ fn what_the_user_changed_outside_is_merged_or_kept() {
     assert!(flake.contains("flown") && flake.contains("mine = 1"), "{flake}");
     let kept = |path: &str, text: &str| assert_eq!(fs::read_to_string(world.root.join(path)).unwrap(), text, "{path}");
     kept(".gitignore", "mine\n");
-    kept(".editorconfig", "mine = true\n");
+    kept(".gitattributes", "mine = true\n");
     assert!(world.root.join(".github/zizmor.yml").exists());
     for part in
         ["both sides changed the same lines", "tool/template/.gitignore", "you have a file of this name already"]
@@ -371,10 +371,10 @@ fn what_has_begun_is_finished_once_it_can_be() {
 #[test]
 fn a_folder_in_the_way_is_no_half_upgrade() {
     let world = World::new();
-    fs::create_dir(world.root.join(".editorconfig")).unwrap();
-    fs::write(world.root.join(".editorconfig/mine"), "").unwrap();
+    fs::create_dir(world.root.join(".gitattributes")).unwrap();
+    fs::write(world.root.join(".gitattributes/mine"), "").unwrap();
     world.commit("mine");
-    world.by_path(&[]).expect(3, &["there is a folder .editorconfig", "git mv .editorconfig"]);
+    world.by_path(&[]).expect(3, &["there is a folder .gitattributes", "git mv .gitattributes"]);
     world.is_untouched();
 }
 

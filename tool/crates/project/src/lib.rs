@@ -5,6 +5,7 @@
 
 pub mod change;
 mod choice;
+pub mod editor;
 mod project;
 pub mod scaffold;
 pub mod settings;

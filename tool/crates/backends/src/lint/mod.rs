@@ -58,6 +58,7 @@ fn of(
     evaluated: Option<&BTreeMap<String, Evaluated>>,
 ) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
+    let thorough = evaluated.is_none();
     let mut scripts = Vec::new();
     for (check, settings) in checks.iter().zip(&settings) {
         let evaluated = evaluated.and_then(|all| all.get(&check.name));
@@ -74,7 +75,7 @@ fn of(
         let vlans = machines.values().flatten().copied().collect();
         let machines = machines.into_keys().collect();
         let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
-        scripts.push(Script { script, text, machines, vlans, sandbox });
+        scripts.push(Script { script, text, machines, vlans, sandbox, thorough });
     }
     let (ioc, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| read_scripts(project, &scripts));

@@ -58,6 +58,8 @@ pub struct Script {
     pub vlans: BTreeSet<u8>,
     /// Whether it is to run in the sandbox.
     pub sandbox: bool,
+    /// Whether there is time for mypy, where ty is not installed.
+    pub thorough: bool,
 }
 
 /// What the driver answers about one script.

@@ -129,6 +129,7 @@ fn samples() -> Value {
                 machines: vec!["machine".into()],
                 vlans: BTreeSet::from([1]),
                 sandbox: true,
+                thorough: true,
             }]),
             "said": said(vec![OfScript {
                 problems: vec![problem],

@@ -16,6 +16,7 @@ pub fn run(args: &Lint, github: Option<&mut Github<'static>>) -> Result<Status> 
     let project = Project::load()?;
     let backend = tool_backends::wanted(&project, args.backend.map(Into::into))?;
     let findings = lint::run(&project, backend)?;
+    tool_project::editor::keep_names(&project)?;
     let (errors, warnings) = show::count(&findings);
     if args.json {
         let document = json!({ "schema": 1, "errors": errors, "warnings": warnings, "findings": findings });

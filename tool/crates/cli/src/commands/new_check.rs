@@ -42,6 +42,7 @@ pub fn run(args: &NewCheck) -> Result<Status> {
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     check::write_new(&folder, &files)?;
+    tool_project::editor::keep_names(&project)?;
     let paths: Vec<String> = files.iter().map(|(file, _)| format!("checks/{file}")).collect();
     ui::data(&format!("{} {}", ui::paint(ui::GOOD, "made"), paths.join(" ")));
     track(&project.root, &paths);
