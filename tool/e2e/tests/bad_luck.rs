@@ -342,7 +342,10 @@ fn forbidden_user_namespaces_are_explained() {
     let scratch = Scratch::new();
     in_namespace(&scratch, "echo 0 > /proc/sys/user/max_user_namespaces").expect(
         5,
-        &["this host does not allow the sandbox's namespaces", "\nsudo sysctl -w user.max_user_namespaces="],
+        &[
+            "the sandbox does not work on this host: unshare: a user namespace cannot be made",
+            "\nsudo sysctl -w user.max_user_namespaces=",
+        ],
     );
 }
 

@@ -12,14 +12,14 @@ use tool_base::host::Host;
 use tool_base::{fail, sys};
 use tool_host::doctor;
 use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch, record};
-use tool_sandbox::run::{Forbidden, Output, Run, Streams};
+use tool_sandbox::run::{Output, Run, Streams, Trouble};
 
 use tool_sandbox::spec::{MachineSpec, Spec};
 
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
 const GRACE: u64 = 30;
-/// Status of a driver that cannot run on this host at all (`tool/driver/__main__.py`).
-const HOST_NOT_READY: u8 = 5;
+/// Namespaces of a kind that a few checks with several machines need.
+const FEW: u64 = 64;
 /// Bytes of a line of the log that are passed on; the file has all of them.
 const LINE: usize = 4096;
 
@@ -32,19 +32,39 @@ enum Message {
 
 /// Starts a run; where this host does not allow it, the error has the fix for this host.
 pub fn start(spec: &Spec, dir: &Path, output: &Output) -> Result<(Run, Option<Streams>)> {
-    Run::start(spec, dir, output).map_err(|error| match error.downcast_ref::<Forbidden>() {
-        Some(forbidden) => {
-            let facts = doctor::userns::facts(&Host::new(Path::new("/")));
-            let hint = match doctor::diagnose_userns(&facts) {
-                Some(finding) => {
-                    format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id)
-                }
-                None => "it works when tried alone; see what else is wrong: cargo xtask doctor".to_owned(),
-            };
-            fail::host(forbidden.to_string()).hint(hint).into()
+    Run::start(spec, dir, output).map_err(with_fix)
+}
+
+/// Waits for the end of a run that nobody follows; the driver's exit status.
+pub fn wait(run: Run, spec: &Spec) -> Result<u8> {
+    let code = run.wait().map_err(with_fix);
+    // The folder was only there to mount the run's memory on.
+    let _ = fs::remove_dir(&spec.state_dir);
+    code
+}
+
+/// The one place that says why the sandbox does not work on this host.
+fn with_fix(error: anyhow::Error) -> anyhow::Error {
+    let Some(trouble) = error.downcast_ref::<Trouble>() else { return error };
+    let hint = trouble.1.clone().or_else(limits).unwrap_or_else(|| {
+        let facts = doctor::userns::facts(&Host::new(Path::new("/")));
+        match doctor::diagnose_userns(&facts) {
+            Some(finding) => format!("{}\n(tool/docs/errors.md, {})", finding.fix.replace("\n$ ", "\n"), finding.id),
+            None => "namespaces can be made here; see what else is wrong: cargo xtask doctor".to_owned(),
         }
-        None => error,
-    })
+    });
+    fail::host(trouble.to_string()).hint(hint).into()
+}
+
+/// How to raise the limits on kinds of namespaces that leave less than a few checks need. No namespaces at all are another case.
+fn limits() -> Option<String> {
+    let limit = |kind: &str| {
+        let name = format!("max_{kind}_namespaces");
+        let value: u64 = fs::read_to_string(format!("/proc/sys/user/{name}")).ok()?.trim().parse().ok()?;
+        (value < FEW && (kind != "user" || value > 0)).then(|| format!("\nsudo sysctl -w user.{name}=28633"))
+    };
+    let raised: String = ["user", "mnt", "pid", "net", "uts", "ipc"].into_iter().filter_map(limit).collect();
+    (!raised.is_empty()).then(|| format!("this host allows few namespaces; raise the limit:{raised}"))
 }
 
 /// Follows one sandbox run to its end.
@@ -104,11 +124,12 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
             }
         }
     }
-    let code = if hung || interruptions > 1 { 137 } else { run.wait()? };
+    let code = if hung || interruptions > 1 { Ok(137) } else { wait(run, spec) };
     reader.join().ok();
     if let Ok(result) = log.join() {
         result?;
     }
+    let code = code?;
     let failure = failure.map(|(mut failure, at)| {
         let line = format!("{}\n{}", failure.source.as_deref().unwrap_or_default(), failure.message);
         for value in record::named(&exec.dir.join("record"), &line, at) {
@@ -116,14 +137,12 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         }
         failure
     });
-    // The folder was only there to mount the run's memory on.
-    let _ = fs::remove_dir(&spec.state_dir);
     let verdict = match code {
         _ if interruptions > 0 => Verdict::Interrupted,
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
         143 if begun.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
-        HOST_NOT_READY if !heard => return Err(not_ready(&exec.dir.join("log"))),
+        _ if !heard => return Err(not_ready(&exec.dir.join("log"))),
         code => Verdict::Failed(code),
     };
     Ok(Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()))
@@ -146,12 +165,19 @@ fn search_hint(spec: &Spec, failure: &ScriptFailure) -> Option<String> {
     })
 }
 
-/// The driver's own words on why it cannot run here.
+/// Why the driver could not even begin, in its own words (`tool/driver/__main__.py`) or Python's.
 fn not_ready(log: &Path) -> anyhow::Error {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let (message, hint) = text.split_once("hint: ").unwrap_or((&text, ""));
-    let failure = fail::host(message.trim().trim_start_matches("error: "));
-    if hint.is_empty() { failure.into() } else { failure.hint(hint.trim()).into() }
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    if let Some((message, hint)) = text.split_once("hint: ") {
+        return fail::host(message.trim().trim_start_matches("error: ")).hint(hint.trim()).into();
+    }
+    let line = text.lines().find(|line| line.contains("rror: ")).unwrap_or("it has said nothing");
+    let hint = match std::env::var_os("PYTHONHOME") {
+        Some(home) => format!("PYTHONHOME is `{}`: unset PYTHONHOME", home.display()),
+        None => format!("all that was said: less {}", log.display()),
+    };
+    fail::host(format!("the test driver could not be started: {line}")).hint(hint).into()
 }
 
 /// The next thing that happens; `None` when the time is up.

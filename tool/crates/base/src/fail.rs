@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use anyhow::{Result, anyhow};
+
 /// Exit statuses of `cargo xtask`. They are an interface: scripts and CI rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -91,6 +93,14 @@ pub fn host(message: impl Into<String>) -> Failure {
     Failure::new(Status::HostNotReady, message)
 }
 
+/// Runs something; a panic in it, as where no thread can be started, is an error like others.
+pub fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow!("{}", text.unwrap_or("unknown trouble")))
+    })
+}
+
 /// The text of an error: its context chain, then a blank line and the hint.
 pub fn render(error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -135,6 +145,12 @@ mod tests {
             .unwrap_err();
         assert_eq!(render(&error), "error: cannot keep the log: disk full\n\nhint: free some room");
         assert_eq!(status(&error), Status::Config);
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let error = caught(|| -> Result<()> { std::panic::panic_any("no thread".to_owned()) }).unwrap_err();
+        assert_eq!(error.to_string(), "no thread");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::start;
 use user::user;
 
 /// Folders of programs on the machine.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/machine/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The manager's own variables, before `systemctl set-environment`.
 pub(super) fn default_environment() -> Env {

@@ -50,7 +50,7 @@ use self::unit::words::{Env, Specifiers};
 use tool_base::confine::confine;
 use tool_base::fail::Status;
 use tool_base::protocol::control::{Power, Reply, Request};
-use tool_base::{netlink, stage};
+use tool_base::{fail, netlink, stage};
 
 /// What the threads tell the manager's.
 #[derive(Debug)]
@@ -102,8 +102,28 @@ struct Machine {
     sender: Sender<Message>,
 }
 
-/// Runs as PID 1 until the machine is powered off.
+/// Runs as PID 1 until the machine is powered off. What keeps it from that is told to the host's side.
 pub fn run(words: &[OsString]) -> Result<Status> {
+    let mut host = stage::optional(words, "--host-fd").map(stage::descriptor).transpose()?.map(UnixStream::from);
+    match fail::caught(|| start(words, host.as_mut())) {
+        Ok((mut machine, receiver)) => {
+            if let Some(mut host) = host {
+                host.write_all(&[0])?;
+            }
+            machine.manager.boot(machine.clock.now());
+            machine.settle();
+            Ok(machine.serve(&receiver))
+        }
+        Err(error) => {
+            if let Some(mut host) = host {
+                let _ = write!(host, "{error:#}");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn start(words: &[OsString], host: Option<&mut UnixStream>) -> Result<(Machine, Receiver<Message>)> {
     let clock = Clock::start();
     // As `ps -p 1 -o comm=` is to show.
     unix::sys::prctl::set_name(c"systemd").context("cannot take the name of systemd")?;
@@ -113,8 +133,8 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     mask.thread_block().context("cannot block SIGCHLD")?;
     mount_proc()?;
     // Before any thread starts, too: the kernel gives a process of several threads no new user namespace.
-    if let Some(fd) = stage::optional(words, "--host-fd") {
-        apart(stage::descriptor(fd)?.into())?;
+    if let Some(host) = host {
+        apart(host)?;
     }
     let console = Console::new(stage::descriptor(stage::required(words, "--console-fd")?)?);
     let driver = UnixStream::from(stage::descriptor(stage::required(words, "--shell-fd")?)?);
@@ -145,7 +165,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
     shell::serve(driver, sender.clone())?;
 
     let units = loader.clone();
-    let mut machine = Machine {
+    let machine = Machine {
         manager: Manager::new(Box::new(move |name| units.load(name))),
         loader,
         paths,
@@ -167,9 +187,7 @@ pub fn run(words: &[OsString]) -> Result<Status> {
             .collect(),
         sender,
     };
-    machine.manager.boot(clock.now());
-    machine.settle();
-    Ok(machine.serve(&receiver))
+    Ok((machine, receiver))
 }
 
 /// Where the processes lie once more, hidden from each other in several ways: for services with `ProtectProc=`.
@@ -194,16 +212,14 @@ fn mount_proc() -> Result<()> {
 
 /// Enters namespaces of the machine's own, hand in hand with the host's side: that maps the users and makes read-only in
 /// the old mount namespace what the new one, of another user namespace, must not make writable. All on it is confined then.
-fn apart(mut host: UnixStream) -> Result<()> {
+fn apart(host: &mut UnixStream) -> Result<()> {
     let own =
         CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     unshare(own).context("the machine's namespaces cannot be made")?;
     host.write_all(&[0])?;
     host.read_exact(&mut [0]).context("the host's side has ended")?;
     unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
-    confine().context("the kernel takes no filter of system calls (seccomp)")?;
-    host.write_all(&[0])?;
-    Ok(())
+    confine().context("the kernel takes no filter of system calls (seccomp)")
 }
 
 /// What the kernel and `/etc` of a machine need before anything runs.

@@ -16,7 +16,7 @@ use tool_base::process::Cmd;
 pub fn run(spec: &Spec, command: &[String]) -> Result<Status> {
     let machine = spec.machines.first().context("the run has no machine")?;
     let mut switches = Switches::new()?;
-    let (booted, lines) = machine::boot(spec, machine, &mut switches)?;
+    let (booted, lines) = machine::boot(spec, machine, &mut switches).context("the machine does not come up")?;
     // The journal has it all.
     std::thread::spawn(move || io::copy(&mut File::from(lines.console), &mut io::sink()));
     let (program, arguments) = command.split_first().context("the run has no command")?;

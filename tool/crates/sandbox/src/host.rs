@@ -26,7 +26,7 @@ use tool_base::fail::Status;
 use tool_base::process::Cmd;
 use tool_base::protocol::driver;
 use tool_base::protocol::host::{Answer, Message, News, Request, Wish};
-use tool_base::{stage, sys};
+use tool_base::{fail, stage, sys};
 
 enum Event {
     /// The driver asks for something.
@@ -49,15 +49,31 @@ struct Keeper {
     waiting: BTreeMap<i32, u64>,
 }
 
-/// Runs until the driver has ended; its exit status is ours.
+/// A machine that does not come up, or whose PID 1 has failed: the host's trouble, and the end of the run.
+#[derive(Debug)]
+struct Down(String);
+
+impl std::fmt::Display for Down {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "machine `{}` does not run", self.0)
+    }
+}
+
+impl std::error::Error for Down {}
+
+/// Runs until the driver has ended; its exit status is ours. Whatever else ends it is told to xtask.
 pub fn run(words: &[OsString]) -> Result<Status> {
+    let sync = UnixStream::from(stage::descriptor(stage::required(words, "--sync-fd")?)?);
+    fail::caught(|| keep(words, sync.try_clone()?)).or_else(|error| Ok(super::cage::trouble(&sync, &error)))
+}
+
+fn keep(words: &[OsString], sync: UnixStream) -> Result<Status> {
     let cage = stage::descriptor(stage::required(words, "--cage-fd")?)?;
     sys::die_with_parent(&cage).context("the stage before this one has ended")?;
     sys::block_interrupts()?;
     let file = Path::new(stage::required(words, "--spec")?);
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let spec: Spec = serde_json::from_slice(&text)?;
-    let sync = UnixStream::from(stage::descriptor(stage::required(words, "--sync-fd")?)?);
     let events = stage::optional(words, "--events-fd").map(stage::descriptor).transpose()?;
     sys::tmpfs(&spec.state_dir, "mode=755")?;
     let mut private = DirBuilder::new();
@@ -183,6 +199,10 @@ impl Keeper {
         }
         let name = self.booted.iter().find(|(_, booted)| booted.pid == pid).map(|(name, _)| name.clone());
         if let Some(name) = name {
+            // Off, or to be started again; or killed, which may be the script's doing.
+            if !matches!(code, 0 | 3 | 128..) {
+                return Err(anyhow!("its PID 1 has ended with status {code}").context(Down(name)));
+            }
             if let Some(booted) = self.booted.remove(&name) {
                 booted.end();
             }
@@ -199,6 +219,7 @@ impl Keeper {
         match self.answer(&request) {
             Ok(Some((answer, fds))) => self.reply(Some(request.id), answer, &fds),
             Ok(None) => Ok(()),
+            Err(e) if e.is::<Down>() => Err(e),
             Err(e) => self.reply(Some(request.id), Answer::Failed { error: format!("{e:#}") }, &[]),
         }
     }
@@ -228,7 +249,8 @@ impl Keeper {
         }
         let machine = self.spec.machines.iter().find(|m| m.name == name);
         let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
-        let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)?;
+        let (mut booted, Lines { shell, console }) =
+            machine::boot(&self.spec, machine, &mut self.switches).with_context(|| Down(name.to_owned()))?;
         let pid = booted.pid;
         if let Some(recorder) = &machine.recorder
             && let Err(e) = booted.record(recorder)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use unix::sched::{CloneFlags, setns, unshare};
 use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -86,8 +86,7 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
         });
         thread.join().map_err(|_| anyhow!("the thread that starts PID 1 has panicked"))?
     })?;
-    let ended = || format!("PID 1 of machine `{}` has ended before it had begun", machine.name);
-    sync.read_exact(&mut [0]).with_context(ended)?;
+    next_step(&mut sync)?;
     // It has mounted /proc, so there it is number 1.
     let open =
         |kind: &str| File::open(Path::new("/proc/1/ns").join(kind)).with_context(|| format!("/proc/1/ns/{kind}"));
@@ -101,9 +100,23 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     network::configure(machine)?;
     rootfs::lock_kernel()?;
     sync.write_all(&[0])?;
-    sync.read_exact(&mut [0]).with_context(ended)?;
+    next_step(&mut sync)?;
     let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<_>>()?;
     Ok((Booted { pid, cables, namespaces, users: open("user")?, recorder: None }, Lines { shell, console }))
+}
+
+/// Waits until PID 1 has come a step further.
+fn next_step(init: &mut UnixStream) -> Result<()> {
+    let mut said = Vec::new();
+    let step = init.take(1).read_to_end(&mut said)?;
+    if said == [0] {
+        return Ok(());
+    }
+    init.read_to_end(&mut said)?;
+    bail!(
+        "{}",
+        if step == 0 { "its PID 1 has ended before it had begun".into() } else { String::from_utf8_lossy(&said) }
+    )
 }
 
 impl Booted {

@@ -53,7 +53,7 @@ const SYSCTLS: [&str; 13] = [
     "kernel/auto_msgmni",
 ];
 /// PATH of services and commands.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "/machine/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Puts the root file system together and makes it this thread's root.
 ///
@@ -215,7 +215,7 @@ fn profile(variables: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// /machine/bin, and links to it among the host's programs in /usr/local/bin.
+/// /machine/bin: the machine's own programs, and links to the host's in /usr/local/bin, whose place it takes.
 fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
     let xtask = root.join(MACHINE).join("xtask");
     if spec.xtask != Path::new(OWN) && is_own_program(&spec.xtask) {
@@ -239,31 +239,27 @@ fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
             program(&own.path, &bin.join(&own.name))?;
         }
     }
-    let local = root.join("usr/local/bin");
-    if !local.is_dir() {
-        return Ok(());
-    }
-    let host = root.join("machine/host/local-bin");
-    bind_readonly(&local, &host)?;
-    let theirs: Vec<_> = fs::read_dir(&host)?.flatten().map(|entry| entry.file_name()).collect();
-    sys::tmpfs(&local, "mode=755")?;
-    for entry in fs::read_dir(&bin)?.flatten() {
-        symlink(Path::new("/machine/bin").join(entry.file_name()), local.join(entry.file_name()))?;
-    }
     if let Some(tools) = &machine.tools {
         fs::create_dir_all(root.join("run/current-system"))?;
         symlink(tools, root.join("run/current-system/sw"))?;
         for dir in ["bin", "sbin"] {
             let dir = tools.join(dir);
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                link_unless_taken(&dir.join(entry.file_name()), &local.join(entry.file_name()))?;
+                link_unless_taken(&dir.join(entry.file_name()), &bin.join(entry.file_name()))?;
             }
         }
     }
-    for name in theirs {
-        link_unless_taken(&Path::new("/machine/host/local-bin").join(&name), &local.join(&name))?;
+    let theirs = Path::new("/usr/local/bin");
+    if theirs.is_dir() {
+        let host = root.join("machine/host/local-bin");
+        bind_readonly(theirs, &host)?;
+        for name in fs::read_dir(&host)?.flatten().map(|entry| entry.file_name()) {
+            link_unless_taken(&Path::new("/machine/host/local-bin").join(&name), &bin.join(&name))?;
+        }
     }
-    Ok(())
+    // Who has a PATH of their own finds it, too. Where /usr/local is a link (ostree), nothing of it is a machine's.
+    let local = root.canonicalize()?.join("usr/local/bin");
+    if local.canonicalize().is_ok_and(|path| path == local) { bind(&bin, &local) } else { Ok(()) }
 }
 
 /// A program of the host that the machine may run, and not write to.

@@ -1,7 +1,7 @@
 //! Starts a sandbox run and waits for it, from outside.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -14,25 +14,38 @@ use anyhow::{Context, Result};
 use super::spec::Spec;
 use super::userns;
 use tool_base::process::Cmd;
-use tool_base::{fail, process, sys};
+use tool_base::{process, sys};
 
-/// This host does not allow the namespaces that a run needs; why, in the kernel's words. Whoever knows hosts has the fix.
+/// The sandbox does not come up, or not to a verdict: this host forbids or lacks what it needs. Why, in the words of the stage
+/// that has failed, and its hint. Whoever knows hosts has the fix.
 #[derive(Debug)]
-pub struct Forbidden(pub String);
+pub struct Trouble(pub String, pub Option<String>);
 
-impl std::fmt::Display for Forbidden {
+impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "this host does not allow the sandbox's namespaces: {}", self.0)
+        write!(f, "the sandbox does not work on this host: {}", self.0)
     }
 }
 
-impl std::error::Error for Forbidden {}
+impl std::error::Error for Trouble {}
+
+impl Trouble {
+    /// From what [`fail::render`] has made.
+    fn told(text: &str) -> Self {
+        let text = text.trim().trim_start_matches("error: ");
+        match text.split_once("\n\nhint: ") {
+            Some((why, hint)) => Self(why.to_owned(), Some(hint.to_owned())),
+            None => Self(text.to_owned(), None),
+        }
+    }
+}
 
 /// A run that has been started. Dropping it kills everything in it.
 #[derive(Debug)]
 pub struct Run {
     child: Child,
-    sync: UnixStream,
+    /// To the stages inside, and what they say.
+    sync: BufReader<UnixStream>,
     ended: bool,
 }
 
@@ -109,41 +122,52 @@ impl Run {
         let child = sys::inherit(&mut command, passed).spawn().map_err(|e| cage.not_started(&e))?;
         // Our copies of the descriptors go away with the command: the streams end when the run does.
         drop(command);
-        let mut run = Self { child, sync, ended: false };
+        let mut run = Self { child, sync: BufReader::new(sync), ended: false };
         run.handshake().inspect_err(|_| run.kill())?;
         Ok((run, streams))
     }
 
     /// Maps users into the new user namespace and waits until the stage may mount there.
     fn handshake(&mut self) -> Result<()> {
-        self.sync.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut lines = BufReader::new(self.sync.try_clone()?).lines();
-        let mut expect = |word: &str| -> Result<()> {
-            match lines.next() {
-                Some(Ok(line)) if line == word => Ok(()),
-                Some(Ok(line)) => Err(Forbidden(line.trim_start_matches("error: ").to_owned()).into()),
-                Some(Err(e)) => Err(fail::host(format!("the sandbox does not answer: {e}")).into()),
-                None => Err(fail::host("the sandbox ended before it had begun").into()),
-            }
-        };
-        expect("unshared")?;
-        userns::map(self.child.id()).map_err(|e| Forbidden(format!("{e:#}")))?;
-        self.sync.write_all(b"mapped\n")?;
-        expect("ready")?;
-        self.sync.set_read_timeout(None)?;
+        self.sync.get_ref().set_read_timeout(Some(Duration::from_secs(20)))?;
+        self.expect("unshared")?;
+        userns::map(self.child.id()).map_err(|e| Trouble(format!("{e:#}"), None))?;
+        self.sync.get_ref().write_all(b"mapped\n")?;
+        self.expect("ready")?;
+        self.sync.get_ref().set_read_timeout(None)?;
         Ok(())
+    }
+
+    fn expect(&mut self, word: &str) -> Result<()> {
+        let mut line = String::new();
+        match self.sync.read_line(&mut line) {
+            Ok(0) => Err(Trouble("it ended before it had begun".to_owned(), None).into()),
+            Ok(_) if line.trim_end() == word => Ok(()),
+            Ok(_) => {
+                let _ = self.sync.read_to_string(&mut line);
+                Err(Trouble::told(&line).into())
+            }
+            Err(e) => Err(Trouble(format!("it does not answer: {e}"), None).into()),
+        }
     }
 
     /// A handle that passes on Ctrl-C.
     pub fn interrupter(&self) -> Result<Interrupter> {
-        Ok(Interrupter(self.sync.try_clone()?))
+        Ok(Interrupter(self.sync.get_ref().try_clone()?))
     }
 
     /// Waits for the end of the run; the driver's exit status, 128 + N for signal N.
+    ///
+    /// # Errors
+    /// [`Trouble`], where that is no verdict.
     pub fn wait(mut self) -> Result<u8> {
         let status = self.child.wait().context("cannot wait for the sandbox")?;
         self.ended = true;
-        Ok(process::code(status))
+        let mut said = String::new();
+        // All that is said has been said.
+        self.sync.get_ref().set_nonblocking(true)?;
+        let _ = self.sync.read_to_string(&mut said);
+        if said.is_empty() { Ok(process::code(status)) } else { Err(Trouble::told(&said).into()) }
     }
 
     /// Kills everything in the run at once.

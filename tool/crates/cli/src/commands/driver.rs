@@ -37,9 +37,7 @@ pub fn run(args: &Driver) -> Result<Status> {
     if !args.interactive {
         interrupt::each(move || interrupter.interrupt().is_ok())?;
     }
-    let code = run.wait()?;
-    let _ = fs::remove_dir(&spec.state_dir);
-    Ok(Status::Other(code))
+    follow::wait(run, &spec).map(Status::Other)
 }
 
 fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {

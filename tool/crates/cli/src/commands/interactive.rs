@@ -68,7 +68,5 @@ fn in_sandbox(project: &Project, machine: &MachineOptions, check: &Check, why: &
     // Ctrl-C belongs to the prompt.
     sys::block_interrupts()?;
     let (run, _) = follow::start(&spec, &dir, &Output::Terminal)?;
-    let code = run.wait()?;
-    let _ = std::fs::remove_dir(&spec.state_dir);
-    Ok(Status::Other(code))
+    follow::wait(run, &spec).map(Status::Other)
 }

@@ -72,9 +72,7 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     say_how_to_end();
     let (run, _) = follow::start(&spec, dir, &Output::Terminal)
         .inspect_err(|_| ui::warn("no machine could be started; on this host itself: cargo xtask run --host"))?;
-    let code = run.wait()?;
-    let _ = fs::remove_dir(&spec.state_dir);
-    Ok(code)
+    follow::wait(run, &spec)
 }
 
 fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: bool, dir: &Path) -> Result<u8> {

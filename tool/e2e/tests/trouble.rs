@@ -1,0 +1,76 @@
+//! What a host forbids or lacks is told as its trouble, and never as the failure of a check.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Run, Scratch};
+
+/// Runs a check as root of a user namespace in which a shell command has changed something first; or as an ordinary user in it.
+fn in_namespace(scratch: &Scratch, prepare: &str, ordinary: bool) -> Run {
+    let user = if ordinary { "unshare --user --map-user=1000 --map-group=1000" } else { "" };
+    let script = format!("set -e; {prepare}; exec {user} \"$XTASK\" test simple --backend sandbox");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "bash", "-c", &script]);
+    scratch.environment(&mut command);
+    command.env("XTASK", env!("CARGO_BIN_EXE_foreign")).env("DIR", scratch.scratch_dir());
+    Run::of(&command.output().unwrap())
+}
+
+#[test]
+fn host_trouble_is_no_failure_of_a_check() {
+    let scratch = Scratch::new();
+    let cases = [
+        // As Docker masks it.
+        ("mount -t tmpfs none /proc/driver", "cannot mount /proc: EPERM"),
+        ("echo 1 > /proc/sys/user/max_mnt_namespaces", "\nsudo sysctl -w user.max_mnt_namespaces="),
+        ("echo 1 > /proc/sys/user/max_pid_namespaces", "\nsudo sysctl -w user.max_pid_namespaces="),
+        ("echo 1 > /proc/sys/user/max_net_namespaces", "\nsudo sysctl -w user.max_net_namespaces="),
+        ("echo 0 > /proc/sys/user/max_uts_namespaces", "\nsudo sysctl -w user.max_uts_namespaces="),
+        ("echo 0 > /proc/sys/user/max_ipc_namespaces", "\nsudo sysctl -w user.max_ipc_namespaces="),
+        ("echo 1 > /proc/sys/user/max_user_namespaces", "user.max_user_namespaces="),
+        (
+            "mount -t tmpfs none /mnt; for d in null zero random urandom tty; do : > /mnt/$d; mount --bind /dev/$d /mnt/$d; done; \
+             ln -s /proc/self/fd /mnt/fd; mount --rbind /mnt /dev",
+            "cannot bind /dev/full",
+        ),
+        ("export PYTHONHOME=/nowhere", "hint: PYTHONHOME is `/nowhere`: unset PYTHONHOME"),
+        ("ulimit -n 32", "limit of open files is 32"),
+    ];
+    for ordinary in [false, true] {
+        for (prepare, told) in cases {
+            let run = in_namespace(&scratch, prepare, ordinary);
+            assert!(!run.stderr.contains("FAIL"), "{prepare}: {}", run.stderr);
+            // A limit of a namespace around ours is not to be seen.
+            let told = if ordinary && prepare.contains("max_") { "ENOSPC" } else { told };
+            run.expect(5, &["1 could not run", told]);
+        }
+    }
+    in_namespace(&scratch, "ulimit -u 100", true).expect(5, &["limit of processes is 100", "ulimit -u 4096"]);
+}
+
+/// As the seccomp filters of containers do.
+#[test]
+fn a_forbidden_system_call_is_the_hosts_trouble() {
+    let scratch = Scratch::new();
+    scratch.write("refuse.py", include_str!("scripts/refuse.py"));
+    for (call, told) in [("pivot_root", "cannot change to the machine's root file system"), ("seccomp", "(seccomp)")] {
+        let mut command = Command::new("python3");
+        command.args(["refuse.py", call, env!("CARGO_BIN_EXE_foreign"), "test", "simple", "--backend", "sandbox"]);
+        scratch.environment(&mut command);
+        Run::of(&command.output().unwrap()).expect(5, &["1 could not run", told]);
+    }
+}
+
+/// /usr/local is a link into /var where the system is one image (ostree), and need not have programs.
+#[test]
+fn machines_have_their_programs_whatever_usr_local_is() {
+    let scratch = Scratch::new();
+    let empty = "mkdir -p \"$DIR/empty\"; mount --bind \"$DIR/empty\" /usr/local";
+    in_namespace(&scratch, empty, false).expect(0, &["PASS simple"]);
+    let link = "mount -t tmpfs none /mnt; mkdir /mnt/lower /mnt/upper /mnt/work; mount --rbind /usr /mnt/lower; \
+                ln -s ../var/usrlocal /mnt/upper/local; \
+                mount -t overlay -o userxattr,lowerdir=/usr,upperdir=/mnt/upper,workdir=/mnt/work none /usr";
+    in_namespace(&scratch, link, false).expect(0, &["PASS simple"]);
+}
