@@ -119,6 +119,39 @@ fn a_missing_feature_is_the_hosts_trouble() {
 }
 
 #[test]
+fn a_dry_run_tells_what_would_be_built_and_who_can() {
+    let Some(fixture) = Fixture::new() else { return };
+    let machine = format!("{}-linux", std::env::consts::ARCH);
+    let here = format!("this machine builds {machine}");
+    // A library that is built for a check is told, too.
+    let run = fixture.nixos(&["needy", "other", "--dry-run"]).expect(0, &["3 to build, 0 to fetch", &here]);
+    let built = |run: &Run| {
+        let names =
+            run.stdout.lines().map(|line| line.strip_prefix("build /").unwrap().split_once('-').unwrap().1.to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let wanted = ["some-library.drv", "vm-test-run-needy.drv", "vm-test-run-other.drv"];
+    assert_eq!(built(&run), wanted.map(str::to_owned).into());
+    assert!(!fixture.root.join("target/checks").exists(), "no run");
+    fixture.nixos(&["other"]).expect(0, &["PASS other"]);
+    assert_eq!(fixture.nixos(&["other", "--dry-run"]).expect(0, &["0 to build, 0 to fetch"]).stdout, "");
+
+    // What no builder can build is the failure that a run would give.
+    let asks = format!("vm-test-run-kvm asks for {machine} with {{kvm, nixos-test}}");
+    let run = fixture.nixos(&["kvm", "--dry-run"]).expect(5, &["no builder of Nix has the feature `kvm`", &asks]);
+    assert_eq!(built(&run), ["vm-test-run-kvm.drv".to_owned()].into());
+    fixture.driver(&["kvm", "--dry-run"]).expect(0, &["1 to build, 0 to fetch"]);
+    // A machine of a farm has it. Nobody asks whether it answers.
+    let farm = format!("ssh-ng://farm.invalid {machine} - 1 1 kvm,nixos-test");
+    fixture.nixos(&["kvm", "--dry-run", "--builders", &farm]).expect(0, &["ssh-ng://farm.invalid builds"]);
+    let other = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
+    let nobody = format!("no builder of Nix is of the system `{other}`");
+    fixture.nixos(&["kvm", "--dry-run", "--builders", &farm, "--system", other]).expect(5, &[&nobody]);
+    fixture.nixos(&["kvm", "--dry-run", "--", "--option", "extra-system-features", "kvm"]).expect(0, &["1 to build"]);
+    fixture.xtask(&["test", "kvm", "--backend", "sandbox", "--dry-run"]).expect(2, &["--backend nixos"]);
+}
+
+#[test]
 fn what_the_host_lacks_is_neither_a_failure_nor_another_checks_library() {
     let Some(fixture) = Fixture::new() else { return };
     let library =

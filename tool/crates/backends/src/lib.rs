@@ -172,6 +172,26 @@ pub fn build_only(
     Ok(Status::Done)
 }
 
+/// Prints what Nix would build and fetch for checks, and whether its builders can; builds nothing.
+///
+/// # Errors
+/// Where they run in the sandbox, cannot be evaluated, or cannot be built here.
+pub fn dry_run(project: &Project, decision: Decision, checks: &[Check]) -> Result<Status> {
+    let (choice, nix, why) = match decision {
+        Decision::Nix(choice, nix, why) => (choice, nix, why),
+        Decision::Sandbox(why) => {
+            let what =
+                format!("`--dry-run` cannot be honoured: this run is in the sandbox ({why}), where Nix builds nothing");
+            return Err(Failure::new(Status::Usage, what).hint("--backend nixos, or --list").into());
+        }
+    };
+    ready_for_nix(project, &nix, checks, choice, &why)?;
+    let suffix = if choice == Choice::Driver { ".driver" } else { "" };
+    let attributes: Vec<String> = checks.iter().map(|check| nix.check(check) + suffix).collect();
+    nix::plan::dry_run(&nix, &attributes, &project.target.join("nix"))?;
+    Ok(Status::Done)
+}
+
 /// Looks at the files that Nix needs, and says on one line what will run.
 pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Choice, why: &str) -> Result<()> {
     nix::require_nix_files(checks)?;

@@ -111,6 +111,9 @@ pub struct Test {
     /// Build what the checks need, and run none; links in target/nix keep it from Nix's garbage collection
     #[arg(long, conflicts_with_all = ["list", "debug", "until_failure", "junit", "message_format"])]
     pub no_run: bool,
+    /// Print what Nix would build and fetch, and whether its builders can; build nothing (Nix)
+    #[arg(long, conflicts_with_all = ["list", "debug", "until_failure", "junit", "message_format", "no_run", "rebuild"])]
+    pub dry_run: bool,
     /// After a failure, stay in the machine at a Python prompt; checks run one by one (sandbox)
     #[arg(long, conflicts_with_all = ["jobs", "retries", "message_format"])]
     pub debug: bool,

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod git;
 pub mod log;
+pub mod plan;
 pub mod run;
 pub mod services;
 
@@ -71,8 +72,15 @@ impl Nix {
         format!("packages.{}.default", self.system())
     }
 
-    /// `nix VERB` with what was given on the command line, in the project's folder.
+    /// `nix VERB` for attributes, with what was given on the command line, in the project's folder.
     fn nix(&self, verb: &str) -> Cmd {
+        // A run must not change the lock file behind the user's back.
+        let keep = if self.overrides_inputs() { "--no-write-lock-file" } else { "--no-update-lock-file" };
+        self.plain(verb).arg(keep)
+    }
+
+    /// `nix VERB` where no flake is read.
+    fn plain(&self, verb: &str) -> Cmd {
         let mut cmd =
             Cmd::new("nix").args([verb, "--extra-experimental-features", "nix-command flakes"]).cwd(&self.root);
         for (flag, value) in [("--builders", &self.options.builders), ("--store", &self.options.store)] {
@@ -83,9 +91,7 @@ impl Nix {
         if self.options.offline {
             cmd = cmd.arg("--offline");
         }
-        // A run must not change the lock file behind the user's back.
-        let keep = if self.overrides_inputs() { "--no-write-lock-file" } else { "--no-update-lock-file" };
-        cmd.arg(keep)
+        cmd
     }
 
     fn overrides_inputs(&self) -> bool {
@@ -121,6 +127,17 @@ impl Nix {
             cmd = cmd.args(["--max-jobs", &jobs.to_string()]);
         }
         cmd.args(&self.options.args).args(derivations.iter().map(|drv| format!("{drv}{suffix}")))
+    }
+
+    /// Prints the settings of Nix as JSON.
+    pub fn settings(&self) -> Cmd {
+        let options = self.options.args.windows(3).filter(|words| words[0] == "--option").flatten();
+        self.plain("show-config").arg("--json").args(options)
+    }
+
+    /// Prints what .drv files say as JSON.
+    pub fn derivations(&self, derivations: &[&str]) -> Cmd {
+        self.plain("show-derivation").args(derivations)
     }
 
     /// Prints which of some store paths are not there.

@@ -73,13 +73,14 @@ pub struct Session<'a> {
     log: File,
     show: bool,
     said: BTreeSet<String>,
+    planned: Vec<String>,
 }
 
 impl<'a> Session<'a> {
     /// A session whose log is `file`; `show` passes logs of builds on to the terminal, too.
     pub fn new(nix: &'a Nix, interrupts: &'a Receiver<()>, file: &Path, show: bool) -> Result<Self> {
         let log = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
-        Ok(Self { nix, interrupts, log, show, said: BTreeSet::new() })
+        Ok(Self { nix, interrupts, log, show, said: BTreeSet::new(), planned: Vec::new() })
     }
 
     /// Evaluates attributes. An error carries all that Nix said about it.
@@ -96,8 +97,10 @@ impl<'a> Session<'a> {
         // `builtins.trace` and the list of what will be built have an error's level.
         let (talk, errors): (Vec<_>, Vec<_>) =
             errors.into_iter().partition(|text| text.starts_with("trace: ") || text.contains(" will be "));
-        talk.iter().chain(&errors).for_each(|text| self.write(text));
+        let (planned, errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(|text| text.starts_with("  /"));
+        talk.iter().chain(&planned).chain(&errors).for_each(|text| self.write(text));
         talk.iter().filter(|text| text.starts_with("trace: ")).for_each(|text| self.note(text));
+        self.planned = planned.iter().map(|line| line.trim().to_owned()).collect();
         if end.interrupted {
             return Err(Failure::new(Status::Interrupted, "interrupted while Nix evaluated").into());
         }
@@ -110,6 +113,11 @@ impl<'a> Session<'a> {
             self.write(&format!("cannot note which inputs are enough: {error:#}"));
         }
         Ok(list)
+    }
+
+    /// What building the attributes of the last evaluation would build, as .drv files, and fetch.
+    pub fn planned(&self) -> &[String] {
+        &self.planned
     }
 
     /// Which of some store paths are not there.

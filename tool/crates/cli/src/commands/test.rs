@@ -40,6 +40,9 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
         let failure = Failure::new(Status::Usage, "`--debug` needs a terminal for its prompt");
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
+    if args.dry_run {
+        return tool_backends::dry_run(project, decision, &checks);
+    }
     if args.no_run {
         return tool_backends::build_only(project, &machine, &args.into(), decision, &checks);
     }
