@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::exchange::Exchange;
+
 /// What stands for a macro that is not known here. Nothing that has it in it is judged.
 pub const UNKNOWN: &str = "__macro__";
 
@@ -49,6 +51,32 @@ pub struct Answer {
     pub records: BTreeSet<String>,
     /// Whether these are all that the IOC will have.
     pub complete: bool,
+    /// What the IOC is made of.
+    pub parts: Parts,
+}
+
+/// What an IOC is made of, as its script and databases say.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    pub applications: BTreeSet<String>,
+    pub registers: Option<String>,
+    pub ports: Vec<Port>,
+    pub of_modules: BTreeSet<String>,
+    pub exchanges: Vec<Exchange>,
+    pub inputs: BTreeSet<(String, String)>,
+}
+
+/// A port that the script opens, and where it says so.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    pub name: String,
+    pub command: String,
+    pub address: String,
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
 }
 
 /// A finding as it is told: the file as seen from the folder that holds the top.

@@ -8,6 +8,7 @@
 //! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
 
 mod database;
+mod exchange;
 mod fields;
 mod finding;
 mod gaps;
@@ -33,11 +34,12 @@ use crate::build::Product;
 use crate::top::{sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
-use finding::{Answer, NOT_IN_SOFT_IOC, Place, Report, Severity, UNKNOWN};
+use exchange::Said;
+use finding::{Answer, NOT_IN_SOFT_IOC, Parts, Place, Port, Report, Severity, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
 use protocol::Protocols;
-use startup::Startup;
+use startup::{Opened, Startup};
 use text::Text;
 
 /// Variables that the IOC's surroundings set.
@@ -56,9 +58,9 @@ pub fn run(
     commands: &BTreeSet<String>,
 ) -> Result<String, String> {
     let (mut lint, script) = Lint::new(app, script)?;
-    let records = lint.everything(app, &script, environments, commands);
+    let (records, parts) = lint.everything(app, &script, environments, commands);
     let findings = lint.report.all(&lint.layout.top);
-    let answer = Answer { findings, records, complete: !lint.report.open };
+    let answer = Answer { findings, records, complete: !lint.report.open, parts };
     serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
 
@@ -151,17 +153,17 @@ impl Lint {
         Ok((lint, boot.join(script)))
     }
 
-    /// Returns the names of all records.
+    /// Returns the names of all records, and what the IOC is made of in the first environment.
     fn everything(
         &mut self,
         app: &str,
         script: &Path,
         environments: &[Environment],
         commands: &BTreeSet<String>,
-    ) -> BTreeSet<String> {
+    ) -> (BTreeSet<String>, Parts) {
         self.start(app, script);
         self.make();
-        let mut names = BTreeSet::new();
+        let (mut names, mut parts) = (BTreeSet::new(), None);
         // What one check sets, the IOC of another one is not blamed for.
         let elsewhere: BTreeSet<String> = environments.iter().flat_map(BTreeMap::keys).cloned().collect();
         for environment in environments {
@@ -169,11 +171,32 @@ impl Lint {
             self.report.open |= startup.open;
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
-            streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
+            let said = streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
+            parts.get_or_insert_with(|| self.parts(startup, said));
             names.extend(database.names().filter(|name| !name.contains(UNKNOWN)).map(str::to_owned));
         }
         self.rest(app);
-        names
+        (names, parts.unwrap_or_default())
+    }
+
+    fn parts(&self, startup: Startup, said: Said) -> Parts {
+        let file = |at: Place| finding::shown(self.report.path(at.file), &self.layout.top);
+        let port = |Opened { name, command, address, at, .. }| Port {
+            name,
+            command,
+            address,
+            file: file(at),
+            line: at.line,
+            column: at.column,
+        };
+        Parts {
+            applications: self.layout.build.definitions.keys().cloned().collect(),
+            registers: startup.registers,
+            ports: startup.opened.into_iter().map(port).collect(),
+            of_modules: startup.of_modules.into_iter().map(|(name, _)| name).collect(),
+            inputs: said.inputs.clone(),
+            exchanges: said.exchanges(),
+        }
     }
 
     /// Goes through the script in an environment.

@@ -34,6 +34,29 @@ pub struct Compiled {
     pub conversions: Vec<Conversion>,
     /// Lines of `exec`, which the soft IOC does not have.
     pub execs: Vec<u32>,
+    /// What it says and waits for, and what @init does.
+    pub steps: Vec<Step>,
+    /// What ends what it says, and what it waits for; `None` is up to the port.
+    pub ends: [Option<Vec<u8>>; 2],
+}
+
+/// An `out` or `in`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub out: bool,
+    pub pieces: Vec<Piece>,
+}
+
+/// A part of what is said or waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    Byte(u8),
+    /// `\?`, any byte.
+    Any,
+    /// `\_`, white space.
+    Blank,
+    /// A conversion, coded as StreamDevice has it, without its `%` and the target.
+    Value(Vec<u8>),
 }
 
 /// A conversion such as `%f`, of a value and not of nothing (`%*f`, checksums).
@@ -69,10 +92,11 @@ impl Protocols {
         self.calls.entry(key).or_insert_with(|| {
             let wanted = arguments(call);
             let name = path.to_string_lossy();
-            let (said, compiled, Commands { conversions, execs }) = compile(&name, &wanted);
+            let (said, compiled, commands) = compile(&name, &wanted);
             let known = || wanted.len() == 1 && !said.contains(MISSING);
             let fault = (!compiled && !known()).then(|| first_message(&said, &name, 1)).flatten();
-            Compiled { fault, conversions, execs }
+            let Commands { conversions, execs, steps, ends, .. } = commands;
+            Compiled { fault, conversions, execs, steps, ends }
         })
     }
 }
@@ -115,8 +139,11 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
     let mut compiled = true;
     if let Some(mut protocol) = get_protocol(file, &StreamBuffer::from_bytes(call.join("\0").as_bytes())) {
         let mut code = StreamBuffer::new();
-        compiled = HANDLERS.iter().all(|handler| protocol.get_commands(*handler, &mut code, &mut commands));
-        use_variables(&mut protocol);
+        compiled = HANDLERS.iter().enumerate().all(|(number, handler)| {
+            commands.reacts = number > 1;
+            protocol.get_commands(*handler, &mut code, &mut commands)
+        });
+        commands.ends = use_variables(&mut protocol);
         compiled = compiled && protocol.check_unused();
     }
     (String::from_utf8_lossy(&stream::take_captured()).into_owned(), compiled, commands)
@@ -216,18 +243,21 @@ fn functions(text: &str) -> Vec<String> {
     found
 }
 
-/// Looks at the variables that StreamDevice knows, as it does, so that handlers alone are left unused.
-fn use_variables(protocol: &mut Protocol) {
+/// Looks at the variables that StreamDevice knows, as it does, so that handlers alone are left unused. What ends output
+/// and input.
+fn use_variables(protocol: &mut Protocol) -> [Option<Vec<u8>>; 2] {
     for name in [&b"locktimeout"[..], b"readtimeout", b"replytimeout", b"writetimeout", b"maxinput", b"pollperiod"] {
         let mut number = 0;
         protocol.get_number_variable(name, &mut number, u64::from(u32::MAX));
     }
     let mut choice = 0;
     protocol.get_enum_variable(b"extrainput", &mut choice, &[b"error", b"ignore"]);
-    for name in [&b"interminator"[..], b"outterminator", b"terminator", b"separator"] {
-        let mut text = StreamBuffer::new();
-        protocol.get_string_variable(name, &mut text, None);
-    }
+    let [out, input, both, _] = [&b"outterminator"[..], b"interminator", b"terminator", b"separator"].map(|name| {
+        let (mut text, mut defined) = (StreamBuffer::new(), false);
+        protocol.get_string_variable(name, &mut text, Some(&mut defined));
+        defined.then(|| text.bytes().split(|byte| *byte == ESCAPE).collect::<Vec<_>>().concat())
+    });
+    [out.or_else(|| both.clone()), input.or(both)]
 }
 
 /// Compiles commands as StreamDevice does, but for what depends on the record.
@@ -235,7 +265,14 @@ fn use_variables(protocol: &mut Protocol) {
 struct Commands {
     conversions: Vec<Conversion>,
     execs: Vec<u32>,
+    steps: Vec<Step>,
+    ends: [Option<Vec<u8>>; 2],
+    /// A handler is compiled that is called when something else went wrong.
+    reacts: bool,
 }
+
+/// Stands before a byte that is no code.
+const ESCAPE: u8 = 0x1B;
 
 impl Commands {
     fn string(&mut self, protocol: &mut Protocol, kind: FormatType, command: CPtr<'_>, args: &mut CPtr<'_>) -> bool {
@@ -243,11 +280,18 @@ impl Commands {
         let compiled = protocol.compile_string(&mut code, args, kind, Some(self), 0);
         let line = u32::try_from(command.line_number()).unwrap_or(1);
         let mut at = code.ptr(0);
+        let mut pieces = Vec::new();
         while at.peek() != codes::EOS {
-            const ESCAPE: u8 = 0x1B;
             let code = at.peek();
-            at.advance(1 + usize::from(code == ESCAPE));
+            at.advance(usize::from(code == ESCAPE));
+            let byte = at.peek();
+            at.advance(1);
             if code != codes::FORMAT && code != codes::FORMAT_FIELD {
+                pieces.push(match code {
+                    codes::SKIP => Piece::Any,
+                    codes::WHITESPACE => Piece::Blank,
+                    _ => Piece::Byte(byte),
+                });
                 continue;
             }
             let target = (code == codes::FORMAT_FIELD).then(|| {
@@ -256,6 +300,7 @@ impl Commands {
                 at.advance(2 + usize::from(u16::from_ne_bytes([at.at(0), at.at(1)])));
                 target
             });
+            pieces.push(Piece::Value(at.cstr().to_vec()));
             let mut text = StreamBuffer::new();
             at = print_string(&mut text, at);
             let format = StreamFormat::extract(&mut at);
@@ -265,6 +310,9 @@ impl Commands {
                 let writes = kind == FormatType::PrintFormat || format.flags & COMPARE_FLAG != 0;
                 self.conversions.push(Conversion { line, target, text, kind: format.type_, writes });
             }
+        }
+        if !self.reacts && command.cstr() != b"exec" {
+            self.steps.push(Step { out: kind == FormatType::PrintFormat, pieces });
         }
         compiled
     }

@@ -31,6 +31,17 @@ pub struct Load {
     pub search: Search,
 }
 
+/// A port that a script opens.
+#[derive(Debug)]
+pub struct Opened {
+    pub name: String,
+    pub command: String,
+    pub address: String,
+    pub at: Place,
+    /// What ends output and input where a protocol does not say.
+    pub ends: [Vec<u8>; 2],
+}
+
 /// What a script does.
 #[derive(Debug, Default)]
 pub struct Startup {
@@ -41,6 +52,10 @@ pub struct Startup {
     pub of_modules: Vec<(String, Place)>,
     /// Names that may be asyn ports.
     pub ports: BTreeSet<String>,
+    /// Ports that surely are, in the order of the script.
+    pub opened: Vec<Opened>,
+    /// The command that registers record support.
+    pub registers: Option<String>,
     pub variables: BTreeMap<String, String>,
     pub folder: PathBuf,
     /// A script was run that could not be read.
@@ -320,9 +335,26 @@ impl Follower<'_> {
         }
     }
 
+    /// Commands that open a port, or say what ends its messages.
+    fn port(&mut self, command: &str, words: &[Text]) {
+        let word = |at: usize| words.get(at).map(Text::lossy).unwrap_or_default();
+        if let ("asynOctetSetOutputEos" | "asynOctetSetInputEos", Some(own)) =
+            (command, self.out.opened.iter_mut().find(|own| own.name == word(1)))
+        {
+            own.ends[usize::from(command == "asynOctetSetInputEos")] = unescaped(&word(3));
+        }
+        let opens = command.ends_with("PortConfigure") || command == "vxi11Configure" || command == "usbtmcConfigure";
+        if let Some(address) = words.get(2).filter(|_| opens) {
+            let (at, ends) = (address.place(0), Default::default());
+            self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address: word(2), at, ends });
+        }
+    }
+
     fn other(&mut self, words: &[Text]) {
         let name = words[0].lossy();
+        self.port(&name, words);
         if name.ends_with(REGISTRATION) {
+            self.out.registers.get_or_insert(name.clone());
             let own = registration(&self.layout.types.app);
             if name == own {
                 self.needs(&words[0], Stage::Defined);
@@ -349,6 +381,34 @@ impl Follower<'_> {
             self.out.ports.extend(words[1..].iter().map(Text::lossy));
         }
     }
+}
+
+/// The bytes that a string of asyn stands for.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut chars = text.chars();
+    let mut out = Vec::new();
+    while let Some(c) = chars.next() {
+        let own = match c {
+            '\\' => match chars.next() {
+                Some('r') => '\r',
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('x') => {
+                    let digits: String = chars.by_ref().take(2).collect();
+                    char::from(u8::from_str_radix(&digits, 16).unwrap_or(0))
+                }
+                Some('0') => {
+                    let digits: String = chars.by_ref().take(2).collect();
+                    char::from(u8::from_str_radix(&digits, 8).unwrap_or(0))
+                }
+                Some(other) => other,
+                None => '\\',
+            },
+            other => other,
+        };
+        out.push(u8::try_from(u32::from(own)).unwrap_or(b'?'));
+    }
+    out
 }
 
 /// A path as people read it: without the top.

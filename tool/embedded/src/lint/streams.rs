@@ -6,13 +6,21 @@ use epics_base_rs::server::record::declared_field;
 use stream_rs::format::{DOUBLE_FORMAT, ENUM_FORMAT, SIGNED_FORMAT, STRING_FORMAT, UNSIGNED_FORMAT};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
+use super::exchange::Said;
 use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::Layout;
 use super::protocol::{Conversion, Protocols, column};
 use super::startup::Startup;
 
-/// Judges the links of all records whose DTYP is `stream`.
-pub fn judge(database: &Database, startup: &Startup, layout: &Layout, protocols: &mut Protocols, report: &mut Report) {
+/// Judges the links of all records whose DTYP is `stream`. What they say to their devices.
+pub fn judge(
+    database: &Database,
+    startup: &Startup,
+    layout: &Layout,
+    protocols: &mut Protocols,
+    report: &mut Report,
+) -> Said {
+    let mut said = Said::default();
     for record in &database.records {
         let Some(dtyp) = record.field("DTYP").filter(|dtyp| dtyp.value == "stream") else { continue };
         let link = record.field("INP").or_else(|| record.field("OUT"));
@@ -20,6 +28,11 @@ pub fn judge(database: &Database, startup: &Startup, layout: &Layout, protocols:
             Some(field) if field.value.starts_with('@') => {
                 if let Some(call) = judge_link(field, startup, layout, protocols, report) {
                     judge_call(record, field, &call, database, protocols, report);
+                    let file = call.path.file_name().unwrap_or_default().to_string_lossy();
+                    let name = format!("{file} {}", call.text);
+                    let port = parts(&field.value)[2].map_or("", |(_, port)| port);
+                    let done = protocols.call(&call.path, call.text);
+                    said.add(record, !is_output(&record.kind), &name, port, &startup.opened, done);
                 }
             }
             Some(_) => {}
@@ -30,6 +43,7 @@ pub fn judge(database: &Database, startup: &Startup, layout: &Layout, protocols:
             }
         }
     }
+    said
 }
 
 /// Whether a record type of StreamDevice has OUT.

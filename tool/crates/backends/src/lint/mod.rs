@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn ioc(complete: bool) -> OfIoc {
-        OfIoc { findings: Vec::new(), records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(), complete }
+        OfIoc { findings: Vec::new(), records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(), complete, ..OfIoc::default() }
     }
 
     fn problem(kind: &str, severity: Severity) -> Problem {

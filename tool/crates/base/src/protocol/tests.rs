@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::lint::{Mistake, OfIoc, OfScript, Problem, Pv, Script, Severity};
+use super::lint::{Exchange, Mistake, OfIoc, OfScript, Parts, Port, Problem, Pv, Script, Severity};
 use super::{driver, host, shell};
 
 fn heard<T: Serialize>(messages: Vec<T>) -> Vec<Value> {
@@ -38,6 +38,26 @@ fn of_ioc() -> OfIoc {
         }],
         records: BTreeSet::from(["É".into()]),
         complete: true,
+        parts: Parts {
+            applications: BTreeSet::from(["example".into()]),
+            registers: Some("example_registerRecordDeviceDriver".into()),
+            ports: vec![Port {
+                name: "PS1".into(),
+                command: "drvAsynIPPortConfigure".into(),
+                address: "localhost:9999".into(),
+                file: "ioc/iocBoot/iocExample/st.cmd".into(),
+                line: 14,
+                column: 31,
+            }],
+            of_modules: BTreeSet::from(["$(CALC)/db/transform.db".into()]),
+            exchanges: vec![Exchange {
+                port: "PS1".into(),
+                out: vec![Some(":volt ".into()), None, Some("\n".into())],
+                answer: Some("OK\n".into()),
+                function: "example.proto setVoltage".into(),
+            }],
+            inputs: vec![("VOLT-RB".into(), "PS1".into())],
+        },
     }
 }
 
