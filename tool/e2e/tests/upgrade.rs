@@ -307,7 +307,7 @@ fn one_upgrade_at_a_time() {
     fs::create_dir_all(folder.join("left by one that was killed")).unwrap();
     let lock = fs::File::create(folder.join(".gitignore")).unwrap();
     lock.lock().unwrap();
-    world.by_path(&[]).expect(5, &["another `cargo xtask upgrade` or `cargo xtask rename` is at work", "hint: "]);
+    world.by_path(&[]).expect(5, &["another `cargo xtask upgrade`, `rename` or `adopt` is at work", "hint: "]);
     assert_eq!(world.version(), env!("CARGO_PKG_VERSION"));
     drop(lock);
     world.by_path(&[]).expect(0, &[]);

@@ -32,6 +32,11 @@ pub enum Command {
     ///
     /// The application, its boot folder and the prefix of its records, in folders, files and texts.
     Rename(Rename),
+    /// Bring an IOC of yours that exists into this project: shows the change first
+    ///
+    /// Its files take the place of the example's in ioc/. ioc.toml, a simulator for each TCP port that StreamDevice uses, and a
+    /// check that reads every input come with them; what is left to do is named in TODO-adopt.md.
+    Adopt(Adopt),
     /// Make one more check to start from
     NewCheck(NewCheck),
     /// List the checks
@@ -407,6 +412,19 @@ pub struct Rename {
     /// What the name of every record begins with, such as PSU1:
     #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
     pub prefix: Option<String>,
+    /// Make the change; without this nothing is written
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// Arguments of `adopt`.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read
+    pub dir: PathBuf,
+    /// Which IOC, where there are several: a folder below iocBoot/
+    #[arg(long, value_name = "iocNAME")]
+    pub ioc: Option<String>,
     /// Make the change; without this nothing is written
     #[arg(long)]
     pub apply: bool,

@@ -138,6 +138,7 @@ fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'sta
         Command::Completions(args) => Ok(commands::completions::run(&args)),
         Command::Man => Ok(commands::man::run(line)),
         Command::Complete(args) => Ok(commands::completions::complete(&args, line)),
+        Command::Adopt(args) => commands::adopt::run(&args),
         Command::Rename(args) => commands::rename::run(&args),
         Command::Upgrade(args) => commands::upgrade::run(&args),
         Command::NewCheck(args) => commands::new_check::run(&args),

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -75,7 +75,7 @@ impl Scratch {
     /// It cannot be made, or somebody else is at work.
     pub fn new(root: &Path) -> Result<Self> {
         let lock = lock(root, FlockArg::LockExclusiveNonblock)?.ok_or_else(|| {
-            fail::host("another `cargo xtask upgrade` or `cargo xtask rename` is at work in this project")
+            fail::host("another `cargo xtask upgrade`, `rename` or `adopt` is at work in this project")
                 .hint("wait for its end; whose is it? fuser -v .xtask-change/.gitignore")
         })?;
         let path = root.join(FOLDER);
@@ -98,6 +98,16 @@ impl Scratch {
         let aside = self.path.join("outside").join(path);
         aside.parent().map_or(Ok(()), fs::create_dir_all)?;
         fs::write(aside, text)
+    }
+
+    /// Lets whoever may read a file that was put aside run it, too.
+    ///
+    /// # Errors
+    /// Its permissions cannot be changed.
+    pub fn set_runs(&self, path: &str) -> io::Result<()> {
+        let aside = self.path.join("outside").join(path);
+        let mode = aside.metadata()?.permissions().mode();
+        fs::set_permissions(aside, fs::Permissions::from_mode(mode | ((mode & 0o444) >> 2)))
     }
 
     /// Makes the change; `tool` is the new folder tool/, if there is one, on the same file system.
@@ -212,7 +222,8 @@ fn go_on(root: &Path, journal: &Journal) -> Result<()> {
                 if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
                     lchown(&aside, Some(old.uid()), Some(old.gid()))?;
                 }
-                fs::set_permissions(&aside, old.permissions())?;
+                let mode = old.permissions().mode() | (new.permissions().mode() & 0o111);
+                fs::set_permissions(&aside, fs::Permissions::from_mode(mode))?;
             }
             fs::rename(&aside, &target).with_context(|| format!("cannot replace {path}"))?;
             pause("outside");
@@ -225,6 +236,9 @@ fn go_on(root: &Path, journal: &Journal) -> Result<()> {
             }
             _ => {}
         }
+        // As Git does: a folder without files is none.
+        let folders = Path::new(path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        folders.map_while(|folder| fs::remove_dir(root.join(folder)).ok()).count();
     }
     let _ = fs::remove_file(root.join("tool").join(MARK));
     pause("files");

@@ -3,6 +3,7 @@
 //!
 //! It must not know how checks are run, nor what the host can do.
 
+pub mod adopt;
 pub mod change;
 mod choice;
 pub mod editor;

@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 pub mod pages;
+pub mod tops;
 
 pub struct Scratch {
     dir: TempDir,

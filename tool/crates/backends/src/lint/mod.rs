@@ -157,8 +157,6 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice)
 
 /// Asks the soft IOC, for every environment that a check gives the IOC.
 fn read_ioc(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
-    let programs = embedded::programs(project)?;
-    let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
     let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);
     if !boot.is_dir() {
         return Err(fail::config(format!("there is no folder {}", boot.display()))
@@ -167,9 +165,28 @@ fn read_ioc(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
     }
     let mut environments = BTreeSet::from([BTreeMap::new()]);
     environments.extend(settings.iter().flat_map(|s| s.nodes.values()).map(|node| node.environment.clone()));
-    let list = serde_json::to_string(&environments)?;
-    let command =
-        Cmd::new(&soft_ioc.path).args(["--lint", &list, "--app", &project.config.ioc.app, "st.cmd"]).cwd(boot);
+    ask(project, &boot, &project.config.ioc.app, "st.cmd", &environments)
+}
+
+/// What the soft IOC says of an IOC of any top, started in a folder by a script.
+///
+/// # Errors
+/// The soft IOC cannot run.
+pub fn of_ioc(project: &Project, boot: &Path, app: &str, script: &str) -> Result<OfIoc> {
+    ask(project, boot, app, script, &BTreeSet::from([BTreeMap::new()]))
+}
+
+fn ask(
+    project: &Project,
+    boot: &Path,
+    app: &str,
+    script: &str,
+    environments: &BTreeSet<BTreeMap<String, String>>,
+) -> Result<OfIoc> {
+    let programs = embedded::programs(project)?;
+    let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
+    let list = serde_json::to_string(environments)?;
+    let command = Cmd::new(&soft_ioc.path).args(["--lint", &list, "--app", app, script]).cwd(boot);
     let output = command.output()?;
     if !output.status.success() {
         return Err(fail::host(format!("`{command}` ended with {}", output.status)))
@@ -206,7 +223,12 @@ mod tests {
     use super::*;
 
     fn ioc(complete: bool) -> OfIoc {
-        OfIoc { findings: Vec::new(), records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(), complete, ..OfIoc::default() }
+        OfIoc {
+            findings: Vec::new(),
+            records: ["VOLT".to_owned(), "VOLT-RB".to_owned()].into(),
+            complete,
+            ..OfIoc::default()
+        }
     }
 
     fn problem(kind: &str, severity: Severity) -> Problem {

@@ -1,5 +1,6 @@
 //! One file per command: arguments → domain calls → report.
 
+pub mod adopt;
 pub mod build;
 pub(crate) mod check_kvm;
 pub mod ci;

@@ -19,13 +19,13 @@ pub fn run(args: &Rename) -> Result<Status> {
     let old = Names { app: project.config.ioc.app.clone(), ioc: project.config.ioc.ioc.clone() };
     let wish = Wish { app: args.app.clone(), ioc: args.ioc.clone(), prefix: args.prefix.clone() };
     let root = &project.root;
-    let files = tracked(root)?;
+    let files = tracked(root, "rename")?;
     let plan = plan::plan(&files, &old, &wish)?;
     if plan.changes.is_empty() {
         ui::data("Nothing to do: the names are so already.");
         return Ok(Status::Done);
     }
-    clean(root)?;
+    clean(root, "the renaming")?;
     unbuilt(root, &plan)?;
     print(&plan);
     if !args.apply {
@@ -41,13 +41,13 @@ pub fn run(args: &Rename) -> Result<Status> {
     Ok(Status::Done)
 }
 
-fn git(root: &Path) -> Cmd {
+pub(super) fn git(root: &Path) -> Cmd {
     // Without locks: only looking. The changes that other tools make at the same time are theirs.
     Cmd::new("git").arg("-C").arg(root).env("GIT_OPTIONAL_LOCKS", "0")
 }
 
 /// All files that Git tracks, with what they hold.
-fn tracked(root: &Path) -> Result<Files> {
+pub(super) fn tracked(root: &Path, command: &str) -> Result<Files> {
     let output = git(root).args(["ls-files", "-z", "--", "."]).output()?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("fatal: ").to_owned();
@@ -56,7 +56,7 @@ fn tracked(root: &Path) -> Result<Files> {
         let hint = hint.unwrap_or("git init && git add -A && git commit -m 'Start from the template'").to_owned();
         let why = why.lines().next().unwrap_or_default();
         return Err(fail::config(format!(
-            "rename works on a Git repository only, so that it can be reviewed and undone: {why}"
+            "{command} works on a Git repository only, so that it can be reviewed and undone: {why}"
         ))
         .hint(hint)
         .into());
@@ -79,17 +79,15 @@ fn tracked(root: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// An error where the working tree has changes that a renaming would mix with.
-fn clean(root: &Path) -> Result<()> {
+/// An error where the working tree has changes that ours would mix with.
+pub(super) fn clean(root: &Path, what: &str) -> Result<()> {
     let status = git(root).args(["status", "--porcelain", "--", "."]).read()?;
     let changed: Vec<&str> = status.lines().filter_map(|line| line.get(3..)).collect();
     let Some(first) = changed.first() else { return Ok(()) };
     let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
-    Err(fail::config(format!(
-        "there are changes that are not committed, in {first}{more}: the renaming would mix with them"
-    ))
-    .hint("git add -A && git commit, or set them aside: git stash -u")
-    .into())
+    Err(fail::config(format!("there are changes that are not committed, in {first}{more}: {what} would mix with them"))
+        .hint("git add -A && git commit, or set them aside: git stash -u")
+        .into())
 }
 
 /// An error where `make` has left files in the folders that are renamed: it would go on with the old names.

@@ -24,6 +24,7 @@ pub static ALL: &[&Entry] = &[
     &PYTHON,
     &RUST,
     &IOC_STALE,
+    &ADOPTED,
     &PORTS,
 ];
 
@@ -290,6 +291,16 @@ pub static IOC_STALE: Entry = Entry {
     cause: "Files of ioc/ have changed since Nix or `make` built it, or `make clean` took a part of it away. The sandbox has `make` \
             build it again where EPICS base is known, and refuses to run it otherwise.",
     fixes: &[Fix::general("Build it again, or let the sandbox run the soft IOC: --ioc embedded\n$ cargo xtask build")],
+};
+
+/// What `adopt` could not do.
+pub static ADOPTED: Entry = Entry {
+    id: "adoption-unfinished",
+    severity: Severity::Note,
+    title: "there is work left from `cargo xtask adopt`",
+    cause: "An IOC was brought here, and not all of it could be adopted: TODO-adopt.md names the rest, a line each. The list is \
+            yours.",
+    fixes: &[Fix::general("Do it, and tick it there (`- [x]`) or delete the line\n$ cat TODO-adopt.md")],
 };
 
 /// Ports.

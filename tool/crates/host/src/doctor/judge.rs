@@ -87,6 +87,7 @@ fn items(facts: &Facts) -> Vec<Item> {
         python(facts),
         rust(facts),
         builds(facts),
+        adopted(facts),
         nix(facts),
         kvm_item(facts, "KVM for you", For::User, &[Driver]),
         kvm_item(facts, "KVM for builders", For::Builders, &[Nixos]),
@@ -164,6 +165,16 @@ fn builds(facts: &Facts) -> Item {
     let built: Vec<&str> = facts.builds.iter().flatten().map(String::as_str).collect();
     let nothing = "built by neither Nix nor make: the sandbox runs the soft IOC";
     item("IOC", &[], Ok(if built.is_empty() { nothing.to_owned() } else { built.join(", ") }), finding)
+}
+
+fn adopted(facts: &Facts) -> Item {
+    let first = facts.todo.first();
+    let finding = first.map(|first| {
+        let count = facts.todo.len();
+        let evidence = if count == 1 { first.clone() } else { format!("{count} things, the first: {first}") };
+        Finding::new(&advice::ADOPTED, evidence)
+    });
+    item("adoption", &[], Ok("nothing is left to do".to_owned()), finding)
 }
 
 fn nix(facts: &Facts) -> Item {
@@ -343,6 +354,7 @@ mod tests {
             inputs: Some(Inputs::Reachable),
             builds: Vec::new(),
             cache: None,
+            todo: Vec::new(),
             ports: Vec::new(),
         }
     }

@@ -52,6 +52,8 @@ pub struct Facts {
     pub builds: Vec<Result<String, String>>,
     /// What is kept for all clones of this user; none where nothing is. The caller knows.
     pub cache: Option<String>,
+    /// What is left to do since an IOC was adopted.
+    pub todo: Vec<String>,
     /// Ports of this IOC that somebody listens on.
     pub ports: Vec<u16>,
 }
@@ -76,6 +78,7 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
         inputs: project.as_ref().ok().filter(|_| nix).map(inputs::look),
         builds: Vec::new(),
         cache: None,
+        todo: tool_project::adopt::todo::open(root),
         ports: ports(host, simulators.unwrap_or_default()),
         project: project.as_ref().map(|p| p.root.clone()).map_err(|e| format!("{e:#}")),
         kvm,

@@ -1,0 +1,264 @@
+//! A simulator for a port that StreamDevice opens, and the check that reads through it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use tool_base::protocol::lint::{Exchange, Parts};
+
+/// Ports of the machine from here on.
+const FIRST_PORT: u16 = 9001;
+
+/// A device that is simulated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The asyn port of the IOC.
+    pub asyn: String,
+    /// Its unit, and its file below `simulators/`.
+    pub name: String,
+    /// Where it listens.
+    pub port: u16,
+    /// The variable that the script has its address from.
+    pub variable: String,
+}
+
+/// A device for each asyn port, by name.
+pub fn devices(ports: &[&str], taken: &BTreeSet<String>) -> Vec<Device> {
+    let mut names = taken.clone();
+    names.insert("ioc".to_owned());
+    let plain = |text: &str, other: char| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { other }).collect()
+    };
+    let device = |(port, asyn): (u16, &&str)| {
+        let own = plain(asyn, '-').trim_matches('-').to_ascii_lowercase();
+        let own = if own.is_empty() { "device".to_owned() } else { own };
+        let mut name = own.clone();
+        for number in 2.. {
+            if !names.contains(&name) {
+                break;
+            }
+            name = format!("{own}-{number}");
+        }
+        names.insert(name.clone());
+        let variable = format!("{}_ADDRESS", plain(&name, '_').to_ascii_uppercase());
+        // A name of the environment begins with a letter.
+        let variable =
+            if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("P{variable}") } else { variable };
+        Device { asyn: (*asyn).to_owned(), name, port, variable }
+    };
+    (FIRST_PORT..).zip(ports).map(device).collect()
+}
+
+impl Device {
+    /// Where the IOC finds the simulator.
+    pub fn address(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// Name of its package for Nix.
+    pub fn package(&self) -> String {
+        format!("{}-simulator", self.name)
+    }
+
+    /// Its table in ioc.toml.
+    pub fn table(&self) -> String {
+        let Self { name, port, .. } = self;
+        let package = self.package();
+        format!(
+            "\n[simulators.{name}]\npackage = \"{package}\"\ncommand = [\"python3\", \"simulators/{name}.py\"]\nport = {port}\n"
+        )
+    }
+
+    /// Its package in flake.nix.
+    pub fn overlay(&self) -> String {
+        let (name, package) = (&self.name, self.package());
+        format!(
+            "          {package} = final.writers.writePython3Bin \"{package}\" {{ flakeIgnore = [ \"E501\" ]; }} (\n            \
+             builtins.readFile ./simulators/{name}.py\n          );\n"
+        )
+    }
+
+    /// The program.
+    pub fn program(&self, exchanges: &[Exchange]) -> String {
+        let mut own: Vec<&Exchange> = exchanges
+            .iter()
+            .filter(|own| own.port == self.asyn && !own.out.is_empty() && own.answer.is_some())
+            .collect();
+        // What is said as it stands goes before what has a value in it, the longer before the shorter.
+        own.sort_by_key(|own| {
+            (own.out.contains(&None), std::cmp::Reverse(own.out.iter().flatten().map(String::len).sum::<usize>()))
+        });
+        let end = end(&own);
+        let mut answers = String::new();
+        for exchange in &own {
+            let answer = exchange.answer.as_deref().unwrap_or_default();
+            let _ = writeln!(
+                answers,
+                "    # {}\n    ({}, {}),",
+                exchange.function,
+                pattern(&exchange.out),
+                literal(answer)
+            );
+        }
+        let unknown = end.map_or_else(
+            || "                    break\n".to_owned(),
+            |end| {
+                format!(
+                    "                    line, end, rest = heard.partition({end})\n                    if not end:\n                        \
+                     break\n                    print(\"not known:\", line, flush=True)\n                    heard = rest\n                    \
+                     continue\n",
+                    end = literal(&end.to_string())
+                )
+            },
+        );
+        let Self { asyn, port, .. } = self;
+        format!(
+            r#""""Stands in for the device at port {asyn} of the IOC.
+
+A start, which `cargo xtask adopt` made of the protocols. It always says the
+same: let it remember what was set, as the device does.
+"""
+import re
+import socketserver
+
+# What the device hears, as a pattern, and what it answers.
+ANSWERS = [
+{answers}]
+
+
+class Client(socketserver.BaseRequestHandler):
+    def handle(self):
+        heard = b""
+        while data := self.request.recv(4096):
+            heard += data
+            while heard:
+                for pattern, answer in ANSWERS:
+                    found = re.match(pattern, heard, re.DOTALL)
+                    if found:
+                        break
+                else:
+{unknown}                heard = heard[found.end():]
+                self.request.sendall(answer)
+
+
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("localhost", {port}), Client).serve_forever()
+"#
+        )
+    }
+}
+
+/// The byte that everything ends with, where it is one that no text has.
+fn end(exchanges: &[&Exchange]) -> Option<char> {
+    let mut ends = exchanges.iter().map(|own| own.out.last()?.as_ref()?.chars().last());
+    let first = ends.next()??;
+    (first.is_control() && ends.all(|own| own == Some(first))).then_some(first)
+}
+
+/// A pattern of Python for what is said.
+fn pattern(out: &[Option<String>]) -> String {
+    let mut text = "rb\"".to_owned();
+    for (at, part) in out.iter().enumerate() {
+        match part {
+            // The shortest that fits, or all there is.
+            None => text += if at + 1 == out.len() { ".+" } else { ".*?" },
+            Some(part) => {
+                for c in part.chars() {
+                    match c {
+                        '\n' => text += r"\n",
+                        '\r' => text += r"\r",
+                        '"' => text += r"\x22",
+                        ' ' => text.push(' '),
+                        c if c.is_ascii_alphanumeric() || "_:,;<>=!@%&/'~`#-".contains(c) => text.push(c),
+                        c if c.is_ascii_graphic() => text.extend(['\\', c]),
+                        c => drop(write!(text, "\\x{:02x}", u32::from(c))),
+                    }
+                }
+            }
+        }
+    }
+    text + "\""
+}
+
+/// Bytes of Python.
+fn literal(text: &str) -> String {
+    let mut out = "b\"".to_owned();
+    for c in text.chars() {
+        match c {
+            '\n' => out += r"\n",
+            '\r' => out += r"\r",
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_ascii_graphic() || c == ' ' => out.push(c),
+            c => drop(write!(out, "\\x{:02x}", u32::from(c))),
+        }
+    }
+    out + "\""
+}
+
+/// The check that reads every record behind these devices: its script.
+pub fn check(devices: &[Device], parts: &Parts) -> String {
+    let ours = |asyn: &String| devices.iter().any(|device| device.asyn == *asyn);
+    let names: Vec<String> =
+        parts.inputs.iter().filter(|(_, port)| ours(port)).map(|(name, _)| format!("    {name:?},\n")).collect();
+    let units: String =
+        devices.iter().map(|device| format!("    machine.wait_for_unit(\"{}.service\")\n", device.name)).collect();
+    let head = "# The first check of this IOC, made by `cargo xtask adopt`: tool/docs/checks.md says what it can use.\nstart_all()\n\n\
+                with subtest(\"the services are up\"):\n    machine.wait_for_unit(\"ioc.service\")\n";
+    if names.is_empty() {
+        return format!("{head}{units}");
+    }
+    format!(
+        "{head}{units}\n# Every record that reads a device behind a simulator.\nINPUTS = [\n{}]\n\n\
+         with subtest(\"no input is in alarm\"):\n    for name in INPUTS:\n        \
+         machine.succeed(f\"caput -c '{{name}}.PROC' 1\")\n        \
+         machine.wait_until_succeeds(f\"caget -t '{{name}}.SEVR' | grep -qxF NO_ALARM\", timeout=20)\n",
+        names.concat()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(out: &[Option<&str>], answer: &str) -> Exchange {
+        Exchange {
+            port: "PS1".into(),
+            out: out.iter().map(|own| own.map(str::to_owned)).collect(),
+            answer: Some(answer.into()),
+            function: "a.proto x".into(),
+        }
+    }
+
+    #[test]
+    fn names_are_apart_and_fit_units_and_variables() {
+        let found = devices(&["PS-1", "ps.1", "1", "ioc"], &BTreeSet::new());
+        let names: Vec<_> = found.iter().map(|own| (own.name.as_str(), own.variable.as_str(), own.port)).collect();
+        let wanted = [
+            ("ps-1", "PS_1_ADDRESS", 9001),
+            ("ps-1-2", "PS_1_2_ADDRESS", 9002),
+            ("1", "P1_ADDRESS", 9003),
+            ("ioc-2", "IOC_2_ADDRESS", 9004),
+        ];
+        assert_eq!(names, wanted);
+    }
+
+    #[test]
+    fn a_program_answers_what_the_protocol_asks() {
+        let device = &devices(&["PS1"], &BTreeSet::new())[0];
+        let all = [
+            exchange(&[Some("volt "), None, Some("\r\n")], "OK\r\n"),
+            exchange(&[Some("volt? (\"é\")\r\n")], "1\\\u{2}\r\n"),
+            exchange(&[], "by itself"),
+        ];
+        let text = device.program(&all);
+        for line in [
+            r#"    (rb"volt\? \(\x22\xe9\x22\)\r\n", b"1\\\x02\r\n"),"#,
+            r#"    (rb"volt .*?\r\n", b"OK\r\n"),"#,
+            r#"                    line, end, rest = heard.partition(b"\n")"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(!text.contains("by itself"));
+        let binary = device.program(&[exchange(&[Some("\u{1}"), None], "\u{6}")]);
+        assert!(binary.contains(r#"(rb"\x01.+", b"\x06")"#) && !binary.contains("partition"), "{binary}");
+    }
+}

@@ -1,0 +1,384 @@
+//! What adopting a top comes to: a pure function over its files, what lint tells of its IOC, and the project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::device;
+pub use super::device::Device;
+use super::release;
+use super::todo;
+use super::top::{Boot, Source, Top};
+use tool_base::protocol::lint::{Mistake, OfIoc, Port, Severity};
+
+/// Name of the check that is made.
+const CHECK: &str = "inputs";
+
+/// What is known.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The top, without what `make` has made.
+    pub top: &'a Top,
+    /// What it is called.
+    pub from: &'a str,
+    /// What `make` has made, by folder.
+    pub built: &'a BTreeMap<String, usize>,
+    /// Where the IOC starts.
+    pub boot: &'a Boot,
+    /// Other boot folders.
+    pub others: &'a [String],
+    /// Its application.
+    pub app: &'a str,
+    /// What lint says of it.
+    pub ioc: &'a OfIoc,
+    /// The project's files, as Git tracks them.
+    pub project: &'a BTreeMap<String, Vec<u8>>,
+    /// Those of them that are the template's.
+    pub shipped: &'a BTreeSet<String>,
+}
+
+/// All that is to be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Files that are new or new in text, by their path in the project.
+    pub files: BTreeMap<String, Source>,
+    /// Files that go.
+    pub remove: Vec<String>,
+    /// The devices that get a simulator.
+    pub devices: Vec<Device>,
+    /// What is changed on the way, a line each.
+    pub mended: Vec<String>,
+    /// What is left to do, a line each: what, why, and how.
+    pub todo: Vec<String>,
+}
+
+/// Plans.
+pub fn plan(facts: &Facts) -> Plan {
+    let mut plan = Plan::default();
+    for (path, source) in &facts.top.files {
+        plan.files.insert(format!("ioc/{path}"), source.clone());
+    }
+    for (what, count) in facts.built {
+        plan.mended.push(format!(
+            "{what}: left out, as make makes it ({count} {})",
+            if *count == 1 { "file" } else { "files" }
+        ));
+    }
+    devices(facts, &mut plan);
+    includes(facts, &mut plan);
+    script(facts, &mut plan);
+    let modules = configuration(facts, &mut plan);
+    left(facts, &modules, &mut plan);
+    let text = |text: String| Source { text: text.into_bytes(), runs: false };
+    for device in &plan.devices {
+        plan.files.insert(format!("simulators/{}.py", device.name), text(device.program(&facts.ioc.parts.exchanges)));
+    }
+    plan.files.insert("ioc.toml".to_owned(), text(ioc_toml(facts, &modules, &plan.devices)));
+    flake(facts, &mut plan);
+    for (kind, body) in check(&plan.devices, facts) {
+        plan.files.insert(format!("checks/{CHECK}.{kind}"), text(body));
+    }
+    if !plan.todo.is_empty() {
+        plan.files.insert(todo::FILE.to_owned(), text(todo::text(facts.from, &plan.todo)));
+    }
+    // What stays as it is.
+    plan.files.retain(|path, source| facts.project.get(path).is_none_or(|old| *old != source.text || source.runs));
+    let kept =
+        |path: &String| plan.files.contains_key(path) || facts.top.files.contains_key(path.trim_start_matches("ioc/"));
+    let goes =
+        |path: &&String| (path.starts_with("ioc/") && !kept(path)) || (is_check(path) && facts.shipped.contains(*path));
+    plan.remove = facts.project.keys().filter(goes).filter(|path| !plan.files.contains_key(*path)).cloned().collect();
+    plan
+}
+
+fn is_check(path: &str) -> bool {
+    path.starts_with("checks/")
+}
+
+/// A file that lint names, as seen from the top.
+fn of_top(file: &str) -> &str {
+    file.split_once('/').map_or(file, |(_, rest)| rest)
+}
+
+/// Where something is, as it will be in the project.
+fn place(file: &str, line: u32) -> String {
+    format!("ioc/{}:{line}", of_top(file))
+}
+
+/// Changes a line of a file; `None`, and no change, where that cannot be.
+fn change(plan: &mut Plan, file: &str, line: u32, change: impl FnOnce(&str) -> Option<String>) -> Option<()> {
+    let source = plan.files.get_mut(&format!("ioc/{}", of_top(file)))?;
+    let text = String::from_utf8(source.text.clone()).ok()?;
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let own = lines.get_mut(line.checked_sub(1)? as usize)?;
+    *own = change(own)?;
+    source.text = lines.join("\n").into_bytes();
+    Some(())
+}
+
+/// A simulator for each TCP port that records use, and the script's word for where it is.
+fn devices(facts: &Facts, plan: &mut Plan) {
+    let parts = &facts.ioc.parts;
+    let used = |port: &&Port| parts.exchanges.iter().any(|own| own.port == port.name);
+    let (tcp, others): (Vec<&Port>, Vec<&Port>) = parts.ports.iter().filter(used).partition(|port| {
+        let protocol = port.address.split_whitespace().nth(1).unwrap_or("TCP");
+        port.command == "drvAsynIPPortConfigure" && ["TCP", "COM"].iter().any(|own| protocol.eq_ignore_ascii_case(own))
+    });
+    for port in others {
+        let records = parts.inputs.iter().filter(|(_, own)| *own == port.name).count();
+        plan.todo.push(format!(
+            "{}: {} opens port {} at {}, which no simulator stands in for: {records} of its records read nothing in checks; \
+             where a terminal server is in between, drvAsynIPPortConfigure(\"{}\", \"${{{}_ADDRESS=HOST:PORT}}\")",
+            place(&port.file, port.line),
+            port.command,
+            port.name,
+            port.address,
+            port.name,
+            port.name.to_ascii_uppercase()
+        ));
+    }
+    let names: Vec<&str> = tcp.iter().map(|port| port.name.as_str()).collect();
+    let taken = facts.project.keys().filter_map(|path| path.strip_prefix("simulators/")?.strip_suffix(".py"));
+    let taken = taken.map(str::to_owned).collect();
+    for (mut device, port) in device::devices(&names, &taken).into_iter().zip(&tcp) {
+        let (file, line) = (&port.file, port.line);
+        let mut own = None;
+        let several = tcp.iter().filter(|other| (&other.file, other.line) == (file, line)).count() > 1;
+        let changed = (!several)
+            .then(|| change(plan, file, line, |text| with_variable(text, port.column, &device.variable, &mut own)))
+            .flatten();
+        if let Some(own) = own {
+            device.variable = own;
+        } else if changed.is_some() {
+            let (variable, address) = (&device.variable, &port.address);
+            plan.mended.push(format!(
+                "{}: ${{{variable}={address}}} instead of {address}, so that checks reach a simulator",
+                place(file, line)
+            ));
+        } else {
+            plan.todo.push(format!(
+                "{}: the address of port {} cannot be told apart there: let it come from the variable {}, which checks/{CHECK}.toml sets",
+                place(file, line),
+                port.name,
+                device.variable
+            ));
+        }
+        plan.devices.push(device);
+    }
+}
+
+/// A line whose address at a column comes from a variable; the variable that it comes from already.
+fn with_variable(line: &str, column: u32, variable: &str, own: &mut Option<String>) -> Option<String> {
+    let start = line.char_indices().nth(column.checked_sub(1)? as usize)?.0;
+    let (before, rest) = line.split_at(start);
+    let quote = before.chars().last().filter(|c| "\"'".contains(*c));
+    let end = match quote {
+        Some(quote) => rest.find(quote)?,
+        None => rest.find([',', ')', ' ', '\t']).unwrap_or(rest.trim_end().len()),
+    };
+    let (address, after) = rest.split_at(end);
+    // An open `$(` has its end behind a blank or a comma.
+    if quote.is_none() && address.contains('$') {
+        return None;
+    }
+    let inner = address.strip_prefix("$(").and_then(|text| text.strip_suffix(')'));
+    let inner = inner.or_else(|| address.strip_prefix("${").and_then(|text| text.strip_suffix('}')));
+    if let Some((name, default)) = inner.and_then(|text| text.split_once('='))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !default.contains('$')
+    {
+        *own = Some(name.to_owned());
+        return Some(line.to_owned());
+    }
+    let protocol = address.find(' ').map_or("", |at| &address[at..]);
+    let address = address.strip_suffix(protocol)?;
+    Some(format!("{before}${{{variable}={address}}}{protocol}{after}"))
+}
+
+/// Scripts that are read and not there: of the site, most likely.
+fn includes(facts: &Facts, plan: &mut Plan) {
+    for own in facts.ioc.findings.iter().filter(|own| is_include(facts, own)) {
+        let mut text = String::new();
+        let changed = change(plan, &own.file, own.line, |line| {
+            line.trim().clone_into(&mut text);
+            Some(format!("# not in this top: {}", line.trim()))
+        });
+        if changed.is_some() {
+            let place = place(&own.file, own.line);
+            plan.mended.push(format!("{place}: taken out, as there is no such file: {text}"));
+            plan.todo.push(format!("{place}: `{text}` is taken out, as the file is not in the top: put into st.cmd what this IOC needs of it"));
+        }
+    }
+}
+
+/// Whether a finding is about a script that is read and is not there.
+fn is_include(facts: &Facts, own: &Mistake) -> bool {
+    let source = facts.top.files.get(of_top(&own.file));
+    let text = source.map(|source| String::from_utf8_lossy(&source.text)).unwrap_or_default();
+    let line = text.lines().nth(own.line.saturating_sub(1) as usize).unwrap_or_default().trim_start();
+    own.code == "no-file" && (line.starts_with('<') || line.starts_with("iocshLoad"))
+}
+
+/// The start-up script has its name, and can be run.
+fn script(facts: &Facts, plan: &mut Plan) {
+    let folder = format!("ioc/iocBoot/{}", facts.boot.name);
+    let Some(name) = facts.boot.scripts.first() else { return };
+    let Some(mut source) = plan.files.remove(&format!("{folder}/{name}")) else { return };
+    let path = format!("{folder}/st.cmd");
+    if name != "st.cmd" {
+        plan.mended.push(format!("{path}: was called {name}"));
+    }
+    if !source.runs {
+        plan.mended.push(format!("{path}: can be executed"));
+        source.runs = true;
+    }
+    if !source.text.starts_with(b"#!") {
+        let line = format!("#!../../bin/linux-x86_64/{}", facts.app);
+        plan.mended.push(format!("{path}: begins with {line}, the program that runs it"));
+        source.text = [line.as_bytes(), b"\n", &source.text].concat();
+    }
+    plan.files.insert(path, source);
+    for other in facts.boot.scripts.iter().skip(1) {
+        plan.todo.push(format!("{folder}/{other}: another script that starts an IOC; the template starts st.cmd"));
+    }
+    // A shell script around it has an environment of its own, and what else it does.
+    for path in facts.top.files.keys().filter(|path| path.starts_with(&format!("iocBoot/{}/", facts.boot.name))) {
+        let text = String::from_utf8_lossy(&facts.top.files[path].text);
+        let shell = text.lines().next().is_some_and(|line| line.starts_with("#!") && line.ends_with("sh"));
+        if shell && !facts.boot.scripts.iter().any(|own| path.ends_with(&format!("/{own}"))) && text.contains("bin/") {
+            plan.todo.push(format!("ioc/{path}: a shell script around the IOC is not run: what it exports goes to environment in checks/{CHECK}.toml and .nix"));
+        }
+    }
+}
+
+/// RELEASE and CONFIG_SITE, which EPNix writes a local file for. The modules.
+fn configuration(facts: &Facts, plan: &mut Plan) -> release::Modules {
+    for (path, local) in [("configure/RELEASE", release::LOCAL), ("configure/CONFIG_SITE", "CONFIG_SITE.local")] {
+        let Some(source) = plan.files.get_mut(&format!("ioc/{path}")) else { continue };
+        let Some(after) = std::str::from_utf8(&source.text).ok().and_then(|text| release::open(text, local)) else {
+            continue;
+        };
+        source.text = after.into_bytes();
+        plan.mended.push(format!(
+            "ioc/{path}: reads {local}, where EPNix says what it knows, and goes on without files of your site"
+        ));
+    }
+    let of_release = |path: &String| path.strip_prefix("configure/").is_some_and(|name| name.starts_with("RELEASE"));
+    let texts: Vec<&str> = facts
+        .top
+        .files
+        .iter()
+        .filter(|(path, _)| of_release(path))
+        .filter_map(|(_, source)| std::str::from_utf8(&source.text).ok())
+        .collect();
+    let mut modules = release::modules(texts.iter().copied());
+    if !facts.ioc.parts.exchanges.is_empty() {
+        modules.known.insert("StreamDevice".to_owned());
+    }
+    modules
+}
+
+/// What cannot be done here.
+fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
+    let parts = &facts.ioc.parts;
+    let boot = format!("ioc/iocBoot/{}", facts.boot.name);
+    for other in facts.others {
+        plan.todo.push(format!("ioc/iocBoot/{other}: another IOC of this top; ioc.toml runs {} only", facts.boot.name));
+    }
+    for (name, path) in &modules.others {
+        plan.todo.push(format!(
+            "ioc/configure/RELEASE: EPNix has no {name} ({path}); take the line out, or give a package of it to overlays in flake.nix and name it in ioc.toml"
+        ));
+    }
+    for name in &parts.of_modules {
+        plan.todo.push(format!("{boot}/st.cmd: {name} comes with a support module, which the soft IOC does not have: its records are there with a build by make or Nix only"));
+    }
+    for exchange in &parts.exchanges {
+        let Some(device) = plan.devices.iter().find(|device| device.asyn == exchange.port) else { continue };
+        let file = format!("simulators/{}.py", device.name);
+        if exchange.out.is_empty() {
+            plan.todo.push(format!(
+                "{file}: `{}` waits for what the device sends by itself, which the simulator does not",
+                exchange.function
+            ));
+        } else if exchange.answer.is_none() {
+            plan.todo
+                .push(format!("{file}: the answer to `{}` is not told by its format: write it", exchange.function));
+        }
+    }
+    if facts.ioc.findings.iter().any(|own| own.code == "undefined-variable") {
+        for own in facts.ioc.findings.iter().filter(|own| own.code == "undefined-variable") {
+            plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
+        }
+    }
+    let error =
+        |own: &&Mistake| own.severity == Severity::Error && own.code != "not-a-program" && !is_include(facts, own);
+    for own in facts.ioc.findings.iter().filter(error) {
+        plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
+    }
+    for path in &facts.top.strange {
+        plan.todo.push(format!("ioc/{path}: left out, as it leads out of the top or is no file"));
+    }
+    let script = |path: &str| path.strip_suffix(".py").is_some() && is_check(path);
+    let own = |path: &&String| script(path) && !facts.shipped.contains(*path);
+    for path in facts.project.keys().filter(own) {
+        plan.todo.push(format!("{path}: a check that was here before: look whether it fits this IOC"));
+    }
+}
+
+fn ioc_toml(facts: &Facts, modules: &release::Modules, devices: &[Device]) -> String {
+    let support: Vec<String> = modules.known.iter().map(|name| format!("{name:?}")).collect();
+    let old = facts.project.get("ioc.toml").map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+    let backend =
+        old.lines().find(|line| line.starts_with("backend")).map_or(String::new(), |line| format!("{line}\n\n"));
+    let tables: String = devices.iter().map(Device::table).collect();
+    format!(
+        "# The one description of this IOC: read by flake.nix, by the checks and by `cargo xtask`.\n\n{backend}[ioc]\n\
+         app = \"{}\"\nioc = \"{}\"\nsupport = [{}]\n{tables}",
+        facts.app,
+        facts.boot.name,
+        support.join(", ")
+    )
+}
+
+/// The packages of the simulators, for Nix.
+fn flake(facts: &Facts, plan: &mut Plan) {
+    const EMPTY: &str = "        (final: prev: { })\n";
+    if plan.devices.is_empty() {
+        return;
+    }
+    let packages: String = plan.devices.iter().map(Device::overlay).collect();
+    let text = facts.project.get("flake.nix").and_then(|text| std::str::from_utf8(text).ok());
+    match text.filter(|text| text.matches(EMPTY).count() == 1) {
+        Some(text) => {
+            let after = text.replace(EMPTY, &format!("        (final: prev: {{\n{packages}        }})\n"));
+            plan.files.insert("flake.nix".to_owned(), Source { text: after.into_bytes(), runs: false });
+        }
+        None => {
+            let names: Vec<String> = plan.devices.iter().map(Device::package).collect();
+            plan.todo.push(format!(
+                "flake.nix: overlays need {}, each as in tool/docs/tutorial.md, \"A device of your own\"",
+                names.join(", ")
+            ));
+        }
+    }
+}
+
+/// The files of the check.
+fn check(devices: &[Device], facts: &Facts) -> Vec<(&'static str, String)> {
+    let script = device::check(devices, &facts.ioc.parts);
+    if devices.is_empty() {
+        return vec![("py", script), ("nix", crate::scaffold::check::nix(CHECK))];
+    }
+    let pairs: Vec<String> =
+        devices.iter().map(|device| format!("{} = \"{}\"", device.variable, device.address())).collect();
+    let nix: String = pairs.iter().map(|pair| format!("      {pair};\n")).collect();
+    let nix = format!(
+        "{{ nixosTest, iocMachine, ... }}:\n\nnixosTest {{\n  name = \"{CHECK}\";\n\n  nodes.machine = {{\n    \
+         imports = [ iocMachine ];\n    # Where the simulators are.\n    systemd.services.ioc.environment = {{\n{nix}    }};\n  }};\n\n  \
+         testScript = builtins.readFile ./{CHECK}.py;\n}}\n"
+    );
+    let toml = format!(
+        "# Where the simulators are, as in checks/{CHECK}.nix.\n[nodes.machine]\nenvironment = {{ {} }}\n",
+        pairs.join(", ")
+    );
+    vec![("py", script), ("nix", nix), ("toml", toml)]
+}
