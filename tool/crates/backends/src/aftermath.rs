@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use tool_base::left::{self, Ends};
+use tool_base::protocol::journal::Entry;
 
 /// Bytes of a journal that are read.
 const ROOM: u64 = 128 << 20;
@@ -17,19 +16,6 @@ const LINES: usize = 5;
 const WIDEST: usize = 160;
 /// What an IOC says at the end of `iocInit`.
 const INITIALISED: &str = "iocRun: All initialization complete";
-
-/// What counts of an entry.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    /// The unit that the manager speaks of.
-    #[serde(rename = "UNIT")]
-    about: Option<String>,
-    /// The unit that speaks.
-    #[serde(rename = "_SYSTEMD_UNIT")]
-    unit: Option<String>,
-    #[serde(rename = "MESSAGE")]
-    message: Option<String>,
-}
 
 /// What is known of a unit.
 #[derive(Debug, Default)]
@@ -48,7 +34,7 @@ pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
         let name = machine.to_string_lossy();
         match Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) {
             Ok(ends) => {
-                let entries = ends.lines().filter_map(|(line, _)| serde_json::from_slice(line).ok());
+                let entries = ends.lines().filter_map(|(line, _)| Entry::parse(line));
                 remarks.extend(judge(entries, may_fail, &name));
                 if ends.cut > 0 {
                     remarks.push(format!("{} MB of the journal of {name} were not looked at", ends.cut / 1_000_000));
@@ -64,7 +50,7 @@ pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
 fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &str) -> Vec<String> {
     let mut lives: BTreeMap<String, Life> = BTreeMap::new();
     for entry in entries {
-        let Some(text) = entry.message else { continue };
+        let Some(text) = entry.text() else { continue };
         match (entry.about, entry.unit) {
             (Some(unit), _) => {
                 let life = lives.entry(unit.clone()).or_default();
@@ -116,11 +102,13 @@ fn speaks_of_an_error(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tool_base::protocol::journal::Message;
+
     use super::*;
 
     fn entry(about: &str, unit: &str, message: &str) -> Entry {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Entry { about: some(about), unit: some(unit), message: some(message) }
+        Entry { about: some(about), unit: some(unit), message: some(message).map(Message::Text), ..Entry::default() }
     }
 
     /// Root of a machine leaves what it likes: it is named, and neither followed nor waited for.

@@ -17,7 +17,6 @@ use crate::nix::{Build, Nix, log};
 use tool_base::fail::{Failure, Status};
 use tool_base::guard::Followed;
 use tool_base::process::Cmd;
-use tool_base::ui;
 use tool_project::Check;
 use tool_runner::{Backend, Exec, Job, Outcome, ScriptFailure, Verdict, Watch};
 
@@ -69,9 +68,7 @@ impl Driver {
             }
             watch.line(line);
         })?;
-        if reader.emulated && self.nix.options().accel.is_none() {
-            ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", check.name));
-        }
+        reader.warn_of_emulation(&check.name);
         let verdict = match end.code {
             _ if end.interrupted => Verdict::Interrupted,
             _ if end.hung => Verdict::TimedOut(self.timeout.unwrap_or(0)),

@@ -18,7 +18,7 @@ pub struct Reader {
     /// The driver said that the limit was reached.
     pub timed_out: bool,
     /// QEMU said that it has no KVM.
-    pub emulated: bool,
+    emulated: bool,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +35,13 @@ struct Traceback {
 }
 
 impl Reader {
+    /// Says so where a check has run without KVM that was to have it.
+    pub fn warn_of_emulation(&self, check: &str) {
+        if self.emulated {
+            tool_base::ui::warn(&format!("{check} ran on an emulated processor: cargo xtask check-kvm says why"));
+        }
+    }
+
     /// Reads a line that came `now` seconds after the start.
     pub fn line(&mut self, line: &str, now: f64) -> Option<DriverEvent> {
         let line = line.trim_end();

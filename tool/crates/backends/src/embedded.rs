@@ -149,8 +149,13 @@ impl Place {
 
     /// Puts a folder of programs in its place, whole or not at all.
     fn put(&self, part: &Path, folder: &Path) -> Result<()> {
-        let _ = std::fs::remove_dir_all(folder);
-        std::fs::rename(part, folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        // Another build of the same sources may have been quicker, and its programs run already.
+        if self.programs().is_some() {
+            let _ = std::fs::remove_dir_all(part);
+        } else {
+            let _ = std::fs::remove_dir_all(folder);
+            std::fs::rename(part, folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
         Ok(std::fs::write(self.target.join("built"), self.state.clone().unwrap_or_default())?)
     }
 }

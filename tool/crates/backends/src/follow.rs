@@ -110,8 +110,12 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
             }
             Some(Message::Interrupt) => {
                 interruptions += 1;
-                // Once: clean up. Twice: now.
-                if interruptions == 1 { interrupter.interrupt()? } else { run.kill() }
+                // Once: clean up. Twice: now. It may have ended by itself.
+                if interruptions > 1 {
+                    run.kill();
+                } else {
+                    let _ = interrupter.interrupt();
+                }
             }
             Some(Message::Ended(any)) => {
                 heard = any;

@@ -14,8 +14,8 @@ use crate::nix::classify::{Told, Trouble};
 use crate::nix::run::{Built, Derivation, Session, Step};
 use crate::nix::{Build, Nix, store_name};
 use crate::options::RunOptions;
+use tool_base::fail;
 use tool_base::fail::{Failure, Status};
-use tool_base::{fail, ui};
 use tool_project::Check;
 use tool_runner::{Backend, Exec, Job, Outcome, ScriptFailure, Verdict};
 
@@ -293,9 +293,7 @@ impl CheckRun {
             // What the script copied out lies there.
             let _ = symlink(&self.derivation.out, self.exec.dir.join("out"));
         }
-        if self.reader.emulated {
-            ui::warn(&format!("{} ran on an emulated processor: cargo xtask check-kvm says why", self.exec.check.name));
-        }
+        self.reader.warn_of_emulation(&self.exec.check.name);
         if self.begun && self.seconds == 0.0 {
             self.seconds = self.start.elapsed().as_secs_f64();
         }

@@ -90,8 +90,9 @@ impl Guarded {
     }
 
     /// Passes Ctrl-C on to the program.
-    pub fn interrupt(&mut self) -> std::io::Result<()> {
-        self.sync.write_all(b"i")
+    pub fn interrupt(&mut self) {
+        // It may have ended by itself.
+        let _ = self.sync.write_all(b"i");
     }
 
     /// Kills the program and all that it has started, at once.
@@ -163,7 +164,7 @@ impl Followed<'_> {
         loop {
             if interrupts.try_recv().is_ok() {
                 interruptions += 1;
-                if interruptions == 1 { run.interrupt()? } else { run.kill() }
+                if interruptions == 1 { run.interrupt() } else { run.kill() }
             }
             if !hung && self.limit.is_some_and(|limit| start.elapsed() >= limit) {
                 hung = true;

@@ -79,6 +79,10 @@ impl Scratch {
                 .hint("wait for its end; whose is it? fuser -v .xtask-change/.gitignore")
         })?;
         let path = root.join(FOLDER);
+        if path.join(JOURNAL).exists() {
+            let failure = fail::host("another change of this project was interrupted just now");
+            return Err(failure.hint("the next command finishes it: cargo xtask list").into());
+        }
         for entry in fs::read_dir(&path)?.flatten().filter(|entry| entry.file_name() != LOCK) {
             let gone = if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())

@@ -226,51 +226,63 @@ pub fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Resu
     toml::from_str(text).map_err(|e| describe(file, text, &e).into())
 }
 
-/// What the types cannot say. The error is the key, as the last part of its path, and the problem.
+/// What the types cannot say. The error is the path of the key and the problem.
 fn validate(config: &Config) -> Result<(), (String, String)> {
     let named = |key: &str, value: &str| {
-        valid_name(value).map_err(|problem| (key.to_owned(), format!("`{key}` is `{value}`: {problem}")))
+        let name = key.rsplit('.').next().unwrap_or(key);
+        valid_name(value).map_err(|problem| (key.to_owned(), format!("`{name}` is `{value}`: {problem}")))
     };
-    named("app", &config.ioc.app)?;
-    named("ioc", &config.ioc.ioc)?;
-    config.ioc.support.iter().try_for_each(|module| named("support", module))?;
+    named("ioc.app", &config.ioc.app)?;
+    named("ioc.ioc", &config.ioc.ioc)?;
+    config.ioc.support.iter().try_for_each(|module| named("ioc.support", module))?;
     let mut ports: BTreeMap<u16, &str> = BTreeMap::new();
     for (name, simulator) in &config.simulators {
-        named(&format!("simulators.{name}"), name)?;
+        let key = |key: &str| format!("simulators.{name}.{key}");
+        valid_name(name)
+            .map_err(|problem| (format!("simulators.{name}"), format!("`simulators.{name}` is `{name}`: {problem}")))?;
         if name == "ioc" {
             return Err((
                 "simulators.ioc".to_owned(),
                 "a simulator cannot be called `ioc`: that is the unit of the IOC".to_owned(),
             ));
         }
-        named("package", &simulator.package)?;
+        named(&key("package"), &simulator.package)?;
         if simulator.command.first().is_none_or(String::is_empty) {
-            return Err(("command".to_owned(), format!("the command of simulator `{name}` is empty")));
+            return Err((key("command"), format!("the command of simulator `{name}` is empty")));
         }
         if simulator.port == 0 {
-            return Err((
-                "port".to_owned(),
-                format!("simulator `{name}` has port 0: give the port that it listens on"),
-            ));
+            return Err((key("port"), format!("simulator `{name}` has port 0: give the port that it listens on")));
         }
         if let Some(other) = ports.insert(simulator.port, name) {
             let port = simulator.port;
-            return Err(("port".to_owned(), format!("simulators `{other}` and `{name}` both use port {port}")));
+            return Err((key("port"), format!("simulators `{other}` and `{name}` both use port {port}")));
         }
     }
     Ok(())
 }
 
-/// Line of the last entry or table that a key starts, counted from 1.
-pub fn find_key(text: &str, key: &str) -> Option<usize> {
-    let starts = |line: &str| {
+/// Line of a key, counted from 1: of its entry, else of the innermost table around it.
+pub fn find_key(text: &str, path: &str) -> Option<usize> {
+    let bare = |key: &str| key.split('.').map(|part| part.trim().trim_matches('"')).collect::<Vec<_>>().join(".");
+    let (mut table, mut found) = (String::new(), None);
+    for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_start();
-        line.strip_prefix('[')
-            .unwrap_or(line)
-            .strip_prefix(key)
-            .is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
-    };
-    text.lines().enumerate().filter(|(_, line)| starts(line)).map(|(i, _)| i + 1).last()
+        let at = if let Some(header) = line.strip_prefix('[') {
+            table = bare(header.split(']').next().unwrap_or_default());
+            table.clone()
+        } else if let Some((key, _)) = line.split_once('=') {
+            if table.is_empty() { bare(key) } else { format!("{table}.{}", bare(key)) }
+        } else {
+            continue;
+        };
+        if at == path {
+            return Some(number);
+        }
+        if path.strip_prefix(&at).is_some_and(|rest| rest.starts_with('.')) {
+            found = Some(number);
+        }
+    }
+    found
 }
 
 /// Turns the parser's error into `FILE:LINE: …` with the nearest known key as hint.
@@ -310,6 +322,15 @@ mod tests {
 
     fn error_of(text: &str) -> String {
         fail::render(&parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn a_problem_has_the_line_of_its_own_key() {
+        let text = "[ioc]\napp = \"a\"\nioc = \"i\"\n[simulators.x]\npackage = \"p\"\ncommand = []\nport = 1\n\
+                    [simulators.y]\npackage = \"p\"\ncommand = [\"c\"]\nport = 0\n";
+        assert!(error_of(text).contains("ioc.toml:6: the command of simulator `x` is empty"), "{}", error_of(text));
+        let text = text.replace("[]", "[\"c\"]");
+        assert!(error_of(&text).contains("ioc.toml:11: simulator `y` has port 0"), "{}", error_of(&text));
     }
 
     #[test]

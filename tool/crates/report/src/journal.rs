@@ -3,24 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-use serde::Deserialize;
-
 use tool_base::left::{self, Ends};
+use tool_base::protocol::journal::Entry;
 
 /// Bytes of a journal that are read.
 const ROOM: u64 = 16 << 20;
-
-#[derive(Deserialize)]
-struct Entry {
-    /// The unit that the manager speaks of.
-    #[serde(rename = "UNIT")]
-    about: Option<String>,
-    /// The unit that speaks.
-    #[serde(rename = "_SYSTEMD_UNIT")]
-    unit: Option<String>,
-    #[serde(rename = "MESSAGE")]
-    message: Option<String>,
-}
 
 /// What a failure shows of a unit's journal.
 #[derive(Debug, Default, PartialEq)]
@@ -64,8 +51,8 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> 
         let name = machine.to_string_lossy().into_owned();
         let Ok(ends) = Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) else { continue };
         for (line, _) in ends.lines() {
-            let Ok(Entry { about, unit, message: Some(message) }) = serde_json::from_slice(line) else { continue };
-            let Some(unit) = about.or(unit) else { continue };
+            let Some(entry) = Entry::parse(line) else { continue };
+            let (Some(message), Some(unit)) = (entry.text(), entry.about.or(entry.unit)) else { continue };
             // The manager's own messages tell nothing about a failure.
             if unit == "init.scope" {
                 continue;
@@ -101,6 +88,10 @@ mod tests {
         let manager = "{\"_SYSTEMD_UNIT\":\"init.scope\",\"UNIT\":\"b.service\",\"MESSAGE\":\"Started\"}\n";
         fs::write(dir.path().join("machine/journal.jsonl"), manager).unwrap();
         assert_eq!(super::tails(dir.path(), 2)[&("machine".to_owned(), "b.service".to_owned())].last, ["Started"]);
+        // Latin-1, as many a device speaks it.
+        let bytes = "{\"_SYSTEMD_UNIT\":\"b.service\",\"MESSAGE\":[50,53,32,176,67]}\n";
+        fs::write(dir.path().join("machine/journal.jsonl"), bytes).unwrap();
+        assert_eq!(super::tails(dir.path(), 2)[&("machine".to_owned(), "b.service".to_owned())].last, ["25 \u{fffd}C"]);
     }
 
     #[test]

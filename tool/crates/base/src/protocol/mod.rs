@@ -6,6 +6,7 @@
 //! | [`shell`] | test driver, PID 1 of a machine | length, JSON header, body, each way |
 //! | [`host`] | test driver, sandbox-host | one JSON object a packet, each way; descriptors go with it |
 //! | [`driver`] | test driver, xtask | a file of settings in; one JSON object a line out |
+//! | [`journal`] | PID 1 of a machine, xtask | a file, one JSON object a line |
 //! | [`lint`] | soft IOC or test driver, xtask | one JSON document |
 //!
 //! The driver is Python: it is held against `tool/driver/tests/protocol.json`, which the tests here write.
@@ -13,6 +14,7 @@
 pub mod control;
 pub mod driver;
 pub mod host;
+pub mod journal;
 pub mod lint;
 pub mod shell;
 

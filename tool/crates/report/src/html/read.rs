@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
 use tool_base::left::{self, Ends};
+use tool_base::protocol::journal::Entry;
 use tool_runner::Exec;
 
 /// Characters of a line.
@@ -252,9 +253,9 @@ fn journals(dir: &Path, start: Option<f64>, room: u64) -> Vec<Journal> {
                     lines.push(Line { text: text.clone(), error: false });
                 }
             }
-            let Ok(entry) = serde_json::from_slice::<Value>(line) else { continue };
-            let own = entry["_SYSTEMD_UNIT"].as_str().filter(|unit| *unit != "init.scope");
-            let unit = entry["UNIT"].as_str().or(own).unwrap_or_default();
+            let Some(entry) = Entry::parse(line) else { continue };
+            let own = entry.unit.as_deref().filter(|unit| *unit != "init.scope");
+            let unit = entry.about.as_deref().or(own).unwrap_or_default();
             let service = unit.ends_with(".service");
             let unit = if service { unit } else { "other units" };
             let lines = found.entry((name.clone(), !service, unit.to_owned())).or_default();
@@ -266,16 +267,11 @@ fn journals(dir: &Path, start: Option<f64>, room: u64) -> Vec<Journal> {
     found.into_iter().map(journal).collect()
 }
 
-fn journal_lines(entry: &Value, start: Option<f64>) -> Vec<Line> {
-    let bytes: Vec<u8> = match &entry["MESSAGE"] {
-        Value::String(text) => text.clone().into_bytes(),
-        Value::Array(bytes) => bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
-        _ => Vec::new(),
-    };
-    let at = entry["__REALTIME_TIMESTAMP"].as_str().and_then(|micros| micros.parse::<f64>().ok());
+fn journal_lines(entry: &Entry, start: Option<f64>) -> Vec<Line> {
+    let at = entry.time.as_ref().and_then(|micros| micros.parse::<f64>().ok());
     let at = at.zip(start).map_or(String::new(), |(micros, start)| format!("{:9.3}  ", micros / 1e6 - start));
-    let error = entry["PRIORITY"].as_str().and_then(|p| p.parse::<u8>().ok()).is_some_and(|priority| priority <= 3);
-    let text = String::from_utf8_lossy(&bytes);
+    let error = entry.priority.as_ref().and_then(|p| p.parse::<u8>().ok()).is_some_and(|priority| priority <= 3);
+    let text = entry.text().unwrap_or_default();
     text.lines().map(|line| Line { text: format!("{at}{}", terminal::clean(line, LONG)), error }).collect()
 }
 
