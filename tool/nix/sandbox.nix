@@ -67,7 +67,11 @@ let
     home = u.home or "/var/empty";
     createHome = u.createHome or false;
     normal = u.isNormalUser or false;
-    shell = if isAttrs (u.shell or null) then "${u.shell}${u.shell.shellPath or ""}" else toString u.shell or "";
+    shell =
+      if isAttrs (u.shell or null) then
+        "${u.shell}${u.shell.shellPath or ""}"
+      else
+        toString u.shell or "";
     groups = u.extraGroups or [ ];
   };
 
@@ -189,11 +193,15 @@ let
       }
       {
         option = "system.activationScripts";
-        names = attrNames (beyond (bare.system.activationScripts or { }) (node.system.activationScripts or { }));
+        names = attrNames (
+          beyond (bare.system.activationScripts or { }) (node.system.activationScripts or { })
+        );
       }
       {
         option = "systemd.packages";
-        names = map (p: p.name or "${p}") (notIn (bare.systemd.packages or [ ]) (node.systemd.packages or [ ]));
+        names = map (p: p.name or "${p}") (
+          notIn (bare.systemd.packages or [ ]) (node.systemd.packages or [ ])
+        );
       }
       {
         option = "systemd.tmpfiles.rules";
@@ -201,7 +209,9 @@ let
       }
       {
         option = "systemd.tmpfiles.settings";
-        names = attrNames (beyond (bare.systemd.tmpfiles.settings or { }) (node.systemd.tmpfiles.settings or { }));
+        names = attrNames (
+          beyond (bare.systemd.tmpfiles.settings or { }) (node.systemd.tmpfiles.settings or { })
+        );
       }
     ];
 
