@@ -31,7 +31,11 @@ unpack() {
   for package in "$place"/cache/archives/*.deb; do
     dpkg -x "$package" "$place/root"
   done
-  for program in nix nix-build nix-instantiate nix-store; do
+  # Packages of Debian 12 hold files beside /usr.
+  for part in bin sbin lib lib64; do
+    [ ! -d "$place/root/$part" ] || cp -a "$place/root/$part" "$place/root/usr/"
+  done
+  for program in nix nix-build nix-daemon nix-instantiate nix-store; do
     {
       echo '#!/bin/sh'
       # shellcheck disable=SC2016 # the inner shell's

@@ -251,6 +251,49 @@ fn a_line_that_the_daemon_may_not_have_read_says_how_it_does() {
     assert!(text.contains("Nothing to do") && text.contains("systemctl restart nix-daemon"), "{text}");
 }
 
+/// A real daemon that has read its file before it said anything of kvm. It has a /nix of its own, in namespaces that end
+/// with the script.
+#[test]
+fn a_daemon_that_refuses_has_to_be_started_anew() {
+    const SCRIPT: &str = r#"
+        set -eu
+        mount -t tmpfs none /nix
+        socket=/nix/var/nix/daemon-socket/socket
+        start() {
+            nix-daemon 2>"$NIX_CONF_DIR/log" &
+            until [ -S "$socket" ]; do kill -0 $!; sleep 0.02; done
+        }
+        start
+        echo 'extra-system-features = kvm' >>"$NIX_CONF_DIR/nix.conf"
+        "$0" configure-nix --json
+        kill $! && wait $! || true
+        rm -f "$socket"
+        start
+        "$0" configure-nix --json"#;
+    if command("nix-daemon").arg("--version").output().is_err() || !Path::new("/nix").is_dir() {
+        skipped("a_daemon_that_refuses_has_to_be_started_anew: there is no `nix-daemon` here");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let conf = "build-users-group =\nsandbox = false\nsubstituters =\nsystem-features = nixos-test\n";
+    std::fs::write(dir.path().join("nix.conf"), conf).unwrap();
+    let mut unshare = command("unshare");
+    unshare.args(["--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT]);
+    unshare.arg(env!("CARGO_BIN_EXE_foreign")).env("NIX_CONF_DIR", dir.path()).env("HOME", dir.path());
+    let output = unshare.env_remove("NIX_REMOTE").env_remove("NIX_CONFIG").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let verified: Vec<Option<bool>> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter::<serde_json::Value>()
+        .map(|outcome| {
+            let outcome = outcome.unwrap();
+            assert_eq!((&outcome["state"], &outcome["diff"]), (&"nothing-to-do".into(), &serde_json::Value::Null));
+            assert_eq!(outcome["restart"].is_string(), outcome["verified"] == false, "{outcome}");
+            outcome["verified"].as_bool()
+        })
+        .collect();
+    assert_eq!(verified, [Some(false), Some(true)]);
+}
+
 #[test]
 fn the_daemon_has_to_read_the_file() {
     let machine = Machine::new(None);
