@@ -24,6 +24,7 @@ set -- tool/template/.github/workflows/*.yml
 # Only the repository that the tool comes from has this one.
 [ ! -f .github/workflows/tool.yml ] || set -- "$@" .github/workflows/tool.yml
 
+# Zizmor's personas are regular, pedantic and auditor: each has all that the one before it has.
 look "safety of workflows and actions" \
     zizmor -q --offline --persona auditor --config tool/template/.github/zizmor.yml "$@" tool/ci/github/*/action.yml
 look "form of workflows" check-jsonschema -q --builtin-schema vendor.github-workflows "$@"

@@ -218,7 +218,8 @@ in
     let
       toml = builtins.fromTOML (readFile (root + "/ioc.toml"));
       valid = orThrow (iocTomlProblems toml) toml;
-      names = nixFiles (readDir (root + "/checks"));
+      # Git keeps no empty folder.
+      names = if pathExists (root + "/checks") then nixFiles (readDir (root + "/checks")) else [ ];
     in
     orThrow (folderProblems valid.ioc (path: pathExists (root + "/${path}"))) {
       inherit root;

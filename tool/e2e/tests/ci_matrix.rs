@@ -12,12 +12,15 @@ const SCHEMA: &str = include_str!("../../docs/ci-matrix.schema.json");
 fn github_reads_two_outputs() {
     let scratch = Scratch::new();
     let run = scratch.xtask(&["ci-matrix", "--format", "github"]).expect(0, &[]);
-    assert_eq!(run.stdout, "matrix={\"include\":[]}\nany=false\n", "a check without NAME.nix is not for Nix");
+    assert_eq!(
+        run.stdout, "matrix={\"include\":[]}\nany=false\none=false\n",
+        "a check without NAME.nix is not for Nix"
+    );
 
     scratch.write("checks/simple.nix", "");
     let run = scratch.xtask(&["ci-matrix", "--format", "github"]).expect(0, &[]);
     let lines: Vec<&str> = run.stdout.lines().collect();
-    assert_eq!(lines[1..], ["any=true"]);
+    assert_eq!(lines[1..], ["any=true", "one=true"]);
     let matrix: Value = serde_json::from_str(lines[0].strip_prefix("matrix=").unwrap()).unwrap();
     assert_eq!(matrix["include"][0]["checks"], "simple");
 }
@@ -65,7 +68,7 @@ fn gitlab_gets_a_pipeline_with_a_job_at_least() {
     scratch.write("checks/simple.nix", "");
     let job = &pipeline()["check simple (x86_64-linux)"];
     assert_eq!(job["extends"], ".nixos");
-    assert_eq!(job["variables"], json!({"CHECKS": "simple", "SYSTEM": "x86_64-linux"}));
+    assert_eq!(job["variables"], json!({"CHECKS": "simple", "SYSTEM": "x86_64-linux", "LIMIT": "3900"}));
 }
 
 #[test]

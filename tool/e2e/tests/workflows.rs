@@ -27,6 +27,10 @@ const NOT_HERE: [(&str, &str); 6] = [
 ];
 const ALLOW_NAMESPACES: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
+/// Steps around the cache of what is built.
+const VERSION: &str = "echo \"version=$(rustc --version";
+const OLD: &str = "git ls-files -z Cargo.toml Cargo.lock .cargo xtask tool | xargs -0 touch";
+
 /// How the jobs of GitLab with a shell get Rust and Python.
 const IN_NIX: &str = "nix --extra-experimental-features 'nix-command flakes' develop --command ";
 
@@ -179,9 +183,23 @@ fn every_step_runs() {
         if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| step.starts_with(known)) {
             eprintln!("  SKIPPED: {why}");
             left.remove(known);
-        } else if step.ends_with("cargo xtask ci") {
+        } else if step.contains("cargo xtask ci ") {
             // It is for a whole project with a Rust of its own: only that the command line is one.
-            on_project(&format!("{step} --help"), &scratch, &[]).expect(0, &[]);
+            on_project(&format!("{step} --help"), &scratch, &[("LIMIT", "60")]).expect(0, &[]);
+        } else if step.starts_with(VERSION) {
+            let run = on_project(&step.replace("rustc", "echo rustc 1.95.0"), &scratch, &[]);
+            run.expect(0, &[]);
+            let output = fs::read_to_string(scratch.scratch_dir().join("output")).unwrap();
+            assert!(output.contains("version=rustc-1.95.0"), "{output}");
+        } else if step.starts_with(OLD) {
+            if let Some(fixture) = &fixture {
+                fixture.write("Cargo.toml", "");
+                fixture.git(&["add", "."]);
+                on(&step, &fixture.command(&[]), fixture.dir.path(), &[]).expect(0, &[]);
+                let changed = |file: &str| fs::metadata(fixture.root.join(file)).unwrap().modified().unwrap();
+                assert_eq!(changed("Cargo.toml"), std::time::UNIX_EPOCH, "cargo has to take it for built");
+                assert!(changed("ioc.toml") > std::time::UNIX_EPOCH, "no part of the key: it may have changed");
+            }
         } else if step.contains("$RESULTS") {
             on_project(&step, &scratch, &[("RESULTS", "success skipped success")]).expect(0, &[]);
             on_project(&step, &scratch, &[("RESULTS", "success failure")]).expect(1, &[]);
@@ -189,7 +207,7 @@ fn every_step_runs() {
         } else if step.starts_with("rustup ") {
             // Only that the words are its own: it would change the installed Rust.
             if Command::new("rustup").arg("--version").output().is_ok() {
-                on_project(&format!("{step} --help"), &scratch, &[("RUSTUP_TOOLCHAIN", "stable")]).expect(0, &[]);
+                on_project(&format!("{step} --help"), &scratch, &[("TOOLCHAIN", "stable")]).expect(0, &[]);
             } else {
                 eprintln!("  SKIPPED: no rustup here");
             }
@@ -207,7 +225,12 @@ fn every_step_runs() {
             configure(&step, fixture);
         } else if let Some(fixture) = &fixture {
             let system = format!("{}-linux", std::env::consts::ARCH);
-            let variables = [("CHECKS", "good simple"), ("SYSTEM", system.as_str()), ("OPTIONS", "-- --keep-going")];
+            let variables = [
+                ("CHECKS", "good simple"),
+                ("SYSTEM", system.as_str()),
+                ("LIMIT", "600"),
+                ("OPTIONS", "-- --keep-going"),
+            ];
             let run = on(&step, &fixture.command(&[]), fixture.dir.path(), &variables);
             if step.contains("check-kvm") {
                 // Either is an answer.
@@ -233,7 +256,8 @@ fn steps_are_found_in_every_form() {
 fn only_env_brings_values_into_steps() {
     for step in steps() {
         assert!(!step.contains("${{"), "{step}");
-        let sets_up = step.starts_with("rustup ") || NOT_HERE.iter().any(|(known, _)| step.starts_with(known));
+        let sets_up = ["rustup ", VERSION, OLD].iter().any(|known| step.starts_with(known))
+            || NOT_HERE.iter().any(|(known, _)| step.starts_with(known));
         let words = step.trim_start_matches("exec ").replace("sudo target/debug/xtask ", "cargo xtask ");
         let own = words.starts_with("cargo xtask ") || step.contains("$RESULTS");
         assert!(own || sets_up, "not `cargo xtask …`: {step}");
@@ -276,7 +300,10 @@ fn what_is_called_is_there_and_takes_what_it_is_given() {
 fn the_oldest_rust_is_the_one_that_cargo_demands() {
     let manifest = file("Cargo.toml");
     let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
-    assert!(file("ci/github/sandbox/action.yml").contains(&format!("    default: \"{oldest}\"\n")), "{oldest}");
+    for action in ["sandbox", "rust"] {
+        let text = file(&format!("ci/github/{action}/action.yml"));
+        assert!(text.contains(&format!("    default: \"{oldest}\"\n")), "{action}: {oldest}");
+    }
     let gitlab = gitlab();
     let images: Vec<&str> = gitlab.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
     assert!(!images.is_empty());

@@ -472,6 +472,9 @@ pub struct Ci {
     /// Test the tool itself as well (tool/): for those who work on it; minutes
     #[arg(long)]
     pub tool: bool,
+    /// Limit for all of it, in seconds: what runs then of the checks is ended and reported; other steps are not ended
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
+    pub global_timeout: Option<u64>,
 }
 
 /// Arguments of `ci-matrix`.
@@ -486,7 +489,7 @@ pub struct CiMatrix {
     /// System to check for; may be repeated
     #[arg(long, default_value = "x86_64-linux")]
     pub system: Vec<String>,
-    /// Share the checks among so many rows; `auto` gives a row about five minutes of checks [default: a row each]
+    /// Share the checks among so many rows; `auto` gives a row about ten minutes of checks, by the times of earlier runs [default: a row each]
     #[arg(long, value_name = "N|auto")]
     pub rows: Option<Rows>,
 }

@@ -150,7 +150,12 @@ impl Project {
     /// All checks, by name.
     pub fn checks(&self) -> Result<Vec<Check>> {
         let mut checks: BTreeMap<String, Check> = BTreeMap::new();
-        for entry in walkdir::WalkDir::new(self.root.join("checks")).min_depth(1).max_depth(1) {
+        let folder = self.root.join("checks");
+        // Git keeps no empty folder.
+        if !folder.try_exists().unwrap_or(true) {
+            return Ok(Vec::new());
+        }
+        for entry in walkdir::WalkDir::new(folder).min_depth(1).max_depth(1) {
             let entry = entry.context("cannot list the folder checks/")?;
             let path = entry.into_path();
             let Some(kind) = path.extension().and_then(|s| s.to_str()).filter(|kind| matches!(*kind, "py" | "nix"))

@@ -11,6 +11,7 @@ mod schedule;
 pub mod select;
 mod side_by_side;
 pub mod slots;
+pub mod times;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -230,6 +231,8 @@ pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Rece
         revision: job.revision.take().and_then(|reader| reader.join().ok().flatten()),
     };
     let kept = keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}));
+    // An aid for later: no run is worse without it.
+    let _ = job.dir.ancestors().nth(2).map(|target| times::keep(target, begun.backend, &summary.outcomes));
     (job.report)(&Event::Finished(&summary));
     done.and(kept).map(|()| summary)
 }

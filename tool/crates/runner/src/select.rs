@@ -10,8 +10,6 @@ use tool_base::fail::{Failure, Status};
 use tool_base::{glob, ui};
 use tool_project::{Check, Project, nearest};
 
-pub use last_run::seconds;
-
 /// Checks that were chosen, and why there is none if there is none.
 #[derive(Debug)]
 pub struct Chosen {

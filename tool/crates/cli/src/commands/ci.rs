@@ -32,6 +32,7 @@ enum End {
     Skipped(String),
 }
 
+const CHECKS: &str = "checks";
 const RUSTFMT: Option<(&str, &str)> = Some(("cargo-fmt", "rustup component add rustfmt"));
 const CLIPPY: Option<(&str, &str)> = Some(("cargo-clippy", "rustup component add clippy"));
 
@@ -45,7 +46,15 @@ pub fn run(args: &Ci) -> Result<Status> {
         steps.extend(tool_steps(&sh, &project)?);
     }
     let start = Instant::now();
-    let ends: Vec<_> = steps.into_iter().map(|step| (step.name, run_step(step))).collect();
+    let limited = |mut step: Step<'_>| {
+        if let (CHECKS, Some(limit)) = (step.name, args.global_timeout) {
+            // What is left; they are told of even if it is nothing.
+            let left = limit.saturating_sub(start.elapsed().as_secs()).max(1).to_string();
+            step.command = step.command.args(["--global-timeout", &left]);
+        }
+        (step.name, run_step(step))
+    };
+    let ends: Vec<_> = steps.into_iter().map(limited).collect();
     table(&ends, start.elapsed().as_secs_f64());
     let failed: Vec<&str> =
         ends.iter().filter(|(_, end)| matches!(end, End::Failed(..))).map(|(name, _)| *name).collect();
@@ -79,7 +88,7 @@ fn project_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> 
         },
         Step { name: "lint", needs: None, ours: true, command: cmd!(sh, "{xtask} lint --deny-warnings") },
         Step {
-            name: "checks",
+            name: CHECKS,
             needs: None,
             ours: true,
             command: cmd!(sh, "{xtask} test --backend sandbox --no-fail-fast --no-lint --strict --junit {junit}"),

@@ -9,7 +9,7 @@ use tool_backends::nix;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, ui};
 use tool_project::{Check, Project};
-use tool_runner::select;
+use tool_runner::{select, times};
 
 /// Rows that GitHub allows in a matrix; a GitLab pipeline bears them too.
 const MOST_ROWS: usize = 256;
@@ -19,10 +19,13 @@ const SET_UP_MINUTES: u64 = 60;
 const DEFAULT_TIMEOUT: u64 = 900;
 /// Minutes that GitHub gives a job at most.
 const MOST_MINUTES: u64 = 360;
-/// Seconds that a check counts for where no run of it was recorded: a boot and a short script.
+/// Seconds that a check counts for where no run of it on NixOS was recorded, beyond what it took in the sandbox: a boot.
 const USUAL_SECONDS: f64 = 60.0;
-/// Seconds of checks for which `--rows auto` takes another row: as long as a machine needs to get ready for one.
-const ROW_SECONDS: f64 = 300.0;
+/// Seconds of checks for which `--rows auto` takes another row. Each row has a machine to get ready, which takes minutes, and
+/// Nix runs as many checks at once as there are processors.
+const ROW_SECONDS: f64 = 600.0;
+/// Minutes of a job that are not for the tool's own limit: getting ready before, keeping the reports after.
+const MARGIN_MINUTES: u64 = 10;
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +42,8 @@ struct Row {
     backend: &'static str,
     /// Limit of the job in minutes.
     timeout: u64,
+    /// The tool's own limit in seconds, reached first: `--global-timeout`.
+    limit: u64,
 }
 
 /// Runs the command.
@@ -48,9 +53,10 @@ pub fn run(args: &CiMatrix) -> Result<Status> {
     let checks = select::select(&project, &(&args.selection).into())?.checks;
     let (checks, _) = select::fit(checks, "nixos", &args.selection.names)?;
     nix::require_nix_files(&checks)?;
-    let recorded = select::seconds(&project.target.join("checks"), "nixos");
+    let (real, sandbox) = (times::read(&project.target, "nixos"), times::read(&project.target, "sandbox"));
     let weighed = |check: &Check| {
-        let seconds = recorded.get(&check.name).copied().unwrap_or(USUAL_SECONDS);
+        let guess = || USUAL_SECONDS + sandbox.get(&check.name).unwrap_or(&0.0);
+        let seconds = real.get(&check.name).copied().unwrap_or_else(guess);
         Ok(Weighed { name: check.name.clone(), limit: check.settings()?.timeout, seconds })
     };
     let weighed = checks.iter().map(weighed).collect::<Result<Vec<_>>>()?;
@@ -58,7 +64,8 @@ pub fn run(args: &CiMatrix) -> Result<Status> {
     match args.format {
         MatrixFormat::Json => ui::data(&serde_json::to_string_pretty(&document(&rows))?),
         MatrixFormat::Github => {
-            ui::data(&format!("matrix={}\nany={}", json!({"include": rows}), !rows.is_empty()));
+            let (any, one) = (!rows.is_empty(), rows.len() == 1);
+            ui::data(&format!("matrix={}\nany={any}\none={one}", json!({"include": rows})));
         }
         MatrixFormat::Gitlab => ui::data(&serde_json::to_string_pretty(&gitlab(&rows))?),
     }
@@ -118,13 +125,15 @@ fn rows(checks: &[Weighed], systems: &[String], wanted: Option<Rows>, format: Ma
             let seconds = some.iter().fold(0, |sum: u64, check| {
                 sum.saturating_add(check.limit.unwrap_or(DEFAULT_TIMEOUT).max(DEFAULT_TIMEOUT))
             });
+            let timeout = seconds.div_ceil(60).saturating_add(SET_UP_MINUTES).min(MOST_MINUTES);
             rows.push(Row {
                 name: format!("{first}{more} ({system})"),
                 checks: names.join(" "),
                 system: system.clone(),
                 runner,
                 backend: "nixos",
-                timeout: seconds.div_ceil(60).saturating_add(SET_UP_MINUTES).min(MOST_MINUTES),
+                timeout,
+                limit: (timeout - MARGIN_MINUTES) * 60,
             });
         }
     }
@@ -157,7 +166,7 @@ fn gitlab(rows: &[Row]) -> Value {
         let job = json!({
             "extends": ".nixos",
             "timeout": format!("{} minutes", row.timeout),
-            "variables": {"CHECKS": row.checks, "SYSTEM": row.system},
+            "variables": {"CHECKS": row.checks, "SYSTEM": row.system, "LIMIT": row.limit.to_string()},
         });
         jobs.insert(format!("check {}", row.name), job);
     }
@@ -191,7 +200,7 @@ mod tests {
             serde_json::to_value(&rows).unwrap(),
             json!([
                 {"name": "c0 (x86_64-linux)", "checks": "c0", "system": "x86_64-linux", "runner": "ubuntu-24.04",
-                 "backend": "nixos", "timeout": 75},
+                 "backend": "nixos", "timeout": 75, "limit": 3900},
             ])
         );
         assert_eq!(rows_of(1, Some(3600), &["x86_64-linux"])[0].timeout, 120);
@@ -219,7 +228,7 @@ mod tests {
     #[test]
     fn rows_have_as_much_to_do_as_each_other() {
         let mut checks = weighed(5, None);
-        checks[3].seconds = 200.0;
+        checks[3].seconds = 500.0;
         let shared = |count| -> Vec<Vec<&str>> {
             share(&checks, count).iter().map(|row| row.iter().map(|check| check.name.as_str()).collect()).collect()
         };

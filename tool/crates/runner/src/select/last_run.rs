@@ -1,6 +1,6 @@
 //! What the last run left to do: `target/checks/RUN/run.json`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,6 @@ struct File {
 #[derive(Deserialize)]
 struct Run {
     checks: Vec<String>,
-    backend: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -41,10 +40,6 @@ struct Outcome {
     check: String,
     verdict: serde_json::Value,
     retried: bool,
-    #[serde(default)]
-    cached: bool,
-    #[serde(default)]
-    seconds: f64,
 }
 
 /// Finds the newest run in `dir` that told its results. One that was killed, or was interactive, told none.
@@ -58,20 +53,6 @@ pub fn read(dir: &Path) -> Result<LastRun> {
             .hint("cargo xtask test")
             .into()
     })
-}
-
-/// How long checks took when they last passed in a backend, in seconds, by the runs kept in `dir`.
-pub fn seconds(dir: &Path, backend: &str) -> BTreeMap<String, f64> {
-    let mut times = BTreeMap::new();
-    for run in runs(dir) {
-        let text = fs::read_to_string(run.join("run.json")).unwrap_or_default();
-        let Ok(File { run, summary }) = serde_json::from_str(&text) else { continue };
-        if run.backend.as_deref() == Some(backend) {
-            let passed = summary.outcomes.into_iter().filter(|o| o.verdict == "passed" && !o.cached);
-            times.extend(passed.map(|outcome| (outcome.check, outcome.seconds)));
-        }
-    }
-    times
 }
 
 /// Folders of runs, the oldest first.
@@ -119,29 +100,6 @@ mod tests {
             let left = to_do(&run(&verdict)).unwrap();
             assert_eq!(left.iter().map(String::as_str).collect::<Vec<_>>(), ["bad", "not-run"]);
         }
-    }
-
-    #[test]
-    fn the_newest_pass_of_a_backend_tells_the_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = |backend: &str, verdict: &str, cached: bool, seconds: f64| {
-            let outcome =
-                json!({"check": "a", "verdict": verdict, "retried": false, "cached": cached, "seconds": seconds});
-            json!({"run": {"checks": ["a"], "backend": backend}, "summary": {"outcomes": [outcome]}}).to_string()
-        };
-        let runs = [
-            run("nixos", "passed", false, 40.0),
-            run("nixos", "passed", false, 50.0),
-            run("sandbox", "passed", false, 1.0),
-            run("nixos", "interrupted", false, 2.0),
-            run("nixos", "passed", true, 0.0),
-        ];
-        for (n, text) in runs.iter().enumerate() {
-            fs::create_dir(dir.path().join(n.to_string())).unwrap();
-            fs::write(dir.path().join(n.to_string()).join("run.json"), text).unwrap();
-        }
-        assert_eq!(seconds(dir.path(), "nixos"), BTreeMap::from([("a".to_owned(), 50.0)]));
-        assert!(seconds(&dir.path().join("nothing"), "nixos").is_empty());
     }
 
     #[test]
