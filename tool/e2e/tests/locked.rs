@@ -20,14 +20,23 @@ fn what_is_the_hosts_stays_as_it_is() {
 }
 
 #[test]
-fn what_the_caller_left_open_does_not_reach_a_machine() {
+fn what_the_caller_has_open_or_in_his_environment_does_not_reach_a_machine() {
     let scratch = Scratch::new();
     scratch.write("secret", "");
-    scratch.write("open.py", "t.assertNotIn('/secret', machine.succeed('ls -l /proc/[0-9]*/fd || :'))\n");
+    // The pattern is not what it finds.
+    scratch.write(
+        "open.py",
+        "t.assertNotIn('/secret', machine.succeed('ls -l /proc/[0-9]*/fd || :'))\n\
+         machine.wait_for_unit('multi-user.target')\n\
+         t.assertEqual(machine.execute('grep -l hunter[2] /proc/[0-9]*/environ')[1], '')\n",
+    );
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec 9<secret; exec \"$0\" driver -o . open.py", env!("CARGO_BIN_EXE_foreign")]);
     scratch.environment(&mut shell);
+    shell.env("TOKEN", "hunter2");
     Run::of(&shell.output().unwrap()).expect(0, &["test script finished"]);
+    let found = Command::new("grep").args(["-rl", "hunter2"]).arg(scratch.root.join("target/checks")).output().unwrap();
+    assert_eq!(found.status.code(), Some(1), "{}", String::from_utf8_lossy(&found.stdout));
 }
 
 /// What `scripts/refused.py` says on a terminal.
@@ -57,4 +66,34 @@ fn a_machine_reaches_neither_keys_nor_the_terminal_of_its_caller() {
         Some(*words)
     });
     assert!(text.contains(REFUSED), "{text}");
+}
+
+/// Threads are processes to the kernel, and cheaper ones.
+const BOMB: &str = r"
+import threading
+threading.stack_size(1 << 16)
+stop, count = threading.Event(), 0
+try:
+    while True:
+        threading.Thread(target=stop.wait).start()
+        count += 1
+except RuntimeError:
+    stop.set()
+print(count)
+";
+
+#[test]
+fn a_fork_bomb_is_its_machines_trouble() {
+    let limit = || std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    let before = limit();
+    let scratch = Scratch::new();
+    scratch.write("ioc/bomb.py", BOMB);
+    scratch.check(
+        "it",
+        "major, minor = map(int, machine.succeed('uname -r').split('-')[0].split('.')[:2])\n\
+         count = int(machine.succeed('python3 /machine/ioc/bomb.py'))\n\
+         if (major, minor) >= (6, 14):\n    t.assertLess(count, 4096)\n",
+    );
+    scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it"]);
+    assert_eq!(limit(), before, "that of the host");
 }

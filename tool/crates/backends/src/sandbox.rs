@@ -96,6 +96,9 @@ impl Sandbox {
             let ioc = iocs::settle(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));
+            if let Some(text) = units::without_effect() {
+                ui::remark(&text);
+            }
             if ioc == IocBuild::Embedded {
                 for gap in embedded::gaps(project, &programs)? {
                     ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::embedded;
+use tool_init::unit::limits;
 use tool_project::{Config, Simulator};
 use tool_sandbox::spec::UnitFile;
 
@@ -46,6 +47,12 @@ const AS_EPNIX: [(&str, &str); 19] = [
         "~CAP_SYS_PACCT ~CAP_SETUID ~CAP_SETGID ~CAP_SETPCAP ~CAP_SYS_PTRACE ~CAP_NET_ADMIN ~CAP_SYS_ADMIN",
     ),
 ];
+
+/// What of ioc.service the sandbox does not keep, once for all machines.
+pub fn without_effect() -> Option<String> {
+    let lines: String = AS_EPNIX.iter().map(|(directive, value)| format!("{directive}={value}\n")).collect();
+    limits::warning("ioc.service", &format!("[Service]\n{lines}"))
+}
 
 /// The units of a machine that runs the IOC beside its simulators.
 ///

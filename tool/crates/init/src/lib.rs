@@ -134,6 +134,7 @@ fn start(words: &[OsString], host: Option<&mut UnixStream>) -> Result<(Machine, 
     mount_proc()?;
     // Before any thread starts, too: the kernel gives a process of several threads no new user namespace.
     if let Some(host) = host {
+        procs::limit();
         apart(host)?;
     }
     let console = Console::new(stage::descriptor(stage::required(words, "--console-fd")?)?);

@@ -3,6 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+/// Processes and threads that a machine may have. A virtual machine of 1 GB would not bear more either.
+const MOST: &str = "4096";
+
+/// Limits the processes of our PID namespace, so that a fork bomb is its machine's trouble. The setting is the host's before
+/// Linux 6.14: then nothing is done.
+pub(super) fn limit() {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if has_limit(&release) {
+        let _ = fs::write("/proc/sys/kernel/pid_max", MOST);
+    }
+}
+
+fn has_limit(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6, 14))
+}
+
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proc {
@@ -103,6 +120,15 @@ pub(super) fn members(all: &[Proc], invocation: &str, roots: &[i32]) -> Vec<i32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_newer_kernels_have_a_limit_for_each_machine() {
+        for (release, has) in
+            [("6.14.0-rc1", true), ("6.18.44-fc", true), ("10.0", true), ("6.9.7", false), ("5.15", false), ("", false)]
+        {
+            assert_eq!(has_limit(release), has, "{release}");
+        }
+    }
 
     fn proc(pid: i32, parent: i32, session: i32, invocation: Option<&str>) -> Proc {
         Proc { pid, parent, session, zombie: false, invocation: invocation.map(String::from) }

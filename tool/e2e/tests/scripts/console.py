@@ -6,3 +6,6 @@ for part in ["said on stderr", "written", "wired"]:
     t.assertIn(part, log)
 with t.assertRaises(Exception):
     machine.wait_for_console_text("never said", timeout=1)
+# The kernel's messages are the host's: nothing is written there in silence.
+machine.fail("echo said > /dev/kmsg")
+machine.fail("grep said /dev/kmsg")

@@ -76,6 +76,11 @@ fn check_service(service: &Service) -> Result<(), String> {
     Ok(())
 }
 
+/// Directives of a service that are accepted without effect.
+pub(super) fn accepted() -> impl Iterator<Item = &'static str> {
+    WITHOUT_EFFECT.iter().filter(|(section, ..)| *section == "Service").flat_map(|(_, _, keys)| keys.iter().copied())
+}
+
 fn is_without_effect(section: &str, key: &str) -> bool {
     WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.contains(&key))
         || (section == "Service" && is_limit(key))

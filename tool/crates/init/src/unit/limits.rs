@@ -1,6 +1,7 @@
 //! What a unit asks for and the sandbox cannot give, and says so: limits that only a control group can keep
-//! (systemd.resource-control(5)), and rights that it takes away from nobody (systemd.exec(5)).
+//! (systemd.resource-control(5)), rights that it takes away from nobody (systemd.exec(5)), and all else that is accepted.
 
+use super::directives::accepted;
 use super::syntax::{self, Entry};
 
 /// The directives, and the properties that show that nothing is limited.
@@ -68,7 +69,8 @@ pub(super) fn without_effect<'a>(unit: &str, entries: impl Iterator<Item = &'a E
         let last = entries.iter().rev().find(|entry| entry.key == name);
         last.is_some_and(|entry| !["", "infinity", "no", "false", "off", "0"].contains(&entry.value.as_str()))
     };
-    let names: Vec<String> = names().filter(|name| set(name)).map(|name| format!("{name}=")).collect();
+    let names: Vec<String> =
+        names().chain(accepted()).filter(|name| set(name)).map(|name| format!("{name}=")).collect();
     let (last, others) = names.split_last()?;
     let list = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
     let verb = if names.len() == 1 { "has" } else { "have" };
@@ -94,6 +96,10 @@ mod tests {
                 "a.service: TasksMax=, PrivateUsers= and SystemCallFilter= have no effect in the sandbox; \
                  backend nixos has them"
             )
+        );
+        assert_eq!(
+            said("CPUWeight=20\nTTYPath=/dev/tty1\n").as_deref(),
+            Some("a.service: CPUWeight= and TTYPath= have no effect in the sandbox; backend nixos has them")
         );
         assert_eq!(
             said("TasksMax=3\n").as_deref(),
