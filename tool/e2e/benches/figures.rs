@@ -102,7 +102,7 @@ impl Bench {
             };
             figure("xtask, build after a touch of one file of a report", "3 s", &build, &touched)?;
             let source = self.tool.join("embedded");
-            let build = embedded::build_command(&source, &scratch.join("embedded"), embedded::rustc_version()?);
+            let build = embedded::build_command(&source, &scratch.join("embedded"), embedded::rustc_version()?, false);
             figure("embedded, cold build", "100 s", &build, &seconds)?;
         }
         rows.push(side_by_side(self.runs, &simple)?);

@@ -75,7 +75,11 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
         let application = application(app, script).port(port);
-        serve::run(application).await
+        #[cfg(feature = "pva")]
+        if outlook.pv_access {
+            return serve::run(crate::pva::register(application), crate::pva::serve).await;
+        }
+        serve::run(application, |_| ()).await
     })
 }
 

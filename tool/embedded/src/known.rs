@@ -24,7 +24,12 @@ const DEFINITIONS: [&str; 10] = [
 
 /// Whether all that these definitions bring is built in.
 pub fn has_definitions(name: &str) -> bool {
-    DEFINITIONS.contains(&name)
+    DEFINITIONS.contains(&name) || (cfg!(feature = "pva") && (name == "qsrv.dbd" || has_pv_access(name)))
+}
+
+/// Whether these definitions bring a server of PV Access: that of PVXS, or of EPICS base.
+pub fn has_pv_access(name: &str) -> bool {
+    ["pvxsIoc.dbd", "PVAServerRegister.dbd"].contains(&name)
 }
 
 /// The definitions that bring a record type, one of which a C IOC needs for it.

@@ -10,6 +10,8 @@ mod known;
 mod lint;
 mod makefile;
 mod msi;
+#[cfg(feature = "pva")]
+mod pva;
 mod record;
 mod serve;
 mod top;

@@ -18,7 +18,7 @@ use epics_base_rs::runtime::task::Reactor;
 use epics_base_rs::server::access_security::{
     TrapWriteListenerHandle, TrapWriteMessage, TrapWriteOp, register_trap_write_listener,
 };
-use epics_base_rs::server::ioc_app::IocApplication;
+use epics_base_rs::server::ioc_app::{IocApplication, IocRunConfig};
 use epics_ca_rs::server::{iocsh, run_ca_ioc};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::{block_in_place, yield_now};
@@ -29,8 +29,8 @@ const TURNS: u32 = 4;
 /// An answer is not held longer, whatever keeps the thread busy.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Runs an IOC and serves it until its shell ends.
-pub async fn run(app: IocApplication) -> Result<(), String> {
+/// Runs an IOC and serves it until its shell ends; `beside` serves it in other ways.
+pub async fn run(app: IocApplication, beside: fn(&mut IocRunConfig)) -> Result<(), String> {
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("CAS-client").enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     let server = runtime.handle().clone();
@@ -39,7 +39,8 @@ pub async fn run(app: IocApplication) -> Result<(), String> {
     let links = Reactor::current().ok_or("no reactor for links")?;
     let app = iocsh::register_rsrv_commands(app)
         .register_link_type("ca", move |db| epics_ca_rs::calink::calink_link_set_install(db, links));
-    let running = app.run(move |config| async move {
+    let running = app.run(move |mut config| async move {
+        beside(&mut config);
         let ended = server.spawn(run_ca_ioc(config)).await;
         ended.unwrap_or_else(|error| Err(CaError::InvalidValue(error.to_string())))
     });

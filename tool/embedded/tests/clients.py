@@ -1,4 +1,4 @@
-"""What Python clients of Channel Access get from an IOC: clients.py pyepics|caproto|aioca.
+"""What Python clients of Channel Access and PV Access get from an IOC: clients.py pyepics|caproto|aioca|p4p.
 
 The IOC has the records of clients.rs. Each client says what it got in the same words; an assertion ends it where that is wrong.
 """
@@ -130,8 +130,52 @@ async def with_aioca():
     same("many", [float(value) for value in await caget(NAMES, timeout=60)], VALUES)
 
 
+def with_p4p():
+    """p4p, on PVXS, by PV Access."""
+    from p4p.client.thread import Context
+
+    # As they come, without the types of Python that p4p makes of them.
+    context = Context("pva", nt=False)
+    get = lambda name: context.get(name, timeout=20)
+    put = lambda name, value: context.put(name, {"value": value}, timeout=20, wait=True)
+    put("A", 1.5)
+    a = get("A")
+    same("get", a.value, 1.5)
+    display, alarm = a.display, a.valueAlarm
+    same("ctrl", [display.units, display.precision, display.limitLow, display.limitHigh, alarm.highAlarmLimit], ["mm", 3, -10.0, 10.0, 9.0])
+    seen, told = [], threading.Event()
+
+    def note(value):
+        # A monitor sends what has changed.
+        if isinstance(value, Exception) or not value.changed("value"):
+            return
+        seen.append(value.value)
+        if seen[-1] == 7.0:
+            told.set()
+
+    subscription = context.monitor("A", note)
+    put("A", 6.0)
+    put("A", 7.0)
+    assert told.wait(20)
+    same("monitor", seen[-1], 7.0)
+    same("severity", [get("A").alarm.severity, put("A", 9.5), get("A").alarm.severity], [0, None, 2])
+    same("enum", [get("E").value.index, tuple(get("E").value.choices)], [1, STATES])
+    put("E", {"index": 2})
+    same("put of an enum", get("E").value.index, 2)
+    put("W", [1.0, 2.0, 3.5])
+    same("array", list(get("W").value), [1.0, 2.0, 3.5])
+    put("S", "as text")
+    same("string", get("S").value, "as text")
+    same("many", [own.value for own in context.get(NAMES, timeout=60)], VALUES)
+    same("field", get("A.EGU").value, "mm")
+    [missing] = context.get(["NOSUCH"], timeout=1, throw=False)
+    same("no such PV", type(missing), TimeoutError)
+    subscription.close()
+    context.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "aioca":
         asyncio.run(with_aioca())
     else:
-        {"pyepics": with_pyepics, "caproto": with_caproto}[sys.argv[1]]()
+        {"pyepics": with_pyepics, "caproto": with_caproto, "p4p": with_p4p}[sys.argv[1]]()

@@ -1,4 +1,5 @@
-//! Clients that are not ours: Python's pyepics and aioca, which are C's libca, and caproto, which is Python alone.
+//! Clients that are not ours: Python's pyepics and aioca, which are C's libca, caproto, which is Python alone, and, for PV Access
+//! (`--features pva`), p4p, which is PVXS.
 //! `.ci/run` installs them below target/ci-tools; without them the test says so and does nothing.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops where it fails")]
@@ -9,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ioc, Top};
+use common::{Ioc, Top, free_port};
 
 /// What each of them says it got, in this order.
 const FACTS: [&str; 8] = ["get", "ctrl", "monitor", "enum", "put of an enum", "array", "string", "many"];
@@ -41,17 +42,27 @@ fn python_clients() {
         .into_iter()
         .filter_map(|(name, module)| has(module).then_some(name))
         .collect();
-    if there.len() < 3 {
-        eprintln!("skipped: of pyepics, caproto and aioca, {} has {there:?}", python.display());
+    let there: Vec<_> = there.into_iter().chain((cfg!(feature = "pva") && has("p4p")).then_some("p4p")).collect();
+    if there.len() < 3 + usize::from(cfg!(feature = "pva")) {
+        eprintln!("skipped: of pyepics, caproto, aioca and p4p, {} has {there:?}", python.display());
     }
     for client in there {
         let top = Top::new();
         top.database("clients.db", &database());
         top.replace("iocBoot/iocExample/st.cmd", "db/example.db", "db/clients.db");
-        let ioc = Ioc::start(&top, "st.cmd", None);
+        if client == "p4p" {
+            top.replace(
+                "exampleApp/src/Makefile",
+                "example_DBD += stream.dbd",
+                "example_DBD += stream.dbd pvxsIoc.dbd",
+            );
+        }
+        let port = free_port().to_string();
+        let port = [("EPICS_PVAS_BROADCAST_PORT", &*port), ("EPICS_PVA_BROADCAST_PORT", &port)];
+        let ioc = Ioc::start_with(&top, "st.cmd", None, &port);
         ioc.wait_for("iocRun: All initialization complete");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");
-        let output = ioc.client(Command::new(&python).args(["-B", script, client]));
+        let output = ioc.client(Command::new(&python).args(["-B", script, client]).envs(port));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{client}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
         let facts: Vec<_> = said.lines().filter(|line| FACTS.contains(line)).collect();

@@ -28,6 +28,15 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("cainfo-rs", "cainfo"),
 ];
 
+/// Those of PV Access, for projects that have it.
+const PV_ACCESS: [(&str, &str); 4] =
+    [("pvget-rs", "pvget"), ("pvput-rs", "pvput"), ("pvmonitor-rs", "pvmonitor"), ("pvinfo-rs", "pvinfo")];
+
+/// All programs, with or without PV Access.
+fn all(pva: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROGRAMS.into_iter().chain(PV_ACCESS.into_iter().filter(move |_| pva))
+}
+
 /// Whether a machine has this program from `tool/embedded/`.
 pub fn has(program: &str) -> bool {
     PROGRAMS.iter().any(|(_, name)| *name == program)
@@ -44,7 +53,7 @@ pub fn programs(project: &Project) -> Result<Vec<Program>> {
     }
     let cache = Cache::of(&Host::new(Path::new("/")));
     if !place.take(cache.as_ref()) {
-        let built = build(&place.source, &place.target)?;
+        let built = build(&place.source, &place.target, place.pva)?;
         place.keep(&built)?;
         let kept = cache.zip(place.state.as_ref()).map(|(cache, key)| cache.keep(key, &place.target.join(key)));
         if let Some(Err(error)) = kept {
@@ -70,6 +79,8 @@ struct Place {
     target: PathBuf,
     /// Name of the sources as they are and what builds them; none where there are none.
     state: Option<String>,
+    /// With PV Access: the IOC has the support module PVXS.
+    pva: bool,
 }
 
 /// For how long programs of other sources are kept: those who share the folder may still use them.
@@ -78,10 +89,11 @@ const KEPT: Duration = Duration::from_hours(24 * 30);
 impl Place {
     fn of(project: &Project) -> Self {
         let source = project.root.join("tool/embedded");
-        let mut place = Self { state: sources(&source), target: project.target.join("embedded"), source };
+        let pva = project.config.ioc.support.iter().any(|module| module == "pvxs");
+        let mut place = Self { state: sources(&source), target: project.target.join("embedded"), source, pva };
         place.state = match (place.state.take(), compiler(), place.last()) {
             (Some(sources), Ok(compiler), _) => {
-                Some(format!("{sources}-{}", tools(&compiler, &Host::new(Path::new("/")))))
+                Some(format!("{sources}-{}", tools(&compiler, &Host::new(Path::new("/")), pva)))
             }
             // Without a compiler nothing can be built, and what was built of these sources is as good as ever.
             (Some(sources), Err(_), Some(last)) if last.starts_with(&sources) => Some(last),
@@ -116,12 +128,12 @@ impl Place {
 
     fn programs(&self) -> Option<Vec<Program>> {
         let folder = self.folder()?;
-        let program = |(_, name): &(&str, &str)| Program {
-            name: (*name).to_owned(),
+        let program = |(_, name): (&str, &str)| Program {
+            name: name.to_owned(),
             path: folder.join(name),
-            searches: *name != "psu-simulator",
+            searches: name != "psu-simulator",
         };
-        let programs: Vec<Program> = PROGRAMS.iter().map(program).collect();
+        let programs: Vec<Program> = all(self.pva).map(program).collect();
         programs.iter().all(|program| program.path.is_file()).then_some(programs)
     }
 
@@ -130,7 +142,7 @@ impl Place {
         let folder = self.folder().context("tool/embedded/ has no sources")?;
         let part = part(&folder);
         std::fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
-        for (file, name) in PROGRAMS {
+        for (file, name) in all(self.pva) {
             let (_, path) =
                 built.iter().find(|(built, _)| built == file).with_context(|| format!("cargo built no {file}"))?;
             std::fs::copy(path, part.join(name)).with_context(|| format!("cannot copy {}", path.display()))?;
@@ -169,11 +181,11 @@ fn part(folder: &Path) -> PathBuf {
 const STATE: usize = 16;
 
 /// A name for what builds the programs, and for the system whose libraries they need: homes are shared.
-fn tools(compiler: &str, host: &Host) -> String {
+fn tools(compiler: &str, host: &Host, pva: bool) -> String {
     let release = host.read("/etc/os-release").unwrap_or_default();
     let system = release.lines().filter(|line| line.starts_with("ID=") || line.starts_with("VERSION_ID="));
     let mut hasher = DefaultHasher::new();
-    (compiler, compiler_env(version(compiler).unwrap_or_default()), system.collect::<Vec<_>>()).hash(&mut hasher);
+    (compiler, compiler_env(version(compiler).unwrap_or_default()), system.collect::<Vec<_>>(), pva).hash(&mut hasher);
     format!("{:0STATE$x}", hasher.finish())
 }
 
@@ -212,7 +224,7 @@ pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
 }
 
 /// The command that builds the programs.
-pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
+pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32), pva: bool) -> Cmd {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut cmd = Cmd::new("env").args(["-u", "CARGO_BUILD_TARGET"]).arg(cargo);
     cmd = cmd
@@ -221,7 +233,10 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
         .arg("--target-dir")
         .arg(target)
         .args(["--package", "soft-ioc", "--package", "psu-simulator", "--package", "epics-ca-rs"]);
-    for (file, _) in PROGRAMS {
+    if pva {
+        cmd = cmd.args(["--package", "epics-pva-rs", "--features", "pva"]);
+    }
+    for (file, _) in all(pva) {
         cmd = cmd.args(["--bin", file]);
     }
     for (key, value) in compiler_env(rustc) {
@@ -230,27 +245,42 @@ pub fn build_command(source: &Path, target: &Path, rustc: (u32, u32)) -> Cmd {
     cmd
 }
 
-/// The platform to name where cargo's settings name another one for all builds here. Where they do not, it is not named: then build
-/// scripts and programs share what they are made of.
-fn platform(compiler: &str) -> Option<&str> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
-    let here = std::env::current_dir().unwrap_or_default();
-    let folders = here.ancestors().map(|folder| folder.join(".cargo")).chain(home);
-    let mut files = folders.flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)));
+/// Lifts the gate of `isolate_most_least_significant_one`, which was stabilised unchanged in 1.97.
+const GATE: &str = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
+
+/// Arguments that name this platform where cargo's settings name another one for all builds here. Elsewhere it is not named: then
+/// build scripts and programs share what they are made of.
+fn platform(compiler: &str, rustc: (u32, u32), mut folders: impl Iterator<Item = PathBuf>) -> Vec<String> {
     let named = |file: PathBuf| {
         let settings: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
         settings.get("build")?.get("target").cloned()
     };
-    files.find_map(named)?;
-    compiler.lines().find_map(|line| line.strip_prefix("host: "))
+    let named =
+        folders.find_map(|folder| ["config.toml", "config"].into_iter().find_map(|name| named(folder.join(name))));
+    let host = compiler.lines().find_map(|line| line.strip_prefix("host: "));
+    let Some(host) = named.and(host) else { return Vec::new() };
+    let mut args = vec!["--target".to_owned(), host.to_owned()];
+    if rustc < STABLE_SINCE {
+        // Where a platform is named, flags are for the programs only.
+        args.extend(
+            ["-Zhost-config", "-Ztarget-applies-to-host", "--config", "target-applies-to-host=false"].map(Into::into),
+        );
+        args.extend(["--config".to_owned(), format!("host.rustflags=['{GATE}']")]);
+    }
+    args
+}
+
+/// The folders of cargo's settings here.
+fn settings() -> impl Iterator<Item = PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let here = std::env::current_dir().unwrap_or_default();
+    here.ancestors().map(|folder| folder.join(".cargo")).chain(home).collect::<Vec<_>>().into_iter()
 }
 
 /// Variables for the compiler of `tool/embedded/`: what it needs, and nothing that the user has set for other programs, be it in the
 /// environment or in cargo's files.
 pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, &'static str)> {
-    // `isolate_most_least_significant_one` was stabilised unchanged in 1.97: the flag only lifts the gate.
-    const GATE: &str = "-Zcrate-attr=feature(isolate_most_least_significant_one)";
     const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
     let deaf = [("RUSTC_WRAPPER", ""), ("RUSTC_WORKSPACE_WRAPPER", "")];
     let own: &[_] = if rustc < STABLE_SINCE { &[("RUSTC_BOOTSTRAP", "1"), (FLAGS, GATE)] } else { &[(FLAGS, "")] };
@@ -258,12 +288,11 @@ pub fn compiler_env(rustc: (u32, u32)) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Builds, and gives the programs by name: cargo says where it puts them.
-fn build(source: &Path, target: &Path) -> Result<Vec<(String, PathBuf)>> {
+fn build(source: &Path, target: &Path, pva: bool) -> Result<Vec<(String, PathBuf)>> {
     let compiler = compiler()?;
     let rustc = version(&compiler)?;
-    let cmd = build_command(source, target, rustc);
-    let cmd = platform(&compiler)
-        .map_or(cmd.clone(), |own| cmd.args(["--target", own]))
+    let cmd = build_command(source, target, rustc, pva)
+        .args(platform(&compiler, rustc, settings()))
         .args(["--message-format", "json-render-diagnostics"]);
     ui::say(&format!(
         "{} the soft IOC, the Channel Access tools and the simulator of tool/embedded/: they stand in for EPICS here.\n\
@@ -320,10 +349,45 @@ mod tests {
 
     #[test]
     fn the_unstable_gate_is_lifted_for_old_compilers_only() {
-        let gate = |rustc| build_command(Path::new("embedded"), Path::new("t"), rustc).to_string();
+        let gate = |rustc| build_command(Path::new("embedded"), Path::new("t"), rustc, false).to_string();
         assert!(gate((1, 95)).contains("RUSTC_BOOTSTRAP=1"));
         assert!(!gate((1, 97)).contains("RUSTC_BOOTSTRAP"));
         assert!(!gate((2, 0)).contains("RUSTC_BOOTSTRAP"));
+    }
+
+    #[test]
+    fn a_platform_is_named_where_the_settings_name_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |rustc| platform("rustc 1\nhost: here\n", rustc, [dir.path().to_owned()].into_iter()).join(" ");
+        assert_eq!(told((1, 97)), "");
+        std::fs::write(dir.path().join("config.toml"), "[build]\ntarget = \"wasm32-wasip2\"\n").unwrap();
+        assert_eq!(told((1, 97)), "--target here");
+        assert!(told((1, 95)).contains("host.rustflags=['-Zcrate-attr"), "build scripts need the gate, too");
+    }
+
+    #[test]
+    fn flags_for_other_programs_are_not_heard() {
+        for rustc in [(1, 95), (1, 97)] {
+            let set = compiler_env(rustc);
+            for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS"] {
+                assert!(set.iter().any(|(own, _)| *own == name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_tools_make_other_programs() {
+        let host = |release: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("etc")).unwrap();
+            std::fs::write(dir.path().join("etc/os-release"), release).unwrap();
+            tools("rustc 1.95.0\n", &Host::made_up(dir.path(), &[], 1, &[]), false)
+        };
+        assert_eq!(host("ID=debian\nVERSION_ID=12\nVERSION=a\n"), host("ID=debian\nVERSION_ID=12\nVERSION=b\n"));
+        assert_ne!(host("ID=debian\nVERSION_ID=12\n"), host("ID=debian\nVERSION_ID=13\n"));
+        let with = |compiler, pva| tools(compiler, &Host::made_up(Path::new("/none"), &[], 1, &[]), pva);
+        assert_ne!(with("rustc 1.95.0", false), with("rustc 1.96.0", false));
+        assert_ne!(with("rustc 1.95.0", false), with("rustc 1.95.0", true));
     }
 
     #[test]
@@ -339,7 +403,7 @@ mod tests {
         let (source, target) = (dir.path().join("embedded"), dir.path().join("target"));
         std::fs::create_dir_all(source.join("src")).unwrap();
         std::fs::create_dir_all(&target).unwrap();
-        let place = || Place { source: source.clone(), target: target.clone(), state: sources(&source) };
+        let place = || Place { source: source.clone(), target: target.clone(), state: sources(&source), pva: false };
         assert!(place().programs().is_none(), "no sources, never built");
         std::fs::write(source.join("Cargo.toml"), "").unwrap();
         std::fs::write(source.join("src/main.rs"), "one").unwrap();

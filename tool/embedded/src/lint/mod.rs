@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use crate::build::Product;
+use crate::known;
 use crate::top::{sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
@@ -89,6 +90,8 @@ pub struct Outlook {
     pub missing: Vec<String>,
     /// What a C IOC does with its files and ours does not, told likewise.
     pub gaps: Vec<String>,
+    /// Its definitions bring a server of PV Access.
+    pub pv_access: bool,
     /// The variables that are set when the script is through.
     pub variables: Environment,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
@@ -109,7 +112,9 @@ impl Outlook {
         let refusals = told(Severity::Error, &startup::REFUSED);
         let missing = told(Severity::Error, &["not-installed"]);
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
-        Ok(Self { refusals, missing, gaps, variables: startup.variables, records })
+        let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
+        let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
+        Ok(Self { refusals, missing, gaps, pv_access, variables: startup.variables, records })
     }
 
     /// What is known in no EPICS top.

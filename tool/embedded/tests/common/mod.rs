@@ -166,11 +166,16 @@ pub struct Ioc {
 
 impl Ioc {
     pub fn start(top: &Top, script: &str, simulator: Option<&Simulator>) -> Self {
+        Self::start_with(top, script, simulator, &[])
+    }
+
+    /// With variables of its own.
+    pub fn start_with(top: &Top, script: &str, simulator: Option<&Simulator>, variables: &[(&str, &str)]) -> Self {
         let ca_port = free_port();
         let mut command = top.soft_ioc();
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PSU_ADDRESS", simulator.map_or("127.0.0.1:1", |simulator| simulator.address.as_str()));
-        command.env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1").envs(variables.iter().copied());
         let mut child = channel_access(&mut command, ca_port).spawn().unwrap();
         let (sender, lines) = channel();
         forward(child.stdout.take().unwrap(), sender.clone());
@@ -295,13 +300,17 @@ fn forward(stream: impl Read + Send + 'static, sender: Sender<String>) {
 
 /// Keeps Channel Access within this test: this machine only, on a port of its own.
 fn channel_access(command: &mut Command, port: u16) -> &mut Command {
-    let variables: [(&str, &dyn AsRef<OsStr>); 6] = [
+    let variables: [(&str, &dyn AsRef<OsStr>); 10] = [
         ("EPICS_CA_SERVER_PORT", &port.to_string()),
         ("EPICS_CA_ADDR_LIST", &"127.0.0.1"),
         ("EPICS_CA_AUTO_ADDR_LIST", &"NO"),
         ("EPICS_CAS_INTF_ADDR_LIST", &"127.0.0.1"),
         ("EPICS_CAS_BEACON_ADDR_LIST", &"127.0.0.1"),
         ("EPICS_CAS_AUTO_BEACON_ADDR_LIST", &"NO"),
+        ("EPICS_PVA_ADDR_LIST", &"127.0.0.1"),
+        ("EPICS_PVA_AUTO_ADDR_LIST", &"NO"),
+        ("EPICS_PVAS_INTF_ADDR_LIST", &"127.0.0.1"),
+        ("EPICS_PVAS_SERVER_PORT", &"0"),
     ];
     for (name, value) in variables {
         command.env(name, value.as_ref());
@@ -310,7 +319,7 @@ fn channel_access(command: &mut Command, port: u16) -> &mut Command {
 }
 
 /// A port that is free for TCP and UDP.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,9 +1,9 @@
-//! Channel Access programs that would search more widely than C's: under their own name, with C's list of addresses.
+//! Channel Access and PV Access programs that would search more widely than C's: under their own name, with C's list of addresses.
 //!
 //! Where `EPICS_CA_AUTO_ADDR_LIST` is not switched off, those of `tool/embedded/` send each search to 255.255.255.255 as
 //! well, over every network card. C sends it to the broadcast addresses of the cards only, and a machine of a NixOS test
 //! has none: what getifaddrs(3) gives in their place is the card's own address. So a PV of another machine is not found
-//! there before `EPICS_CA_ADDR_LIST` says where to look, and must not be found here.
+//! there before `EPICS_CA_ADDR_LIST` says where to look, and must not be found here. PV Access has the same, with its own variables.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -18,8 +18,14 @@ use unix::net::if_::InterfaceFlags;
 use super::SEARCHERS;
 use tool_base::process::Cmd;
 
-const AUTO: &str = "EPICS_CA_AUTO_ADDR_LIST";
-const LIST: &str = "EPICS_CA_ADDR_LIST";
+/// The variables of a program: whether it searches by itself, and where else.
+fn variables(name: &str) -> (&'static str, &'static str) {
+    if name.starts_with("pv") {
+        ("EPICS_PVA_AUTO_ADDR_LIST", "EPICS_PVA_ADDR_LIST")
+    } else {
+        ("EPICS_CA_AUTO_ADDR_LIST", "EPICS_CA_ADDR_LIST")
+    }
+}
 
 /// Whether a program of this name is to be held back.
 pub(super) fn has(name: &str) -> bool {
@@ -30,11 +36,14 @@ pub(super) fn has(name: &str) -> bool {
 pub(super) fn run(name: &str, args: &[OsString]) -> Result<Infallible> {
     let mut command = Cmd::new(Path::new(SEARCHERS).join(name)).args(&args[1..]).to_std();
     command.arg0(&args[0]);
-    let auto = std::env::var_os(AUTO).unwrap_or_default();
+    let (auto_list, list) = variables(name);
+    let auto = std::env::var_os(auto_list).unwrap_or_default();
     // As C reads it: whatever contains "no".
     if !["no", "NO"].iter().any(|no| auto.to_string_lossy().contains(no)) {
-        let own = getifaddrs()?.filter_map(|card| destination(&card));
-        command.env(AUTO, "NO").env(LIST, addresses(own, &std::env::var_os(LIST).unwrap_or_default()));
+        // The server of PV Access answers no search that came to the address of a card.
+        let own = name.starts_with("pv").then_some(Ipv4Addr::LOCALHOST).into_iter();
+        let own = own.chain(getifaddrs()?.filter_map(|card| destination(&card)));
+        command.env(auto_list, "NO").env(list, addresses(own, &std::env::var_os(list).unwrap_or_default()));
     }
     Err(anyhow!("cannot start {name}: {}", command.exec()))
 }
