@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -45,28 +46,11 @@ fn tree(scratch: &Scratch) -> Vec<(PathBuf, Option<Vec<u8>>, u32)> {
     entries.map(|e| one(e.unwrap().into_path())).collect()
 }
 
-/// Two boot folders, one of them with a serial device, in the style of a beam line.
-fn beam_line(scratch: &Scratch) -> Lab {
-    let lab = Lab::new(&scratch.scratch_dir().join("beam line"), "beam-psu");
-    let lines = "< /site/epics/common.cmd\nepicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"/site/protocol:$(TOP)/protocol\")\n\
-                 drvAsynIPPortConfigure(\"L0\", \"192.168.7.20:4001 TCP\", 0, 0, 0)\n\
-                 drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\nasynSetOption(\"L1\", 0, \"baud\", \"9600\")\n\
-                 dbLoadRecords(\"db/psu.db\", \"P=XF:23{PS:1},PORT=L0\")\ndbLoadRecords(\"db/psu.db\", \"P=XF:23{PS:2},PORT=L1\")\n";
-    lab.boot("iocbeam-psu", "st.cmd", "beam-psu", lines);
-    lab.run_bit("iocBoot/iocbeam-psu/st.cmd", false);
-    lab.usual("iocSpare", "beam-psu", "192.168.7.21:4001", "XF:24:");
-    lab.rename("beam-psuApp/Db/psu.proto", "protocol/psu.proto");
-    lab.edit("beam-psuApp/Db/Makefile", " psu.proto", "");
-    lab.edit("configure/RELEASE", "EPICS_BASE", "MOTOR = $(SUPPORT)/motor\nEPICS_BASE");
-    lab.write("bin/linux-x86_64/beam-psu", "stale");
-    lab
-}
-
 #[test]
 fn a_top_of_a_beam_line_comes_to_a_green_check() {
     let scratch = project();
     let before = tree(&scratch);
-    let lab = beam_line(&scratch);
+    let lab = Lab::beam_line(&scratch.scratch_dir().join("beam line"));
     let dir = lab.root.to_str().unwrap();
     scratch.xtask(&["adopt", dir]).expect(2, &["several IOCs: iocSpare, iocbeam-psu", "--ioc iocSpare"]);
     let shown = adopt(&scratch, &lab, &["--ioc", "iocbeam-psu"]).expect(0, &[]);
@@ -96,4 +80,177 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
 
     git(&scratch, &["restore", "--staged", "--worktree", "."]);
     assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_example_or_the_adopted() {
+    let scratch = project();
+    let old = tree(&scratch);
+    let lab = Lab::new(&scratch.scratch_dir().join("lab"), "psu");
+    lab.usual("iocPsu", "psu", "10.0.0.1:4001", "A:");
+    adopt(&scratch, &lab, &["--apply"]).expect(0, &[]);
+    let (new, staged) = (tree(&scratch), git(&scratch, &["status", "--porcelain"]));
+    for step in ["prepared", "journal", "outside", "files", "staged"] {
+        git(&scratch, &["reset", "-q", "--hard"]);
+        assert!(tree(&scratch) == old, "{step}");
+        let mut command = scratch.command(&["adopt", lab.root.to_str().unwrap(), "--apply"]);
+        let killed = command.env("XTASK_DIES_AT", step).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(9), "{step}");
+        let next = scratch.xtask(&["list"]).expect(0, &[]);
+        if step == "prepared" {
+            adopt(&scratch, &lab, &["--apply"]).expect(0, &[]);
+        } else {
+            assert!(
+                next.stderr.contains("the adoption was interrupted: it is finished now"),
+                "{step}: {}",
+                next.stderr
+            );
+        }
+        assert!(tree(&scratch) == new && git(&scratch, &["status", "--porcelain"]) == staged, "{step}");
+    }
+}
+
+#[test]
+fn what_cannot_be_adopted_is_said_and_changes_nothing() {
+    let scratch = project();
+    let lab = Lab::new(&scratch.scratch_dir().join("site/lab"), "psu");
+    adopt(&scratch, &lab, &[]).expect(3, &["starts an IOC", "hint: "]);
+    lab.usual("iocPsu", "psu", "10.0.0.1:4001", "A:");
+    let site = lab.root.parent().unwrap().to_str().unwrap();
+    scratch.xtask(&["adopt", site]).expect(2, &["is no EPICS top", "hint: cargo xtask adopt ", "site/lab"]);
+    adopt(&scratch, &lab, &["--ioc", "iocX"]).expect(4, &["no IOC is called `iocX`", "iocPsu"]);
+    scratch.write("ioc.toml", "# changed\n");
+    git(&scratch, &["checkout", "-q", "ioc.toml"]);
+    scratch.write("README.md", "new\n");
+    adopt(&scratch, &lab, &["--apply"]).expect(3, &["not committed, in README.md: the adopted files would mix"]);
+}
+
+/// A style of labs: what makes it of a plain top, and how many things are left to do by hand.
+type Style = (&'static str, fn(&Lab), usize);
+
+const STYLES: [Style; 16] = [
+    ("plain", |_| {}, 0),
+    (
+        "app/",
+        |lab| {
+            lab.rename("psuApp", "app");
+            lab.edit("Makefile", "$(wildcard *App)", "app");
+        },
+        0,
+    ),
+    (
+        "protocol/",
+        |lab| {
+            lab.rename("psuApp/Db/psu.proto", "protocol/psu.proto");
+            lab.edit("psuApp/Db/Makefile", " psu.proto", "");
+            lab.edit("iocBoot/iocPsu/st.cmd", "$(TOP)/db", "$(TOP)/protocol");
+        },
+        0,
+    ),
+    (
+        "st.cmd.sh",
+        |lab| {
+            lab.rename("iocBoot/iocPsu/st.cmd", "iocBoot/iocPsu/st.cmd.sh");
+            lab.run_bit("iocBoot/iocPsu/st.cmd.sh", false);
+        },
+        0,
+    ),
+    ("stTCP.cmd", |lab| lab.rename("iocBoot/iocPsu/st.cmd", "iocBoot/iocPsu/stTCP.cmd"), 0),
+    (
+        "st.sh",
+        |lab| lab.write("iocBoot/iocPsu/st.sh", "#!/bin/sh\nexport SITE=lab\nexec ../../bin/linux-x86_64/psu st.cmd\n"),
+        1,
+    ),
+    (
+        "built",
+        |lab| {
+            lab.write("bin/linux-x86_64/psu", "stale");
+            lab.write("db/psu.db", "record(ai, \"stale\")\n");
+            lab.write(
+                "iocBoot/iocPsu/envPaths",
+                "epicsEnvSet(\"TOP\",\"/elsewhere\")\nepicsEnvSet(\"IOC\",\"iocPsu\")\n",
+            );
+        },
+        0,
+    ),
+    ("cdCommands", |lab| lab.edit("iocBoot/iocPsu/st.cmd", "< envPaths\n", "< envPaths\n< cdCommands\n"), 1),
+    ("site", |lab| lab.edit("iocBoot/iocPsu/st.cmd", "iocInit\n", "iocInit\n< /site/epics/after.cmd\n"), 1),
+    (
+        "search paths",
+        |lab| {
+            lab.edit(
+                "iocBoot/iocPsu/st.cmd",
+                "$(TOP)/db\")",
+                "/site/proto:$(TOP)/db\")\nepicsEnvSet(\"EPICS_DB_INCLUDE_PATH\", \"/site/db:$(TOP)/db\")",
+            );
+            lab.edit("iocBoot/iocPsu/st.cmd", "\"db/psu.db\"", "\"psu.db\"");
+        },
+        0,
+    ),
+    ("braces", |lab| lab.edit("iocBoot/iocPsu/st.cmd", "P=A:", "P=XF:23{PS:1}"), 0),
+    (
+        "asyn record",
+        |lab| {
+            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "dbLoadRecords(\"$(ASYN)/db/asynRecord.db\", \"P=A:,R=asyn,PORT=L0,ADDR=0,OMAX=80,IMAX=80\")\ndbLoadRecords")
+        },
+        0,
+    ),
+    ("env", |lab| lab.edit("iocBoot/iocPsu/st.cmd", "#!../../bin", "#!/usr/bin/env -S ../../bin"), 0),
+    (
+        "ends of asyn",
+        |lab| {
+            lab.edit("psuApp/Db/psu.proto", "Terminator = CR LF;\n", "");
+            lab.edit(
+                "iocBoot/iocPsu/st.cmd",
+                "dbLoadRecords",
+                "asynOctetSetInputEos(\"L0\", 0, \"\\r\\n\")\nasynOctetSetOutputEos(\"L0\", 0, \"\\r\")\ndbLoadRecords",
+            );
+        },
+        0,
+    ),
+    (
+        "iocsh/",
+        |lab| {
+            lab.write("iocsh/psu.iocsh", "drvAsynIPPortConfigure(\"$(PORT)\", \"$(IP):4001\")\ndbLoadRecords(\"db/psu.db\", \"P=$(P),PORT=$(PORT)\")\n");
+            lab.edit(
+                "iocBoot/iocPsu/st.cmd",
+                "cd \"${TOP}/iocBoot",
+                "iocshLoad(\"iocsh/psu.iocsh\", \"P=B:,PORT=L1,IP=10.0.0.2\")\ncd \"${TOP}/iocBoot",
+            );
+        },
+        0,
+    ),
+    (
+        "serial",
+        |lab| {
+            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\ndbLoadRecords(\"db/psu.db\", \"P=B:,PORT=L1\")\ndbLoadRecords")
+        },
+        1,
+    ),
+];
+
+#[test]
+fn tops_as_labs_have_them_are_adopted_without_a_false_alarm() {
+    let scratch = project();
+    for (style, make, by_hand) in STYLES {
+        git(&scratch, &["reset", "-q", "--hard"]);
+        let lab = Lab::new(&scratch.scratch_dir().join(format!("lab {}", style.replace('/', ""))), "psu");
+        lab.usual("iocPsu", "psu", "10.0.0.1:4001", "A:");
+        make(&lab);
+        let plan = adopt(&scratch, &lab, &["--apply"]).expect(0, &[]).stdout;
+        let todo = fs::read_to_string(scratch.root.join("TODO-adopt.md")).unwrap_or_default();
+        assert_eq!(todo.matches("- [ ] ").count(), by_hand, "{style}:\n{plan}");
+        let lint = scratch.xtask(&["lint", "--deny-warnings"]);
+        assert_eq!(lint.code, Some(0), "{style}:\n{}\n{plan}", lint.stdout);
+        let test = scratch.xtask(&["test", "--backend", "sandbox"]);
+        assert_eq!(test.code, Some(0), "{style}:\n{}{}\n{plan}", test.stdout, test.stderr);
+        if style == "asyn record" {
+            scratch.check(
+                "asyn",
+                "start_all()\nmachine.wait_for_unit(\"ioc.service\")\nmachine.succeed(\"caget A:asyn.PORT\")\n",
+            );
+            scratch.xtask(&["test", "asyn", "--backend", "sandbox"]).expect(0, &["1 passed"]);
+            fs::remove_file(scratch.root.join("checks/asyn.py")).unwrap();
+        }
+    }
 }

@@ -34,7 +34,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("run --host", "takes ports of this host: tests/run.rs"),
     ("exec", "needs a machine that runs: tests/run.rs"),
     ("rename", "needs a Git repository: tests/tutorial.rs"),
-    ("adopt", "needs a top to adopt: tests/adopt.rs"),
+    ("adopt", "needs a top to adopt: tests/tutorial.rs"),
     ("new-check", "needs a Git repository: tests/tutorial.rs"),
     ("upgrade", "needs a newer tool: cli/src/commands/upgrade.rs has tests"),
 ];

@@ -1,4 +1,4 @@
-//! tool/docs/tutorial.md is true: every command in it is run, every file in it written, and what is shown comes out.
+//! tool/docs/tutorial.md and adopt.md are true: every command in it is run, every file in it written, and what is shown comes out.
 //!
 //! A comment before a code block says what it is: `run` or `run: STATUS` (commands and what they print), `write: FILE`,
 //! `append: FILE`, `edit: FILE` (a diff). Blocks without one are not run.
@@ -20,10 +20,21 @@ const PROMPTS: [&str; 2] = ["epics> ", ">>> "];
 
 #[test]
 fn every_step_works_and_shows_what_the_page_shows() {
+    follow(&project(), "docs/tutorial.md", 21);
+}
+
+#[test]
+fn an_ioc_is_adopted_as_the_page_shows() {
     let scratch = project();
-    let page = fs::read_to_string(tool().join("docs/tutorial.md")).unwrap();
+    common::tops::Lab::beam_line(&scratch.scratch_dir().join("beam-line"));
+    follow(&scratch, "docs/adopt.md", 3);
+}
+
+/// Does what a page says, which has so many steps at least.
+fn follow(scratch: &Scratch, page: &str, least: usize) {
+    let page = fs::read_to_string(tool().join(page)).unwrap();
     let steps = steps(&page);
-    assert!(steps.len() > 20, "{} steps", steps.len());
+    assert!(steps.len() >= least, "{} steps", steps.len());
     for (action, block) in steps {
         let (verb, file) = action.split_once(": ").unwrap_or((action, ""));
         match verb {
@@ -33,7 +44,7 @@ fn every_step_works_and_shows_what_the_page_shows() {
                 let status = file.parse().unwrap_or(0);
                 for (i, (command, shown)) in commands.iter().enumerate() {
                     let status = if i + 1 == commands.len() { status } else { 0 };
-                    run(&scratch, command, shown, status);
+                    run(scratch, command, shown, status);
                 }
             }
             "write" => {
@@ -44,7 +55,7 @@ fn every_step_works_and_shows_what_the_page_shows() {
                 let old = fs::read_to_string(scratch.root.join(file)).unwrap();
                 scratch.write(file, &(old + block));
             }
-            "edit" => edit(&scratch, file, block),
+            "edit" => edit(scratch, file, block),
             _ => panic!("unknown step `{action}`"),
         }
     }
@@ -60,6 +71,7 @@ fn project() -> Scratch {
     for file in [".gitignore", "flake.nix"] {
         copy(&tool().join("template").join(file), &scratch.root.join(file));
     }
+    copy(&tool().join("template/checks/simple.py"), &scratch.root.join("tool/template/checks/simple.py"));
     let bin = scratch.scratch_dir().join("bin");
     fs::create_dir(&bin).unwrap();
     let cargo = bin.join("cargo");

@@ -21,10 +21,11 @@ use stream_rs::error::{self as stream, STREAM_ERROR, STREAM_MSG_TIME_STAMPED};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::asyn;
 use crate::lint::Outlook;
 use crate::serve;
 use crate::top::registration;
-use crate::tree::View;
+use crate::tree::{self, View};
 
 /// Name of the command that stands for `iocsh(argv[1])` in the main program of a C IOC.
 const RUN_SCRIPT: &str = "softIocScript";
@@ -37,6 +38,7 @@ const C_INIT_SLEEP: Duration = Duration::from_millis(500);
 /// folder, until its shell ends.
 pub fn run(app: &str, script: &Path) -> Result<(), String> {
     let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    asyn::provide(tree::new_folder).map_err(|error| format!("the folder for temporary files: {error}"))?;
     let outlook = Outlook::read(app, script).unwrap_or_else(|_| Outlook::without_top());
     if let Some(refusal) = outlook.refusals.first() {
         return Err(format!("a C IOC does not come up by this script: {refusal}"));
@@ -93,6 +95,7 @@ async fn end_by_signal(mut terminate: Signal, mut interrupt: Signal, view: Optio
     if let Some(view) = view {
         view.remove();
     }
+    asyn::remove();
     // Not on a thread of the runtime: what runs at exit may wait for those.
     std::thread::spawn(move || exit_by_signal(kind.as_raw_value()));
 }

@@ -3,6 +3,7 @@
 //! It takes an IOC's own `st.cmd`, `.db` and `.proto` as they are, from a source tree that `make`
 //! never saw. What it can and cannot do: `docs/embedded.md`.
 
+mod asyn;
 mod build;
 mod commands;
 mod ioc;

@@ -176,7 +176,7 @@ fn env_paths(boot: &Path, top: &Path, root: &Path) -> Result<String> {
 }
 
 /// A new folder that only this user may enter.
-fn new_folder() -> Result<PathBuf> {
+pub fn new_folder() -> Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     for attempt in 0_u32.. {
         let name = format!("soft-ioc-{}-{attempt}", std::process::id());

@@ -90,6 +90,23 @@ impl Lab {
         self.boot(name, "st.cmd", app, &lines);
     }
 
+    /// Two boot folders, one of them with a serial device, and what a site has around it.
+    pub fn beam_line(root: &Path) -> Self {
+        let lab = Self::new(root, "beam-psu");
+        let lines = "< /site/epics/common.cmd\nepicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"/site/protocol:$(TOP)/protocol\")\n\
+                     drvAsynIPPortConfigure(\"L0\", \"192.168.7.20:4001 TCP\", 0, 0, 0)\n\
+                     drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\nasynSetOption(\"L1\", 0, \"baud\", \"9600\")\n\
+                     dbLoadRecords(\"db/psu.db\", \"P=XF:23{PS:1},PORT=L0\")\ndbLoadRecords(\"db/psu.db\", \"P=XF:23{PS:2},PORT=L1\")\n";
+        lab.boot("iocbeam-psu", "st.cmd", "beam-psu", lines);
+        lab.run_bit("iocBoot/iocbeam-psu/st.cmd", false);
+        lab.usual("iocSpare", "beam-psu", "192.168.7.21:4001", "XF:24:");
+        lab.rename("beam-psuApp/Db/psu.proto", "protocol/psu.proto");
+        lab.edit("beam-psuApp/Db/Makefile", " psu.proto", "");
+        lab.edit("configure/RELEASE", "EPICS_BASE", "MOTOR = $(SUPPORT)/motor\nEPICS_BASE");
+        lab.write("bin/linux-x86_64/beam-psu", "stale");
+        lab
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -167,7 +167,7 @@ impl Step<'_> {
         if let Some(installed) = self.target("INSTALL_DB") {
             recipe.folders.push(self.build.top.join(installed));
         }
-        recipe.folders.push(Path::new(asyn_rs::ASYN_DIR).join("db"));
+        recipe.folders.push(Path::new(crate::asyn::folder()).join("db"));
         Some(Product::Expanded(recipe))
     }
 

@@ -123,7 +123,7 @@ impl Build {
             return;
         }
         let arch = host_arch();
-        let asyn = asyn_rs::ASYN_DIR;
+        let asyn = crate::asyn::folder();
         let unset = [
             ("EPICS_HOST_ARCH", arch.as_str()),
             ("INSTALL_LOCATION", "$(TOP)"),

@@ -102,10 +102,10 @@ fn sample(pieces: &[Piece], record: &Record) -> Option<Vec<u8>> {
     let mut out = StreamBuffer::new();
     for piece in pieces {
         match piece {
-            Piece::Byte(own) => drop(out.append_byte(*own)),
-            Piece::Blank => drop(out.append_byte(b' ')),
-            Piece::Any => drop(out.append_byte(b'x')),
             Piece::Value(coded) => value(coded, record, &mut out)?,
+            Piece::Byte(own) => _ = out.append_byte(*own),
+            Piece::Blank => _ = out.append_byte(b' '),
+            Piece::Any => _ = out.append_byte(b'x'),
         }
     }
     Some(out.bytes().to_vec())
@@ -119,11 +119,15 @@ fn value(coded: &[u8], record: &Record, out: &mut StreamBuffer) -> Option<()> {
     let flags = flags.iter().copied().filter(|byte| !b"*?!=".contains(byte));
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let width = std::str::from_utf8(&rest[..digits]).ok()?.parse().unwrap_or(1);
-    match rest[digits..] {
-        [b'c', ..] => return Some(drop(out.append_repeat(b'x', width))),
-        [b'[', b'^', ..] => return Some(drop(out.append_repeat(b'1', width))),
-        [b'[', first, ..] => return Some(drop(out.append_repeat(first, width))),
-        _ => {}
+    let filler = match rest[digits..] {
+        [b'c', ..] => Some(b'x'),
+        [b'[', b'^', ..] => Some(b'1'),
+        [b'[', first, ..] => Some(first),
+        _ => None,
+    };
+    if let Some(filler) = filler {
+        out.append_repeat(filler, width);
+        return Some(());
     }
     // `%s` stops at white space, so no width may bring some.
     let rest = if rest[digits..].starts_with(b"s") { &rest[digits..] } else { rest };

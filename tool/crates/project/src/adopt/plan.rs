@@ -382,3 +382,82 @@ fn check(devices: &[Device], facts: &Facts) -> Vec<(&'static str, String)> {
     );
     vec![("py", script), ("nix", nix), ("toml", toml)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tool_base::protocol::lint::{Exchange, Parts};
+
+    fn source(text: &str) -> Source {
+        Source { text: text.as_bytes().to_vec(), runs: false }
+    }
+
+    fn port(command: &str, address: &str, line: u32) -> Port {
+        let (name, command) = (format!("L{line}"), command.to_owned());
+        Port {
+            name,
+            command,
+            address: address.to_owned(),
+            file: "lab/iocBoot/iocA/st.cmd".to_owned(),
+            line,
+            column: 31,
+        }
+    }
+
+    fn planned(script: &str, ports: Vec<Port>) -> Plan {
+        let files = BTreeMap::from([("iocBoot/iocA/st.cmd".to_owned(), source(script))]);
+        let exchange = |port: &Port| Exchange {
+            port: port.name.clone(),
+            out: vec![Some("a\n".to_owned())],
+            answer: Some("1\n".to_owned()),
+            function: "a.proto a".to_owned(),
+        };
+        let parts = Parts { exchanges: ports.iter().map(exchange).collect(), ports, ..Parts::default() };
+        let project = ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/mine.py"];
+        plan(&Facts {
+            top: &Top { files, strange: vec!["out".to_owned()] },
+            from: "lab",
+            built: &BTreeMap::new(),
+            boot: &Boot { name: "iocA".to_owned(), scripts: vec!["st.cmd".to_owned()] },
+            others: &[],
+            app: "a",
+            ioc: &OfIoc { parts, ..OfIoc::default() },
+            project: &project.map(|path| (path.to_owned(), b"backend = \"sandbox\"\n".to_vec())).into(),
+            shipped: &BTreeSet::from(["checks/simple.py".to_owned()]),
+        })
+    }
+
+    fn line(plan: &Plan, number: usize) -> String {
+        let text = String::from_utf8_lossy(&plan.files["ioc/iocBoot/iocA/st.cmd"].text).into_owned();
+        text.lines().nth(number - 1).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn the_example_goes_and_what_is_the_users_stays() {
+        let plan = planned("#!../../bin/linux-x86_64/a\n", Vec::new());
+        assert_eq!(plan.remove, ["checks/simple.py", "ioc/old/Makefile"]);
+        assert!(plan.files["ioc/iocBoot/iocA/st.cmd"].runs);
+        assert!(plan.files["ioc.toml"].text.windows(19).any(|text| text == b"backend = \"sandbox\""));
+        let todo: Vec<&str> = plan.todo.iter().filter_map(|item| item.split(':').next()).collect();
+        assert_eq!(todo, ["ioc/out", "checks/mine.py"]);
+    }
+
+    #[test]
+    fn an_address_comes_from_a_variable() {
+        let script = "#!a\ndrvAsynIPPortConfigure(\"L2\", \"10.0.0.1:4001 TCP\")\ndrvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")\n\
+                      drvAsynIPPortConfigure(\"L4\",  $(IP):1)\ndrvAsynIPPortConfigure(\"L5\", \"10.0.0.1:1 UDP\")\n";
+        let ip = |address, line| port("drvAsynIPPortConfigure", address, line);
+        let ports = vec![ip("10.0.0.1:4001 TCP", 2), ip("10.0.0.2:1", 3), ip("10.0.0.3:1", 4), ip("10.0.0.1:1 UDP", 5)];
+        let plan = planned(script, ports);
+        assert_eq!(line(&plan, 2), "drvAsynIPPortConfigure(\"L2\", \"${L2_ADDRESS=10.0.0.1:4001} TCP\")");
+        assert_eq!(line(&plan, 3), "drvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")");
+        let variables: Vec<&str> = plan.devices.iter().map(|own| own.variable.as_str()).collect();
+        assert_eq!(variables, ["L2_ADDRESS", "DEVICE", "L4_ADDRESS"]);
+        assert!(
+            plan.todo[0].starts_with("ioc/iocBoot/iocA/st.cmd:5: drvAsynIPPortConfigure opens port L5"),
+            "{:?}",
+            plan.todo
+        );
+        assert!(plan.todo[1].contains("st.cmd:4: the address of port L4 cannot be told apart"), "{:?}", plan.todo);
+    }
+}
