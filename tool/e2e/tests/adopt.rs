@@ -191,7 +191,7 @@ const STYLES: [Style; 16] = [
     (
         "asyn record",
         |lab| {
-            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "dbLoadRecords(\"$(ASYN)/db/asynRecord.db\", \"P=A:,R=asyn,PORT=L0,ADDR=0,OMAX=80,IMAX=80\")\ndbLoadRecords")
+            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "dbLoadRecords(\"$(ASYN)/db/asynRecord.db\", \"P=A:,R=asyn,PORT=L0,ADDR=0,OMAX=80,IMAX=80\")\ndbLoadRecords");
         },
         0,
     ),
@@ -223,7 +223,7 @@ const STYLES: [Style; 16] = [
     (
         "serial",
         |lab| {
-            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\ndbLoadRecords(\"db/psu.db\", \"P=B:,PORT=L1\")\ndbLoadRecords")
+            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\ndbLoadRecords(\"db/psu.db\", \"P=B:,PORT=L1\")\ndbLoadRecords");
         },
         1,
     ),

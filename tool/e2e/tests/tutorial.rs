@@ -2,7 +2,7 @@
 //!
 //! A comment before a code block says what it is: `run` or `run: STATUS` (commands and what they print), `write: FILE`,
 //! `append: FILE`, `edit: FILE` (a diff). Blocks without one are not run.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 

@@ -90,7 +90,8 @@ pub fn plan(facts: &Facts) -> Plan {
 }
 
 fn is_check(path: &str) -> bool {
-    path.starts_with("checks/")
+    let kind = path.strip_prefix("checks/").and_then(|name| name.rsplit_once('.')).map(|(_, kind)| kind);
+    kind.is_some_and(|kind| crate::scaffold::check::KINDS.contains(&kind))
 }
 
 /// A file that lint names, as seen from the top.
@@ -413,7 +414,7 @@ mod tests {
             function: "a.proto a".to_owned(),
         };
         let parts = Parts { exchanges: ports.iter().map(exchange).collect(), ports, ..Parts::default() };
-        let project = ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/mine.py"];
+        let project = ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/__builtins__.pyi", "checks/mine.py"];
         plan(&Facts {
             top: &Top { files, strange: vec!["out".to_owned()] },
             from: "lab",
@@ -423,7 +424,7 @@ mod tests {
             app: "a",
             ioc: &OfIoc { parts, ..OfIoc::default() },
             project: &project.map(|path| (path.to_owned(), b"backend = \"sandbox\"\n".to_vec())).into(),
-            shipped: &BTreeSet::from(["checks/simple.py".to_owned()]),
+            shipped: &["checks/simple.py", "checks/__builtins__.pyi"].map(str::to_owned).into(),
         })
     }
 
