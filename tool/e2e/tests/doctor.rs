@@ -56,6 +56,23 @@ fn a_pipe_gets_no_colour_and_a_strange_backend_is_refused() {
 }
 
 #[test]
+fn an_unknown_backend_in_ioc_toml_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tool")).unwrap();
+    std::fs::write(folder.path().join("ioc.toml"), "backend = \"nixso\"\n[ioc]\napp = \"a\"\nioc = \"b\"\n").unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test runs the binary")]
+    let output = Command::new(env!("CARGO_BIN_EXE_foreign"))
+        .args(["doctor", "--json"])
+        .env("CARGO_MANIFEST_DIR", folder.path().join("xtask"))
+        .env_remove("XTASK_BACKEND")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("ioc.toml:1: unknown backend `nixso`"), "{text}");
+    assert_eq!(output.status.code(), Some(5), "{text}");
+}
+
+#[test]
 fn a_machine_with_nothing_runs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let output = doctor(folder.path(), &["--root", folder.path().to_str().unwrap(), "--backend", "nixos"]);

@@ -21,34 +21,10 @@ pub mod units;
 use anyhow::Result;
 
 use crate::nix::Nix;
-use crate::options::{BackendChoice, IocChoice, MachineOptions, NixOptions, RunOptions};
-use tool_base::fail;
+use crate::options::{IocChoice, MachineOptions, NixOptions, RunOptions};
 use tool_base::fail::{Failure, Status};
-use tool_project::{Check, Choice, Project, nearest};
+use tool_project::{Check, Choice, Project};
 use tool_runner::Backend;
-
-/// Names of the backends, as `ioc.toml` and `--backend` spell them.
-const NAMES: [(&str, BackendChoice); 4] = [
-    ("auto", BackendChoice::Auto),
-    ("sandbox", BackendChoice::Sandbox),
-    ("nixos", BackendChoice::Nixos),
-    ("driver", BackendChoice::Driver),
-];
-
-/// The backend that is wanted: command line or variable, then `ioc.toml`, else whatever this host can run.
-pub fn wanted(project: &Project, asked: Option<BackendChoice>) -> Result<BackendChoice> {
-    let Some(name) = &project.config.backend else {
-        return Ok(asked.unwrap_or(BackendChoice::Auto));
-    };
-    let known = NAMES.map(|(name, _)| name);
-    match (asked, NAMES.iter().find(|(known, _)| known == name)) {
-        (Some(choice), Some(_)) | (None, Some(&(_, choice))) => Ok(choice),
-        (_, None) => {
-            let failure = fail::config(format!("ioc.toml: unknown backend `{name}`"));
-            Err(failure.hint(format!("did you mean `{}`?", nearest(name, &known).unwrap_or("auto"))).into())
-        }
-    }
-}
 
 /// Where to run, why, and Nix where it is needed.
 pub enum Decision {
@@ -61,11 +37,10 @@ pub enum Decision {
 /// Decides for good where to run, and refuses options that cannot be honoured there.
 pub fn decide(project: &Project, options: &MachineOptions) -> Result<Decision> {
     let asked = || "asked for".to_owned();
-    let decision = match wanted(project, options.backend)? {
-        BackendChoice::Sandbox => Decision::Sandbox(asked()),
-        BackendChoice::Nixos => Decision::Nix(Choice::Nixos, Box::new(Nix::find(project, &options.nix)?), asked()),
-        BackendChoice::Driver => Decision::Nix(Choice::Driver, Box::new(Nix::find(project, &options.nix)?), asked()),
-        BackendChoice::Auto => {
+    let decision = match options.backend {
+        Some(Choice::Sandbox) => Decision::Sandbox(asked()),
+        Some(choice) => Decision::Nix(choice, Box::new(Nix::find(project, &options.nix)?), asked()),
+        None => {
             let nix = auto::nix(project, &options.nix);
             let facts = auto::read(project, nix.as_ref());
             match (auto::best(&facts), nix) {
@@ -110,9 +85,8 @@ impl Decision {
     /// Its name, as `--backend` spells it.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Nix(Choice::Driver, ..) => "driver",
-            Self::Nix(..) => "nixos",
-            Self::Sandbox(_) => "sandbox",
+            Self::Nix(choice, ..) => choice.name(),
+            Self::Sandbox(_) => Choice::Sandbox.name(),
         }
     }
 }

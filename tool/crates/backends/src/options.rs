@@ -1,17 +1,6 @@
 //! What a caller may ask of a backend.
 
-/// A way to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendChoice {
-    /// The best one that this host can run.
-    Auto,
-    /// Linux namespaces.
-    Sandbox,
-    /// NixOS virtual machine, built by Nix.
-    Nixos,
-    /// NixOS virtual machine, run as the caller.
-    Driver,
-}
+use tool_project::Choice;
 
 /// A build of the IOC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,8 +47,8 @@ pub struct NixOptions {
 /// How a check's machine comes about.
 #[derive(Debug, Clone, Default)]
 pub struct MachineOptions {
-    /// Where to run; ioc.toml decides where nothing is said.
-    pub backend: Option<BackendChoice>,
+    /// Where to run; `None` is `auto`.
+    pub backend: Option<Choice>,
     /// Which build of the IOC to run in the sandbox.
     pub ioc: IocChoice,
     /// What to tell Nix.

@@ -586,8 +586,8 @@ pub struct ConfigureNix {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Judge for this backend; `auto` is the best that can run
-    #[arg(long, env = "XTASK_BACKEND", value_parser = ["auto", "nixos", "driver", "sandbox"])]
-    pub backend: Option<String>,
+    #[arg(long, env = "XTASK_BACKEND", value_enum)]
+    pub backend: Option<BackendChoice>,
     /// Print one JSON document (tool/docs/kvm.md describes it)
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 use tool_backends::options;
 use tool_host::kvm;
+use tool_project::{Choice, Project};
 use tool_runner::select;
 
 use crate::cli;
@@ -20,7 +21,6 @@ macro_rules! same {
 }
 
 same! {
-    cli::BackendChoice => options::BackendChoice { Auto Sandbox Nixos Driver }
     cli::IocChoice => options::IocChoice { Auto Nix Make Embedded }
     cli::Accel => options::Accel { Kvm Tcg }
     cli::For => kvm::For { User Builders }
@@ -33,10 +33,27 @@ impl From<&cli::NixOptions> for options::NixOptions {
     }
 }
 
-impl From<&cli::MachineOptions> for options::MachineOptions {
-    fn from(given: &cli::MachineOptions) -> Self {
-        let cli::MachineOptions { backend, ioc, nix } = given;
-        Self { backend: backend.map(Into::into), ioc: (*ioc).into(), nix: nix.into() }
+impl From<cli::BackendChoice> for Option<Choice> {
+    fn from(given: cli::BackendChoice) -> Self {
+        match given {
+            cli::BackendChoice::Auto => None,
+            cli::BackendChoice::Sandbox => Some(Choice::Sandbox),
+            cli::BackendChoice::Nixos => Some(Choice::Nixos),
+            cli::BackendChoice::Driver => Some(Choice::Driver),
+        }
+    }
+}
+
+/// The backend that is wanted: command line or variable, else ioc.toml.
+pub(crate) fn backend(project: &Project, given: Option<cli::BackendChoice>) -> Option<Choice> {
+    given.map_or(project.config.backend, Into::into)
+}
+
+impl cli::MachineOptions {
+    /// What is wanted, with what `project` settles.
+    pub(crate) fn settled(&self, project: &Project) -> options::MachineOptions {
+        let Self { backend: given, ioc, nix } = self;
+        options::MachineOptions { backend: backend(project, *given), ioc: (*ioc).into(), nix: nix.into() }
     }
 }
 

@@ -11,6 +11,7 @@ use tool_base::fail;
 use tool_base::fail::Failure;
 use tool_base::process::quote;
 
+use crate::Choice;
 use crate::settings::Settings;
 
 /// The project: where it is and what its `ioc.toml` says.
@@ -29,7 +30,8 @@ pub struct Project {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Backend for `test` and `interactive` where neither `--backend` nor `XTASK_BACKEND` names one.
-    pub backend: Option<String>,
+    #[serde(default, deserialize_with = "Choice::or_auto")]
+    pub backend: Option<Choice>,
     /// The IOC itself.
     pub ioc: Ioc,
     /// Device simulators by unit name: `simulator` becomes `simulator.service`.
@@ -296,24 +298,29 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
     let line = at.map_or_else(String::new, |at| format!(":{}", text[..at].matches('\n').count() + 1));
     let message = error.message();
     let mut named = message.split('`').skip(1).step_by(2);
-    if message.starts_with("unknown field") {
-        let key = named.next().unwrap_or_default();
+    let key = at.and_then(|at| {
+        let line = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].lines().next()?;
+        line.split_once('=').map(|(key, _)| key.trim())
+    });
+    let unknown = match () {
+        () if message.starts_with("unknown field") => Some("key"),
+        () if message.starts_with("unknown variant") => Some(key.map_or("word", |key| key.trim_end_matches('s'))),
+        () => None,
+    };
+    if let Some(what) = unknown {
+        let word = named.next().unwrap_or_default();
         let known: Vec<&str> = named.collect();
-        let failure = fail::config(format!("{file}{line}: unknown key `{key}`"));
-        return match nearest(key, &known) {
+        let failure = fail::config(format!("{file}{line}: unknown {what} `{word}`"));
+        return match nearest(word, &known) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("the keys here are: {}", known.join(", "))),
+            None => failure.hint(format!("the {what}s here are: {}", known.join(", "))),
         };
     }
     if message.starts_with("missing field") {
         return fail::config(format!("{file}{line}: the key `{}` is missing", named.next().unwrap_or_default()));
     }
-    let key = at.and_then(|at| {
-        let line = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].lines().next()?;
-        let (key, _) = line.split_once('=')?;
-        Some(format!("`{}`: ", key.trim()))
-    });
-    fail::config(format!("{file}{line}: {}{message}", key.unwrap_or_default()))
+    let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
+    fail::config(format!("{file}{line}: {key}{message}"))
 }
 
 #[cfg(test)]
@@ -349,6 +356,17 @@ mod tests {
     fn an_unknown_key_is_named_with_line_and_neighbour() {
         let text = "[ioc]\napp = \"a\"\nioc = \"b\"\nsuport = []\n";
         assert_eq!(error_of(text), "error: ioc.toml:4: unknown key `suport`\n\nhint: did you mean `support`?");
+    }
+
+    #[test]
+    fn an_unknown_backend_is_named_with_its_line() {
+        let of = |name| format!("backend = \"{name}\"\n[ioc]\napp = \"a\"\nioc = \"b\"\n");
+        assert_eq!(parse(&of("driver")).unwrap().backend, Some(Choice::Driver));
+        assert_eq!(parse(&of("auto")).unwrap().backend, None);
+        assert_eq!(
+            error_of(&of("sandbx")),
+            "error: ioc.toml:1: unknown backend `sandbx`\n\nhint: did you mean `sandbox`?"
+        );
     }
 
     #[test]

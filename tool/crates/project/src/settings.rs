@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::Check;
+use crate::{Check, Choice};
 use tool_base::fail;
-
-/// Ways to run checks, as `backends` names them.
-const BACKENDS: [&str; 3] = ["nixos", "driver", "sandbox"];
 
 /// What `checks/NAME.toml` says. Without the file, everything is default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -20,7 +17,7 @@ pub struct Settings {
     /// Words to choose it by: `--tag`, `--skip-tag`.
     pub tags: Vec<String>,
     /// Backends that it is meant for; all of them where nothing is said.
-    pub backends: Option<Vec<String>>,
+    pub backends: Option<Vec<Choice>>,
     /// How often it is run again after a failure, where the command line says nothing.
     pub retries: u32,
     /// What it needs while it runs, in MiB.
@@ -104,14 +101,6 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
     for tag in &settings.tags {
         crate::valid_name(tag)
             .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
-    }
-    if let Some(name) = settings.backends.iter().flatten().find(|name| !BACKENDS.contains(&name.as_str())) {
-        let failure = fail::config(format!("{file}{}: unknown backend `{name}`", line("backends")));
-        return Err(match crate::nearest(name, &BACKENDS) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("the backends are: {}", BACKENDS.join(", "))),
-        }
-        .into());
     }
     if settings.backends.as_ref().is_some_and(Vec::is_empty) {
         let failure =

@@ -166,8 +166,8 @@ fn by_tags<'a>(tagged: &'a [(String, Vec<String>)], with: &[String], without: &[
 pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<Check>, Vec<Skipped>)> {
     let (mut fitting, mut skipped) = (Vec::new(), Vec::new());
     for check in checks {
-        let backends = check.settings()?.backends.clone();
-        let Some(others) = backends.filter(|backends| backends.iter().all(|name| name != backend)) else {
+        let others = check.settings()?.backends.iter().flatten().map(|choice| choice.name()).collect::<Vec<_>>();
+        if others.is_empty() || others.contains(&backend) {
             if backend != "sandbox" && check.nix.is_none() && !named.contains(&check.name) {
                 let reason = format!("there is no checks/{}.nix", check.name);
                 skipped.push(Skipped { check: check.name, reason });
@@ -175,10 +175,10 @@ pub fn fit(checks: Vec<Check>, backend: &str, named: &[String]) -> Result<(Vec<C
                 fitting.push(check);
             }
             continue;
-        };
+        }
         let name = check.name;
         if named.contains(&name) {
-            let (list, first) = (others.join(", "), others.first().map_or("auto", String::as_str));
+            let (list, first) = (others.join(", "), others[0]);
             let message =
                 format!("check `{name}` is not meant for the backend {backend}: checks/{name}.toml names {list}");
             let failure = Failure::new(Status::Usage, message);

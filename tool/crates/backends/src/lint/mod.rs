@@ -14,7 +14,6 @@ use anyhow::{Context, Result};
 
 use crate::embedded;
 use crate::nix::services::Evaluated;
-use crate::options::BackendChoice;
 use crate::sandbox::python;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
@@ -22,19 +21,19 @@ pub use tool_base::protocol::lint::{Mistake, Severity};
 use tool_base::protocol::lint::{OfIoc, OfScript, Problem, Pv, Script};
 use tool_base::{fail, ui};
 use tool_project::settings::{Services, Settings};
-use tool_project::{Check, Project};
+use tool_project::{Check, Choice, Project};
 
 /// All findings in the files of the IOC and in all checks, by file and line.
 ///
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
-pub fn run(project: &Project, backend: BackendChoice) -> Result<Vec<Mistake>> {
+pub fn run(project: &Project, backend: Option<Choice>) -> Result<Vec<Mistake>> {
     of(project, &project.checks()?, backend, None)
 }
 
 /// An error where the IOC or the scripts of a run have mistakes: no machine is started to find them one by one.
 pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTreeMap<String, Evaluated>) -> Result<()> {
-    let findings = of(project, checks, BackendChoice::Sandbox, Some(evaluated))?;
+    let findings = of(project, checks, Some(Choice::Sandbox), Some(evaluated))?;
     // The only warning that nobody wants to look for: by hand, the IOC does not start.
     let told = |finding: &Mistake| finding.severity == Severity::Error || finding.code == "not-executable";
     for finding in findings.iter().filter(|finding| told(finding)) {
@@ -54,7 +53,7 @@ pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTre
 fn of(
     project: &Project,
     checks: &[Check],
-    backend: BackendChoice,
+    backend: Option<Choice>,
     evaluated: Option<&BTreeMap<String, Evaluated>>,
 ) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
@@ -74,7 +73,7 @@ fn of(
         };
         let vlans = machines.values().flatten().copied().collect();
         let machines = machines.into_keys().collect();
-        let sandbox = matches!(backend, BackendChoice::Auto | BackendChoice::Sandbox);
+        let sandbox = matches!(backend, None | Some(Choice::Sandbox));
         scripts.push(Script { script, text, machines, vlans, sandbox, thorough });
     }
     let (ioc, answers) = std::thread::scope(|scope| {
@@ -117,14 +116,14 @@ fn in_nix(found: Mistake) -> Mistake {
 }
 
 /// The findings of one script.
-fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: BackendChoice) -> Vec<Mistake> {
+fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: Option<Choice>) -> Vec<Mistake> {
     let problem = |problem: &Problem| {
         let (code, severity) = match problem.kind.as_str() {
             "SyntaxError" => ("python-syntax", Severity::Error),
             "NameError" => ("undefined-name", Severity::Error),
             "AttributeError" => ("unknown-method", Severity::Error),
             // Which backend will run is not settled: it works in the others.
-            "NotInSandbox" if backend == BackendChoice::Auto => ("not-in-sandbox", Severity::Warning),
+            "NotInSandbox" if backend.is_none() => ("not-in-sandbox", Severity::Warning),
             "NotInSandbox" => ("not-in-sandbox", Severity::Error),
             rule => (rule, problem.severity),
         };
@@ -239,7 +238,7 @@ mod tests {
     fn rules_of_the_lint_have_the_severity_and_the_name_that_the_driver_gives() {
         let problems = vec![problem("unused-import", Severity::Error), problem("type-check", Severity::Warning)];
         let answer = OfScript { problems, pvs: Vec::new() };
-        let found = of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto);
+        let found = of_script("checks/a.py", &answer, &ioc(true), None);
         let seen: Vec<_> = found.iter().map(|f| (f.code.as_str(), f.severity)).collect();
         assert_eq!(seen, [("unused-import", Severity::Error), ("type-check", Severity::Warning)]);
     }
@@ -249,18 +248,18 @@ mod tests {
         let problem = problem("NotInSandbox", Severity::Error);
         let answer = OfScript { problems: vec![problem], pvs: Vec::new() };
         let severity = |backend| of_script("checks/a.py", &answer, &ioc(true), backend)[0].severity;
-        assert_eq!(severity(BackendChoice::Auto), Severity::Warning);
-        assert_eq!(severity(BackendChoice::Sandbox), Severity::Error);
+        assert_eq!(severity(None), Severity::Warning);
+        assert_eq!(severity(Some(Choice::Sandbox)), Severity::Error);
     }
 
     #[test]
     fn a_pv_is_missing_only_where_all_are_known() {
         let pv = |name: &str| Pv { name: name.to_owned(), line: 3, column: 4, sure: false };
         let answer = OfScript { problems: Vec::new(), pvs: vec![pv("VOLT"), pv("VOTL")] };
-        let found = of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto);
+        let found = of_script("checks/a.py", &answer, &ioc(true), None);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].line, found[0].hint.as_str()), (3, "did you mean `VOLT`?"));
-        assert!(of_script("checks/a.py", &answer, &ioc(false), BackendChoice::Auto).is_empty());
+        assert!(of_script("checks/a.py", &answer, &ioc(false), None).is_empty());
     }
 
     #[test]
@@ -268,7 +267,7 @@ mod tests {
         let severity = |name: &str, sure| {
             let pvs = vec![Pv { name: name.to_owned(), line: 1, column: 1, sure }];
             let answer = OfScript { problems: Vec::new(), pvs };
-            of_script("checks/a.py", &answer, &ioc(true), BackendChoice::Auto)[0].severity
+            of_script("checks/a.py", &answer, &ioc(true), None)[0].severity
         };
         assert_eq!(severity("VOTL", true), Severity::Error);
         assert_eq!(severity("VOTL", false), Severity::Warning);

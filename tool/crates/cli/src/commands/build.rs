@@ -6,18 +6,18 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::cli::Build;
+use crate::convert;
 use tool_backends::embedded;
 use tool_backends::iocs::build::{self, Base};
-use tool_backends::options::{BackendChoice, NixOptions};
 use tool_base::fail::Status;
 use tool_base::{process, ui};
 use tool_host::nix::inputs;
 use tool_host::nix::inputs::Inputs;
-use tool_project::Project;
+use tool_project::{Choice, Project};
 
 /// Runs the command; stdout is the path of what was built.
 pub(crate) fn run(args: &Build) -> Result<Status> {
-    let result = by(&Project::load()?, args.backend.map(Into::into), &(&args.nix).into())?;
+    let result = by(&Project::load()?, args)?;
     ui::data(&result.display().to_string());
     Ok(Status::Done)
 }
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Build) -> Result<Status> {
 pub fn build(project: &Project) -> Result<PathBuf> {
     // As if it were typed: XTASK_BACKEND counts.
     let args = BuildAlone::try_parse_from(["cargo xtask build"]).unwrap_or_else(|error| error.exit()).args;
-    by(project, args.backend.map(Into::into), &(&args.nix).into())
+    by(project, &args)
 }
 
 /// The command's own options, none of them given.
@@ -39,19 +39,18 @@ struct BuildAlone {
     args: Build,
 }
 
-fn by(project: &Project, asked: Option<BackendChoice>, options: &NixOptions) -> Result<PathBuf> {
-    let choice = tool_backends::wanted(project, asked)?;
-    let why_not_nix = match choice {
-        BackendChoice::Sandbox => Some("the sandbox was asked for".to_owned()),
-        BackendChoice::Nixos | BackendChoice::Driver => None,
-        BackendChoice::Auto if process::which("nix").is_none() => Some("Nix is not here".to_owned()),
-        BackendChoice::Auto => match inputs::look(project) {
+fn by(project: &Project, args: &Build) -> Result<PathBuf> {
+    let why_not_nix = match convert::backend(project, args.backend) {
+        Some(Choice::Sandbox) => Some("the sandbox was asked for".to_owned()),
+        Some(Choice::Nixos | Choice::Driver) => None,
+        None if process::which("nix").is_none() => Some("Nix is not here".to_owned()),
+        None => match inputs::look(project) {
             Inputs::InStore | Inputs::Reachable => None,
             Inputs::Missing(input, host) => Some(format!("{host} does not answer, and Nix needs {input} from there")),
             Inputs::Unknown(why) => Some(format!("Nix cannot be used: {why}")),
         },
     };
-    let Some(why) = why_not_nix else { return build::by_nix(project, options) };
+    let Some(why) = why_not_nix else { return build::by_nix(project, &(&args.nix).into()) };
     match Base::find(project) {
         Some(base) => {
             ui::say(&format!("{} the IOC by make ({why}, and {})", verb(), base.said_by));

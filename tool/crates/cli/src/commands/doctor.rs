@@ -11,7 +11,7 @@ use tool_base::host::Host;
 use tool_base::ui;
 use tool_host::doctor;
 use tool_host::doctor::{Diagnosis, Item, State};
-use tool_project::{Choice, Project};
+use tool_project::Project;
 
 /// The form of `--json`; `tool/docs/kvm.md` describes it.
 #[derive(Serialize)]
@@ -25,8 +25,8 @@ struct Json<'a> {
 /// Looks at everything and says what stands in the way.
 pub(crate) fn run(args: &Doctor) -> Result<Status> {
     let project = Project::load();
-    let settled = project.as_ref().ok().and_then(|p| p.config.backend.as_deref());
-    let chosen = args.backend.as_deref().or(settled).and_then(Choice::named);
+    let settled = project.as_ref().ok().and_then(|p| p.config.backend);
+    let chosen = args.backend.map_or(settled, Into::into);
     let mut facts = doctor::facts(&Host::new(&args.root), &project);
     facts.builds = project.as_ref().map(tool_backends::iocs::tell).unwrap_or_default();
     facts.cache = tool_backends::embedded::cache();

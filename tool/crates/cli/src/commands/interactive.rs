@@ -28,7 +28,7 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
     let names = std::slice::from_ref(&args.name);
     let checks = select::by_names(&project.checks()?, names)?;
-    let machine = MachineOptions::from(&args.machine);
+    let machine = args.machine.settled(&project);
     let decision = tool_backends::decide(&project, &machine)?;
     let (checks, _) = select::fit(checks, decision.name(), names)?;
     match decision {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::Lint;
+use crate::convert;
 use tool_backends::lint;
 use tool_backends::lint::{Severity, show};
 use tool_base::fail::Status;
@@ -14,8 +15,7 @@ use tool_report::github::Github;
 /// Runs the command.
 pub fn run(args: &Lint, github: Option<&mut Github<'static>>) -> Result<Status> {
     let project = Project::load()?;
-    let backend = tool_backends::wanted(&project, args.backend.map(Into::into))?;
-    let findings = lint::run(&project, backend)?;
+    let findings = lint::run(&project, convert::backend(&project, args.backend))?;
     tool_project::editor::keep_names(&project)?;
     let (errors, warnings) = show::count(&findings);
     if args.json {

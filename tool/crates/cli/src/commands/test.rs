@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
-use tool_backends::options;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
 use tool_project::{Check, Project};
@@ -23,7 +22,7 @@ use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary,
 pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Status> {
     let project = &Project::load()?;
     let chosen = select::select(project, &(&args.selection).into())?.or_nothing()?;
-    let machine = options::MachineOptions::from(&args.machine);
+    let machine = args.machine.settled(project);
     let decision = tool_backends::decide(project, &machine)?;
     let (checks, skipped) = select::fit(chosen, decision.name(), &args.selection.names)?;
     if checks.is_empty() {
