@@ -37,21 +37,9 @@ const APPLETS: [&str; 10] = [
     "systemd-run",
 ];
 /// Settings of the kernel that each machine has for itself, below /proc/sys.
-const SYSCTLS: [&str; 13] = [
-    "net",
-    "fs/mqueue",
-    "kernel/hostname",
-    "kernel/domainname",
-    "kernel/shmmax",
-    "kernel/shmall",
-    "kernel/shmmni",
-    "kernel/shm_rmid_forced",
-    "kernel/msgmax",
-    "kernel/msgmnb",
-    "kernel/msgmni",
-    "kernel/sem",
-    "kernel/auto_msgmni",
-];
+const SYSCTLS: &str = "\
+    net fs/mqueue kernel/hostname kernel/domainname kernel/shmmax kernel/shmall kernel/shmmni kernel/shm_rmid_forced \
+    kernel/msgmax kernel/msgmnb kernel/msgmni kernel/sem kernel/auto_msgmni";
 /// PATH of services and commands.
 pub const PATH: &str = "/machine/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -394,7 +382,7 @@ pub fn lock_kernel() -> Result<()> {
             }
         }
     }
-    for name in SYSCTLS {
+    for name in SYSCTLS.split_whitespace() {
         let path = Path::new("/proc/sys").join(name);
         if path.exists() {
             lock(&path, MsFlags::empty()).with_context(|| format!("cannot open {}", path.display()))?;

@@ -19,76 +19,15 @@ use super::{Options, options, print};
 /// The journal of the machine.
 const JOURNAL: &str = "/var/log/journal/journal.jsonl";
 
-const FLAGS: &[&str] = &[
-    "--no-pager",
-    "-a",
-    "--all",
-    "-f",
-    "--follow",
-    "-q",
-    "--quiet",
-    "-r",
-    "--reverse",
-    "-x",
-    "--catalog",
-    "-e",
-    "--pager-end",
-    "-k",
-    "--dmesg",
-    "--no-hostname",
-    "--no-full",
-    "-l",
-    "--full",
-    "--utc",
-    "--list-boots",
-    "-m",
-    "--merge",
-    "--system",
-    "--sync",
-    "--flush",
-    "--rotate",
-    "--no-tail",
-    "--version",
-    "--help",
-    "-h",
-    "--disk-usage",
-    "--show-cursor",
-    "-N",
-    "--fields",
-];
-const VALUED: &[&str] = &[
-    "-u",
-    "--unit",
-    "-t",
-    "--identifier",
-    "-p",
-    "--priority",
-    "-o",
-    "--output",
-    "-S",
-    "--since",
-    "-U",
-    "--until",
-    "-g",
-    "--grep",
-    "-F",
-    "--field",
-    "--facility",
-    "--output-fields",
-    "-c",
-    "--cursor",
-    "--after-cursor",
-    "--user-unit",
-    "--cursor-file",
-    "--vacuum-time",
-    "--vacuum-size",
-    "--vacuum-files",
-    "-D",
-    "--directory",
-    "--file",
-    "--root",
-];
-const OPTIONAL: &[&str] = &["-b", "--boot", "-n", "--lines", "--case-sensitive"];
+const FLAGS: &str = "\
+    --no-pager -a --all -f --follow -q --quiet -r --reverse -x --catalog -e --pager-end -k --dmesg --no-hostname \
+    --no-full -l --full --utc --list-boots -m --merge --system --sync --flush --rotate --no-tail --version --help -h \
+    --disk-usage --show-cursor -N --fields";
+const VALUED: &str = "\
+    -u --unit -t --identifier -p --priority -o --output -S --since -U --until -g --grep -F --field --facility \
+    --output-fields -c --cursor --after-cursor --user-unit --cursor-file --vacuum-time --vacuum-size --vacuum-files -D \
+    --directory --file --root";
+const OPTIONAL: &str = "-b --boot -n --lines --case-sensitive";
 
 /// A priority by number or name.
 pub(super) fn priority(text: &str) -> Result<u8, String> {

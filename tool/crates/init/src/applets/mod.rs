@@ -63,13 +63,7 @@ struct Options {
 }
 
 /// Splits a command line. `flags` take no value, `valued` take one; both list `-s` and `--long` forms.
-fn options(
-    program: &str,
-    args: &[String],
-    flags: &[&str],
-    valued: &[&str],
-    optional: &[&str],
-) -> Result<Options, String> {
+fn options(program: &str, args: &[String], flags: &str, valued: &str, optional: &str) -> Result<Options, String> {
     let mut out = Options { given: Vec::new(), words: Vec::new() };
     let mut args = args.iter();
     let unknown = |name: &str| format!("{program}: unrecognized option '{name}' (not offered by the sandbox)");
@@ -79,19 +73,19 @@ fn options(
             break;
         }
         if let Some((name, value)) = arg.split_once('=').filter(|_| arg.starts_with("--")) {
-            if !valued.contains(&name) && !optional.contains(&name) {
+            if !lists(valued, name) && !lists(optional, name) {
                 return Err(unknown(name));
             }
             out.given.push((name.to_owned(), value.to_owned()));
         } else if arg.starts_with("--") {
-            if valued.contains(&arg.as_str()) {
+            if lists(valued, arg) {
                 let value = args.next().ok_or_else(|| format!("{program}: option '{arg}' requires an argument"))?;
                 out.given.push((arg.clone(), value.clone()));
-            } else if optional.contains(&arg.as_str()) {
+            } else if lists(optional, arg) {
                 let value = args.as_slice().first().filter(|next| may_follow(arg, next)).cloned();
                 args.by_ref().take(usize::from(value.is_some())).for_each(drop);
                 out.given.push((arg.clone(), value.unwrap_or_default()));
-            } else if flags.contains(&arg.as_str()) {
+            } else if lists(flags, arg) {
                 out.given.push((arg.clone(), String::new()));
             } else {
                 return Err(unknown(arg));
@@ -100,13 +94,13 @@ fn options(
             for (at, letter) in arg[1..].char_indices() {
                 let name = format!("-{letter}");
                 let rest = &arg[1 + at + letter.len_utf8()..];
-                if valued.contains(&name.as_str()) {
+                if lists(valued, &name) {
                     let value = if rest.is_empty() { args.next().cloned() } else { Some(rest.to_owned()) };
                     let value = value.ok_or_else(|| format!("{program}: option requires an argument -- '{letter}'"))?;
                     out.given.push((name, value));
                     break;
                 }
-                if optional.contains(&name.as_str()) {
+                if lists(optional, &name) {
                     // As getopt does: a value only when it follows at once, or, for numbers, as the next word.
                     let mut value = rest.to_owned();
                     if rest.is_empty()
@@ -118,7 +112,7 @@ fn options(
                     out.given.push((name, value));
                     break;
                 }
-                if !flags.contains(&name.as_str()) {
+                if !lists(flags, &name) {
                     return Err(format!("{program}: invalid option -- '{letter}' (not offered by the sandbox)"));
                 }
                 out.given.push((name, String::new()));
@@ -130,15 +124,20 @@ fn options(
     Ok(out)
 }
 
+/// Whether `word` is one of `words`.
+fn lists(words: &str, word: &str) -> bool {
+    words.split_whitespace().any(|one| one == word)
+}
+
 /// How many words of a command line are a program's own: its options, before the command that it is to run.
-fn own_arguments(args: &[String], valued: &[&str]) -> usize {
+fn own_arguments(args: &[String], valued: &str) -> usize {
     let mut at = 0;
     while let Some(arg) = args.get(at).filter(|a| a.len() > 1 && a.starts_with('-')) {
         at += 1;
         if arg == "--" {
             break;
         }
-        at += usize::from(valued.contains(&arg.as_str()));
+        at += usize::from(lists(valued, arg));
     }
     at.min(args.len())
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{Options, options, say};
 
-const FLAGS: &[&str] = &["-4", "-6", "-D", "-d", "-h", "-k", "-l", "-N", "-n", "-r", "-t", "-u", "-U", "-v", "-z"];
-const VALUED: &[&str] = &["-i", "-p", "-q", "-s", "-w", "-W"];
+const FLAGS: &str = "-4 -6 -D -d -h -k -l -N -n -r -t -u -U -v -z";
+const VALUED: &str = "-i -p -q -s -w -W";
 
 /// A connection in both directions.
 enum Stream {
@@ -39,7 +39,7 @@ impl Stream {
 
 /// Runs `nc`.
 pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
-    let given = options(program, args, FLAGS, VALUED, &[])?;
+    let given = options(program, args, FLAGS, VALUED, "")?;
     let limit = given.last(&["-w"]).map(|s| s.parse::<u64>().map_err(|_| format!("nc: timeout too large: {s}")));
     let limit = limit.transpose()?.map(Duration::from_secs);
     match (given.has(&["-l"]), given.has(&["-U"]), given.has(&["-u"])) {

@@ -15,61 +15,13 @@ use super::{Options, options, say};
 use crate::unit::mangle;
 use tool_base::protocol::control::{Power, Reply, Request, Shown, Verb};
 
-const FLAGS: &[&str] = &[
-    "--no-pager",
-    "--no-legend",
-    "--plain",
-    "--quiet",
-    "-q",
-    "--no-block",
-    "--wait",
-    "--all",
-    "-a",
-    "--full",
-    "-l",
-    "--failed",
-    "--value",
-    "--now",
-    "--force",
-    "-f",
-    "--system",
-    "--no-ask-password",
-    "--no-wall",
-    "--no-reload",
-    "--runtime",
-    "-r",
-    "--recursive",
-    "--reverse",
-    "--after",
-    "--before",
-    "--show-types",
-    "--with-dependencies",
-    "--version",
-    "--help",
-    "-h",
-];
-const VALUED: &[&str] = &[
-    "-p",
-    "--property",
-    "-P",
-    "-t",
-    "--type",
-    "--state",
-    "-s",
-    "--signal",
-    "--kill-who",
-    "--kill-whom",
-    "-n",
-    "--lines",
-    "-o",
-    "--output",
-    "--job-mode",
-    "--root",
-    "--preset-mode",
-    "--timestamp",
-    "--what",
-    "--check-inhibitors",
-];
+const FLAGS: &str = "\
+    --no-pager --no-legend --plain --quiet -q --no-block --wait --all -a --full -l --failed --value --now --force -f \
+    --system --no-ask-password --no-wall --no-reload --runtime -r --recursive --reverse --after --before --show-types \
+    --with-dependencies --version --help -h";
+const VALUED: &str = "\
+    -p --property -P -t --type --state -s --signal --kill-who --kill-whom -n --lines -o --output --job-mode --root \
+    --preset-mode --timestamp --what --check-inhibitors";
 
 /// How the refusal of what only root may ask begins.
 const DENIED: &str = "Access denied";
@@ -123,7 +75,7 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
         // There is no manager per user on the machine: what the real program says then.
         return Err("Failed to connect to bus: No such file or directory".to_owned());
     }
-    let given = options(program, args, FLAGS, VALUED, &[])?;
+    let given = options(program, args, FLAGS, VALUED, "")?;
     if given.has(&["--version"]) {
         super::print(b"systemd 252 (xtask sandbox)\n");
         return Ok(0);
@@ -196,25 +148,8 @@ pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
 
 /// Runs `poweroff`, `reboot`, `halt`, `shutdown`.
 pub(super) fn power(program: &str, args: &[String]) -> Result<u8, String> {
-    let flags = [
-        "-f",
-        "--force",
-        "-p",
-        "--poweroff",
-        "-w",
-        "--wtmp-only",
-        "-n",
-        "--no-wall",
-        "--no-wtmp",
-        "-d",
-        "-r",
-        "--reboot",
-        "-h",
-        "-P",
-        "-H",
-        "--halt",
-    ];
-    let given = options(program, args, &flags, &[], &[])?;
+    let flags = "-f --force -p --poweroff -w --wtmp-only -n --no-wall --no-wtmp -d -r --reboot -h -P -H --halt";
+    let given = options(program, args, flags, "", "")?;
     if given.has(&["-w", "--wtmp-only"]) {
         return Ok(0);
     }

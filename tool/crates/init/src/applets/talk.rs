@@ -13,8 +13,8 @@ use tool_base::process::Cmd;
 
 /// `systemd-notify [--ready] [--status=TEXT] [--pid=PID] [VARIABLE=VALUE]...`
 pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
-    let flags = ["--ready", "--reloading", "--stopping", "--booted", "--no-block"];
-    let given = options(program, args, &flags, &["--status", "--uid"], &["--pid"])?;
+    let flags = "--ready --reloading --stopping --booted --no-block";
+    let given = options(program, args, flags, "--status --uid", "--pid")?;
     if given.has(&["--booted"]) {
         return Ok(0);
     }
@@ -66,9 +66,9 @@ pub(super) fn notify(program: &str, args: &[String]) -> Result<u8, String> {
 /// `systemd-cat [-t IDENTIFIER] [-p PRIORITY] [COMMAND...]`
 pub(super) fn cat(program: &str, args: &[String]) -> Result<u8, String> {
     // Options of the command that follows are not ours.
-    let valued = ["-t", "--identifier", "-p", "--priority", "--level-prefix", "--stderr-priority"];
-    let own = super::own_arguments(args, &valued);
-    let given = options(program, &args[..own], &[], &valued, &[])?;
+    let valued = "-t --identifier -p --priority --level-prefix --stderr-priority";
+    let own = super::own_arguments(args, valued);
+    let given = options(program, &args[..own], "", valued, "")?;
     let level = |names: &[&str], default: u8| match given.last(names) {
         Some(text) => super::journalctl::priority(text).map_err(|_| "Failed to parse priority value.".to_owned()),
         None => Ok(default),

@@ -12,58 +12,34 @@ use std::thread::JoinHandle;
 use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use unix::sys::stat::Mode;
 
-use super::{Options, own_arguments, say, systemctl};
+use super::{Options, lists, own_arguments, say, systemctl};
 use crate::unit::mangle;
 use crate::unit::values::{show_timespan_to, signal_name};
 use tool_base::process::Cmd;
 use tool_base::protocol::control::{Reply, Request, UnitEnd, UnitResult};
 
-const FLAGS: &[&str] = &[
-    "--wait",
-    "-P",
-    "--pipe",
-    "-q",
-    "--quiet",
-    "-r",
-    "--remain-after-exit",
-    "-G",
-    "--collect",
-    "--no-block",
-    "-d",
-    "--same-dir",
-    "--scope",
-    "--system",
-    "--no-ask-password",
-    "--send-sighup",
-    "--slice-inherit",
-];
-const VALUED: &[&str] = &[
-    "-u",
-    "--unit",
-    "--description",
-    "-p",
-    "--property",
-    "-E",
-    "--setenv",
-    "--uid",
-    "--gid",
-    "--nice",
-    "--working-directory",
-    "--service-type",
-    "--slice",
-];
-const REFUSED: &[&str] = &["-t", "--pty", "-S", "--shell", "--user", "-M", "--machine", "-H", "--host"];
+const FLAGS: &str = "\
+    --wait -P --pipe -q --quiet -r --remain-after-exit -G --collect --no-block -d --same-dir --scope --system \
+    --no-ask-password --send-sighup --slice-inherit";
+const VALUED: &str = "\
+    -u --unit --description -p --property -E --setenv --uid --gid --nice --working-directory --service-type --slice";
+const REFUSED: &str = "-t --pty -S --shell --user -M --machine -H --host";
+
+/// Properties of any unit, not of a service.
+const OF_UNIT: &str = "\
+    After Before Wants Requires BindsTo PartOf Conflicts OnFailure OnSuccess Description StartLimitBurst \
+    StartLimitIntervalSec CollectMode JobTimeoutSec";
 
 /// Runs `systemd-run`.
 pub(super) fn run(program: &str, args: &[String]) -> Result<u8, String> {
     let (own, command) = args.split_at(own_arguments(args, VALUED));
     for arg in own {
         let name = arg.split('=').next().unwrap_or(arg);
-        if REFUSED.contains(&name) || name.starts_with("--on-") || name.ends_with("-property") {
+        if lists(REFUSED, name) || name.starts_with("--on-") || name.ends_with("-property") {
             return Err(format!("systemd-run: option '{name}' is not offered by the sandbox; backend nixos has it"));
         }
     }
-    let given = super::options(program, own, FLAGS, VALUED, &[])?;
+    let given = super::options(program, own, FLAGS, VALUED, "")?;
     let Some(name) = command.first() else { return Err("Command line to execute required.".to_owned()) };
     let path = find(name).ok_or_else(|| format!("Failed to find executable {name}: No such file or directory"))?;
     let unit = given.last(&["-u", "--unit"]).map_or_else(random_name, str::to_owned);
@@ -185,24 +161,7 @@ fn text(path: &Path, arguments: &[String], given: &Options, pipes: Option<&Pipes
     }
     for property in given.all(&["-p", "--property"]) {
         let (key, value) = property.split_once('=').ok_or_else(|| format!("Not an assignment: {property}"))?;
-        let is_of_unit = ["Condition", "Assert"].iter().any(|p| key.starts_with(p))
-            || [
-                "After",
-                "Before",
-                "Wants",
-                "Requires",
-                "BindsTo",
-                "PartOf",
-                "Conflicts",
-                "OnFailure",
-                "OnSuccess",
-                "Description",
-                "StartLimitBurst",
-                "StartLimitIntervalSec",
-                "CollectMode",
-                "JobTimeoutSec",
-            ]
-            .contains(&key);
+        let is_of_unit = ["Condition", "Assert"].iter().any(|p| key.starts_with(p)) || lists(OF_UNIT, key);
         if is_of_unit {
             unit.push(format!("{key}={}", line(value)));
         } else {

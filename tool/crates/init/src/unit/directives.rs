@@ -78,11 +78,11 @@ fn check_service(service: &Service) -> Result<(), String> {
 
 /// Directives of a service that are accepted without effect.
 pub(super) fn accepted() -> impl Iterator<Item = &'static str> {
-    WITHOUT_EFFECT.iter().filter(|(section, ..)| *section == "Service").flat_map(|(_, _, keys)| keys.iter().copied())
+    WITHOUT_EFFECT.iter().filter(|(section, ..)| *section == "Service").flat_map(|(_, _, keys)| keys.split_whitespace())
 }
 
 fn is_without_effect(section: &str, key: &str) -> bool {
-    WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.contains(&key))
+    WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.split_whitespace().any(|known| known == key))
         || (section == "Service" && is_limit(key))
 }
 
@@ -91,7 +91,7 @@ fn unknown(section: &str, key: &str) -> String {
     if let Some((other, _)) = tables.iter().find(|(s, t)| *s != section && t.iter().any(|(name, _)| *name == key)) {
         return format!("directive `{key}` belongs into section [{other}], not [{section}]");
     }
-    let conditions = CONDITIONS.iter().flat_map(|c| [format!("Condition{c}"), format!("Assert{c}")]);
+    let conditions = CONDITIONS.split_whitespace().flat_map(|c| [format!("Condition{c}"), format!("Assert{c}")]);
     let names = tables.iter().filter(|(s, _)| *s == section).flat_map(|(_, t)| t.iter().map(|(n, _)| (*n).to_owned()));
     let names = names.chain(conditions.filter(|_| section == "Unit"));
     let nearest = names.max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
@@ -208,7 +208,7 @@ impl Draft {
             (_, Some(rest)) => (rest, true),
             _ => return Ok(false),
         };
-        let Some(name) = CONDITIONS.iter().find(|c| **c == rest).filter(|_| entry.section == "Unit") else {
+        let Some(name) = CONDITIONS.split_whitespace().find(|c| *c == rest).filter(|_| entry.section == "Unit") else {
             return Ok(false);
         };
         let list = if is_assert { &mut self.unit.asserts } else { &mut self.unit.conditions };
@@ -325,8 +325,8 @@ mod tests {
     fn no_directive_stands_in_two_tables() {
         for (section, _, keys) in WITHOUT_EFFECT {
             let table = if *section == "Unit" { UNIT } else { SERVICE };
-            for key in *keys {
-                assert!(!table.iter().any(|(name, _)| name == key), "{key}");
+            for key in keys.split_whitespace() {
+                assert!(!table.iter().any(|(name, _)| *name == key), "{key}");
             }
         }
     }

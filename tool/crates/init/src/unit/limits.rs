@@ -15,33 +15,11 @@ const LIMITS: [(&str, &str); 6] = [
 ];
 
 /// Directives that only take rights away from a service: what works without them works with them here.
-const RIGHTS: [&str; 25] = [
-    "AmbientCapabilities",
-    "DeviceAllow",
-    "DevicePolicy",
-    "IPAddressAllow",
-    "IPAddressDeny",
-    "KeyringMode",
-    "LockPersonality",
-    "MemoryDenyWriteExecute",
-    "MountAPIVFS",
-    "MountFlags",
-    "PrivateIPC",
-    "PrivateUsers",
-    "ProcSubset",
-    "ProtectClock",
-    "RemoveIPC",
-    "RestrictAddressFamilies",
-    "RestrictFileSystems",
-    "RestrictNamespaces",
-    "RestrictRealtime",
-    "RestrictSUIDSGID",
-    "SecureBits",
-    "SystemCallArchitectures",
-    "SystemCallErrorNumber",
-    "SystemCallFilter",
-    "SystemCallLog",
-];
+const RIGHTS: &str = "\
+    AmbientCapabilities DeviceAllow DevicePolicy IPAddressAllow IPAddressDeny KeyringMode LockPersonality \
+    MemoryDenyWriteExecute MountAPIVFS MountFlags PrivateIPC PrivateUsers ProcSubset ProtectClock RemoveIPC \
+    RestrictAddressFamilies RestrictFileSystems RestrictNamespaces RestrictRealtime RestrictSUIDSGID SecureBits \
+    SystemCallArchitectures SystemCallErrorNumber SystemCallFilter SystemCallLog";
 
 /// Whether this is one of them.
 pub(super) fn is_limit(directive: &str) -> bool {
@@ -49,7 +27,7 @@ pub(super) fn is_limit(directive: &str) -> bool {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS)
+    LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS.split_whitespace())
 }
 
 /// Their properties, as `systemctl show` prints them.

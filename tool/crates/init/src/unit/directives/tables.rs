@@ -322,112 +322,38 @@ pub(super) const INSTALL: &[(&str, Set)] = &[
 ];
 
 /// Conditions and assertions: the part of the name behind `Condition` or `Assert`.
-pub(super) const CONDITIONS: &[&str] = &[
-    "PathExists",
-    "PathExistsGlob",
-    "PathIsDirectory",
-    "PathIsSymbolicLink",
-    "PathIsMountPoint",
-    "PathIsReadWrite",
-    "DirectoryNotEmpty",
-    "FileNotEmpty",
-    "FileIsExecutable",
-    "Host",
-    "User",
-    "Virtualization",
-    "FirstBoot",
-    "Environment",
-    "Group",
-    "KernelCommandLine",
-    "Architecture",
-    "ACPower",
-    "Capability",
-    "ControlGroupController",
-    "CPUs",
-    "Security",
-    "NeedsUpdate",
-];
+pub(super) const CONDITIONS: &str = "\
+    PathExists PathExistsGlob PathIsDirectory PathIsSymbolicLink PathIsMountPoint PathIsReadWrite DirectoryNotEmpty \
+    FileNotEmpty FileIsExecutable Host User Virtualization FirstBoot Environment Group KernelCommandLine Architecture \
+    ACPower Capability ControlGroupController CPUs Security NeedsUpdate";
 
 /// Directives that are accepted without effect, with the reason.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
+pub(super) const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     (
         "Unit",
         "nothing on the machine reads it",
-        &[
-            "SourcePath",
-            "AllowIsolate",
-            "IgnoreOnIsolate",
-            "SuccessAction",
-            "FailureAction",
-            "JobTimeoutAction",
-            "StartLimitAction",
-            "SurviveFinalKillSignal",
-            "RequiresMountsFor",
-            "WantsMountsFor",
-            "ReloadPropagatedFrom",
-            "StopPropagatedFrom",
-            "JoinsNamespaceOf",
-            "PropagatesReloadFrom",
-            "OnFailureJobMode",
-            "OnSuccessJobMode",
-            "RebootArgument",
-        ],
+        "\
+            SourcePath AllowIsolate IgnoreOnIsolate SuccessAction FailureAction JobTimeoutAction StartLimitAction \
+            SurviveFinalKillSignal RequiresMountsFor WantsMountsFor ReloadPropagatedFrom StopPropagatedFrom \
+            JoinsNamespaceOf PropagatesReloadFrom OnFailureJobMode OnSuccessJobMode RebootArgument",
     ),
     (
         "Service",
         "it shares out the resources of a whole host",
-        &[
-            "BlockIOAccounting",
-            "BlockIOWeight",
-            "CPUAccounting",
-            "CPUAffinity",
-            "CPUSchedulingPolicy",
-            "CPUSchedulingPriority",
-            "CPUSchedulingResetOnFork",
-            "CPUShares",
-            "CPUWeight",
-            "CoredumpFilter",
-            "Delegate",
-            "IOAccounting",
-            "IOSchedulingClass",
-            "IOSchedulingPriority",
-            "IOWeight",
-            "IPAccounting",
-            "MemoryAccounting",
-            "MemoryLow",
-            "MemoryMin",
-            "Slice",
-            "TasksAccounting",
-            "TimerSlackNSec",
-            "StartupCPUWeight",
-            "StartupIOWeight",
-        ],
+        "\
+            BlockIOAccounting BlockIOWeight CPUAccounting CPUAffinity CPUSchedulingPolicy CPUSchedulingPriority \
+            CPUSchedulingResetOnFork CPUShares CPUWeight CoredumpFilter Delegate IOAccounting IOSchedulingClass \
+            IOSchedulingPriority IOWeight IPAccounting MemoryAccounting MemoryLow MemoryMin Slice TasksAccounting \
+            TimerSlackNSec StartupCPUWeight StartupIOWeight",
     ),
     (
         "Service",
         "there is no console, bus or core dump on the machine for it to act on",
-        &[
-            "LogRateLimitBurst",
-            "LogRateLimitIntervalSec",
-            "LogExtraFields",
-            "SyslogFacility",
-            "TTYPath",
-            "TTYReset",
-            "TTYVHangup",
-            "TTYVTDisallocate",
-            "UtmpIdentifier",
-            "UtmpMode",
-            "NonBlocking",
-            "FileDescriptorStoreMax",
-            "BusName",
-            "TimeoutStartFailureMode",
-            "TimeoutStopFailureMode",
-            "ExitType",
-            "RestartSteps",
-            "RestartMaxDelaySec",
-            "RootDirectoryStartOnly",
-            "PermissionsStartOnly",
-        ],
+        "\
+            LogRateLimitBurst LogRateLimitIntervalSec LogExtraFields SyslogFacility TTYPath TTYReset TTYVHangup \
+            TTYVTDisallocate UtmpIdentifier UtmpMode NonBlocking FileDescriptorStoreMax BusName \
+            TimeoutStartFailureMode TimeoutStopFailureMode ExitType RestartSteps RestartMaxDelaySec \
+            RootDirectoryStartOnly PermissionsStartOnly",
     ),
 ];
 
