@@ -9,6 +9,7 @@ pub mod date;
 pub mod disarm;
 pub mod fail;
 pub mod files;
+pub mod git;
 pub mod glob;
 pub mod guard;
 pub mod host;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use unix::fcntl::{Flock, FlockArg};
 
 use tool_base::process::Cmd;
-use tool_base::{fail, files, ui};
+use tool_base::{fail, files, git, ui};
 
 /// Our folder in the project: on the same file system, and out of Git's sight.
 const FOLDER: &str = ".xtask-change";
@@ -247,7 +247,7 @@ fn go_on(root: &Path, journal: &Journal) -> Result<()> {
     let _ = fs::remove_file(root.join("tool").join(MARK));
     pause("files");
     // One step for Git: its index is the old one or the new one.
-    let git = || Cmd::new("git").arg("-C").arg(root).args(["-c", "core.safecrlf=false", "--literal-pathspecs"]);
+    let git = || git::git(root).args(["-c", "core.safecrlf=false", "--literal-pathspecs"]);
     let tracked = |path: &&String| {
         let list = git().args(["ls-files", "--", path]).read();
         root.join(path).symlink_metadata().is_ok() || list.is_ok_and(|list| !list.is_empty())

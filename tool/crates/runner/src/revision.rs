@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use tool_base::process::{Cmd, Limited};
+use tool_base::git::git;
+use tool_base::process::Limited;
 
 /// A run does not wait longer for Git.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -23,8 +24,8 @@ pub struct Revision {
 pub fn read(root: &Path) -> Option<Revision> {
     // Git itself knows best where a worktree, a packed reference or a submodule has its commit.
     let status = ["status", "--porcelain=v2", "--branch", "--", "."];
-    let git = Cmd::new("git").arg("--no-optional-locks").arg("-C").arg(root).args(status);
-    match git.output_within(LIMIT).ok()? {
+    let status = git(root).args(status);
+    match status.output_within(LIMIT).ok()? {
         Limited::Ended(output) if output.status.success() => parse(&String::from_utf8_lossy(&output.stdout)),
         _ => None,
     }
@@ -42,9 +43,9 @@ mod tests {
 
     use super::*;
 
-    fn git(dir: &Path, args: &[&str]) {
+    fn make(dir: &Path, args: &[&str]) {
         let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"];
-        Cmd::new("git").arg("-C").arg(dir).args(me).args(args).read().unwrap();
+        git(dir).args(me).args(args).read().unwrap();
     }
 
     #[test]
@@ -53,14 +54,14 @@ mod tests {
         let root = dir.path().join("a b");
         fs::create_dir(&root).unwrap();
         assert_eq!(read(&root), None, "no repository");
-        git(&root, &["init", "-q"]);
+        make(&root, &["init", "-q"]);
         assert_eq!(read(&root), None, "no commit");
         fs::write(root.join("file"), "1").unwrap();
         fs::write(root.join(".gitignore"), "target\n").unwrap();
-        git(&root, &["add", "."]);
-        git(&root, &["commit", "-qm", "one"]);
-        git(&root, &["pack-refs", "--all"]);
-        git(&root, &["worktree", "add", "-q", "../other"]);
+        make(&root, &["add", "."]);
+        make(&root, &["commit", "-qm", "one"]);
+        make(&root, &["pack-refs", "--all"]);
+        make(&root, &["worktree", "add", "-q", "../other"]);
         let other = dir.path().join("other");
         let clean = read(&root).unwrap();
         assert_eq!((clean.commit.len(), clean.changed), (40, false));
@@ -70,7 +71,7 @@ mod tests {
         fs::write(root.join("new"), "").unwrap();
         assert_eq!(read(&root), Some(Revision { changed: true, ..clean.clone() }));
         assert_eq!(read(&other), Some(clean), "another worktree's files");
-        git(&other, &["commit", "-q", "--allow-empty", "-m", "two"]);
+        make(&other, &["commit", "-q", "--allow-empty", "-m", "two"]);
         assert_ne!(read(&other).unwrap().commit, read(&root).unwrap().commit);
     }
 }

@@ -4,36 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use tool_base::git::{git, untracked};
 use tool_base::process::Cmd;
 use tool_base::{fail, ui};
+use tool_host::nix::READS;
 use tool_project::Check;
-
-/// What Nix reads.
-const READ_BY_NIX: [&str; 7] = ["flake.nix", "flake.lock", "ioc.toml", "checks", "ioc", "nix", "simulators"];
-
-/// Files below `root` that Nix would need and Git does not track; none where there is no Git repository, as Nix then
-/// takes the folder as it is.
-pub fn untracked(root: &Path) -> Result<Vec<String>> {
-    let cmd = git(root).args(["ls-files", "--others", "--exclude-standard", "-z", "--"]).args(READ_BY_NIX);
-    let output = match cmd.output() {
-        Ok(output) if output.status.success() => output.stdout,
-        _ => return Ok(Vec::new()),
-    };
-    let text = String::from_utf8_lossy(&output).into_owned();
-    Ok(text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
-}
 
 /// Lets Git track files, without staging what is in them.
 pub fn track(root: &Path, files: &[String]) -> Result<()> {
-    add(root, files).read().map(drop)
-}
-
-fn git(root: &Path) -> Cmd {
-    Cmd::new("git").arg("-C").arg(root)
-}
-
-fn add(root: &Path, files: &[String]) -> Cmd {
-    git(root).args(["add", "--intent-to-add", "--"]).args(files)
+    git(root).args(["add", "--intent-to-add", "--"]).args(files).read().map(drop)
 }
 
 /// Names files that Nix cannot see, or lets Git track them.
@@ -41,7 +20,8 @@ fn add(root: &Path, files: &[String]) -> Cmd {
 /// # Errors
 /// A chosen check is among them.
 pub fn see_to(root: &Path, checks: &[Check], may_track: bool) -> Result<()> {
-    let files = untracked(root)?;
+    // Outside of a repository, Nix takes the folder as it is.
+    let files = untracked(root, READS).unwrap_or_default();
     if files.is_empty() {
         return Ok(());
     }
@@ -79,10 +59,11 @@ mod tests {
         fs::create_dir_all(root.join("checks")).unwrap();
         fs::write(root.join("checks/new check.py"), "").unwrap();
         fs::write(root.join("notes.txt"), "").unwrap();
-        assert_eq!(untracked(&root).unwrap(), [""; 0], "no repository: Nix takes the folder as it is");
-        git(&root).args(["init", "-q"]).read().unwrap();
-        assert_eq!(untracked(&root).unwrap(), ["checks/new check.py"]);
+        assert!(untracked(&root, READS).unwrap_err().contains("not a git repository"));
         let chosen = [Check { name: "new check".into(), ..Check::default() }];
+        see_to(&root, &chosen, false).unwrap();
+        git(&root).args(["init", "-q"]).read().unwrap();
+        assert_eq!(untracked(&root, READS).unwrap(), ["checks/new check.py"]);
         let error = see_to(&root, &chosen, false).unwrap_err();
         assert_eq!(
             fail::render(&error),
@@ -91,6 +72,6 @@ mod tests {
         );
         see_to(&root, &[], false).unwrap();
         see_to(&root, &chosen, true).unwrap();
-        assert_eq!(untracked(&root).unwrap(), [""; 0]);
+        assert_eq!(untracked(&root, READS).unwrap(), [""; 0]);
     }
 }

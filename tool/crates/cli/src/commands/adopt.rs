@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::rename::{clean, git, tracked};
+use super::rename::tracked;
 use crate::cli::Adopt;
 use tool_backends::lint;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 use tool_base::protocol::lint::OfIoc;
-use tool_base::{fail, ui};
+use tool_base::{fail, git, ui};
 use tool_project::adopt::plan::{self, Facts, Plan};
 use tool_project::adopt::todo;
 use tool_project::adopt::top::{Boot, Top};
@@ -23,7 +23,7 @@ pub fn run(args: &Adopt) -> Result<Status> {
     let project = Project::load()?;
     let root = &project.root;
     let tree = tracked(root, "adopt")?;
-    clean(root, "the adopted files")?;
+    git::clean(root, &["."], "the adopted files")?;
     unbuilt(root)?;
     let from = top_of(&args.dir)?;
     let mut top = Top::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
@@ -121,7 +121,7 @@ fn read_ioc(project: &Project, from: &Path, top: &Top, boot: &Boot) -> Result<(S
 
 /// An error where `make` has left files in ioc/: they would lie among those of the other top.
 fn unbuilt(root: &Path) -> Result<()> {
-    let list = git(root).args(["ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "ioc"]).read()?;
+    let list = git::git(root).args(["ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "ioc"]).read()?;
     match list.split('\0').find(|path| !path.is_empty()) {
         Some(path) => {
             Err(fail::config(format!("{path} is left from a build of another IOC")).hint("git clean -fdX ioc").into())

@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use crate::cli::NewCheck;
 use tool_backends::nix::git;
 use tool_base::fail::{Failure, Status};
-use tool_base::process::Cmd;
 use tool_base::ui;
 use tool_project::scaffold::{check, names};
 use tool_project::{Project, nearest};
@@ -95,7 +94,7 @@ fn a_record(project: &Project) -> Option<String> {
 
 /// Lets Git track the files: Nix sees no others. Where that cannot be, says so.
 fn track(root: &Path, paths: &[String]) {
-    let inside = Cmd::new("git").arg("-C").arg(root).args(["rev-parse", "--is-inside-work-tree"]);
+    let inside = tool_base::git::git(root).args(["rev-parse", "--is-inside-work-tree"]);
     if !inside.output().is_ok_and(|output| output.status.success()) {
         ui::say("this is no Git repository: nothing to track them in");
         return;

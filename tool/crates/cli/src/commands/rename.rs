@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::cli::Rename;
 use tool_base::fail::Status;
-use tool_base::process::Cmd;
-use tool_base::{fail, ui};
+use tool_base::git::git;
+use tool_base::{fail, git, ui};
 use tool_project::Project;
 use tool_project::scaffold::places::Names;
 use tool_project::scaffold::plan::{Change, Files, Plan, Wish};
@@ -25,7 +25,7 @@ pub fn run(args: &Rename) -> Result<Status> {
         ui::data("Nothing to do: the names are so already.");
         return Ok(Status::Done);
     }
-    clean(root, "the renaming")?;
+    git::clean(root, &["."], "the renaming")?;
     unbuilt(root, &plan)?;
     print(&plan);
     if !args.apply {
@@ -39,11 +39,6 @@ pub fn run(args: &Rename) -> Result<Status> {
          undo it      git restore --staged --worktree .",
     );
     Ok(Status::Done)
-}
-
-pub(super) fn git(root: &Path) -> Cmd {
-    // Without locks: only looking. The changes that other tools make at the same time are theirs.
-    Cmd::new("git").arg("-C").arg(root).env("GIT_OPTIONAL_LOCKS", "0")
 }
 
 /// All files that Git tracks, with what they hold.
@@ -62,14 +57,14 @@ pub(super) fn tracked(root: &Path, command: &str) -> Result<Files> {
         .into());
     }
     let mut files = Files::new();
-    for path in String::from_utf8_lossy(&output.stdout).split('\0').filter(|path| !path.is_empty()) {
-        let full = root.join(path);
+    for path in git::paths(&output.stdout) {
+        let full = root.join(&path);
         // What is no plain file (a link, a submodule) is moved with its folder, but not looked into.
         let text = match full.symlink_metadata() {
             Ok(meta) if meta.is_file() => std::fs::read(&full).with_context(|| format!("cannot read {path}"))?,
             _ => Vec::new(),
         };
-        files.insert(path.to_owned(), text);
+        files.insert(path, text);
     }
     if !files.contains_key("ioc.toml") {
         return Err(fail::config(format!("Git does not track ioc.toml in {}", root.display()))
@@ -77,17 +72,6 @@ pub(super) fn tracked(root: &Path, command: &str) -> Result<Files> {
             .into());
     }
     Ok(files)
-}
-
-/// An error where the working tree has changes that ours would mix with.
-pub(super) fn clean(root: &Path, what: &str) -> Result<()> {
-    let status = git(root).args(["status", "--porcelain", "--", "."]).read()?;
-    let changed: Vec<&str> = status.lines().filter_map(|line| line.get(3..)).collect();
-    let Some(first) = changed.first() else { return Ok(()) };
-    let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
-    Err(fail::config(format!("there are changes that are not committed, in {first}{more}: {what} would mix with them"))
-        .hint("git add -A && git commit, or set them aside: git stash -u")
-        .into())
 }
 
 /// An error where `make` has left files in the folders that are renamed: it would go on with the old names.

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use crate::cli::Upgrade;
 use tool_base::fail::{Failure, Status};
+use tool_base::git::git;
 use tool_base::process::Cmd;
-use tool_base::{fail, ui};
+use tool_base::{fail, git, ui};
 use tool_project::Project;
 use tool_project::change::{self, Journal, Scratch, Stopped};
 use tool_project::upgrade::plan::{self, Fate};
@@ -77,7 +78,9 @@ fn upgrade(args: &Upgrade, root: &Path, record: Option<&Record>, from: &str, fol
             ))
             .into());
     }
-    clean(root, args.discard)?;
+    // Changes below tool/ have an error of their own.
+    let but = if args.discard { &[".", ":!tool"][..] } else { &["."] };
+    git::clean(root, but, "the upgrade")?;
     if !args.discard {
         ignored(root)?;
     }
@@ -113,7 +116,7 @@ fn say_versions(known: Option<&str>, there: &There) {
 
 /// An error outside of Git: there it could be neither reviewed nor undone.
 fn in_git(root: &Path) -> Result<()> {
-    let output = source::git(root).args(["rev-parse", "--verify", "--quiet", "HEAD"]).output()?;
+    let output = git(root).args(["rev-parse", "--verify", "--quiet", "HEAD"]).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -125,24 +128,10 @@ fn in_git(root: &Path) -> Result<()> {
         .into())
 }
 
-/// An error where the working tree has changes that an upgrade would mix with. Changes below tool/ have an error of their own.
-fn clean(root: &Path, discard: bool) -> Result<()> {
-    let mut status = source::git(root).args(["status", "--porcelain", "--", "."]);
-    if discard {
-        status = status.arg(":!tool");
-    }
-    let status = status.read()?;
-    let changed: Vec<&str> = status.lines().filter_map(|line| line.get(3..)).collect();
-    let Some(first) = changed.first() else { return Ok(()) };
-    let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
-    let what = format!("there are changes that are not committed, in {first}{more}: the upgrade would mix with them");
-    Err(fail::config(what).hint("git add -A && git commit, or set them aside: git stash -u").into())
-}
-
 /// An error where tool/ has files that Git ignores, other than what builds leave: they would go with it.
 fn ignored(root: &Path) -> Result<()> {
     let list = ["ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "--", "tool"];
-    let files = source::git(root).args(list).read()?;
+    let files = git(root).args(list).read()?;
     let built = |path: &str| path.ends_with("target/") || path.ends_with("__pycache__/");
     let Some(first) = files.lines().find(|path| !built(path)) else { return Ok(()) };
     let what = format!("{first} is in no commit, and the upgrade would remove it");

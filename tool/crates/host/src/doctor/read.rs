@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::userns::{self, UsernsFacts};
 use crate::kvm;
-use crate::nix::inputs;
 use crate::nix::inputs::Inputs;
+use crate::nix::{READS, inputs};
 use tool_base::host::Host;
 use tool_base::process::{Cmd, Limited};
 use tool_project::Project;
@@ -40,7 +40,7 @@ pub struct Facts {
     pub rust_wanted: Option<String>,
     /// Whether the project is a Git tree; else why not.
     pub git: Result<(), String>,
-    /// Files that Git does not know and does not ignore.
+    /// Files for Nix that Git does not know and does not ignore.
     pub untracked: Vec<String>,
     /// Free space in the Nix store, GiB.
     pub free_nix: Option<u64>,
@@ -61,7 +61,7 @@ pub struct Facts {
 /// Reads everything.
 pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let root = project.as_ref().map_or(Path::new("."), |p| p.root.as_path());
-    let (git, untracked) = git(root);
+    let untracked = tool_base::git::untracked(root, READS);
     let simulators = project.as_ref().map(|p| p.config.simulators.values().map(|s| s.port).collect());
     let kvm = kvm::read::facts(host);
     let nix = kvm.nix.is_some() && host.is_real();
@@ -71,8 +71,8 @@ pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
         python: version(host, "python3"),
         rust: version(host, "rustc"),
         rust_wanted: ["tool/embedded/Cargo.toml", "tool/Cargo.toml"].iter().find_map(|f| rust_version(&root.join(f))),
-        git,
-        untracked,
+        git: untracked.as_ref().map(|_| ()).map_err(Clone::clone),
+        untracked: untracked.unwrap_or_default(),
         free_nix: host.exists("/nix").then(|| free(&host.path("/nix"))).flatten(),
         free_project: free(root),
         inputs: project.as_ref().ok().filter(|_| nix).map(inputs::look),
@@ -102,21 +102,6 @@ fn rust_version(path: &Path) -> Option<String> {
     let package = |t: &toml::Table| t.get("package")?.get("rust-version")?.as_str().map(ToOwned::to_owned);
     let workspace = manifest.get("workspace").and_then(toml::Value::as_table);
     package(&manifest).or_else(|| package(workspace?))
-}
-
-fn git(root: &Path) -> (Result<(), String>, Vec<String>) {
-    let cmd = Cmd::new("git").args(["ls-files", "--others", "--exclude-standard", "-z"]).cwd(root);
-    match cmd.output() {
-        Err(e) => (Err(e.to_string()), Vec::new()),
-        Ok(output) if !output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            (Err(text.lines().next().unwrap_or("git failed").to_owned()), Vec::new())
-        }
-        Ok(output) => {
-            let names = String::from_utf8_lossy(&output.stdout).into_owned();
-            (Ok(()), names.split('\0').filter(|n| !n.is_empty()).map(ToOwned::to_owned).collect())
-        }
-    }
 }
 
 /// Free space for ordinary users, GiB, rounded down.

@@ -5,3 +5,6 @@ pub mod facts;
 pub mod inputs;
 pub mod read;
 pub mod version;
+
+/// What Nix reads of a project.
+pub const READS: &[&str] = &["flake.nix", "flake.lock", "ioc.toml", "checks", "ioc", "nix", "simulators"];

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tool_base::process::Cmd;
+use tool_base::git::git;
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn installed(path: &str) -> bool {
 
 /// The files that Git tracks.
 fn tracked(root: &Path) -> Option<Vec<PathBuf>> {
-    let output = Cmd::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output().ok()?;
+    let output = git(root).args(["ls-files", "-z"]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let files: Vec<PathBuf> = text.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from).collect();
     (!files.is_empty()).then_some(files)

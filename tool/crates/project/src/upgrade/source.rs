@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::plan::Files;
 use super::{Record, VERSION};
 use tool_base::fail::{self, Failure, Status};
+use tool_base::git::git;
 use tool_base::process::Cmd;
 
 /// A tool that could come in.
@@ -23,11 +24,6 @@ pub struct There {
     pub tree: String,
     /// The repository with its history, where there is one.
     repository: Option<PathBuf>,
-}
-
-/// Git in the project.
-pub fn git(root: &Path) -> Cmd {
-    Cmd::new("git").arg("-C").arg(root).env("GIT_OPTIONAL_LOCKS", "0")
 }
 
 /// Git's name of a folder `tool/` below another one, as it lies there. It is what a commit of it would have.
@@ -130,7 +126,7 @@ fn absolute(root: &Path, from: &str) -> Option<PathBuf> {
 }
 
 fn is_repository(path: &Path) -> bool {
-    let top = Cmd::new("git").arg("-C").arg(path).args(["rev-parse", "--show-prefix"]).output();
+    let top = git(path).args(["rev-parse", "--show-prefix"]).output();
     // A folder inside somebody else's repository is not one.
     top.is_ok_and(|output| output.status.success() && output.stdout.trim_ascii().is_empty())
 }

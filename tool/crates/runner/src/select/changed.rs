@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use tool_base::fail::{Failure, Status};
-use tool_base::process::Cmd;
+use tool_base::git;
 use tool_project::Check;
 
 /// Where the main branch may be found, best first.
@@ -24,11 +24,8 @@ pub struct Change {
 /// Reads what changed since the commit where `base` and HEAD parted; `""` is the main branch. Counts what is committed,
 /// what is not, and files that Git does not track but for those that it ignores.
 pub fn read(root: &Path, base: &str) -> Result<Change> {
-    let git = || Cmd::new("git").arg("-C").arg(root);
-    let list = |args: &[&str]| -> Result<Vec<String>> {
-        let text = git().args(args).read()?;
-        Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
-    };
+    let git = || git::git(root);
+    let list = |args: &[&str]| anyhow::Ok(git::paths(git().args(args).read()?.as_bytes()));
     let commit = |name: &str| {
         let answer =
             git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")]);
@@ -223,7 +220,7 @@ mod tests {
         fn git(&self, args: &[&str]) {
             let who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"];
             fs::create_dir_all(self.root()).unwrap();
-            Cmd::new("git").arg("-C").arg(self.root()).args(who).args(args).read().unwrap();
+            git::git(&self.root()).args(who).args(args).read().unwrap();
         }
 
         fn commit(&self, file: &str, text: &str) {

@@ -1,0 +1,39 @@
+//! What Git knows of a folder.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::fail;
+use crate::process::Cmd;
+
+/// Git in a folder, without locks where it only looks: the changes that other tools make at the same time are theirs.
+pub fn git(root: &Path) -> Cmd {
+    Cmd::new("git").args(["--no-optional-locks", "-C"]).arg(root)
+}
+
+/// The paths that Git prints with `-z`.
+pub fn paths(output: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(output).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()
+}
+
+/// Files at `paths` below `root` that Git neither tracks nor ignores; the error is Git's first line.
+pub fn untracked(root: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
+    let list = git(root).args(["ls-files", "--others", "--exclude-standard", "-z", "--"]).args(paths);
+    match list.output() {
+        Err(error) => Err(error.to_string()),
+        Ok(output) if output.status.success() => Ok(self::paths(&output.stdout)),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("git failed").to_owned()),
+    }
+}
+
+/// An error where there are changes of `paths` that `what` would mix with.
+pub fn clean(root: &Path, paths: &[&str], what: &str) -> Result<()> {
+    let status = git(root).args(["status", "--porcelain", "--"]).args(paths).read()?;
+    let changed: Vec<&str> = status.lines().filter_map(|line| line.get(3..)).collect();
+    let Some(first) = changed.first() else { return Ok(()) };
+    let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
+    Err(fail::config(format!("there are changes that are not committed, in {first}{more}: {what} would mix with them"))
+        .hint("git add -A && git commit, or set them aside: git stash -u")
+        .into())
+}
