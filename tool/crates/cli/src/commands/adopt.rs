@@ -121,7 +121,8 @@ fn read_ioc(project: &Project, from: &Path, top: &Top, boot: &Boot) -> Result<(S
 
 /// An error where `make` has left files in ioc/: they would lie among those of the other top.
 fn unbuilt(root: &Path) -> Result<()> {
-    let list = git::git(root).args(["ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "ioc"]).read()?;
+    let list =
+        git::git(root).args(["ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "ioc"]).read()?;
     match list.split('\0').find(|path| !path.is_empty()) {
         Some(path) => {
             Err(fail::config(format!("{path} is left from a build of another IOC")).hint("git clean -fdX ioc").into())
