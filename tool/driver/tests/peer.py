@@ -1,7 +1,6 @@
 """A real peer for the driver's channels: plays sandbox-host and the machines, running commands with bash on this host.
 
-Sockets, pipes, processes and their deaths are real; only the isolation is missing. A machine's `systemctl` keeps its
-units as text files of properties, and tells this peer about `poweroff` and `reboot`.
+Sockets, pipes, processes and their deaths are real; only the isolation is missing.
 """
 import array
 import json
@@ -14,21 +13,10 @@ import threading
 from pathlib import Path
 
 DRIVER = Path(__file__).resolve().parents[1]
-SYSTEMCTL = r"""#!/bin/bash
-args=() property=
-for a; do case $a in --property=*) property=${a#*=};; --*) ;; *) args+=("$a");; esac; done
-unit=${args[1]-} file=$UNITS/${args[1]-none}
-[ -e "$file" ] || file=$UNITS/$unit.service
-case ${args[0]} in
-  show) [ -n "$unit" ] || exit 1
-        if [ -e "$file" ]; then text=$(cat "$file"); else text="ActiveState=inactive"; fi
-        if [ -n "$property" ]; then grep "^$property=" <<<"$text" || true; else echo "$text"; fi;;
-  list-jobs) if [ -e "$UNITS/jobs" ]; then cat "$UNITS/jobs"; else echo "No jobs running."; fi;;
-  start) [ -e "$file" ] || exit 5; sed -i s/^ActiveState=.*/ActiveState=active/ "$file";;
-  stop) [ -e "$file" ] || exit 5; sed -i s/^ActiveState=.*/ActiveState=inactive/ "$file";;
-  poweroff|reboot) echo "${args[0]}" >"$CONTROL"; exec sleep 60;;
-  *) echo "systemctl: what is ${args[0]}?" >&2; exit 1;;
-esac
+# `systemctl poweroff`, `systemctl reboot` and `poweroff` tell this peer.
+POWER = """#!/bin/sh
+echo "${1-poweroff}" >"$CONTROL"
+exec sleep 60
 """
 
 
@@ -89,8 +77,7 @@ class Machine:
 
     def execute(self, body, timeout):
         words = [] if timeout is None else ["timeout", str(timeout)]
-        env = {"PATH": f"{self.peer.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "UNITS": str(self.peer.units),
-               "CONTROL": self.control}
+        env = {"PATH": f"{self.peer.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "CONTROL": self.control}
         with self.lock:
             if self.dead:
                 return 137, b""
@@ -140,11 +127,11 @@ class Peer:
 
     def __init__(self, top, names=("machine",)):
         self.top = Path(top)
-        self.bin, self.units, self.out = self.top / "bin", self.top / "units", self.top / "out"
-        for folder in (self.bin, self.units, self.out):
+        self.bin, self.out = self.top / "bin", self.top / "out"
+        for folder in (self.bin, self.out):
             folder.mkdir()
-        self.add_program("systemctl", SYSTEMCTL)
-        self.add_program("poweroff", "#!/bin/sh\nexec systemctl poweroff\n")
+        for name in ("systemctl", "poweroff"):
+            self.add_program(name, POWER)
         self.names, self.machines, self.links, self.refuse, self.boots = names, {}, [], None, 0
         self.sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.driver_fd = far.detach()
@@ -157,9 +144,6 @@ class Peer:
     def add_program(self, name, text):
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
-
-    def add_unit(self, name, **properties):
-        (self.units / name).write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
 
     def config(self, script="", **more):
         path = self.top / "script.py"

@@ -19,68 +19,11 @@ class Life(InProcess):
         self.assertTrue(m.is_up())
         self.assertIsInstance(m.pid, int)
 
-    def test_shutdown_and_start(self):
-        m = self.machine
-        m.shutdown()  # not running: nothing to do
-        m.succeed("echo kept >file; echo first >&2")
-        m.shutdown()
-        self.assertEqual((m.booted, m.connected, m.pid), (False, False, None))
-        self.assertIn("machine: waiting for the VM to power off", self.log())
-        m.wait_for_shutdown()
-        self.assertEqual(m.succeed("cat file"), "kept\n")
-        self.assertEqual(m.get_console_log(), "")
-
     def test_a_poweroff_that_fails_is_an_error(self):
         self.peer.add_program("poweroff", "#!/bin/sh\nexit 4\n")
         self.machine.succeed("true")
         with self.assertRaisesRegex(MachineError, "machine: poweroff failed: 4"):
             self.machine.shutdown()
-
-    def test_crash(self):
-        m = self.machine
-        m.crash()
-        m.start()
-        m.crash()
-        self.assertFalse(m.booted)
-        self.assertIn("machine: forced crash", self.log())
-
-    def test_power_off_under_a_command(self):
-        m = self.machine
-        self.assertEqual(m.execute("systemctl poweroff", check_return=False), (-1, ""))
-        with self.assertRaisesRegex(MachineError, r"machine is down: it powered off; .*\nhint: .*wait_for_shutdown"):
-            m.succeed("true")
-        self.assertTrue(m.booted)  # as in the real driver: only wait_for_shutdown() notices
-        m.start()
-        with self.assertRaises(MachineError):
-            m.wait_for_open_port(1)
-        m.wait_for_shutdown()
-        self.assertEqual(m.succeed("echo again"), "again\n")
-
-    def test_a_reboot_inside_ends_the_machine(self):
-        m = self.machine
-        m.execute("systemctl reboot", check_return=False)
-        m.wait_for_shutdown()
-        self.assertFalse(m.is_up())
-
-    def test_reboot_of_a_machine_that_may(self):
-        m = self.machine
-        m.start(allow_reboot=True)
-        m.succeed("echo before >&2")
-        first = self.peer.machines["machine"]
-        m.reboot()
-        self.assertEqual((m.booted, m.connected), (True, False))
-        self.assertEqual(m.succeed("echo hello"), "hello\n")
-        self.assertIsNot(self.peer.machines["machine"], first)
-        m.wait_for_console_text("before")
-        m.shutdown()
-        self.assertFalse(m.booted)
-        self.assertIn("machine: sending key 'ctrl-alt-delete'", self.log())
-
-    def test_reboot_of_a_machine_that_may_not(self):
-        self.machine.start()
-        self.machine.reboot()
-        with self.assertRaisesRegex(MachineError, "it rebooted"):
-            self.machine.succeed("true")
 
     def test_wait_for_shutdown_outlasts_a_reboot(self):
         m = self.machine

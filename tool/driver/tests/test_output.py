@@ -59,13 +59,18 @@ class Stream(unittest.TestCase):
         self.assertEqual([json.loads(next(lines))["text"] for _ in range(20_000)], [str(i) for i in range(20_000)])
         os.close(write)
 
-    def test_no_reader_and_odd_text(self):
+    def test_odd_text_arrives(self):
         read, write = os.pipe()
-        os.close(read)
         events = Events(write)
-        events.emit("log", text="\udc80\0", other=object())
-        events.emit("log", text="x")
-        events.close()
+        events.emit("log", text="\udc80\0", other=object)
+        with os.fdopen(read) as stream:
+            event = json.loads(stream.readline())
+        self.assertEqual((event["text"], event["other"]), ("\\udc80\0", "<class 'object'>"))
+        # The reader is gone now: what comes is dropped, and nobody waits.
+        for _ in range(3):
+            events.emit("log", text="x" * 100_000)
+        events.close(patience=60)
+        self.assertFalse(events._thread.is_alive())
 
 
 class Plain(WholeProcess):

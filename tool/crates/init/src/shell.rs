@@ -168,3 +168,28 @@ pub(super) fn execute(
     let deadline = limit.map(|t| now.saturating_add((t * 1e6) as u64));
     Ok(Running { pid: started.pid, deadline, timed_out: false, status: sender })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::Shutdown;
+
+    use super::*;
+
+    #[test]
+    fn a_bad_request_is_answered_and_harms_nobody() {
+        let (mut driver, ours) = UnixStream::pair().unwrap();
+        serve(ours, channel().0).unwrap();
+        for request in [r#"{"id":1,"op":"dance"}"#, r#"{"id":2}"#, r#"{"id":3,"op":"ping"}"#] {
+            let length = u32::try_from(request.len()).unwrap().to_be_bytes();
+            driver.write_all(&[&length, request.as_bytes()].concat()).unwrap();
+        }
+        driver.shutdown(Shutdown::Write).unwrap();
+        let mut replies = String::new();
+        driver.read_to_string(&mut replies).unwrap();
+        let parts: Vec<&str> = replies.split("{\"id\":").skip(1).collect();
+        assert!(parts[0].starts_with("1,\"error\":\"bad request: unknown variant `dance`"), "{replies}");
+        assert!(parts[1].starts_with("2,\"error\":\"bad request: missing field `op`"), "{replies}");
+        assert_eq!((parts[2], parts.len()), ("3}", 3), "{replies}");
+    }
+}

@@ -4,6 +4,7 @@ machine.wait_until_succeeds("journalctl --no-pager | grep 'me.*logged'")
 log = machine.get_console_log()
 for part in ["said on stderr", "written", "wired"]:
     t.assertIn(part, log)
+t.assertRegex(log, r"\] me\[\d+\]: logged\n")
 with t.assertRaises(Exception):
     machine.wait_for_console_text("never said", timeout=1)
 # The kernel's messages are the host's: nothing is written there in silence.

@@ -20,6 +20,8 @@ def equal(command, status, out):
     t.assertEqual(run(command), (status, textwrap.dedent(out).strip("\n")), command)
 
 # Refusals
+t.assertIn("unrecognized option '--fancy'", run("systemctl --fancy")[1])
+t.assertEqual(run("systemctl --user start nowhere")[0], 1)
 equal("systemctl try-restart nowhere", 5, "Failed to try-restart nowhere.service: Unit nowhere.service not found.")
 equal("systemctl try-reload-or-restart nowhere", 5,
       "Failed to reload-or-try-restart nowhere.service: Unit nowhere.service not found.")
@@ -60,7 +62,9 @@ unit("many.service", """
     ExecStartPre=/bin/echo pre
     ExecStart=/bin/sh -c 'exit 4'
     """)
-t.assertEqual(run("systemctl start many")[0], 1)
+equal("systemctl start many", 1, """
+    Job for many.service failed because the control process exited with error code.
+    See "systemctl status many.service" and "journalctl -xeu many.service" for details.""")
 t.assertEqual(props("many", "Environment,RestartUSec,SuccessExitStatus,StandardOutput"),
               ["RestartUSec=2.500000s", "SuccessExitStatus=75 USR1", 'Environment="TWO=a b" "E=\\$HOME"', "StandardOutput=append"])
 status, text = run("systemctl status many -n 0")
@@ -72,8 +76,10 @@ t.assertRegex(text, r"    Process: \d+ ExecStartPre=/bin/echo pre \(code=exited,
 t.assertIn("Main process exited, code=exited, status=4/NOPERMISSION", "\n".join(journal("many")))
 pid = machine.get_unit_property("inst@a", "MainPID")
 t.assertTrue(run(f"systemctl status {pid} -n 0")[1].startswith("● inst@a.service - Instance a\n"))
+equal("systemctl is-system-running --wait", 1, "degraded")
 machine.succeed("systemctl reset-failed many", "systemctl kill -s KILL inst@a")
 machine.wait_until_succeeds("systemctl is-failed inst@a", timeout=5)
+t.assertIn("Started inst@a.service - Instance a.", journal("inst@a"))
 t.assertIn(f"inst@a.service: Sent signal SIGKILL to main process {pid} (sleep) on client request.", journal("inst@a"))
 
 # Unit files
@@ -103,6 +109,9 @@ machine.succeed("systemctl start stale")
 equal(stale, 0, "no")
 unit("stale.service", "[Service]\nExecStart=/bin/sleep 1000")
 equal(stale, 0, "yes")
+equal("systemctl restart stale", 0, """
+    Warning: The unit file, source configuration file or drop-ins of stale.service changed on disk. Run 'systemctl daemon-reload' to reload units.""")
+equal("ps -o args= $(systemctl show -P MainPID stale)", 0, "/bin/sleep infinity")
 machine.succeed("systemctl daemon-reload")
 equal(stale, 0, "no")
 unit("stale.service.d/one.conf", "[Service]\nNice=1")
@@ -149,13 +158,13 @@ unit("order.service", """
     ExecStartPre=/bin/sh -c 'echo pre; echo "<3>bad"'
     ExecStart=/bin/sh -c 'echo main; exec sleep infinity'
     ExecStop=/bin/echo stop
-    ExecStopPost=/bin/echo post
+    ExecStopPost=/bin/sh -c 'echo post $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS'
     """)
 machine.succeed("systemctl start order")
 machine.wait_until_succeeds("journalctl -o cat -u order | grep -x main", timeout=5)
 machine.succeed("systemctl stop order")
 t.assertEqual(journal("order"), ["Starting order.service...", "pre", "bad", "Started order.service.", "main",
-                                 "Stopping order.service...", "stop", "post", "order.service: Deactivated successfully.",
+                                 "Stopping order.service...", "stop", "post success killed TERM", "order.service: Deactivated successfully.",
                                  "Stopped order.service."])
 t.assertEqual(journal("order", "-p err"), ["bad"])
 unit("quick.service", "[Service]\nRemainAfterExit=yes\nExecStart=/bin/true")
