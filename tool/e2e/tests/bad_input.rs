@@ -51,8 +51,9 @@ fn ioc_toml_errors_have_file_line_and_key() {
 fn wrong_usage_exits_with_2() {
     let scratch = Scratch::new();
     scratch.xtask(&["test", "--backend", "sandbx"]).expect(2, &["'sandbx'", "sandbox"]);
-    scratch.xtask(&["tset"]).expect(2, &["tset"]);
-    for (option, value) in [("--timeout", "0"), ("--timeout", "-5"), ("--jobs", "-1"), ("--repeat", "x")] {
+    for (option, value) in
+        [("--timeout", "0"), ("--timeout", "-5"), ("--jobs", "-1"), ("--jobs", "0"), ("--repeat", "x")]
+    {
         scratch.xtask(&["test", option, value]).expect(2, &[option, value, "a number from 1 is expected"]);
     }
     scratch.xtask(&["test", "--retries", "-1"]).expect(2, &["--retries", "a number from 0 is expected"]);

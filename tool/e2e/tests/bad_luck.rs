@@ -4,11 +4,11 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::processes::{command_line, tree, wait_until_gone};
+use common::processes::{command_line, tree, wait_for, wait_until_gone};
 use common::{Run, Scratch};
 
 /// A run that has come to a given place in its script.
@@ -19,18 +19,16 @@ struct Running {
 
 /// Starts a check whose script calls `reached()` and waits until it does.
 fn start(scratch: &Scratch, name: &str, script: &str) -> Running {
-    let fifo = scratch.root.join(format!("{name}.fifo"));
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let reached = format!("def reached():\n    open({:?}, 'w').close()\n\n", fifo.to_str().unwrap());
+    let mark = scratch.root.join(format!("{name}.reached"));
+    let reached = format!("def reached():\n    open({:?}, 'w').close()\n\n", mark.to_str().unwrap());
     scratch.check(name, &(reached + script));
-    let child = scratch
+    let mut child = scratch
         .command(&["test", name, "--backend", "sandbox"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Opening waits for the script.
-    fs::File::open(&fifo).unwrap();
+    wait_for(&mut child, "the script calls reached()", || mark.exists());
     let processes = tree(child.id());
     Running { child, processes }
 }
@@ -363,7 +361,7 @@ fn a_readonly_checkout_is_enough() {
 #[test]
 fn a_newuidmap_that_refuses_is_done_without() {
     if unix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED a_newuidmap_that_refuses_is_done_without: root asks no newuidmap");
+        common::skipped("a_newuidmap_that_refuses_is_done_without: root asks no newuidmap");
         return;
     }
     let scratch = Scratch::new();

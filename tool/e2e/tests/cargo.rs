@@ -6,13 +6,12 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use common::Run;
+use common::{Run, git, skipped};
 
 /// Where the projects are, in a workspace that has nothing to do with them.
 fn place() -> PathBuf {
@@ -44,14 +43,6 @@ fn target(name: &str) -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
     let _ = symlink(built, target.join("embedded"));
     target
-}
-
-fn git(root: &Path, args: &[&str]) -> String {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(root).args(["-c", "user.name=me", "-c", "user.email=me@example.org"]).args(args);
-    let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn commit(root: &Path) {
@@ -260,10 +251,4 @@ fn vendored_crates_are_enough_where_there_is_no_network() {
     let not_ours = |path: &&str| path.starts_with("vendor/") || path.starts_with("tool/");
     assert_eq!(changed.lines().find(not_ours), None, "{changed}");
     xtask(&["lint"]).expect(0, &["lint: nothing found"]);
-}
-
-/// Past libtest, which keeps what a passed test prints to itself.
-fn skipped(why: &str) {
-    let mut terminal = std::io::stderr().lock();
-    writeln!(terminal, "SKIPPED: {why}").unwrap();
 }

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -356,29 +357,6 @@ fn the_feature_is_as_the_file_says() {
 }
 
 #[test]
-fn hypervisors_get_their_own_advice() {
-    for (vendor, product, word) in [
-        ("innotek GmbH", "VirtualBox", "VBoxManage"),
-        ("VMware, Inc.", "VMware20,1", "vSphere"),
-        ("Microsoft Corporation", "Virtual Machine", "Set-VMProcessor"),
-        ("QEMU", "Standard PC (Q35 + ICH9, 2009)", "host-passthrough"),
-        ("Amazon EC2", "m5.large", ".metal"),
-        ("Google", "Google Compute Engine", "enableNestedVirtualization"),
-        ("Hetzner", "vServer", "dedicated server"),
-        ("Acme", "Unknown", "Ask whoever runs the hypervisor"),
-    ] {
-        let facts = facts(&[
-            ("/proc/cpuinfo", GUEST),
-            ("/sys/class/dmi/id/sys_vendor", vendor),
-            ("/sys/class/dmi/id/product_name", product),
-        ]);
-        let finding = &kvm::report(&facts).findings[0];
-        assert!(finding.fix.contains(word), "{vendor}: {}", finding.fix);
-        assert!(finding.evidence.contains(vendor), "{}", finding.evidence);
-    }
-}
-
-#[test]
 fn signs_of_containers() {
     let container = |files: &[(&str, &str)], env: &[(&str, &str)]| facts_of(&root(files), env).container;
     assert_eq!(container(&[], &[]), None);
@@ -412,11 +390,6 @@ fn small_facts_are_read() {
     assert_eq!(facts.modules.available, Some(true));
     assert_eq!(facts.user.name, "me");
     assert_eq!(facts.nix, None);
-}
-
-/// Says so in spite of the test harness, which swallows what `eprintln!` says.
-fn skipped(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
 }
 
 fn xtask(args: &[&str]) -> Output {
@@ -464,7 +437,7 @@ fn the_probe_says_what_stopped_it() {
         #[cfg(target_arch = "x86_64")]
         assert!(used.rounds_per_second.unwrap() > 1000.0, "{used:?}");
     } else {
-        skipped("running a guest: /dev/kvm cannot be opened here");
+        common::skipped("running a guest: /dev/kvm cannot be opened here");
     }
 }
 
@@ -488,7 +461,7 @@ fn fix_asks_and_then_writes_the_rule() {
         device && opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
     });
     let Some(closed) = closed else {
-        skipped("fix_asks_and_then_writes_the_rule: every device can be opened here (root?)");
+        common::skipped("fix_asks_and_then_writes_the_rule: every device can be opened here (root?)");
         return;
     };
     let dir = root(&[("/proc/cpuinfo", INTEL), ("/dev/kvm", &format!("->{closed}"))]);

@@ -2,18 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 use tool_base::host::Host;
-use tool_host::nixconf::apply::{Edit, Step};
 use tool_host::nixconf::{self, plan};
 
 /// A made-up machine with a daemon and a program `nix`, without KVM.
@@ -87,11 +86,6 @@ fn nix_is_found_where_its_installer_puts_it() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(machine.conf().contains("extra-system-features = kvm"));
-}
-
-/// Says so in spite of the test harness, which swallows what `eprintln!` says.
-fn skipped(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
 }
 
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -192,7 +186,7 @@ fn who_may_not_write_is_told_how() {
     let folder = machine.path("etc/nix");
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(folder.join("try"), "").is_ok() {
-        skipped("who_may_not_write_is_told_how: root may write everywhere");
+        common::skipped("who_may_not_write_is_told_how: root may write everywhere");
         return;
     }
     let (status, text) = machine.run(&["--apply"]);
@@ -207,7 +201,7 @@ fn a_nix_of_ones_own_is_configured_in_ones_own_file() {
     std::fs::remove_file(machine.path("nix/var/nix/daemon-socket/socket")).unwrap();
     std::fs::create_dir(machine.path("nix/var/nix/db")).unwrap();
     if Host::new(Path::new("/")).uid == 0 {
-        skipped("a_nix_of_ones_own_is_configured_in_ones_own_file: root configures the system");
+        common::skipped("a_nix_of_ones_own_is_configured_in_ones_own_file: root configures the system");
         return;
     }
     let own = "home/me/.config/nix/nix.conf";
@@ -344,51 +338,6 @@ fn the_first_of_the_users_files_wins() {
     assert_eq!(has(&[("NIX_USER_CONF_FILES", "/b:/a"), ("NIX_CONFIG", "extra-system-features = kvm")]), Some(true));
 }
 
-const STEPS: [Step; 4] = [Step::BackedUp, Step::HalfWritten, Step::Written, Step::Renamed];
-
-#[test]
-fn a_crash_leaves_the_old_file_or_the_new_one() {
-    for step in STEPS {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("nix.conf");
-        std::fs::write(&file, "old = text\n").unwrap();
-        let status = command(std::env::current_exe().unwrap())
-            .args(["--exact", "the_child_that_crashes", "--include-ignored"])
-            .env("XTASK_TEST_CRASH_FILE", &file)
-            .env("XTASK_TEST_CRASH_AT", format!("{step:?}"))
-            .output()
-            .unwrap()
-            .status;
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{step:?}: it was not killed");
-        let wanted = if step == Step::Renamed { "new = text\n" } else { "old = text\n" };
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), wanted, "{step:?}");
-        // The next run gets through and leaves nothing but the file and the backups.
-        let edit = Edit { after: Some(b"third = text\n".to_vec()), ..Edit::start(&file).unwrap() };
-        edit.make(UNIX_EPOCH, &mut |_| {}).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "third = text\n");
-        let names = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        let others: Vec<String> = names.filter(|n| n != "nix.conf" && !n.contains(".backup-")).collect();
-        assert_eq!(others, [""; 0], "{step:?}");
-    }
-}
-
-/// Makes an edit and kills itself with SIGKILL at a step. Does nothing unless another test starts it.
-#[test]
-#[ignore = "a part of another test"]
-fn the_child_that_crashes() {
-    let (Ok(file), Ok(at)) = (std::env::var("XTASK_TEST_CRASH_FILE"), std::env::var("XTASK_TEST_CRASH_AT")) else {
-        return;
-    };
-    let edit = Edit { after: Some(b"new = text\n".to_vec()), ..Edit::start(Path::new(&file)).unwrap() };
-    let mut crash = |step: Step| {
-        if format!("{step:?}") == at {
-            unix::sys::signal::kill(unix::unistd::Pid::this(), unix::sys::signal::Signal::SIGKILL).unwrap();
-        }
-    };
-    edit.make(UNIX_EPOCH, &mut crash).unwrap();
-    panic!("there is no step {at}");
-}
-
 /// What the real Nix reads from a nix.conf: its system features.
 struct RealNix {
     words: &'static [&'static str],
@@ -427,7 +376,7 @@ const EXPERIMENTAL: [&str; 2] = ["--extra-experimental-features", "nix-command"]
 #[test]
 fn the_real_nix_reads_what_we_read() {
     let Some(nix) = RealNix::new() else {
-        skipped("the_real_nix_reads_what_we_read: there is no `nix` here");
+        common::skipped("the_real_nix_reads_what_we_read: there is no `nix` here");
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::Write;
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -99,7 +100,7 @@ fn a_limit_of_zero_is_found() {
         .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_foreign")])
         .output();
     let Some(output) = output.ok().filter(|o| !o.stdout.is_empty()) else {
-        let _ = writeln!(std::io::stderr(), "SKIPPED a_limit_of_zero_is_found: no `unshare`, or no namespaces here");
+        common::skipped("a_limit_of_zero_is_found: no `unshare`, or no namespaces here");
         return;
     };
     assert_eq!(output.status.code(), Some(5));

@@ -6,7 +6,6 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use common::{Scratch, copy};
@@ -19,7 +18,7 @@ fn scratch() -> Option<(Scratch, PathBuf)> {
     let pythons = fs::read_dir(target.join("ci-tools/lib")).into_iter().flatten().flatten();
     let base = pythons.map(|python| python.path().join("site-packages/epicscorelibs")).find(|base| base.is_dir());
     let Some(base) = base else {
-        writeln!(std::io::stderr().lock(), "SKIPPED: no EPICS base; .ci/run gets one from PyPI").unwrap();
+        common::skipped("no EPICS base; .ci/run gets one from PyPI");
         return None;
     };
     let scratch = Scratch::new();

@@ -1,6 +1,6 @@
 //! Backends `nixos` and `driver`, `build` and `auto` on a real Nix, with a flake of plain derivations. No network.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 #[path = "common/nix.rs"]
@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Run;
-use fixture::{Fixture, gone, named_processes};
+use common::processes::wait_until_gone;
+use fixture::{Fixture, named_process, named_processes};
 use unix::sys::signal::{Signal, kill};
 use unix::unistd::Pid;
 
@@ -186,7 +187,7 @@ fn a_nix_that_dies_says_nothing_of_the_check() {
     let Some(fixture) = Fixture::new() else { return };
     let mut command = fixture.command(&["test", "slow", "--backend", "nixos"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let builder = named_processes(&fixture)[0];
+    let builder = named_processes(&fixture)[0].0;
     let stat = fs::read_to_string(format!("/proc/{builder}/stat")).unwrap();
     let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     kill(Pid::from_raw(parent), Signal::SIGKILL).unwrap();
@@ -276,7 +277,7 @@ fn ctrl_c_ends_a_build_and_a_driver() {
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
         let output = child.wait_with_output().unwrap();
         Run::of(&output).expect(130, &["STOP slow", "1 interrupted"]);
-        gone(&pids);
+        wait_until_gone(&pids);
         fs::remove_dir_all(fixture.root.join("target")).unwrap();
     }
 }
@@ -289,7 +290,7 @@ fn nothing_outlives_a_killed_xtask() {
         let pids = named_processes(&fixture);
         child.kill().unwrap();
         child.wait().unwrap();
-        gone(&pids);
+        wait_until_gone(&pids);
         fs::remove_dir_all(fixture.root.join("target")).unwrap();
     }
 }
@@ -356,9 +357,7 @@ fn a_closed_terminal_leaves_no_folder() {
     command.env("TMPDIR", &temporary).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let pid =
-        |line: String| Some(Pid::from_raw(line.strip_prefix("pid ").or(line.strip_prefix("child "))?.parse().ok()?));
-    let pids: Vec<Pid> = lines.filter_map(pid).take(2).collect();
+    let pids: Vec<_> = lines.filter_map(|line| named_process(&line)).take(2).collect();
     let left = || {
         let folder = fixture.root.join("target/checks/latest/slow/run");
         let names = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
@@ -367,7 +366,7 @@ fn a_closed_terminal_leaves_no_folder() {
     assert_eq!(left(), 1);
     unix::sys::signal::killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
     child.wait().unwrap();
-    gone(&pids);
+    wait_until_gone(&pids);
     let deadline = Instant::now() + Duration::from_secs(30);
     while left() > 0 {
         assert!(Instant::now() < deadline, "a folder is left");
@@ -489,7 +488,7 @@ fn nix_and_rust_know_the_same_keys_of_ioc_toml() {
     let keys = format!("(import {}).keys", nix.display());
     let Ok(output) = Command::new("nix-instantiate").args(["--eval", "--strict", "--json", "-E", &keys]).output()
     else {
-        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        common::skipped("no `nix-instantiate` here; apt-get install nix-bin");
         return;
     };
     let keys: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -551,7 +550,7 @@ fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
     let mut nix = Command::new("nix-instantiate");
     nix.args(["--eval", "--strict", "--json", "-E", &verdicts]).env("NIX_REMOTE", "dummy://");
     let Ok(output) = nix.output() else {
-        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        common::skipped("no `nix-instantiate` here; apt-get install nix-bin");
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -575,7 +574,7 @@ fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
 #[test]
 fn nix_and_rust_read_the_same_from_the_project() {
     if Command::new("nix-instantiate").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: no `nix-instantiate` here; apt-get install nix-bin");
+        common::skipped("no `nix-instantiate` here; apt-get install nix-bin");
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

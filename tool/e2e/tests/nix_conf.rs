@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::panic, reason = "tests")]
 
+mod common;
+
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -234,8 +236,15 @@ fn apply_then_undo_gives_the_file_back() {
     let dir = tempfile::tempdir().unwrap();
     let file = File::create(dir.path().join("file")).unwrap();
     if xattr::set_all(&file, &Attributes::from([(c"user.note".to_owned(), b"x".to_vec())])).is_err() {
-        eprintln!("SKIPPED: the file system of {} has no attributes", dir.path().display());
+        common::skipped(&format!("the file system of {} has no attributes", dir.path().display()));
         return;
+    }
+    // Each step once, then what chance brings.
+    for step in STEPS {
+        let bytes = b"cores = 1\n".to_vec();
+        let (note, owner, acl) = (None, None, None);
+        let disturbance = Disturbance::Killed(step);
+        holds(&Conf { bytes, mode: 0o644, owner, note, acl, folder_acl: false, link: false, disturbance });
     }
     let cases = std::env::var("XTASK_TEST_CASES").map_or(200, |cases| cases.parse().unwrap());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };

@@ -82,13 +82,13 @@ fn accepted() -> BTreeSet<String> {
 fn systemd_answers_as_the_sandbox_does() {
     let accepted = accepted();
     if let Some(why) = missing() {
-        eprintln!("SKIPPED: systemd is not asked: {why}");
+        common::skipped(&format!("systemd is not asked: {why}"));
         return;
     }
     let group = match Group::new() {
         Ok(group) => group,
         Err(why) => {
-            eprintln!("SKIPPED: systemd is not asked: {why}");
+            common::skipped(&format!("systemd is not asked: {why}"));
             return;
         }
     };

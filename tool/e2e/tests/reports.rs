@@ -289,11 +289,7 @@ fn a_run_names_the_commit_that_it_checked() {
         serde_json::from_str::<Value>(&scratch.result("run.json")).unwrap()["summary"]["revision"].take()
     };
     assert_eq!(revision(), Value::Null);
-    let git = |args: &[&str]| {
-        let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"];
-        let output = Command::new("git").current_dir(&scratch.root).args(me).args(args).output().unwrap();
-        Run::of(&output).expect(0, &[]).stdout.trim().to_owned()
-    };
+    let git = |args: &[&str]| common::git(&scratch.root, args);
     scratch.write(".gitignore", "target\n");
     git(&["init", "-q"]);
     git(&["add", "."]);

@@ -121,10 +121,17 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// A port for Channel Access: it is searched by UDP and served by TCP.
+fn free_ca_port() -> u16 {
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    if TcpListener::bind(("0.0.0.0", port)).is_ok() { port } else { free_ca_port() }
+}
+
 /// A project whose simulator has a port of its own, and the command that runs it on this host.
 fn on_host(scratch: &Scratch) -> (Command, u16, u16) {
     let port = free_port();
-    let ca = UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let ca = free_ca_port();
     scratch.edit("ioc.toml", r#"["psu-simulator"]"#, &format!(r#"["psu-simulator", "--port", "{port}"]"#));
     scratch.edit("ioc.toml", "port = 9999", &format!("port = {port}"));
     let mut command = scratch.command(&["run", "--host"]);
@@ -269,7 +276,7 @@ fn a_simulator_that_dies_is_announced_above_the_prompt() {
              command = [\"python3\", \"./idle.py\"]\nport = {port}\n"
         ),
     );
-    let ca = UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let ca = free_ca_port();
     let before =
         format!("stty cols 200 rows 40; TERM=xterm EPICS_CA_SERVER_PORT={ca} EPICS_CAS_INTF_ADDR_LIST=127.0.0.1");
     let typed = "dbgf \"VOLT";

@@ -23,11 +23,7 @@ fn project() -> Scratch {
 }
 
 fn git(scratch: &Scratch, args: &[&str]) -> String {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(&scratch.root).args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args);
-    let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    common::git(&scratch.root, args)
 }
 
 fn commit(scratch: &Scratch) {
@@ -219,7 +215,7 @@ fn a_new_check_passes_at_once_and_git_tracks_it() {
     let run = Run::of(&scratch.command(&["new-check", "ramp"]).current_dir("/").output().unwrap());
     let run = run.expect(0, &["cargo xtask test ramp", "git add -N"]);
     assert_eq!(run.stdout, "made checks/ramp.py checks/ramp.nix\n");
-    assert_eq!(git(&scratch, &["status", "--porcelain"]), " A checks/ramp.nix\n A checks/ramp.py\n");
+    assert_eq!(git(&scratch, &["status", "--porcelain"]), " A checks/ramp.nix\n A checks/ramp.py");
     assert!(fs::read_to_string(scratch.root.join("checks/ramp.py")).unwrap().contains("\"caget VOLT-RB\""));
     passes(&scratch, "ramp");
 }

@@ -1,11 +1,8 @@
 //! Selection of checks: what would run, and what a run makes of it.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
-use std::process::Command;
-
-use common::{Run, Scratch};
+use common::{Run, Scratch, git};
 
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
@@ -19,12 +16,6 @@ fn scratch() -> Scratch {
 
 fn listed(scratch: &Scratch, args: &[&str]) -> Run {
     scratch.xtask(&[&["list"], args].concat())
-}
-
-fn git(scratch: &Scratch, args: &[&str]) {
-    let who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"];
-    let output = Command::new("git").args(who).args(args).current_dir(&scratch.root).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -74,15 +65,15 @@ fn a_change_chooses_what_it_affects() {
     let scratch = scratch();
     let changed = |args: &[&str]| listed(&scratch, &[&["--changed"], args].concat());
     std::fs::write(scratch.root.join(".gitignore"), "/target\n").unwrap();
-    git(&scratch, &["init", "--quiet", "--initial-branch=main"]);
-    git(&scratch, &["add", "."]);
-    git(&scratch, &["commit", "--quiet", "--message", "first"]);
+    git(&scratch.root, &["init", "--quiet", "--initial-branch=main"]);
+    git(&scratch.root, &["add", "."]);
+    git(&scratch.root, &["commit", "--quiet", "--message", "first"]);
     changed(&[]).expect(4, &["error: nothing changed since main ("]);
-    git(&scratch, &["switch", "--quiet", "--create", "topic"]);
+    git(&scratch.root, &["switch", "--quiet", "--create", "topic"]);
     scratch.write("README.md", "");
     changed(&[]).expect(4, &["1 file changed since main (", "nothing that these checks depend on"]);
     scratch.write("checks/ramp.py", "pass\n");
-    git(&scratch, &["commit", "--quiet", "--all", "--message", "second"]);
+    git(&scratch.root, &["commit", "--quiet", "--all", "--message", "second"]);
     scratch.check("new", "");
     assert_eq!(changed(&[]).expect(0, &["3 files changed since main ("]).stdout, "new\nramp\n");
     assert_eq!(changed(&["--tag", "slow"]).stdout, "ramp\n");
@@ -93,7 +84,7 @@ fn a_change_chooses_what_it_affects() {
     assert_eq!(changed(&[]).expect(0, &["ioc.toml among them"]).stdout, "new\nramp\nsimple\nslope\n");
     listed(&scratch, &["--changed=nowhere"]).expect(2, &["`nowhere` is no commit", "hint: git fetch origin nowhere"]);
     // A pipeline without jobs is an answer.
-    git(&scratch, &["checkout", "--quiet", "."]);
+    git(&scratch.root, &["checkout", "--quiet", "."]);
     scratch.xtask(&["ci-matrix", "--changed=HEAD", "--format", "github"]).expect(0, &[]);
 }
 

@@ -117,7 +117,7 @@ fn other_users_where_they_are_there() {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
     let alone = map.split_whitespace().nth(2) == Some("1") && map.lines().count() == 1;
     if !unix_is_root() || alone {
-        eprintln!("SKIPPED: only root is sure to have more than one user");
+        common::skipped("only root is sure to have more than one user");
         return;
     }
     passes(&format!("{OTHER_USERS}{}", include_str!("scripts/users_there.py")));
@@ -146,18 +146,4 @@ machine.succeed('journalctl --no-pager | grep \"dynamic.service: .* runs as root
     command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_foreign"), "test", "it", "--backend", "sandbox"]);
     scratch.environment(&mut command);
     Run::of(&command.output().unwrap()).expect(0, &["PASS it"]);
-}
-
-#[test]
-fn what_only_a_vm_has_is_refused_before_a_machine_starts() {
-    let scratch = Scratch::new();
-    for call in ["screenshot('x')", "send_key('ret')", "wait_for_x()", "forward_port()", "send_monitor_command('info')"]
-    {
-        scratch.check("it", &format!("machine.succeed('true')\nmachine.{call}\n"));
-        let name = call.split('(').next().unwrap();
-        let run = scratch
-            .xtask(&["test", "it", "--backend", "sandbox"])
-            .expect(1, &["checks/it.py:2", name, "--backend nixos"]);
-        assert!(!run.stderr.contains("must succeed"), "{}", run.stderr);
-    }
 }

@@ -1,7 +1,7 @@
 //! Machines of a NixOS test in the sandbox: units that a real Nix evaluates by nix/sandbox.nix, with programs that it
 //! builds. The flake is of plain derivations, in the shape of NixOS tests. No network.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 #[path = "common/nix.rs"]

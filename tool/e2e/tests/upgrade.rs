@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Run, copy, environment};
+use common::{Run, copy, environment, git};
 use tempfile::TempDir;
 
 /// The template's repository with versions 0.2.0 and 9.0.0, and a project without common history that was made of the first.
@@ -16,15 +16,6 @@ struct World {
     dir: TempDir,
     source: PathBuf,
     root: PathBuf,
-}
-
-fn git(dir: &Path, args: &[&str]) -> Output {
-    let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"];
-    let output =
-        Command::new("git").arg("-C").arg(dir).args(me).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
 }
 
 fn text(output: &Output) -> String {
@@ -105,7 +96,7 @@ impl World {
     /// Nothing has changed, and nothing is left.
     #[track_caller]
     fn is_untouched(&self) {
-        assert_eq!(text(&git(&self.root, &["status", "--porcelain"])), "");
+        assert_eq!(git(&self.root, &["status", "--porcelain"]), "");
         assert!(!self.root.join(".xtask-change").exists());
         assert_eq!(self.version(), env!("CARGO_PKG_VERSION"));
     }
@@ -114,10 +105,10 @@ impl World {
     #[track_caller]
     fn is_upgraded(&self) {
         assert_eq!(self.version(), "9.0.0");
-        let status = text(&git(&self.root, &["status", "--porcelain"]));
+        let status = git(&self.root, &["status", "--porcelain"]);
         assert!(!status.is_empty() && status.lines().all(|line| !line.starts_with([' ', '?'])), "{status}");
-        let there = text(&git(&self.source, &["rev-parse", "v9.0.0:tool"]));
-        assert_eq!(text(&git(&self.root, &["write-tree", "--prefix=tool/"])), there);
+        let there = git(&self.source, &["rev-parse", "v9.0.0:tool"]);
+        assert_eq!(git(&self.root, &["write-tree", "--prefix=tool/"]), there);
         assert!(!self.root.join(".xtask-change").exists());
         assert!(!self.root.join("tool/.not-in-place-yet").exists());
         assert!(fs::read_to_string(self.root.join("flake.nix")).unwrap().contains("flown"));
@@ -142,7 +133,7 @@ fn one_staged_change_brings_the_new_tool_and_its_wiring() {
     assert!(world.root.join(".gitattributes").exists() && !world.root.join(".github/zizmor.yml").exists());
     assert!(fs::read_to_string(world.root.join("ioc.toml")).unwrap().contains("9999"), "that is the user's");
     let record = fs::read_to_string(world.root.join("tool.lock")).unwrap();
-    let revision = text(&git(&world.source, &["rev-parse", "v9.0.0"]));
+    let revision = git(&world.source, &["rev-parse", "v9.0.0"]);
     assert!(record.contains("version = \"9.0.0\"") && record.contains(&revision), "{record}");
 
     world.commit("upgraded");
@@ -289,7 +280,7 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
         environment(&mut list, &world.root);
         let next = Run::of(&list.arg("list").output().unwrap()).expect(0, &[]);
         if step == "prepared" {
-            assert_eq!(text(&git(&world.root, &["status", "--porcelain"])), "");
+            assert_eq!(git(&world.root, &["status", "--porcelain"]), "");
             world.by_path(&[]).expect(0, &[]);
         } else {
             assert!(next.stderr.contains("was interrupted: it is finished now"), "{step}: {}", next.stderr);
@@ -404,7 +395,7 @@ fn a_full_disk_leaves_the_old() {
     let output = output.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     if stderr.contains("unshare") && stderr.contains("ermitted") {
-        eprintln!("SKIPPED: no namespaces here");
+        common::skipped("no namespaces here");
         return;
     }
     // The first is the kernel's word, the second that of Git where it notices.

@@ -1,6 +1,6 @@
 //! Runs every `run:` step of the GitHub workflows as shipped and of the actions that they call, and every line of the GitLab
 //! jobs, as a runner would: on a copy of the project or on the fixture for Nix.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 #[path = "common/nix.rs"]
@@ -209,7 +209,7 @@ fn every_step_runs() {
             if Command::new("rustup").arg("--version").output().is_ok() {
                 on_project(&format!("{step} --help"), &scratch, &[("TOOLCHAIN", "stable")]).expect(0, &[]);
             } else {
-                eprintln!("  SKIPPED: no rustup here");
+                common::skipped("no rustup here");
             }
         } else if step.contains("--format gitlab") {
             on_project(&step, &scratch, &[]).expect(0, &[]);

@@ -87,6 +87,22 @@ impl Scratch {
     }
 }
 
+/// Says so past libtest, which keeps what a passed test prints to itself.
+pub fn skipped(why: &str) {
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "SKIPPED: {why}").unwrap();
+}
+
+/// What git says, without the user's settings.
+#[track_caller]
+pub fn git(dir: &Path, args: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(dir).args(["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"]);
+    let output = git.args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
 /// Whoever runs the tests, a person at a terminal or a CI service (`CI=true`), the binary sees the same.
 pub fn environment(command: &mut Command, root: &Path) {
     const KEPT: [&str; 9] =

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use unix::unistd::Pid;
 
-use crate::common::{Run, copy, environment};
+use crate::common::processes::start_time;
+use crate::common::{self, Run, copy, environment, skipped};
 
 /// A project whose flake is the fixture, in a Git repository, and a Nix store of its own. All of it in one folder.
 pub struct Fixture {
@@ -25,7 +25,7 @@ impl Fixture {
 
     pub fn named(name: &str) -> Option<Self> {
         if Command::new("nix").arg("--version").output().is_err() {
-            eprintln!("SKIPPED: no `nix` here; apt-get install nix-bin");
+            skipped("no `nix` here; apt-get install nix-bin");
             return None;
         }
         // Not below /tmp's own name: Nix wants a store path without symlinks.
@@ -45,9 +45,7 @@ impl Fixture {
     }
 
     pub fn git(&self, args: &[&str]) {
-        let mut git = Command::new("git");
-        git.arg("-C").arg(&self.root).args(args);
-        assert!(git.env("GIT_CONFIG_GLOBAL", "/dev/null").status().unwrap().success());
+        common::git(&self.root, args);
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -98,33 +96,22 @@ impl Drop for Fixture {
     }
 }
 
+/// The process that a line names, with the time of its start.
+pub fn named_process(line: &str) -> Option<(u32, String)> {
+    let pid = line.strip_prefix("pid ").or(line.strip_prefix("child "))?.parse().ok()?;
+    Some((pid, start_time(pid)?))
+}
+
 /// Processes that a running check has named in its log, once it is there.
-pub fn named_processes(fixture: &Fixture) -> Vec<Pid> {
+pub fn named_processes(fixture: &Fixture) -> Vec<(u32, String)> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let log = fixture.result("slow/log");
-        let pids: Vec<Pid> = log
-            .lines()
-            .filter_map(|l| l.strip_prefix("pid ").or(l.strip_prefix("child "))?.parse().ok())
-            .map(Pid::from_raw)
-            .collect();
-        if pids.len() == 2 {
-            return pids;
+        let processes: Vec<_> = log.lines().filter_map(named_process).collect();
+        if processes.len() == 2 {
+            return processes;
         }
         assert!(Instant::now() < deadline, "the check does not begin: {log}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Waits until none of some processes runs any more.
-pub fn gone(pids: &[Pid]) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let runs = |pid: &Pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !stat.is_empty() && !stat.contains(") Z ")
-    };
-    while pids.iter().any(runs) {
-        assert!(Instant::now() < deadline, "left over: {pids:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Parent of each process.
@@ -39,6 +40,16 @@ pub fn wait_until_gone(processes: &[(u32, String)]) {
             assert!(Instant::now() < limit, "process {pid} is left: {}", command_line(*pid));
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Waits for what a process brings about, as long as it runs and not for ever.
+pub fn wait_for(child: &mut Child, what: &str, mut there: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_mins(5);
+    while !there() {
+        assert_eq!(child.try_wait().unwrap(), None, "{what}: it has ended before");
+        assert!(Instant::now() < limit, "{what}: not in 5 minutes");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
