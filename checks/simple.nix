@@ -3,7 +3,7 @@
 nixosTest {
   name = "simple";
 
-  # The IOC, its simulators, caget and caput: nix/machine.nix.  Anything that NixOS can do may be added.
+  # The IOC, its simulators, caget and caput: tool/nix/machine.nix.  Anything that NixOS can do may be added.
   nodes.machine = {
     imports = [ iocMachine ];
   };

@@ -14,13 +14,13 @@ use tool::cli::Cli;
 
 /// Commands by their beginning that are not run here, and why not. What runs elsewhere, runs there for real.
 const NOT_HERE: &[(&str, &str)] = &[
-    ("ci", "runs these tests with --tool: tests/user_ci.rs"),
+    ("ci", "runs these tests with --tool: tests/cargo.rs"),
     ("test --backend", "needs EPNix"),
     ("test simple --backend", "needs EPNix"),
     ("test --changed", "needs a Git repository"),
     ("test --accel", "needs EPNix"),
     ("interactive simple --backend", "needs EPNix"),
-    ("build", "calls make where EPICS is there: tests/nix.rs"),
+    ("build", "calls make where EPICS is there: tests/make.rs"),
     ("check-kvm", "as the host is: tests/check_kvm.rs; `--fix` needs root"),
     ("configure-nix", "changes nix.conf: tests/configure_nix.rs"),
     ("doctor", "as the host is: tests/doctor.rs"),
@@ -36,7 +36,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("rename", "needs a Git repository: tests/tutorial.rs"),
     ("adopt", "needs a top to adopt: tests/tutorial.rs"),
     ("new-check", "needs a Git repository: tests/tutorial.rs"),
-    ("upgrade", "needs a newer tool: cli/src/commands/upgrade.rs has tests"),
+    ("upgrade", "needs a newer tool: tests/upgrade.rs"),
 ];
 
 /// Words after `cargo xtask` on each command line of the pages, with the page.

@@ -5,7 +5,6 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +33,21 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
     assert!(seen > 30, "{seen} links");
 }
 
+/// The guides are read from the root of a project: there, all that is ours lies below `tool/`.
+#[test]
+fn the_guides_name_our_files_from_the_root() {
+    let bare = Regex::new(r"(?m)(?:^|[` ])((?:nix|embedded|docs|ci|crates|e2e|driver|template)/[\w.-]+)").unwrap();
+    for (page, text) in pages() {
+        // These are for whoever changes the tool, and say where they stand; the last tells of old names.
+        let ours = ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "upgrade.md"];
+        if ours.iter().any(|name| page.ends_with(name)) {
+            continue;
+        }
+        let found: Vec<&str> = bare.captures_iter(&text).map(|c| c.get(1).unwrap().as_str()).collect();
+        assert_eq!(found, [""; 0], "{} names files as they lay before they were below tool/", page.display());
+    }
+}
+
 /// Anchors as GitHub makes them of the headings.
 fn headings(text: &str) -> BTreeSet<String> {
     let mut seen = BTreeMap::new();
@@ -56,9 +70,7 @@ fn headings(text: &str) -> BTreeSet<String> {
 #[test]
 fn readme_leads_to_every_guide() {
     let Some(path) = readme() else {
-        // Past libtest, which keeps what a passed test prints to itself.
-        let mut terminal = std::io::stderr().lock();
-        writeln!(terminal, "SKIPPED: XTASK_README names no README").unwrap();
+        common::skipped("XTASK_README names no README");
         return;
     };
     let text = fs::read_to_string(&path).unwrap();

@@ -295,7 +295,7 @@ pub struct MachineOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Nix")]
 pub struct NixOptions {
-    /// Let Git track new files below ioc/, checks/ and nix/ first: Nix sees no others
+    /// Let Git track new files below ioc/, checks/ and simulators/ first: Nix sees no others
     #[arg(long)]
     pub track: bool,
     /// Processor of the VM: KVM where it can be used, or emulated, which is slow but works everywhere
@@ -349,7 +349,7 @@ pub enum IocChoice {
     Nix,
     /// ioc/bin/ARCH/, as `make -C ioc` leaves it
     Make,
-    /// The soft IOC of embedded/
+    /// The soft IOC of tool/embedded/
     Embedded,
 }
 

@@ -49,19 +49,15 @@ pub fn cli_md() -> String {
     text += "\nExit statuses: ";
     let statuses = STATUSES.map(|(status, meaning)| format!("{} {meaning}", status.code()));
     text += &format!("{}. stdout is data, stderr is talk.\n", statuses.join(", "));
+    let mut told = Vec::new();
     for page in &pages {
         text += &format!("\n## `{}`\n\n{}.\n\n    {}\n", page.name, page.about, page.usage);
         for (heading, entries) in &page.sections {
-            text += &format!("\n{heading}:\n\n");
-            for entry in entries {
-                text += &format!("* `{}`: {}\n", entry.spelling, entry.help);
-                for (value, help) in &entry.values {
-                    text += &format!(
-                        "  * `{value}`{}\n",
-                        if help.is_empty() { String::new() } else { format!(": {help}") }
-                    );
-                }
-            }
+            let entries: String = entries.iter().map(|entry| markdown(entry, &mut told, &page.name)).collect();
+            text += &match once(&mut told, &entries, &page.name) {
+                Some(where_told) if entries.lines().count() > 1 => format!("\n{heading}: {where_told}.\n"),
+                _ => format!("\n{heading}:\n\n{entries}"),
+            };
         }
         if !page.examples.is_empty() {
             let lines: Vec<String> = page.examples.lines().map(|line| format!("    {}", line.trim())).collect();
@@ -69,6 +65,26 @@ pub fn cli_md() -> String {
         }
     }
     text
+}
+
+/// An entry, with its values where they were not told before.
+fn markdown(entry: &Entry, told: &mut Vec<(String, String)>, page: &str) -> String {
+    let value = |(value, help): &(String, String)| {
+        format!("  * `{value}`{}\n", if help.is_empty() { String::new() } else { format!(": {help}") })
+    };
+    let values: String = entry.values.iter().map(value).collect();
+    let (spelling, help) = (&entry.spelling, &entry.help);
+    match once(told, &values, page) {
+        Some(where_told) if !values.is_empty() => format!("* `{spelling}`: {help}; values: {where_told}\n"),
+        _ => format!("* `{spelling}`: {help}\n{values}"),
+    }
+}
+
+/// Where a text was told before, if it was.
+fn once(told: &mut Vec<(String, String)>, text: &str, page: &str) -> Option<String> {
+    let before = told.iter().find(|(known, _)| known == text).map(|(_, page)| page.clone());
+    told.push((text.to_owned(), page.to_owned()));
+    before.map(|page| format!("see [`{page}`](#{})", page.replace(' ', "-")))
 }
 
 /// The manual page cargo-xtask(1), in roff.
