@@ -1,6 +1,5 @@
 //! The figures of speed and size, as medians of whole processes: `cargo bench -p tool-e2e`, with `-- --cold` also those that
-//! take minutes, with `-- --conformance DIR` the score of the driver's recorded cases, `-- --runs N` for other medians than
-//! of five.
+//! take minutes, `-- --runs N` for other medians than of five.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table, and what is being measured")]
 
 use std::collections::BTreeSet;
@@ -15,9 +14,6 @@ use tool_base::fail;
 use tool_base::process::{Cmd, which};
 use tool_report::terminal::duration;
 
-#[path = "../tests/common/conformance.rs"]
-mod conformance;
-
 /// A figure, its median and its goal.
 struct Row {
     what: &'static str,
@@ -29,7 +25,6 @@ struct Row {
 struct Bench {
     runs: usize,
     cold: bool,
-    conformance: Option<PathBuf>,
     /// The tool of this checkout.
     tool: PathBuf,
     /// A project as the tool ships it, with this tool.
@@ -47,7 +42,6 @@ fn main() -> Result<()> {
     let bench = Bench {
         runs: after("--runs").and_then(|n| n.parse().ok()).unwrap_or(5),
         cold: words.iter().any(|word| word == "--cold"),
-        conformance: after("--conformance").map(PathBuf::from),
         project: scratch.path().join("project"),
         tool,
         xtask,
@@ -109,9 +103,6 @@ impl Bench {
         rows.push(recording(self.runs, &simple)?);
         if let Some(row) = nix_overhead(self.runs, &scratch.join("nix"), &self.xtask)? {
             rows.push(row);
-        }
-        if let Some(cases) = &self.conformance {
-            rows.push(agreement(cases, &self.xtask, &scratch.join("cases"))?);
         }
         rows.push(Row {
             what: "crates that xtask is built from",
@@ -179,18 +170,6 @@ fn nix_overhead(runs: usize, dir: &Path, xtask: &Path) -> Result<Option<Row>> {
     // Nix makes its store read-only.
     Cmd::new("chmod").arg("-R").arg("u+w").arg(&dir).read()?;
     Ok(Some(Row { what: "test of a cached NixOS check, over plain nix build", median, goal: "10 % + 0.10 s" }))
-}
-
-/// How many conformance cases agree. The others are named on the way.
-fn agreement(cases: &Path, xtask: &Path, scratch: &Path) -> Result<Row> {
-    eprintln!("running the conformance cases");
-    std::fs::create_dir(scratch)?;
-    let score = conformance::run(cases, xtask, scratch)?;
-    let differ = score.cases.into_iter().filter_map(|(name, verdict)| (!verdict.equal).then_some(name));
-    let differ: Vec<String> = differ.collect();
-    eprintln!("cases that differ (tool/docs/checks.md tells why): {}", differ.join(" "));
-    let median = format!("{} of {}", score.agree, score.total);
-    Ok(Row { what: "conformance cases that agree", median, goal: "all but deliberate differences" })
 }
 
 /// A word about a machine that has other things to do, from /proc/loadavg and the number of its processors.

@@ -1,11 +1,11 @@
-//! The conformance cases of the test driver, where they lie beside the project: see tool/docs/checks.md.
+//! The cases in `conformance/`: small scripts, and what nixpkgs' test driver did with them on a virtual machine. Its README.md
+//! tells of them; its programs `run_real` and `compare` do the work.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 
-#[path = "common/conformance.rs"]
-mod conformance;
+use serde_json::Value;
+use tool_base::process::{Cmd, quote};
 
 /// Cases that differ from the recorded driver on purpose, each with the reason. tool/docs/checks.md lists them.
 const DELIBERATE: [(&str, &str); 1] = [(
@@ -13,25 +13,35 @@ const DELIBERATE: [(&str, &str); 1] = [(
     "a failure of wait_until_succeeds and the like is RequestedAssertionFailed, as in NixOS 26.05; the recorded driver is of early 2025",
 )];
 
+/// Drivers at a time. Most of them wait; the longest case waits for a minute.
+const JOBS: &str = "12";
+
 #[test]
 fn all_cases_agree_but_deliberate_differences() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let cases = std::env::var_os("XTASK_CONFORMANCE").map_or(cases, Into::into);
-    if !cases.join("run_real").exists() {
-        // Past libtest, which keeps what a passed test prints to itself.
-        let mut terminal = std::io::stderr().lock();
-        writeln!(terminal, "SKIPPED: no conformance cases at {} (XTASK_CONFORMANCE names them)", cases.display())
-            .unwrap();
-        return;
-    }
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let scratch = tempfile::tempdir().unwrap();
-    let score = conformance::run(&cases, Path::new(env!("CARGO_BIN_EXE_foreign")), scratch.path()).unwrap();
-    let deliberate: BTreeSet<&str> = DELIBERATE.iter().map(|(name, _)| *name).collect();
-    let wrong: Vec<_> =
-        score.cases.iter().filter(|(name, verdict)| !verdict.equal && !deliberate.contains(name.as_str())).collect();
-    assert!(wrong.is_empty(), "{} of {} agree, but not: {wrong:#?}", score.agree, score.total);
-    let stale: Vec<_> = deliberate.iter().filter(|name| score.cases.get(**name).is_none_or(|v| v.equal)).collect();
-    assert!(stale.is_empty(), "these agree or are gone, so they are no differences any more: {stale:?}");
+    let [work, target, results, verdicts] =
+        ["work", "target", "results.json", "verdicts.json"].map(|name| scratch.path().join(name));
+    let word = |path: &Path| quote(path.as_os_str());
+    let driver = format!(
+        "{} driver --units {} --path {} --timeout {{timeout}} -o {{out}} {{script}}",
+        word(Path::new(env!("CARGO_BIN_EXE_foreign"))),
+        word(&cases.join("guest/units")),
+        word(&cases.join("guest/bin"))
+    );
+    let run = Cmd::new(cases.join("run_real")).args(["--driver-command", &driver, "--name", "sandbox", "--jobs", JOBS]);
+    // Each driver leaves a folder of results in target/. Python leaves nothing beside its sources.
+    let run = run.arg("--work").arg(&work).arg("-o").arg(&results).env("CARGO_TARGET_DIR", &target);
+    run.env("PYTHONDONTWRITEBYTECODE", "1").read().unwrap();
+    // Its exit status only says whether all cases agree.
+    let output = Cmd::new(cases.join("compare")).arg("--json").arg(&verdicts).arg(&results).output().unwrap();
+    let text = std::fs::read(&verdicts).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let verdicts: Value = serde_json::from_slice(&text).unwrap();
+    let verdicts = verdicts["cases"].as_object().unwrap();
+    assert_eq!(verdicts.len(), std::fs::read_dir(cases.join("cases")).unwrap().count());
+    let wrong: Vec<_> = verdicts.iter().filter(|(_, verdict)| verdict["equal"] != true).collect();
+    let differ: BTreeSet<&str> = wrong.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(differ, DELIBERATE.iter().map(|(name, _)| *name).collect(), "{wrong:#?}");
 }
 
 #[test]
