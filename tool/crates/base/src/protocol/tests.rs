@@ -159,10 +159,23 @@ fn samples() -> Value {
     })
 }
 
+/// Groups of messages, each message in a line of its own.
+fn one_a_line(value: &Value, indent: &str) -> String {
+    let inner = format!("{indent}  ");
+    let (open, lines, close): (_, Vec<String>, _) = match value {
+        Value::Object(map) if map.values().all(|v| v.is_object() || v.is_array()) => {
+            ('{', map.iter().map(|(k, v)| format!("{inner}\"{k}\": {}", one_a_line(v, &inner))).collect(), '}')
+        }
+        Value::Array(list) => ('[', list.iter().map(|v| format!("{inner}{v}")).collect(), ']'),
+        other => return other.to_string(),
+    };
+    format!("{open}\n{}\n{indent}{close}", lines.join(",\n"))
+}
+
 #[test]
 fn samples_are_recorded() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../driver/tests/protocol.json");
-    let text = serde_json::to_string_pretty(&samples()).unwrap() + "\n";
+    let text = one_a_line(&samples(), "") + "\n";
     if std::env::var_os("XTASK_RECORD").is_some() {
         std::fs::write(&file, &text).unwrap();
     }
