@@ -28,7 +28,7 @@ fn installed(name: &str) -> Option<PathBuf> {
     let found =
         ["bin", "node_modules/.bin"].map(|folder| tools.join(folder).join(name)).into_iter().find(|p| p.exists());
     if found.is_none() {
-        eprintln!("skipped: there is no {name} in target/ci-tools; .ci/run installs it");
+        common::skipped(&format!("no {name} in target/ci-tools; .ci/run installs it"));
     }
     found
 }
