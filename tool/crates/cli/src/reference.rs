@@ -53,10 +53,13 @@ pub fn cli_md() -> String {
     for page in &pages {
         text += &format!("\n## `{}`\n\n{}.\n\n    {}\n", page.name, page.about, page.usage);
         for (heading, entries) in &page.sections {
-            let entries: String = entries.iter().map(|entry| markdown(entry, &mut told, &page.name)).collect();
-            text += &match once(&mut told, &entries, &page.name) {
-                Some(where_told) if entries.lines().count() > 1 => format!("\n{heading}: {where_told}.\n"),
-                _ => format!("\n{heading}:\n\n{entries}"),
+            let all: Vec<_> = entries.iter().map(|e| (&e.spelling, &e.help, &e.values)).collect();
+            text += &match once(&mut told, format!("{all:?}"), &page.name) {
+                Some(where_told) if all.len() > 1 => format!("\n{heading}: {where_told}.\n"),
+                _ => {
+                    let entries = entries.iter().map(|entry| markdown(entry, &mut told, &page.name));
+                    format!("\n{heading}:\n\n{}", entries.collect::<String>())
+                }
             };
         }
         if !page.examples.is_empty() {
@@ -74,16 +77,16 @@ fn markdown(entry: &Entry, told: &mut Vec<(String, String)>, page: &str) -> Stri
     };
     let values: String = entry.values.iter().map(value).collect();
     let (spelling, help) = (&entry.spelling, &entry.help);
-    match once(told, &values, page) {
+    match once(told, values.clone(), page) {
         Some(where_told) if !values.is_empty() => format!("* `{spelling}`: {help}; values: {where_told}\n"),
         _ => format!("* `{spelling}`: {help}\n{values}"),
     }
 }
 
 /// Where a text was told before, if it was.
-fn once(told: &mut Vec<(String, String)>, text: &str, page: &str) -> Option<String> {
-    let before = told.iter().find(|(known, _)| known == text).map(|(_, page)| page.clone());
-    told.push((text.to_owned(), page.to_owned()));
+fn once(told: &mut Vec<(String, String)>, text: String, page: &str) -> Option<String> {
+    let before = told.iter().find(|(known, _)| *known == text).map(|(_, page)| page.clone());
+    told.push((text, page.to_owned()));
     before.map(|page| format!("see [`{page}`](#{})", page.replace(' ', "-")))
 }
 
