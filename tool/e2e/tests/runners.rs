@@ -2,7 +2,7 @@
 //! somebody else's. `.ci/run` installs both below target/ci-tools; without them these tests say so and do nothing.
 //!
 //! Stand-ins: for KVM, for what installs programs, for other people's actions. Nix, the sandbox and xtask are real.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 #[path = "common/nix.rs"]

@@ -136,7 +136,7 @@ fn a_cancelled_job_keeps_what_it_had_so_far() {
     for line in BufReader::new(act.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if line.contains("⭐ Run Main exec cargo xtask ci") {
-            runner.wait_for_log();
+            runner.wait_for_log(&mut act);
             assert!(Command::new("kill").args(["-INT", &act.id().to_string()]).status().unwrap().success());
         }
         text += &(line + "\n");

@@ -13,7 +13,7 @@ const ROW: &str = "check level (x86_64-linux)";
 fn runner() -> Option<Runner> {
     let runner = Runner::new(PROGRAM)?;
     if Command::new("rsync").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: gitlab-ci-local needs rsync");
+        crate::common::skipped("gitlab-ci-local needs rsync");
         return None;
     }
     runner.fixture.git(&["remote", "add", "origin", "https://example.org/me/project.git"]);
@@ -116,7 +116,7 @@ fn a_cancelled_job_leaves_whole_reports() {
     runner.check("level", NEVER_ENDS);
     // A group of its own, as a terminal would give it.
     let mut job = command(&runner).arg("sandbox").stdout(Stdio::null()).process_group(0).spawn().unwrap();
-    runner.wait_for_log();
+    runner.wait_for_log(&mut job);
     assert!(Command::new("kill").args(["-INT", "--", &format!("-{}", job.id())]).status().unwrap().success());
     let _ = job.wait().unwrap();
     let builds = runner.fixture.root.join(".gitlab-ci-local/builds");

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use crate::common::copy;
+use crate::common::processes::wait_for;
+use crate::common::{copy, skipped};
 use crate::fixture::Fixture;
 
 /// Programs that would change this machine, or that it does not have.
@@ -113,7 +114,7 @@ impl Runner {
         let target = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap();
         let tools = target.join("ci-tools");
         if !tools.join(program).exists() {
-            eprintln!("SKIPPED: no {program} in {}: .ci/run installs it", tools.display());
+            skipped(&format!("no {program} in {}: .ci/run installs it", tools.display()));
             return None;
         }
         let fixture = Fixture::new()?;
@@ -278,15 +279,12 @@ impl Runner {
     }
 
     /// Waits until the check of a job says that it has begun.
-    pub fn wait_for_log(&self) {
-        loop {
+    pub fn wait_for_log(&self, child: &mut Child) {
+        wait_for(child, "a log says `it has begun`", || {
             let logs = walkdir::WalkDir::new(self.fixture.dir.path()).into_iter().flatten();
             let mut logs = logs.filter(|entry| entry.file_name() == "log" && entry.file_type().is_file());
-            if logs.any(|log| fs::read_to_string(log.path()).is_ok_and(|text| text.contains("it has begun"))) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+            logs.any(|log| fs::read_to_string(log.path()).is_ok_and(|text| text.contains("it has begun")))
+        });
     }
 }
 
