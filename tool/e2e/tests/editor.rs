@@ -1,6 +1,6 @@
 //! What editors and their programs make of a project: pyright, ty, mypy and ruff find nothing in checks that are right, and know
 //! the names of scripts. `.ci/run` installs them below target/ci-tools; without one of them its part is left out.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 
