@@ -265,7 +265,7 @@ fn a_daemon_that_refuses_has_to_be_started_anew() {
         start
         "$0" configure-nix --json"#;
     if command("nix-daemon").arg("--version").output().is_err() || !Path::new("/nix").is_dir() {
-        skipped("a_daemon_that_refuses_has_to_be_started_anew: there is no `nix-daemon` here");
+        common::skipped("a_daemon_that_refuses_has_to_be_started_anew: there is no `nix-daemon` here");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
