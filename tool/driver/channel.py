@@ -1,4 +1,4 @@
-"""The two channels of the driver: to sandbox-host (packets, with descriptors) and to a machine's PID 1 (framed stream).
+"""The two channels of the driver: to sandbox-keeper (packets, with descriptors) and to a machine's PID 1 (framed stream).
 
 Each has one reader thread that always drains it, so neither peer ever waits for the driver. Any number of requests may
 be under way at once; a reply finds its request by id.
@@ -105,8 +105,8 @@ class ShellChannel:
                 self._requests.close()
 
 
-class HostChannel:
-    """Requests to sandbox-host, and the ends of machines that it reports."""
+class KeeperChannel:
+    """Requests to sandbox-keeper, and the ends of machines that it reports."""
 
     def __init__(self, fd):
         os.set_inheritable(fd, False)

@@ -11,7 +11,7 @@ from .errors import ConfigError, RequestedAssertionFailed
 from .events import Events
 
 USAGE = """\
-usage: python3 -B tool/driver CONFIG        run a test script on the machines of a sandbox: for `xtask sandbox-host`
+usage: python3 -B tool/driver CONFIG        run a test script on the machines of a sandbox: for `xtask sandbox-keeper`
        python3 -B tool/driver --preflight   look at the scripts that standard input names: for `cargo xtask lint`
 
 CONFIG is a JSON file, as tool/crates/base/src/protocol/driver.rs describes it.
@@ -50,7 +50,7 @@ class Run:
 
     def drive(self):
         """Runs everything; returns the exit status, or raises the script's SystemExit."""
-        from .channel import HostChannel
+        from .channel import KeeperChannel
         from .driver import Driver
         from .logger import Logger
         text = read(self.config["script"], "script")
@@ -58,7 +58,7 @@ class Run:
             sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(), self.junit)
         self.events.emit("start", check=self.config["check"])
-        host = HostChannel(self.config["host_fd"])
+        host = KeeperChannel(self.config["keeper_fd"])
         driver = Driver(self.config, text, os.path.abspath(self.config["out_dir"]), host, logger, self.events,
                         terminate=lambda: self.leave(143))
         signal.signal(signal.SIGTERM, lambda *_: self.leave(143))

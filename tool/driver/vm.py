@@ -81,7 +81,7 @@ class QemuMachine(BaseMachine):
         begin = time.monotonic()
         reply, fds = self._host.call("start", machine=self.name)
         if len(fds) != 2:
-            raise MachineError(f"{self.name}: sandbox-host sent {len(fds)} descriptors instead of a shell and a console")
+            raise MachineError(f"{self.name}: sandbox-keeper sent {len(fds)} descriptors instead of a shell and a console")
         shell, console = fds
         boot = Boot(reply["pid"], ShellChannel(socket.socket(fileno=shell)))
         boot.begin = begin

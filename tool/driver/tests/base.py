@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 from .. import machine as machine_module
-from ..channel import HostChannel
+from ..channel import KeeperChannel
 from ..driver import Driver
 from ..events import Events
 from ..logger import Logger
@@ -28,7 +28,7 @@ class InProcess(unittest.TestCase):
         capture.__enter__()
         self.addCleanup(capture.__exit__, None, None, None)
         logger, events = Logger(Events()), Events()
-        self.driver = Driver(self.peer.config(), "", self.peer.out, HostChannel(self.peer.driver_fd), logger, events,
+        self.driver = Driver(self.peer.config(), "", self.peer.out, KeeperChannel(self.peer.driver_fd), logger, events,
                              terminate=lambda: None)
         self.machine = self.driver.machines[0]
         # On this host there is no /tmp/shared: the machine sees the shared directory where it is.

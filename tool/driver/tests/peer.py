@@ -1,4 +1,4 @@
-"""A real peer for the driver's channels: plays sandbox-host and the machines, running commands with bash on this host.
+"""A real peer for the driver's channels: plays sandbox-keeper and the machines, running commands with bash on this host.
 
 Sockets, pipes, processes and their deaths are real; only the isolation is missing.
 """
@@ -123,7 +123,7 @@ class Machine:
 
 
 class Peer:
-    """Plays sandbox-host. `driver_fd` is the driver's end of the host channel."""
+    """Plays sandbox-keeper. `driver_fd` is the driver's end of the channel."""
 
     def __init__(self, top, names=("machine",)):
         self.top = Path(top)
@@ -149,7 +149,7 @@ class Peer:
         path = self.top / "script.py"
         path.write_text(script)
         return {"vlans": [1], "global_timeout": 60, "script": str(path), "check": "simple", "out_dir": str(self.out),
-                "junit": None, "interactive": False, "debug": False, "host_fd": self.driver_fd, "events_fd": None,
+                "junit": None, "interactive": False, "debug": False, "keeper_fd": self.driver_fd, "events_fd": None,
                 "machines": [{"name": n, "shared_dir": str(self.top / f"{n}-shared"),
                               "state_dir": str(self.top / f"{n}-state")} for n in self.names], **more}
 

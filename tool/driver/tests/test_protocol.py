@@ -56,10 +56,10 @@ class Channels(InProcess):
         m.crash()
         with self.assertRaises(MachineError):
             m._host.call("link", machine="machine", up=True)
-        expected = SAMPLES["host"]["said"] + SAMPLES["shell"]["said"]
+        expected = SAMPLES["keeper"]["said"] + SAMPLES["shell"]["said"]
         self.assertEqual({shape(v) for v in said}, {shape(v) for v in expected})
         # The peer stands for xtask in all other tests: it says nothing that xtask would not say.
-        known = {shape(v) for v in SAMPLES["host"]["heard"] + SAMPLES["shell"]["heard"]}
+        known = {shape(v) for v in SAMPLES["keeper"]["heard"] + SAMPLES["shell"]["heard"]}
         self.assertEqual({shape(v) for v in heard} - known, set())
         self.assertGreater(len({shape(v) for v in heard}), 5)
 

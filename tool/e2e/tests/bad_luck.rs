@@ -264,7 +264,7 @@ fn the_death_of_any_stage_ends_the_run() {
     let scratch = Scratch::new();
     let running = start(&scratch, "stages", &format!("{UP}reached()\nimport time\ntime.sleep(1000)\n"));
     let stage = |word: &str| running.processes.iter().find(|(pid, _)| command_line(*pid).contains(word)).unwrap().0;
-    let host = stage("sandbox-host").to_string();
+    let host = stage("sandbox-keeper").to_string();
     assert!(Command::new("kill").args(["-s", "KILL", &host]).status().unwrap().success());
     running.finish().expect(1, &["FAIL stages"]);
 }

@@ -183,11 +183,11 @@ fn exec_enters_no_machine_of_others() {
     let waits = "echo ready\nread line\n";
     let dir = scratch.scratch_dir();
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    std::fs::write(dir.join("sandbox-host"), poses).unwrap();
+    std::fs::write(dir.join("sandbox-keeper"), poses).unwrap();
     std::fs::write(dir.join("sandbox-init"), waits).unwrap();
     let spec = scratch.root.join("target/checks/29991231T000000Z-1/machine/sandbox.json");
     let mut command = Command::new("python3");
-    command.arg("sandbox-host").arg("--spec").arg(spec).current_dir(dir);
+    command.arg("sandbox-keeper").arg("--spec").arg(spec).current_dir(dir);
     let mut evil = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = [0; 6];
     evil.stdout.take().unwrap().read_exact(&mut line).unwrap();

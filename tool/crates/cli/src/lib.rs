@@ -28,7 +28,7 @@ pub use tool_base::{process, ui};
 pub use tool_project::Project;
 
 /// Words that make this program a stage of its own: never typed by people.
-const STAGES: [&str; 6] = ["guard", "kvm-probe", "sandbox-cage", "sandbox-host", "sandbox-init", "userns-probe"];
+const STAGES: [&str; 6] = ["guard", "kvm-probe", "sandbox-cage", "sandbox-keeper", "sandbox-init", "userns-probe"];
 
 /// Runs the command line of this process, with subcommands of the user's own beside ours.
 pub fn main(own: &[Own]) -> ExitCode {
@@ -116,7 +116,7 @@ fn stage(args: &[OsString]) -> Option<Result<Status>> {
         "guard" => tool_base::guard::run(words),
         "kvm-probe" => commands::check_kvm::probe(words),
         "sandbox-cage" => tool_sandbox::cage::run(words),
-        "sandbox-host" => tool_sandbox::host::run(words),
+        "sandbox-keeper" => tool_sandbox::keeper::run(words),
         "sandbox-init" => tool_init::run(words),
         "userns-probe" => commands::doctor::probe(words),
         _ => return None,

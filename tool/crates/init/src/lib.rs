@@ -104,7 +104,7 @@ struct Machine {
 
 /// Runs as PID 1 until the machine is powered off. What keeps it from that is told to the host's side.
 pub fn run(words: &[OsString]) -> Result<Status> {
-    let mut host = stage::optional(words, "--host-fd").map(stage::descriptor).transpose()?.map(UnixStream::from);
+    let mut host = stage::optional(words, "--keeper-fd").map(stage::descriptor).transpose()?.map(UnixStream::from);
     match fail::caught(|| start(words, host.as_mut())) {
         Ok((mut machine, receiver)) => {
             if let Some(mut host) = host {

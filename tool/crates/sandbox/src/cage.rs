@@ -1,4 +1,4 @@
-//! The first stage of a run: enters new user, mount and PID namespaces, then starts `sandbox-host` as PID 1 in them.
+//! The first stage of a run: enters new user, mount and PID namespaces, then starts `sandbox-keeper` as PID 1 in them.
 //!
 //! If xtask dies, this stage dies (`PR_SET_PDEATHSIG`); with it dies PID 1, and with that everything in the sandbox.
 
@@ -35,7 +35,7 @@ pub fn trouble(mut sync: &UnixStream, error: &anyhow::Error) -> Status {
     Status::HostNotReady
 }
 
-/// Starts `sandbox-host` and waits for its end.
+/// Starts `sandbox-keeper` and waits for its end.
 fn keep(words: &[OsString], sync: UnixStream) -> Result<Status> {
     let mut passed: Vec<OwnedFd> = vec![sync.into()];
     if let Some(events) = stage::optional(words, "--events-fd") {
@@ -44,7 +44,7 @@ fn keep(words: &[OsString], sync: UnixStream) -> Result<Status> {
     // Its other end tells PID 1 that this stage lives.
     let (cage, _alive) = std::io::pipe()?;
     passed.insert(1, cage.into());
-    let mut host = Cmd::new(tool_base::process::own_program()?).args(["sandbox-host", "--spec"]);
+    let mut host = Cmd::new(tool_base::process::own_program()?).args(["sandbox-keeper", "--spec"]);
     host = host.arg(stage::required(words, "--spec")?);
     for (flag, fd) in ["--sync-fd", "--cage-fd", "--events-fd"].into_iter().zip(&passed) {
         host = host.arg(flag).arg(fd.as_raw_fd().to_string());

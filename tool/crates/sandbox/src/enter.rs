@@ -53,7 +53,7 @@ impl Process {
     fn machine(&self, pid: i32, results: &Path) -> Option<Running> {
         let name = self.argument("sandbox-init", "--name")?.to_string_lossy().into_owned();
         let host = Self::open(self.status("PPid:")?.first()?.parse().ok()?)?;
-        let spec = host.argument("sandbox-host", "--spec").filter(|spec| spec.starts_with(results))?;
+        let spec = host.argument("sandbox-keeper", "--spec").filter(|spec| spec.starts_with(results))?;
         (self.is_ours() && host.is_ours()).then_some(Running { spec, name, pid })
     }
 

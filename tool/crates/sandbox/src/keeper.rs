@@ -25,7 +25,7 @@ use super::spec::Spec;
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
 use tool_base::protocol::driver;
-use tool_base::protocol::host::{Answer, Message, News, Request, Wish};
+use tool_base::protocol::keeper::{Answer, Message, News, Request, Wish};
 use tool_base::{fail, stage, sys};
 
 enum Event {
@@ -116,7 +116,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         junit: spec.junit.as_deref(),
         interactive: spec.interactive,
         debug: spec.debug,
-        host_fd: channel.as_raw_fd(),
+        keeper_fd: channel.as_raw_fd(),
         events_fd: events.as_ref().map(AsRawFd::as_raw_fd),
     };
     std::fs::write(&config, serde_json::to_vec(&content)?)?;

@@ -5,7 +5,7 @@
 //! ```text
 //! xtask                 `run`: starts a run, waits for it
 //!  └ sandbox-cage       `cage`: new user, mount and PID namespaces
-//!     └ sandbox-host    `host`: PID 1 of the run
+//!     └ sandbox-keeper  `keeper`: PID 1 of the run
 //!        ├ python3      the test driver, tool/driver
 //!        └ sandbox-init  crate init: PID 1 of one machine, in the root file system of `rootfs`
 //! ```
@@ -14,7 +14,7 @@ pub mod accounts;
 pub mod cage;
 mod console;
 pub mod enter;
-pub mod host;
+pub mod keeper;
 mod machine;
 mod network;
 pub mod recorder;

@@ -70,7 +70,7 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     let (mut sync, sync_inside) = UnixStream::pair()?;
     let init = Cmd::new("/machine/xtask")
         .args(["sandbox-init", "--name", &machine.name])
-        .args(["--host-fd", &sync_inside.as_raw_fd().to_string()])
+        .args(["--keeper-fd", &sync_inside.as_raw_fd().to_string()])
         .args(["--shell-fd", &shell_inside.as_raw_fd().to_string()])
         .args(["--console-fd", &console_inside.as_raw_fd().to_string()])
         .args(machine.variables.iter().flat_map(|(name, value)| [VARIABLE.to_owned(), format!("{name}={value}")]));

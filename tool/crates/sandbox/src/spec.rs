@@ -1,4 +1,4 @@
-//! What one sandbox run consists of. Written by `run`, read by `sandbox-cage` and `sandbox-host`.
+//! What one sandbox run consists of. Written by `run`, read by `sandbox-cage` and `sandbox-keeper`.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -28,9 +28,9 @@ host = parent(driver_pid)
 def held():
     return {
         "descriptors of the driver": len(os.listdir("/proc/self/fd")),
-        "descriptors of sandbox-host": len(os.listdir(f"/proc/{host}/fd")),
+        "descriptors of sandbox-keeper": len(os.listdir(f"/proc/{host}/fd")),
         "threads of the driver": len(os.listdir("/proc/self/task")),
-        "threads of sandbox-host": len(os.listdir(f"/proc/{host}/task")),
+        "threads of sandbox-keeper": len(os.listdir(f"/proc/{host}/task")),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "processes": len(below(host)),
     }

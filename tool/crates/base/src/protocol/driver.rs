@@ -27,8 +27,8 @@ pub struct Config<'a> {
     pub interactive: bool,
     /// Whether it gives one after a failure.
     pub debug: bool,
-    /// Descriptor of the channel to sandbox-host.
-    pub host_fd: RawFd,
+    /// Descriptor of the channel to sandbox-keeper.
+    pub keeper_fd: RawFd,
     /// Descriptor that events are written to.
     pub events_fd: Option<RawFd>,
 }

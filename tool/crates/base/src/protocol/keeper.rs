@@ -1,4 +1,4 @@
-//! The driver's channel to sandbox-host, which starts and ends machines.
+//! The driver's channel to sandbox-keeper, which starts and ends machines.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub enum Wish {
     Interact,
 }
 
-/// What sandbox-host says.
+/// What sandbox-keeper says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Message {

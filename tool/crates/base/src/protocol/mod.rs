@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`control`] | applets of a machine, its PID 1 | one JSON object a line, each way |
 //! | [`shell`] | test driver, PID 1 of a machine | length, JSON header, body, each way |
-//! | [`host`] | test driver, sandbox-host | one JSON object a packet, each way; descriptors go with it |
+//! | [`keeper`] | test driver, sandbox-keeper | one JSON object a packet, each way; descriptors go with it |
 //! | [`driver`] | test driver, xtask | a file of settings in; one JSON object a line out |
 //! | [`journal`] | PID 1 of a machine, xtask | a file, one JSON object a line |
 //! | [`lint`] | soft IOC or test driver, xtask | one JSON document |
@@ -13,8 +13,8 @@
 
 pub mod control;
 pub mod driver;
-pub mod host;
 pub mod journal;
+pub mod keeper;
 pub mod lint;
 pub mod shell;
 

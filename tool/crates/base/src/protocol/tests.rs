@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::lint::{Exchange, Mistake, OfIoc, OfScript, Parts, Port, Problem, Pv, Script, Severity};
-use super::{driver, host, shell};
+use super::{driver, keeper, shell};
 
 fn heard<T: Serialize>(messages: Vec<T>) -> Vec<Value> {
     messages.into_iter().map(|message| serde_json::to_value(message).unwrap()).collect()
@@ -76,11 +76,11 @@ fn samples() -> Value {
         junit: Some("../junit.xml"),
         interactive: false,
         debug: false,
-        host_fd: 5,
+        keeper_fd: 5,
         events_fd: Some(6),
     };
-    let wish = |wish| host::Request { id: 1, machine: "machine".into(), wish };
-    let answer = |id, answer| host::Message::Reply { id, answer };
+    let wish = |wish| keeper::Request { id: 1, machine: "machine".into(), wish };
+    let answer = |id, answer| keeper::Message::Reply { id, answer };
     let error = || "machine `machine` is not running".to_owned();
     let head = |content| shell::Head { id: Some(1), content, body: 0 };
     let reply = |content, body| shell::Head { id: Some(1), content, body };
@@ -95,21 +95,21 @@ fn samples() -> Value {
     };
     json!({
         "config": config,
-        "host": {
+        "keeper": {
             "said": said(vec![
-                wish(host::Wish::Start),
-                wish(host::Wish::Kill),
-                wish(host::Wish::Link { up: false }),
-                wish(host::Wish::Link { up: true }),
-                wish(host::Wish::Interact),
+                wish(keeper::Wish::Start),
+                wish(keeper::Wish::Kill),
+                wish(keeper::Wish::Link { up: false }),
+                wish(keeper::Wish::Link { up: true }),
+                wish(keeper::Wish::Interact),
             ]),
             "heard": heard(vec![
-                answer(Some(1), host::Answer::Started { pid: 7 }),
-                answer(Some(1), host::Answer::Done {}),
-                answer(Some(1), host::Answer::Ended { status: 0 }),
-                answer(Some(1), host::Answer::Failed { error: error() }),
-                answer(None, host::Answer::Failed { error: error() }),
-                host::Message::News(host::News::Exit { machine: "machine".into(), status: 137 }),
+                answer(Some(1), keeper::Answer::Started { pid: 7 }),
+                answer(Some(1), keeper::Answer::Done {}),
+                answer(Some(1), keeper::Answer::Ended { status: 0 }),
+                answer(Some(1), keeper::Answer::Failed { error: error() }),
+                answer(None, keeper::Answer::Failed { error: error() }),
+                keeper::Message::News(keeper::News::Exit { machine: "machine".into(), status: 137 }),
             ]),
         },
         "shell": {
