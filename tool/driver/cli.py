@@ -57,7 +57,7 @@ class Run:
         if sys.stdout:
             sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(), self.junit)
-        self.events.emit("start", check=self.config["check"])
+        self.events.start(check=self.config["check"])
         host = KeeperChannel(self.config["keeper_fd"])
         driver = Driver(self.config, text, os.path.abspath(self.config["out_dir"]), host, logger, self.events,
                         terminate=lambda: self.leave(143))

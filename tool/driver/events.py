@@ -22,14 +22,20 @@ class Events:
 
     def __init__(self, fd=None):
         self._queue = SimpleQueue() if fd is not None else None
+        self._fd = fd
         if fd is not None:
             os.set_inheritable(fd, False)
-            self._thread = threading.Thread(target=self._write, args=(fd,), daemon=True)
+            self._thread = threading.Thread(target=self._drain, daemon=True)
             self._thread.start()
 
     def emit(self, event, **fields):
         if self._queue is not None:
-            self._queue.put({"event": event, "t": round(time.monotonic() - START, 6), **fields})
+            self._queue.put(stamped(event, fields))
+
+    def start(self, **fields):
+        """The first event, written before this returns: whatever the script does, the runner knows that it was begun."""
+        if self._queue is not None:
+            self._write(stamped("start", fields))
 
     def close(self, patience=2.0):
         """Waits until all is written, at most `patience` seconds."""
@@ -37,14 +43,21 @@ class Events:
             self._queue.put(None)
             self._thread.join(patience)
 
-    def _write(self, fd):
+    def _drain(self):
         while True:
             item = self._queue.get()
             if item is None:
                 return
-            data = (json.dumps(item, default=str, ensure_ascii=False) + "\n").encode(errors="json-surrogates")
-            try:
-                while data:
-                    data = data[os.write(fd, data):]
-            except OSError:
-                fd = os.open(os.devnull, os.O_WRONLY)  # the reader is gone: drain the queue quietly
+            self._write(item)
+
+    def _write(self, item):
+        data = (json.dumps(item, default=str, ensure_ascii=False) + "\n").encode(errors="json-surrogates")
+        try:
+            while data:
+                data = data[os.write(self._fd, data):]
+        except OSError:
+            self._fd = os.open(os.devnull, os.O_WRONLY)  # the reader is gone: drain the queue quietly
+
+
+def stamped(event, fields):
+    return {"event": event, "t": round(time.monotonic() - START, 6), **fields}

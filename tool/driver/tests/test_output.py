@@ -47,6 +47,16 @@ class Log(unittest.TestCase):
 
 
 class Stream(unittest.TestCase):
+    def test_the_start_is_told_before_a_script_can_kill_the_driver(self):
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        events = Events(write)
+        events.start(check="x")
+        self.assertEqual(json.loads(os.read(read, 1000))["event"], "start")
+        events.close()
+        for fd in (read, write):
+            os.close(fd)
+
     def test_a_reader_that_sleeps_does_not_stop_the_driver(self):
         read, write = os.pipe()
         events = Events(write)
