@@ -27,6 +27,14 @@ pub fn untracked(root: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
+/// Those of `paths` that Git ignores; none outside of Git.
+pub fn ignored(root: &Path, paths: &[&String]) -> Vec<String> {
+    // Without `-z`, which this one takes with its stdin only.
+    let list = git(root).args(["-c", "core.quotePath=false", "check-ignore", "--"]).args(paths);
+    let lines = list.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    lines.lines().map(str::to_owned).collect()
+}
+
 /// An error where there are changes of `paths` that `what` would mix with.
 pub fn clean(root: &Path, paths: &[&str], what: &str) -> Result<()> {
     let status = git(root).args(["status", "--porcelain", "--"]).args(paths).read()?;

@@ -85,6 +85,13 @@ impl Screen {
         }
     }
 
+    /// An empty screen; where lines cannot change in place, the text goes on.
+    pub fn clear(&mut self) {
+        if self.live().is_some() {
+            let _ = self.out.write_all(b"\x1b[H\x1b[2J");
+        }
+    }
+
     /// Replaces the live lines. The caller has cut them to the width.
     pub fn show(&mut self, lines: Vec<String>) {
         if lines != self.lines {

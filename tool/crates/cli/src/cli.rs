@@ -79,6 +79,7 @@ Examples:
   cargo xtask test
   cargo xtask test simple
   cargo xtask test 're*' --backend sandbox
+  cargo xtask test simple --watch
   cargo xtask test --changed --skip-tag slow
   cargo xtask test --rerun-failed")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -113,6 +114,10 @@ pub struct Test {
     /// Run the checks again and again until one fails
     #[arg(long, conflicts_with_all = ["repeat", "retries", "no_fail_fast"])]
     pub until_failure: bool,
+    /// Run them, and at each save again those that the saved files concern, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["list", "no_run", "dry_run", "debug", "until_failure", "junit", "message_format"])]
+    #[arg(conflicts_with_all = ["changed", "rerun_failed"])]
+    pub watch: bool,
     /// Build what the checks need, and run none; links in target/nix keep it from Nix's garbage collection
     #[arg(long, conflicts_with_all = ["list", "debug", "until_failure", "junit", "message_format"])]
     pub no_run: bool,

@@ -8,6 +8,7 @@ pub mod change;
 mod choice;
 pub mod editor;
 mod project;
+pub mod saved;
 pub mod scaffold;
 pub mod settings;
 pub mod upgrade;

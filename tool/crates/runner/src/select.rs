@@ -116,6 +116,17 @@ pub fn select(project: &Project, selection: &Selection) -> Result<Chosen> {
     Ok(Chosen { checks, why_none })
 }
 
+/// Those of the selection that changed files concern.
+///
+/// # Errors
+/// As [`select`] where a name or a tag is no longer there.
+pub fn concerned(project: &Project, selection: &Selection, paths: &[String]) -> Result<Vec<Check>> {
+    let affected = changed::affected(paths, &project.checks()?, changed::mentions);
+    let mut checks = select(project, selection)?.checks;
+    checks.retain(|check| affected.has(&check.name));
+    Ok(checks)
+}
+
 /// `1 file`, `2 files`.
 fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })

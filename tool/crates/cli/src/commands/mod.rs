@@ -21,6 +21,7 @@ pub mod report;
 pub mod run;
 pub mod test;
 pub mod upgrade;
+mod watch;
 
 /// The cargo that runs us, else the one on PATH.
 fn cargo() -> std::ffi::OsString {

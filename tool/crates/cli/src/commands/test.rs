@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
 use std::io::IsTerminal;
+use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -16,21 +17,25 @@ use tool_report::json::Json;
 use tool_report::junit::Junit;
 use tool_report::terminal::{Telling, Terminal};
 use tool_runner::slots::Slots;
-use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Summary, select, slots};
+use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
+
+/// What a run is about, once it is settled.
+struct Settled {
+    machine: tool_backends::options::MachineOptions,
+    decision: tool_backends::Decision,
+    checks: Vec<Check>,
+    skipped: Vec<Skipped>,
+}
 
 /// Runs the command.
-pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Status> {
-    let project = &Project::load()?;
-    let chosen = select::select(project, &(&args.selection).into())?.or_nothing()?;
-    let machine = args.machine.settled(project);
-    let decision = tool_backends::decide(project, &machine)?;
-    let (checks, skipped) = select::fit(chosen, decision.name(), &args.selection.names)?;
-    if checks.is_empty() {
-        let message = format!("none of the chosen checks is meant for {}", decision.name());
-        return Err(Failure::new(Status::NothingSelected, message).hint("choose another --backend").into());
+pub fn run(args: &Test, github: Option<&mut Github<'static>>) -> Result<Status> {
+    if args.watch {
+        return super::watch::run(args);
     }
+    let project = &Project::load()?;
+    let settled = settle(args, project, select::select(project, &(&args.selection).into())?.or_nothing()?)?;
     if args.list {
-        for check in checks {
+        for check in settled.checks {
             ui::data(&check.name);
         }
         return Ok(Status::Done);
@@ -40,11 +45,48 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
     if args.dry_run {
-        return tool_backends::dry_run(project, decision, &checks);
+        return tool_backends::dry_run(project, settled.decision, &settled.checks);
     }
     if args.no_run {
-        return tool_backends::build_only(project, &machine, &args.into(), decision, &checks);
+        return tool_backends::build_only(project, &settled.machine, &args.into(), settled.decision, &settled.checks);
     }
+    let summary = perform(args, project, settled, github, interrupt::messages)?;
+    Ok(match () {
+        () if summary.interrupted() => Status::Interrupted,
+        () if summary.passed() => Status::Done,
+        () => Status::CheckFailed,
+    })
+}
+
+/// Runs checks once; `stop` gives what ends the run and hears of that, when it begins.
+pub(super) fn once(
+    args: &Test,
+    project: &Project,
+    checks: Vec<Check>,
+    stop: impl FnOnce() -> Result<(Sender<()>, Receiver<()>)>,
+) -> Result<Summary> {
+    perform(args, project, settle(args, project, checks)?, None, stop)
+}
+
+fn settle(args: &Test, project: &Project, chosen: Vec<Check>) -> Result<Settled> {
+    let machine = args.machine.settled(project);
+    let decision = tool_backends::decide(project, &machine)?;
+    let (checks, skipped) = select::fit(chosen, decision.name(), &args.selection.names)?;
+    if checks.is_empty() {
+        let message = format!("none of the chosen checks is meant for {}", decision.name());
+        return Err(Failure::new(Status::NothingSelected, message).hint("choose another --backend").into());
+    }
+    Ok(Settled { machine, decision, checks, skipped })
+}
+
+fn perform(
+    args: &Test,
+    project: &Project,
+    settled: Settled,
+    mut github: Option<&mut Github<'static>>,
+    stop: impl FnOnce() -> Result<(Sender<()>, Receiver<()>)>,
+) -> Result<Summary> {
+    let Settled { machine, decision, checks, skipped } = settled;
     let again = Again { machine: args.machine.words(), limits: args.limits() };
     if let Some(github) = &mut github {
         github.tell(&again);
@@ -53,7 +95,7 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
     let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::host_size());
     let plan = plan(args, checks, &slots)?;
-    let (interrupt, interrupts) = interrupt::messages()?;
+    let (interrupt, interrupts) = stop()?;
     let mut terminal = Terminal::new(Telling { root: project.root.clone(), show_output: args.show_output, again });
     let run_dir = tool_runner::new_run_dir(project)?;
     let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
@@ -91,12 +133,7 @@ pub fn run(args: &Test, mut github: Option<&mut Github<'static>>) -> Result<Stat
         }
         ui::error(&fail::render(&trouble));
     }
-    let summary = result?;
-    Ok(match () {
-        () if summary.interrupted() => Status::Interrupted,
-        () if summary.passed() => Status::Done,
-        () => Status::CheckFailed,
-    })
+    result
 }
 
 impl Test {
