@@ -5,6 +5,7 @@ import threading
 
 SCRIPT = "<string>"  # file name of the script's code, as in the real driver
 HERE = os.path.dirname(os.path.abspath(__file__))
+helpers = None  # folder of the modules that the script may import
 
 
 def is_script(frame):
@@ -22,22 +23,39 @@ def script_line(frame=None):
     return None
 
 
-def script_frames(error):
-    """[(line, function)] of the script's frames in a traceback, outermost first."""
+def import_from(folder):
+    """Lets the script import the modules of a folder. Those of Python itself go first, as in the driver that Nix builds."""
+    global helpers
+    helpers = folder
+    site = (n for n, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
+    sys.path.insert(next(site, len(sys.path)), folder)
+
+
+def is_helper(frame):
+    return helpers is not None and frame.f_code.co_filename.startswith(helpers + os.sep)
+
+
+def own_frames(error):
+    """[(frame, line)] of the script and its helpers in a traceback, outermost first."""
     frames, tb = [], error.__traceback__
     while tb is not None:
-        if is_script(tb.tb_frame):
-            frames.append((tb.tb_lineno, tb.tb_frame.f_code.co_name))
+        if is_script(tb.tb_frame) or is_helper(tb.tb_frame):
+            frames.append((tb.tb_frame, tb.tb_lineno))
         tb = tb.tb_next
     return frames
+
+
+def helper_name(path):
+    """The file of a helper as the user knows it: checks/lib/…"""
+    return os.path.relpath(path, os.path.join(helpers, os.pardir, os.pardir))
 
 
 def where(error):
     """Line of the script to blame for an error, or None."""
     if isinstance(error, SyntaxError) and error.filename == SCRIPT:
         return error.lineno
-    frames = script_frames(error)
-    return frames[-1][0] if frames else None
+    lines = [line for frame, line in own_frames(error) if is_script(frame)]
+    return lines[-1] if lines else None
 
 
 def source(text, line):
@@ -47,11 +65,13 @@ def source(text, line):
 
 
 def short(error, text):
-    """The report on a failed assertion: frames of the script only."""
+    """The report on a failed assertion: frames of the script and its helpers only."""
+    import linecache
     out = ["Traceback (most recent call last):"]
-    for line, function in script_frames(error):
-        out.append(f'  File "{SCRIPT}", line {line}, in {function}')
-        out.append(f"    {source(text, line)}")
+    for frame, line in own_frames(error):
+        file = frame.f_code.co_filename
+        out.append(f'  File "{file}", line {line}, in {frame.f_code.co_name}')
+        out.append(f"    {source(text, line) if is_script(frame) else linecache.getline(file, line).strip()}")
     return out + [""] + f"{type(error).__name__}: {error}".splitlines()
 
 

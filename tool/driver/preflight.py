@@ -4,6 +4,7 @@
 """
 import ast
 import builtins
+import os
 import symtable
 import sys
 import warnings
@@ -146,13 +147,28 @@ def survey(text, names, vlans, sandbox, skips):
     from .events import Events
     from .logger import Logger
     config = {"machines": [{"name": m, "shared_dir": "/", "state_dir": "/"} for m in names],
-              "vlans": vlans, "global_timeout": 1, "script": "/"}
+              "vlans": vlans, "global_timeout": 1, "script": "/", "lib": None}
     nothing = SimpleNamespace(exits=lambda name: None)  # no host is asked for anything
     driver = Driver(config, text, "/", nothing, Logger(Events()), Events(), None)
     machines = variables(driver)
     problems = check(text, driver.test_symbols(show=False), machines, "skipLint" not in skips)
     # On a NixOS machine these functions do what they say.
     return [p for p in problems if sandbox or p.kind != "NotInSandbox"], machines
+
+
+def of_helper(text, script, lib):
+    """The Problems of a module that scripts import. NixOS does not look into it: only what cannot work is an error."""
+    problems = check(text, {"__file__"}, {})
+    for problem in problems:
+        if problem.kind != "NameError":
+            problem.severity = "warning"
+        else:
+            problem.hint = "define or import it; what the script has, as `machine` or `retry`, is handed over as an argument"
+    name = os.path.relpath(script, lib).split(os.sep)[0].partition(".")[0]
+    if name in getattr(sys, "stdlib_module_names", ()):  # Python 3.10
+        problems.insert(0, Problem(1, 1, "hidden-helper", f"Python itself has a module `{name}`: this one is never imported",
+                                   "give it another name"))
+    return problems
 
 
 def variables(driver):
@@ -171,7 +187,7 @@ def with_types(problems, types):
 
 
 def main(request):
-    """`[{"script": PATH, "text": TEXT, "machines": [NAME], "vlans": [NUMBER], "sandbox": BOOL, "thorough": BOOL}, …]` -> an
+    """`[{"script": PATH, "text": TEXT, "lib": PATH, "machines": [NAME], "vlans": [NUMBER], "sandbox": BOOL, "thorough": BOOL}, …]` -> an
     answer for each, on stdout. A script without a text is read; mypy, which is slow, is asked where the look is thorough.
     """
     import json
@@ -183,6 +199,10 @@ def main(request):
         if broken:
             answers.append(([broken], []))
             continue
+        lib = one["lib"]
+        if lib and one["script"].startswith(lib + os.sep):
+            answers.append((of_helper(text, one["script"], lib), pvs(text)))
+            continue
         skips, vlans = nixfile.skips(one["script"]), one["vlans"]
         problems, machines = survey(text, one["machines"], vlans, one["sandbox"], skips)
         if "skipTypeCheck" not in skips:
@@ -190,7 +210,8 @@ def main(request):
         answers.append((problems, pvs(text)))
     tool = typecheck.checker(("ty", "mypy") if any(one["thorough"] for one in asked) else ("ty",))
     if tool and typed:
-        for (number, _script), types in zip(typed, typecheck.check([script for _, script in typed], tool)):
+        found = typecheck.check([script for _, script in typed], tool, lib=asked[0]["lib"])
+        for (number, _script), types in zip(typed, found):
             answers[number] = with_types(answers[number][0], types), answers[number][1]
     json.dump([answer(*one) for one in answers], sys.stdout)
     return 0

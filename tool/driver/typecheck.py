@@ -27,14 +27,15 @@ def checker(names):
     return None
 
 
-def check(scripts, tool, folder=None):
-    """Problems of each of the scripts: (text, variables of its machines, numbers of its VLANs). `folder` holds the files."""
+def check(scripts, tool, folder=None, lib=None):
+    """Problems of each of the scripts: (text, variables of its machines, numbers of its VLANs). `folder` holds the
+    files; they may import the modules of `lib`."""
     groups = {}
     for number, (text, machines, vlans) in enumerate(scripts):
         groups.setdefault((tuple(sorted(machines)), tuple(vlans)), {})[number] = text
     stubs = [(stub(*names), texts) for names, texts in groups.items()]
     problems = [[] for _ in scripts]
-    output, shift = (by_ty if tool[0] == "ty" else by_mypy)(tool[1], stubs, folder)
+    output, shift = (by_ty if tool[0] == "ty" else by_mypy)(tool[1], stubs, folder, lib)
     for line in output.splitlines():
         match = PLACE.match(line)
         if match and int(match["script"]) < len(scripts):
@@ -54,14 +55,14 @@ def add(problems, match, shift, tool):
         rule = MYPY_RULE.search(text)[1]
         text = MYPY_RULE.sub("", text)
     line = int(match["line"]) - shift
-    if rule in MISSING_MODULE or line < 1:
+    if rule in MISSING_MODULE and "has no member" not in text or line < 1:
         return
     # mypy is stricter here and there than ty, which is what NixOS 26.05 runs.
     severity = "error" if tool == "ty" else "warning"
     problems.append(Problem(line, int(match["column"]), "type-check", f"{tool}: {text}", HINT, severity))
 
 
-def by_ty(program, stubs, folder):
+def by_ty(program, stubs, folder, lib):
     """ty takes further names of all modules from a file __builtins__.pyi."""
     import tempfile
     output = []
@@ -71,11 +72,12 @@ def by_ty(program, stubs, folder):
             for number, text in texts.items():
                 write(place, f"script{number}.py", text)
             output.append(execute([program, "check", "--project", ".", "--output-format", "concise", "--no-progress",
-                                   "--exit-zero", "--python-version", "3.13", "."], place))
+                                   "--exit-zero", "--python-version", "3.13", *(["--extra-search-path", lib] if lib else []), "."],
+                                  place))
     return "\n".join(output), 0
 
 
-def by_mypy(program, stubs, folder):
+def by_mypy(program, stubs, folder, lib):
     """mypy takes them from an import, which stands before the script."""
     import tempfile
     with tempfile.TemporaryDirectory(dir=folder, prefix="types-") as place:
@@ -85,17 +87,19 @@ def by_mypy(program, stubs, folder):
                 write(place, f"script{number}.py", f"from names{group} import *\n{text}")
         command = [program, "--no-implicit-optional", "--no-color-output", "--no-error-summary", "--show-column-numbers",
                    "--no-pretty", "--hide-error-context", "--config-file", os.devnull, "--cache-dir", os.devnull]
-        return execute([*command, *(f"script{number}.py" for _, texts in stubs for number in texts)], place), 1
+        files = [f"script{number}.py" for _, texts in stubs for number in texts]
+        return execute([*command, *files], place, {"MYPYPATH": lib} if lib else {}), 1
 
 
 def write(folder, name, text):
     Path(folder, name).write_text(text, encoding="utf-8")
 
 
-def execute(command, folder):
+def execute(command, folder, more=()):
     """What a checker prints. One that cannot be run or gives no answer finds nothing."""
     import subprocess
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MYPY", "TY_", "FORCE_COLOR"))}
+    environment.update(more)
     try:
         run = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                              timeout=PATIENCE, check=False)

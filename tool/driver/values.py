@@ -3,7 +3,7 @@ import ast
 import builtins
 import reprlib
 
-from .failure import SCRIPT, is_script
+from .failure import SCRIPT, helper_name, is_helper, own_frames, source
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), list, tuple, dict, set, frozenset, range)
 MOST = 8  # values that a failure tells
@@ -76,16 +76,20 @@ def compiled(text):
 
 
 def told(error, text, line):
-    """Lines such as `value = '12'` on the line of the script that failed."""
-    frame, tb = None, error.__traceback__
-    while tb is not None:
-        frame, tb = tb.tb_frame if is_script(tb.tb_frame) else frame, tb.tb_next
-    if frame is None or line is None:
+    """Lines such as `value = '12'` on the line of the script that failed, or on that of a helper it called."""
+    frames, lines = own_frames(error), []
+    if not frames or line is None:
         return []
-    short, lines = Short(), []
+    frame = frames[-1][0]
+    if is_helper(frame):
+        import linecache
+        file, line = frame.f_code.co_filename, frames[-1][1]
+        text = "".join(linecache.getlines(file))
+        lines.append(f"in {helper_name(file)}:{line}: {source(text, line)}")
+    short = Short()
     known = {**frame.f_globals, **frame.f_locals}
     found = [(name, known[name]) for name in names(text, line) if name in known]
-    if isinstance(error, AssertionError) and notes.line == line:
+    if isinstance(error, AssertionError) and notes.line == line and not is_helper(frame):
         found += notes.seen
     for what, value in found[:MOST]:
         shown = short.show(value)

@@ -29,7 +29,31 @@ let
     interactive.defaults.virtualisation.graphics = true;
     # Seconds.  A check that hangs should not hold a builder for the hour that NixOS allows.
     globalTimeout = lib.mkDefault 900;
+    extraPythonPackages = python: lib.optional (lib.pathExists helpers) (modules python);
   };
+
+  # What test scripts may import: checks/lib/.  A module becomes a package, because the type checks of NixOS look only into
+  # packages, and only those that say that they have types.
+  helpers = project.root + "/checks/lib";
+  modules =
+    python:
+    python.toPythonModule (
+      pkgs.runCommand "checks-lib" { } ''
+        site=$out/${python.python.sitePackages}
+        mkdir -p "$site"
+        cp -r --no-preserve=mode ${helpers}/. "$site"
+        cd "$site"
+        for file in *.py; do
+          [ -f "$file" ] || continue
+          mkdir "''${file%.py}"
+          mv "$file" "''${file%.py}/__init__.py"
+        done
+        for package in */; do
+          [ -d "$package" ] || continue
+          touch "$package/py.typed"
+        done
+      ''
+    );
 
   # For machines without KVM: QEMU emulates the processor, which is up to 10 times slower.
   emulated = kvm: {

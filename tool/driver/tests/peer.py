@@ -148,7 +148,7 @@ class Peer:
     def config(self, script="", **more):
         path = self.top / "script.py"
         path.write_text(script)
-        return {"vlans": [1], "global_timeout": 60, "script": str(path), "check": "simple", "out_dir": str(self.out),
+        return {"vlans": [1], "global_timeout": 60, "script": str(path), "lib": None, "check": "simple", "out_dir": str(self.out),
                 "junit": None, "interactive": False, "debug": False, "keeper_fd": self.driver_fd, "events_fd": None,
                 "machines": [{"name": n, "shared_dir": str(self.top / f"{n}-shared"),
                               "state_dir": str(self.top / f"{n}-state")} for n in self.names], **more}

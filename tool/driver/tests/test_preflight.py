@@ -100,7 +100,7 @@ class Survey(unittest.TestCase):
             script = Path(folder, "a b.py")
             script.write_bytes(text)
             request = [{"script": str(script), "text": None, "machines": ["my-ioc"], "vlans": [1], "sandbox": sandbox,
-                        "thorough": True}]
+                        "lib": None, "thorough": True}]
             run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
                                  input=json.dumps(request).encode(), capture_output=True, check=True)
         self.assertEqual(run.stderr, b"")
@@ -128,7 +128,7 @@ class Survey(unittest.TestCase):
             Path(folder, "a.py").write_text(script)
             Path(folder, "a.nix").write_text(nix)
             request = [{"script": f"{folder}/a.py", "text": None, "machines": ["machine"], "sandbox": True, "vlans": [1, 2],
-                        "thorough": True, **more}]
+                        "lib": None, "thorough": True, **more}]
             run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
                                  input=json.dumps(request), capture_output=True, text=True, check=True)
         (answer,) = json.loads(run.stdout)
@@ -143,6 +143,25 @@ class Survey(unittest.TestCase):
         self.assertEqual(self.problems("machne", "{ }", text="\nimport os\n"), [(2, "unused-import", "error")])
         self.assertEqual(self.problems("", "{ skipLint = true; }", text="import os\n"), [])
         self.assertEqual(self.problems("", "", text="x = (\n"), [(1, "SyntaxError", "error")])
+
+    def test_a_module_that_scripts_import(self):
+        with tempfile.TemporaryDirectory() as lib:
+            def found(text, name="helpers.py"):
+                script = Path(lib, name)
+                script.write_text(text)
+                request = [{"script": str(script), "text": None, "lib": lib, "machines": [], "sandbox": True, "vlans": [],
+                            "thorough": False}]
+                run = subprocess.run([sys.executable, "-B", str(Path(__file__).parents[1]), "--preflight"],
+                                     input=json.dumps(request), capture_output=True, text=True, check=True)
+                (answer,) = json.loads(run.stdout)
+                return [(p["line"], p["kind"], p["severity"]) for p in answer["problems"]]
+
+            self.assertEqual(found("def wait(machine):\n    machine.screenshot(__file__)\n"), [])
+            self.assertEqual(found("import os\n\ndef wait(m):\n    retry(m)\n"),
+                             [(1, "unused-import", "warning"), (4, "NameError", "error")])
+            self.assertEqual(found("x = (\n"), [(1, "SyntaxError", "error")])
+            if sys.version_info >= (3, 10):
+                self.assertEqual(found("", "json.py"), [(1, "hidden-helper", "error")])
 
     def test_odd_texts_that_python_takes(self):
         for text in ("a = 1\nb = " + " + ".join(["a"] * 900), "'{²}'.format(1)", "from typing import Annotated\nx: Annotated[()] = 1",

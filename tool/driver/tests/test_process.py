@@ -140,6 +140,40 @@ kill QemuMachine (pid N)
         self.assertEqual([e["text"] for e in r.event("console")], ["e\ufffd"])
 
 
+class Helpers(WholeProcess):
+    """Modules that scripts import from checks/lib/."""
+
+    def failure(self, helper, script):
+        lib = self.peer.top / "checks" / "lib"
+        lib.mkdir(parents=True)
+        (lib / "helpers.py").write_text(helper)
+        r = self.drive(script, lib=str(lib))
+        self.assertEqual(r.status, 1)
+        (failure,) = r.event("failure")
+        return r, failure
+
+    def test_a_failed_command_tells_both_places(self):
+        r, failure = self.failure("def read(machine, pv):\n    return machine.succeed(f'false {pv}')\n",
+                                  "from helpers import read\n\nread(machine, 'VOLT')\n")
+        self.assertEqual((failure["line"], failure["source"]), (3, "read(machine, 'VOLT')"))
+        self.assertTrue(failure["message"].endswith(
+            "\nin checks/lib/helpers.py:2: return machine.succeed(f'false {pv}')\npv = 'VOLT'"), failure["message"])
+        self.assertIn(f'!!!   File "{self.peer.top}/checks/lib/helpers.py", line 2, in read\n'
+                      "!!!     return machine.succeed(f'false {pv}')\n", r.stderr)
+
+    def test_an_assertion_shows_the_values_of_its_own_line(self):
+        _, failure = self.failure("def same(got, want):\n    assert got == want\n",
+                                  "import helpers\ngot = 'of the script'\nhelpers.same(1, want=2)\n")
+        self.assertEqual(failure["message"], "in checks/lib/helpers.py:2: assert got == want\ngot = 1\nwant = 2")
+        self.assertEqual(failure["line"], 3)
+
+    def test_modules_of_python_go_first(self):
+        lib = self.peer.top / "lib"
+        lib.mkdir()
+        (lib / "json.py").write_text("raise OSError")
+        self.assertEqual(self.drive("import json\njson.dumps(1)\n", lib=str(lib)).status, 0)
+
+
 class Threads(WholeProcess):
     """The driver ends when the script has, whatever the script left running."""
 

@@ -75,7 +75,7 @@ class Whole(WholeProcess):
 
     def test_configuration(self):
         # The one that all other tests are run with.
-        self.assertEqual(kinds(self.peer.config(junit="x", events_fd=1, vlans=[1, 2])), kinds(SAMPLES["config"]))
+        self.assertEqual(kinds(self.peer.config(junit="x", lib="x", events_fd=1, vlans=[1, 2])), kinds(SAMPLES["config"]))
 
     def test_preflight(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -106,5 +106,16 @@ class Real(unittest.TestCase):
     def test_ty(self):
         self.assertEqual(self.lines("ty"), [3, 4])
 
+    def test_modules_of_the_project_have_types(self):
+        for name in ("ty", "mypy"):
+            tool = typecheck.checker((name,))
+            if tool is None:
+                self.skipTest(f"there is no {name}")
+            with self.subTest(name), tempfile.TemporaryDirectory() as lib:
+                Path(lib, "helpers.py").write_text("def wait(seconds: int) -> int:\n    return seconds\n")
+                script = "from helpers import nosuch, wait\nimport nosuchmodule\n\nwait('x')\nwait(1)\n"
+                (problems,) = typecheck.check([(script, ["machine"], [1])], tool, lib=lib)
+                self.assertEqual([p.line for p in problems], [1, 4])
+
     def test_mypy(self):
         self.assertEqual(self.lines("mypy"), [3, 4])

@@ -246,6 +246,22 @@ fn people_see_the_line_and_github_an_annotation() {
 }
 
 #[test]
+fn modules_of_scripts_are_looked_at_and_their_failures_have_both_places() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.root.join("checks/lib")).unwrap();
+    let helper = "def read(machine, pv):\n    return machine.succeed(f\"false {pv}\")\n";
+    scratch.write("checks/lib/helpers.py", helper);
+    scratch.check("one", "from helpers import read\n\nread(machine, \"VOLT\")\n");
+    assert!(!scratch.xtask(&["list"]).expect(0, &[]).stdout.contains("helpers"));
+    scratch.xtask(&["lint", "--deny-warnings"]).expect(0, &["nothing found"]);
+    let place = "in checks/lib/helpers.py:2: return machine.succeed(f\"false {pv}\")";
+    scratch.xtask(&["test", "one"]).expect(1, &["at checks/one.py:3", place, "pv = 'VOLT'"]);
+    scratch.write("checks/lib/helpers.py", &helper.replace("machine.", "machne."));
+    assert_eq!(found(&scratch, &[]).0, ["undefined-name checks/lib/helpers.py:2:12"]);
+    scratch.xtask(&["test", "one"]).expect(1, &["handed over as an argument", "nothing was started"]);
+}
+
+#[test]
 fn a_broken_ioc_toml_is_status_3() {
     let scratch = Scratch::new();
     scratch.edit("ioc.toml", "app = ", "aap = ");

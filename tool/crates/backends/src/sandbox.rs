@@ -51,6 +51,7 @@ impl Driver {
 pub struct Sandbox {
     driver: Driver,
     config: Config,
+    lib: Option<PathBuf>,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
     ours: Option<(InMachine, Vec<Program>)>,
     /// Checks whose machines come from Nix.
@@ -116,6 +117,7 @@ impl Sandbox {
             soft_ioc,
             driver,
             config: project.config.clone(),
+            lib: project.lib(),
             ours,
             evaluated,
             timeout,
@@ -182,6 +184,7 @@ impl Sandbox {
         let own_limit = settings.timeout.or(evaluated.and_then(|evaluated| evaluated.timeout));
         Ok(Spec {
             script,
+            lib: self.lib.clone(),
             debug: self.debug,
             global_timeout: self.timeout.or(own_limit).unwrap_or(DEFAULT_TIMEOUT),
             python: self.driver.python.clone(),

@@ -149,6 +149,24 @@ impl Project {
         self.root.join("ioc")
     }
 
+    /// Folder of the modules that test scripts may import, if there is one.
+    pub fn lib(&self) -> Option<PathBuf> {
+        Some(self.root.join("checks/lib")).filter(|lib| lib.is_dir())
+    }
+
+    /// The modules that test scripts may import.
+    pub fn helpers(&self) -> Result<Vec<PathBuf>> {
+        let Some(lib) = self.lib() else { return Ok(Vec::new()) };
+        let mut helpers = Vec::new();
+        for entry in walkdir::WalkDir::new(lib).sort_by_file_name() {
+            let path = entry.context("cannot list the folder checks/lib/")?.into_path();
+            if path.extension().is_some_and(|kind| kind == "py") && path.is_file() {
+                helpers.push(path);
+            }
+        }
+        Ok(helpers)
+    }
+
     /// All checks, by name.
     pub fn checks(&self) -> Result<Vec<Check>> {
         let mut checks: BTreeMap<String, Check> = BTreeMap::new();

@@ -112,6 +112,7 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
         vlans: spec.machines.iter().flat_map(|m| m.vlans.iter().copied()).collect(),
         global_timeout: spec.global_timeout,
         script: &spec.script,
+        lib: spec.lib.as_deref(),
         out_dir: &spec.out_dir,
         junit: spec.junit.as_deref(),
         interactive: spec.interactive,

@@ -15,6 +15,8 @@ pub struct Spec {
     pub check: String,
     /// The test script; empty text is run where there is none.
     pub script: PathBuf,
+    /// Folder of the modules that it may import.
+    pub lib: Option<PathBuf>,
     /// Whether to give a Python prompt instead of running the script.
     pub interactive: bool,
     /// Whether to give one on the controlling terminal after a failure.

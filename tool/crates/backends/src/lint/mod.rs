@@ -74,8 +74,17 @@ fn of(
         let vlans = machines.values().flatten().copied().collect();
         let machines = machines.into_keys().collect();
         let sandbox = matches!(backend, None | Some(Choice::Sandbox));
-        scripts.push(Script { script, text, machines, vlans, sandbox, thorough });
+        scripts.push(Script { script, text, lib: project.lib(), machines, vlans, sandbox, thorough });
     }
+    scripts.extend(project.helpers()?.into_iter().map(|script| Script {
+        script,
+        text: None,
+        lib: project.lib(),
+        machines: Vec::new(),
+        vlans: BTreeSet::new(),
+        sandbox: true,
+        thorough: false,
+    }));
     let (ioc, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| read_scripts(project, &scripts));
         let wanted = evaluated.is_none() || settings.iter().any(|s| s.services == Services::IocToml);

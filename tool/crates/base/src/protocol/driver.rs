@@ -19,6 +19,8 @@ pub struct Config<'a> {
     pub global_timeout: u64,
     /// The script.
     pub script: &'a Path,
+    /// Folder of the modules that it may import.
+    pub lib: Option<&'a Path>,
     /// Where the script's files go.
     pub out_dir: &'a Path,
     /// File of a JUnit report, relative to `out_dir`.

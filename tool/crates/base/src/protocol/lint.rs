@@ -101,6 +101,8 @@ pub struct Script {
     pub script: PathBuf,
     /// Its text, where the file has another or is not there.
     pub text: Option<String>,
+    /// Folder of the modules that it may import; what lies in there is one of them.
+    pub lib: Option<PathBuf>,
     /// Names of the machines.
     pub machines: Vec<String>,
     /// Numbers of the VLANs.

@@ -72,6 +72,7 @@ fn samples() -> Value {
         vlans: BTreeSet::from([1, 2]),
         global_timeout: 60,
         script: Path::new("/checks/simple.py"),
+        lib: Some(Path::new("/checks/lib")),
         out_dir: Path::new("/run/out"),
         junit: Some("../junit.xml"),
         interactive: false,
@@ -146,6 +147,7 @@ fn samples() -> Value {
             "heard": heard(vec![Script {
                 script: "/checks/simple.py".into(),
                 text: None,
+                lib: Some("/checks/lib".into()),
                 machines: vec!["machine".into()],
                 vlans: BTreeSet::from([1]),
                 sandbox: true,
