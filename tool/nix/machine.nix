@@ -1,4 +1,5 @@
-# NixOS module of a check's machine: ioc.service, one service for each simulator of ioc.toml, caget and caput.
+# NixOS module of a check's machine: a service for each IOC and each simulator of ioc.toml, caget and caput.
+# services.iocs.NAME.enable = false leaves one out.
 {
   epnixLib,
   iocService,
@@ -11,8 +12,9 @@
   ...
 }:
 let
-  simulators = lib.attrNames project.simulators;
-  units = map (name: "${name}.service") simulators;
+  running = lib.filterAttrs (_: ioc: ioc.enable) config.services.iocs;
+  beside = ioc: lib.filterAttrs (_: simulator: simulator.ioc or ioc == ioc) project.simulators;
+  simulators = lib.mergeAttrsList (map beside (lib.attrNames running));
 
   # A simulator of your own can come from the overlay in flake.nix.
   packages = pkgs // pkgs.epnix;
@@ -43,11 +45,28 @@ let
     lib.mapAttrsToList (name: simulator: {
       name = "simulator ${name}";
       inherit (simulator) port;
-    }) project.simulators
+    }) simulators
     ++ lib.mapAttrsToList (name: ioc: {
       name = "procServ of services.iocs.${name}";
       inherit (ioc.procServ) port;
-    }) config.services.iocs;
+    }) running;
+
+  # EPNix sets network-online.target by mkDefault, so any other definition replaces it: hence it is repeated.
+  afterSimulators =
+    name: _:
+    let
+      units = map (simulator: "${simulator}.service") (lib.attrNames (beside name));
+    in
+    rec {
+      wants = [ "network-online.target" ] ++ units;
+      after = wants;
+      # The journal is read by scripts.
+      environment.NO_COLOR = lib.mkDefault "1";
+      # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
+      serviceConfig.ExecStartPost = [
+        "+${ready} ${toString config.services.iocs.${name}.procServ.port}"
+      ];
+    };
 in
 {
   imports = [
@@ -60,18 +79,13 @@ in
     inherit message;
   }) (project.portConflicts listeners);
 
-  systemd.services = lib.mapAttrs service project.simulators // {
-    # EPNix sets network-online.target by mkDefault, so any other definition replaces it: hence it is repeated.
-    ioc = rec {
-      wants = [ "network-online.target" ] ++ units;
-      after = wants;
-      # The journal is read by scripts.
-      environment.NO_COLOR = lib.mkDefault "1";
-      # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
-      serviceConfig.ExecStartPost = [
-        "+${ready} ${toString config.services.iocs.ioc.procServ.port}"
-      ];
-    };
+  systemd.services = lib.mapAttrs service simulators // lib.mapAttrs afterSimulators project.iocs;
+
+  # A search that is sent to one address reaches one of several servers on a machine only.  Those that the machine's
+  # cards give are such, and would find what this finds a second time.
+  environment.epics = lib.mkIf (lib.length (lib.attrNames running) > 1) {
+    ca_addr_list = [ "127.255.255.255" ];
+    ca_auto_addr_list = lib.mkDefault false;
   };
 
   environment.systemPackages = [ pkgs.epnix.epics-base ];

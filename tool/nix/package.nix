@@ -24,11 +24,16 @@ mkEpicsPackage {
   ) project.support;
 
   # st.cmd names its interpreter by architecture, and Git can hold only one.
-  postPatch = ''
-    sed -i '1s,/bin/linux-[^/]*/,/bin/${epnixLib.toEpicsArch stdenv.hostPlatform}/,' iocBoot/*/st.cmd
-    # `nix flake init` writes files that cannot be executed.
-    chmod +x iocBoot/*/st.cmd
-  '';
+  postPatch =
+    let
+      script = ioc: "iocBoot/${ioc.ioc}/${ioc.script}";
+      scripts = toString (lib.unique (map script (lib.attrValues project.iocs)));
+    in
+    ''
+      sed -i '1s,/bin/linux-[^/]*/,/bin/${epnixLib.toEpicsArch stdenv.hostPlatform}/,' ${scripts}
+      # `nix flake init` writes files that cannot be executed.
+      chmod +x ${scripts}
+    '';
 
   meta = {
     description = "EPICS IOC ${project.app}";

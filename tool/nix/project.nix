@@ -6,7 +6,9 @@ let
     attrNames
     concatLists
     concatStringsSep
+    elemAt
     filter
+    genList
     hasAttr
     head
     isAttrs
@@ -61,6 +63,18 @@ let
       text = "a list of strings, the program first";
       example = quote [ "psu-simulator" ];
     };
+    script = {
+      is = v: isString v && match "[A-Za-z0-9_][A-Za-z0-9_.-]*" v != null;
+      text = "the name of a file in the boot folder";
+      example = quote "st.cmd";
+    };
+    variables = {
+      is =
+        v:
+        isAttrs v && all isString (values v) && all (name: match "[A-Za-z_][A-Za-z0-9_]*" name != null) (attrNames v);
+      text = "a table of texts, by names of variables";
+      example = "{ PREFIX = \"A:\" }";
+    };
     port = {
       is = v: isInt v && 1 <= v && v <= 65535;
       text = "a TCP port, 1 to 65535";
@@ -75,11 +89,20 @@ let
     support = kinds.names // {
       optional = true;
     };
+    script = kinds.script // {
+      optional = true;
+    };
+    environment = kinds.variables // {
+      optional = true;
+    };
   };
   simulatorKeys = {
     package = kinds.name;
     command = kinds.command;
     port = kinds.port;
+    ioc = kinds.name // {
+      optional = true;
+    };
   };
 
   tableProblems =
@@ -100,34 +123,77 @@ let
       ) (filter (key: hasAttr key keys && !keys.${key}.is table.${key}) (attrNames table));
 
   simulatorProblems =
-    name: simulator:
+    iocs: name: simulator:
     (
       if !isName name then
         [
           "ioc.toml: ${quote name} cannot be the name of a simulator, which has only ${nameRule}\nhint: [simulators.${goodName name}]"
         ]
-      else if name == "ioc" then
+      else if hasAttr name iocs then
         [
-          "ioc.toml: a simulator cannot be called \"ioc\", because ioc.service is the IOC\nhint: [simulators.simulator]"
+          "ioc.toml: a simulator cannot be called ${quote name}, because ${name}.service is the IOC\nhint: [simulators.simulator]"
+        ]
+      else if isAttrs simulator && isName (simulator.ioc or null) && !hasAttr simulator.ioc iocs then
+        [
+          "ioc.toml: simulator ${quote name} is of an IOC ${quote simulator.ioc}, which is not there\nhint: the IOCs are ${commas (attrNames iocs)}"
         ]
       else
         [ ]
     )
     ++ tableProblems "simulators.${name}" simulatorKeys simulator;
 
+  # The IOCs by the names of their units: [ioc] is "ioc", and [iocs.NAME] is "NAME".
+  iocsOf =
+    toml:
+    let
+      several = toml.iocs or { };
+    in
+    if isAttrs several && several != { } then several else { ioc = toml.ioc or { }; };
+
+  iocProblems =
+    name: ioc:
+    (
+      if isName name then
+        [ ]
+      else
+        [
+          "ioc.toml: ${quote name} cannot be the name of an IOC, which has only ${nameRule}\nhint: [iocs.${goodName name}]"
+        ]
+    )
+    ++ tableProblems "iocs.${name}" iocKeys ioc;
+
   iocTomlProblems =
     toml:
-    tableProblems "ioc" iocKeys (toml.ioc or { })
+    let
+      several = toml.iocs or { };
+    in
+    (
+      if !isAttrs several then
+        [ "ioc.toml: iocs is not a table\nhint: [iocs.NAME]" ]
+      else if several == { } then
+        tableProblems "ioc" iocKeys (toml.ioc or { })
+      else if toml ? ioc then
+        [
+          "ioc.toml: [ioc] is for one IOC, and there is [iocs] for several\nhint: give the one of [ioc] a name, too: [iocs.NAME]"
+        ]
+      else
+        concatLists (values (mapAttrs iocProblems several))
+    )
     ++ (
       if isAttrs (toml.simulators or { }) then
-        concatLists (values (mapAttrs simulatorProblems (toml.simulators or { })))
+        concatLists (values (mapAttrs (simulatorProblems (iocsOf toml)) (toml.simulators or { })))
       else
         [ "ioc.toml: simulators is not a table\nhint: [simulators.simulator]" ]
     );
 
   # Which folders of ioc/ ioc.toml names; `exists` tells of a path below the repository whether it is there.
   folderProblems =
-    { app, ioc, ... }:
+    {
+      app,
+      ioc,
+      script ? "st.cmd",
+      ...
+    }:
     exists:
     map
       (
@@ -141,7 +207,7 @@ let
             key = "app = ${quote app}";
           }
           {
-            path = "ioc/iocBoot/${ioc}/st.cmd";
+            path = "ioc/iocBoot/${ioc}/${script}";
             key = "ioc = ${quote ioc}";
           }
         ]
@@ -212,24 +278,53 @@ in
     simulators = attrNames simulatorKeys;
   };
 
-  # Reads the project in the folder `root`: { root, app, ioc, support, simulators, checks, pname } and functions to use it.
+  # Reads the project in the folder `root`: { root, app, iocs, support, simulators, checks, pname } and functions to use it.
   load =
     root:
     let
       toml = builtins.fromTOML (readFile (root + "/ioc.toml"));
       valid = orThrow (iocTomlProblems toml) toml;
       # Git keeps no empty folder.
+      iocs = iocsOf valid;
+      # procServ's ports, as the sandbox counts them.
+      places = listToAttrs (
+        genList (n: {
+          name = elemAt (attrNames iocs) n;
+          value = 2000 + n;
+        }) (length (attrNames iocs))
+      );
+      all = mapAttrs (
+        name: ioc:
+        {
+          support = [ ];
+          script = "st.cmd";
+          environment = { };
+        }
+        // ioc
+      ) iocs;
+      folders = concatLists (
+        map (ioc: folderProblems ioc (path: pathExists (root + "/${path}"))) (values iocs)
+      );
       names = if pathExists (root + "/checks") then nixFiles (readDir (root + "/checks")) else [ ];
     in
-    orThrow (folderProblems valid.ioc (path: pathExists (root + "/${path}"))) {
-      inherit root;
-      inherit (valid.ioc) app ioc;
-      support = valid.ioc.support or [ ];
+    orThrow folders {
+      inherit root places;
+      iocs = all;
+      # Of one top there is one package.
+      inherit (head (values iocs)) app;
+      support = attrNames (
+        listToAttrs (
+          map (name: {
+            inherit name;
+            value = null;
+          }) (concatLists (map (ioc: ioc.support) (values all)))
+        )
+      );
       simulators = valid.simulators or { };
       checks = orThrow (concatLists (map checkNameProblems names)) names;
 
       # The package; not just `app`, which may be the name of another package.
-      pname = "${valid.ioc.app}-ioc";
+      pname = "${(head (values iocs)).app}-ioc";
 
       inherit portConflicts;
 

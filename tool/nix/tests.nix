@@ -56,7 +56,7 @@ let
     };
     "unknown key" = {
       got = toml "${good}suport = []";
-      want = [ "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, ioc, support" ];
+      want = [ "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, environment, ioc, script, support" ];
     };
     "ioc is no table" = {
       got = toml "ioc = 1";
@@ -101,6 +101,41 @@ let
       got = toml "${good}[simulators.\"my psu\"]\n${simulator}";
       want = [
         "ioc.toml: \"my psu\" cannot be the name of a simulator, which has only letters, digits, \"_\" and \"-\" (not first)\nhint: [simulators.my-psu]"
+      ];
+    };
+
+    "several IOCs" = {
+      got = toml ''
+        [iocs.a]
+        app = "x"
+        ioc = "iocA"
+        environment = { PREFIX = "A:" }
+        [iocs.b]
+        app = "x"
+        ioc = "iocB"
+        script = "stTCP.cmd"
+        [simulators.psu]
+        ${simulator}ioc = "b"
+      '';
+      want = [ ];
+    };
+    "one IOC and several" = {
+      got = toml "${good}[iocs.a]\napp = \"a\"\nioc = \"b\"";
+      want = [
+        "ioc.toml: [ioc] is for one IOC, and there is [iocs] for several\nhint: give the one of [ioc] a name, too: [iocs.NAME]"
+      ];
+    };
+    "a simulator of nobody" = {
+      got = toml "${good}[simulators.psu]\n${simulator}ioc = \"b\"";
+      want = [
+        "ioc.toml: simulator \"psu\" is of an IOC \"b\", which is not there\nhint: the IOCs are ioc"
+      ];
+    };
+    "a script elsewhere, a variable that is none" = {
+      got = toml "${good}script = \"../st.cmd\"\nenvironment = { \"1\" = \"\" }";
+      want = [
+        "ioc.toml: environment = {\"1\":\"\"} in [ioc] is not a table of texts, by names of variables\nhint: environment = { PREFIX = \"A:\" }"
+        "ioc.toml: script = \"../st.cmd\" in [ioc] is not the name of a file in the boot folder\nhint: script = \"st.cmd\""
       ];
     };
 

@@ -19,7 +19,8 @@ fn run(project: &Project, matches: &ArgMatches) -> Result<Status> {
         return Err(Failure::new(Status::Usage, "the folder to deploy to is not there").hint("mkdir it first").into());
     };
     let built = tool::build(project)?;
-    std::fs::copy(&built, to.join(&project.config.ioc.app))?;
-    tool::ui::say(&format!("deployed {}", project.config.ioc.app));
+    let app = &project.config.iocs["ioc"].app;
+    std::fs::copy(&built, to.join(app))?;
+    tool::ui::say(&format!("deployed {app}"));
     Ok(Status::Done)
 }

@@ -74,7 +74,7 @@ use tool::{Own, Status};
 fn main() -> ExitCode {
     let level = Command::new("level").about("Print how full the tank should be");
     tool::main(&[Own::new(level, |project, _| {
-        tool::ui::data(&format!("{}: 3", project.config.ioc.app));
+        tool::ui::data(&format!("{}: 3", project.config.iocs["ioc"].app));
         Ok(Status::Done)
     })])
 }

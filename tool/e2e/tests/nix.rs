@@ -501,6 +501,7 @@ fn nix_and_rust_know_the_same_keys_of_ioc_toml() {
         serde_json::json!(keys)
     };
     assert_eq!(keys["ioc"], known("[ioc]\nno-such-key = 1\n"));
+    assert_eq!(keys["ioc"], known("[iocs.a]\nno-such-key = 1\n"));
     assert_eq!(keys["simulators"], known("[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators.s]\nno-such-key = 1\n"));
 }
 
@@ -526,7 +527,25 @@ fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
         simulator("s", &[package, command].concat()),
         simulator("s", &[package, command, port, "more = 1\n"].concat()),
         simulator("s.more", &[package, command, port].concat()),
+        "iocs = 1".to_owned(),
+        "iocs = {}".to_owned(),
+        "iocs = {}\n[ioc]\napp = \"a\"\nioc = \"b\"\n".to_owned(),
+        "[iocs]\na = 1\n".to_owned(),
+        "[iocs.a]\napp = \"a\"\n".to_owned(),
+        "[ioc]\napp = \"a\"\nioc = \"b\"\n[iocs.a]\napp = \"a\"\nioc = \"b\"\n".to_owned(),
     ];
+    texts
+        .extend(["a", "ioc", "\"a b\"", "-x", "\"\""].map(|name| format!("[iocs.{name}]\napp = \"a\"\nioc = \"b\"\n")));
+    for key in ["script", "environment"] {
+        let of_ioc = ["\"st.sh\"", "\"st\"", "\".st\"", "\"../st\"", "\"-st\"", "\"a b\"", "\"\"", "1", "{}"];
+        let of_tables = ["{ A_1 = \"\" }", "{ 1A = \"\" }", "{ \"a b\" = \"\" }", "{ A = 1 }", "{ A.b = \"\" }", "[]"];
+        let values = of_ioc.iter().chain(&of_tables);
+        texts.extend(values.map(|value| ioc(&format!("app = \"a\"\nioc = \"b\"\n{key} = {value}\n"))));
+    }
+    texts.extend(
+        ["\"ioc\"", "\"other\"", "1", "\"a b\""]
+            .map(|own| simulator("s", &format!("{package}{command}{port}ioc = {own}\n"))),
+    );
     texts.extend(of_ioc.map(|value| ioc(&format!("app = {value}\nioc = \"b\"\n"))));
     texts.extend(of_ioc.map(|value| ioc(&format!("app = \"a\"\nioc = {value}\n"))));
     texts.extend(of_lists.map(|value| ioc(&format!("app = \"a\"\nioc = \"b\"\nsupport = {value}\n"))));
@@ -583,9 +602,18 @@ fn nix_and_rust_read_the_same_from_the_project() {
     let nix: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
 
     let config = tool_project::parse(&fs::read_to_string(root.join("template/ioc.toml")).unwrap()).unwrap();
-    assert_eq!(nix["app"], config.ioc.app);
-    assert_eq!(nix["ioc"], config.ioc.ioc);
-    assert_eq!(nix["support"], serde_json::json!(config.ioc.support));
+    let iocs: serde_json::Map<_, _> = config
+        .iocs
+        .iter()
+        .map(|(name, ioc)| {
+            let tool_project::Ioc { app, ioc, support, script, environment } = ioc;
+            let own = serde_json::json!({
+                "app": app, "ioc": ioc, "support": support, "script": script, "environment": environment
+            });
+            (name.clone(), own)
+        })
+        .collect();
+    assert_eq!(nix["iocs"], serde_json::Value::Object(iocs));
     let simulators: serde_json::Map<_, _> = config
         .simulators
         .iter()

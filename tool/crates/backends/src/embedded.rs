@@ -89,7 +89,7 @@ const KEPT: Duration = Duration::from_hours(24 * 30);
 impl Place {
     fn of(project: &Project) -> Self {
         let source = project.root.join("tool/embedded");
-        let pva = project.config.ioc.support.iter().any(|module| module == "pvxs");
+        let pva = project.config.iocs.values().flat_map(|ioc| &ioc.support).any(|module| module == "pvxs");
         let mut place = Self { state: sources(&source), target: project.target.join("embedded"), source, pva };
         place.state = match (place.state.take(), compiler(), place.last()) {
             (Some(sources), Ok(compiler), _) => {
@@ -208,19 +208,29 @@ fn sources(source: &Path) -> Option<String> {
 pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
     const FOUND: i32 = 1;
     let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
-    let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);
-    if !boot.join("st.cmd").is_file() {
-        return Err(fail::config(format!("there is no start-up script {}", boot.join("st.cmd").display()))
-            .hint("`app` and `ioc` in ioc.toml name the application and the folder below ioc/iocBoot/")
-            .into());
+    let mut gaps = Vec::new();
+    for ioc in project.config.iocs.values() {
+        let boot = ioc.boot(&project.ioc_dir());
+        let script = boot.join(&ioc.script);
+        if !script.is_file() {
+            return Err(fail::config(format!("there is no start-up script {}", script.display()))
+                .hint("`app` and `ioc` in ioc.toml name the application and the folder below ioc/iocBoot/")
+                .into());
+        }
+        let check = Cmd::new(&soft_ioc.path).args(["--check", "--app", &ioc.app, &ioc.script]).cwd(boot);
+        let check = ioc.environment.iter().fold(check, |check, (name, value)| check.env(name, value));
+        let output = check.output()?;
+        match output.status.code() {
+            Some(0 | FOUND) => gaps.extend(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned)),
+            _ => {
+                return Err(fail::host(format!("`{check}` ended with {}", output.status)))
+                    .context(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+            }
+        }
     }
-    let check = Cmd::new(&soft_ioc.path).args(["--check", "--app", &project.config.ioc.app, "st.cmd"]).cwd(boot);
-    let output = check.output()?;
-    match output.status.code() {
-        Some(0 | FOUND) => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
-        _ => Err(fail::host(format!("`{check}` ended with {}", output.status)))
-            .context(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-    }
+    gaps.sort();
+    gaps.dedup();
+    Ok(gaps)
 }
 
 /// The command that builds the programs.

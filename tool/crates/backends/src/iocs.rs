@@ -4,8 +4,9 @@ pub mod build;
 pub mod release;
 pub mod state;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -20,11 +21,14 @@ use tool_project::Project;
 pub enum IocBuild {
     /// The soft IOC of `tool/embedded/`, on the files of `ioc/`.
     Embedded,
-    /// Made by `make`: the executable below `ioc/bin/`.
-    Make(PathBuf),
-    /// Built by Nix: the folder that `result` points to, and the executable in it.
-    Nix(PathBuf, PathBuf),
+    /// Made by `make`: the executables below `ioc/bin/`.
+    Make(Programs),
+    /// Built by Nix: the folder that `result` points to, and the executables in it.
+    Nix(PathBuf, Programs),
 }
+
+/// Executables of IOCs by application.
+pub type Programs = BTreeMap<String, PathBuf>;
 
 /// Settles which build runs: the one that was asked for, else the best at hand. What `make` built of other sources is built
 /// again first.
@@ -76,10 +80,10 @@ pub fn tell(project: &Project) -> Vec<Result<String, String>> {
     [state::nix(project), state::made(project)].into_iter().filter_map(tell).collect()
 }
 
-/// Folders of EPICS base and support modules that an IOC was made with: `make` writes them to `envPaths`.
-pub fn release_paths(boot: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string(boot.join("envPaths")).unwrap_or_default();
-    let mut paths = absolute_values(&text);
+/// Folders of EPICS base and support modules that IOCs were made with: `make` writes them to `envPaths` in boot folders.
+pub fn release_paths(boots: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let text = |boot: PathBuf| std::fs::read_to_string(boot.join("envPaths")).unwrap_or_default();
+    let mut paths: Vec<PathBuf> = boots.flat_map(|boot| absolute_values(&text(boot))).collect();
     paths.retain(|path| path.is_dir());
     paths.sort();
     paths.dedup();

@@ -10,19 +10,20 @@ use anyhow::{Context, Result};
 
 use super::follow::follow;
 use crate::aftermath;
-use crate::iocs::IocBuild;
+use crate::iocs::{IocBuild, Programs};
 use crate::nix::services;
 use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
+use crate::units::OnMachine;
 use crate::{embedded, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
 use tool_project::settings::{Node, Settings};
-use tool_project::{Check, Config, Project};
+use tool_project::{Check, Config, Ioc, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
-use tool_sandbox::spec::{Bind, MachineSpec, Program, Recorder, Spec};
+use tool_sandbox::spec::{Bind, MachineSpec, Program, Recorder, Spec, UnitFile};
 
 /// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
 const DEFAULT_TIMEOUT: u64 = 3600;
@@ -48,6 +49,7 @@ impl Driver {
 
 /// Everything that sandbox runs of this project share.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Sandbox {
     driver: Driver,
     config: Config,
@@ -62,6 +64,8 @@ pub struct Sandbox {
     debug: bool,
     record: bool,
     strict: bool,
+    /// Whether the caller's variables go before those of ioc.toml and of the check.
+    by_hand: bool,
 }
 
 /// The IOC as its machine sees it.
@@ -71,8 +75,8 @@ struct InMachine {
     top: PathBuf,
     /// The EPICS top on the host.
     source: PathBuf,
-    /// The IOC's executable with its arguments before `st.cmd`.
-    program: String,
+    /// Executables with their arguments before the script, by application.
+    programs: BTreeMap<String, String>,
     /// Folders of the host that it needs.
     binds: Vec<Bind>,
     /// Whether they may lie where a protected service sees nothing.
@@ -94,6 +98,9 @@ impl Sandbox {
             ui::remark(&announcement(None, why));
             None
         } else {
+            for check in checks {
+                check.settings()?.fit(&check.name, &project.config)?;
+            }
             let ioc = iocs::settle(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));
@@ -124,6 +131,7 @@ impl Sandbox {
             debug: false,
             record: false,
             strict: false,
+            by_hand: false,
         })
     }
 
@@ -150,6 +158,13 @@ impl Sandbox {
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// Somebody tries by hand: where the caller has a variable that ioc.toml or the check sets, the caller's counts.
+    #[must_use]
+    pub fn by_hand(mut self) -> Self {
+        self.by_hand = true;
         self
     }
 
@@ -195,52 +210,66 @@ impl Sandbox {
                 Some(evaluated) => evaluated
                     .machines
                     .iter()
-                    .map(|machine| self.recorded(machine.clone(), &dir.join("record")))
+                    .map(|machine| {
+                        self.recorded(machine.clone(), recorder::starts(&machine.units), &dir.join("record"))
+                    })
                     .collect::<Result<_>>()?,
-                None => self.machines(settings, dir),
+                None => self.machines(settings, dir)?,
             },
             ..Spec::new(&check.name, dir)?
         })
     }
 
     /// The machines that `ioc.toml` and the settings of a check describe.
-    fn machines(&self, settings: &Settings, dir: &Path) -> Vec<MachineSpec> {
-        let Some((ioc, programs)) = &self.ours else { return Vec::new() };
-        let machine = |((name, node), number): ((String, Node), u8)| MachineSpec {
-            recorder: self.recorder(ioc, &node, &dir.join("record").join(&name).with_extension("jsonl")),
-            name,
-            number,
-            variables: node.variables(),
-            vlans: node.vlans.clone(),
-            units: if node.ioc {
+    fn machines(&self, settings: &Settings, dir: &Path) -> Result<Vec<MachineSpec>> {
+        let Some((place, programs)) = &self.ours else { return Ok(Vec::new()) };
+        let machine = |((name, node), number): ((String, Node), u8)| {
+            let iocs = node.iocs_of(&self.config);
+            let variables = node.variables(iocs.len());
+            let mut starts = Vec::new();
+            let mut units = Vec::new();
+            for (name, ioc) in &iocs {
+                let own = self.environment(ioc, &node);
                 // What the check says of the IOC comes last, so it holds.
-                let environment = node.variables().into_iter().chain(node.environment.clone()).collect();
-                units::units(&self.config, &ioc.top, &ioc.program, ioc.open, &environment)
-            } else {
-                Vec::new()
-            },
-            programs: programs.clone(),
-            binds: ioc.binds.clone(),
-            ..MachineSpec::default()
+                let environment = variables.clone().into_iter().chain(own.clone()).collect();
+                units.push(place.unit(&self.config, name, ioc, &environment));
+                starts.push(recorder::Start {
+                    unit: format!("{name}.service"),
+                    boot: ioc.boot(&place.source),
+                    script: ioc.script.clone(),
+                    environment: own,
+                });
+            }
+            let names: Vec<&str> = iocs.iter().map(|(name, _)| *name).collect();
+            units.extend(units::simulators(&self.config, &names));
+            let machine = MachineSpec {
+                name,
+                number,
+                variables,
+                vlans: node.vlans.clone(),
+                units,
+                programs: programs.clone(),
+                binds: place.binds.clone(),
+                ..MachineSpec::default()
+            };
+            self.recorded(machine, starts, &dir.join("record"))
         };
         settings.machines().into_iter().zip(1..).map(machine).collect()
     }
 
-    fn recorder(&self, ioc: &InMachine, node: &Node, file: &Path) -> Option<Recorder> {
-        Some(Recorder {
-            program: self.soft_ioc.clone().filter(|_| self.record && node.ioc)?,
-            app: self.config.ioc.app.clone(),
-            boot: ioc.source.join("iocBoot").join(&self.config.ioc.ioc),
-            script: "st.cmd".to_owned(),
-            environment: node.environment.clone(),
-            file: file.to_owned(),
-        })
+    /// The variables that ioc.toml and a check give to an IOC.
+    fn environment(&self, ioc: &Ioc, node: &Node) -> BTreeMap<String, String> {
+        let all: BTreeMap<String, String> =
+            ioc.environment.clone().into_iter().chain(node.environment.clone()).collect();
+        if self.by_hand { or_the_callers(all) } else { all }
     }
 
-    /// A machine of Nix with what records its IOC. What is not recorded is told in a file of `dir`, which the report reads.
-    fn recorded(&self, mut machine: MachineSpec, dir: &Path) -> Result<MachineSpec> {
-        let mut starts = recorder::starts(&machine.units).into_iter().filter(|_| self.record);
+    /// A machine with what records its IOC. What is not recorded is told in a file of `dir`, which the report reads.
+    fn recorded(&self, mut machine: MachineSpec, starts: Vec<recorder::Start>, dir: &Path) -> Result<MachineSpec> {
+        let mut starts = starts.into_iter().filter(|_| self.record);
         let Some(start) = starts.next() else { return Ok(machine) };
+        let own = start.unit.strip_suffix(".service").and_then(|name| self.config.iocs.get(name));
+        let app = own.or(self.config.iocs.values().next()).map(|ioc| ioc.app.clone()).unwrap_or_default();
         let mut notes = String::new();
         let script = start.boot.join(&start.script);
         match &self.soft_ioc {
@@ -251,7 +280,7 @@ impl Sandbox {
             Some(program) => {
                 machine.recorder = Some(Recorder {
                     program: program.clone(),
-                    app: self.config.ioc.app.clone(),
+                    app,
                     boot: start.boot,
                     script: start.script,
                     environment: start.environment,
@@ -272,16 +301,26 @@ impl Sandbox {
     }
 }
 
-/// A run that gives the caller's terminal to the IOC of a machine with simulators, or with none.
+/// Variables with the values that the caller has for them, where there are any.
+pub fn or_the_callers(variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    variables
+        .into_iter()
+        .map(|(name, value)| (std::env::var(&name).unwrap_or(value), name))
+        .map(|(v, n)| (n, v))
+        .collect()
+}
+
+/// A run that gives the caller's terminal to an IOC on a machine with its simulators, or with none.
 pub fn console(
     project: &Project,
-    ioc: &IocBuild,
+    (name, ioc): (&str, &Ioc),
+    build: &IocBuild,
     programs: Vec<Program>,
     simulators: bool,
     dir: &Path,
 ) -> Result<Spec> {
-    let ioc = in_machine(project, ioc);
-    let units: Vec<_> = if simulators { units::simulators(&project.config).collect() } else { Vec::new() };
+    let place = in_machine(project, build);
+    let units = if simulators { units::simulators(&project.config, &[name]) } else { Vec::new() };
     // The device comes first: an IOC that does not find it tries again after 20 s only.
     let mut script = "until [ -S /run/systemd/xtask ]; do sleep 0.01; done\n".to_owned();
     for unit in &units {
@@ -291,12 +330,15 @@ pub fn console(
              journalctl --no-pager -o cat -n 20 -u {name}; exit 5; }} >&2\n"
         );
     }
-    let boot = ioc.top.join("iocBoot").join(&project.config.ioc.ioc);
-    script += &format!("cd {} && exec {} st.cmd", process::quote(boot.as_os_str()), ioc.program);
+    for (variable, value) in or_the_callers(ioc.environment.clone()) {
+        script += &format!("export {variable}={}\n", process::quote(value.as_ref()));
+    }
+    let boot = ioc.boot(&place.top);
+    script += &format!("cd {} && exec {} {}", process::quote(boot.as_os_str()), place.program(ioc), ioc.script);
     Ok(Spec {
         interactive: true,
         console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
-        machines: vec![MachineSpec { units, programs, binds: ioc.binds, ..MachineSpec::only() }],
+        machines: vec![MachineSpec { units, programs, binds: place.binds, ..MachineSpec::only() }],
         ..Spec::new("run", dir)?
     })
 }
@@ -349,6 +391,19 @@ fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
     format!("sandbox ({why}) with {ioc}; untested: {untested}")
 }
 
+impl InMachine {
+    /// The executable of an IOC with its arguments before the script.
+    fn program(&self, ioc: &Ioc) -> &str {
+        self.programs.get(&ioc.app).map_or("", String::as_str)
+    }
+
+    /// The unit of an IOC.
+    fn unit(&self, config: &Config, name: &str, ioc: &Ioc, environment: &BTreeMap<String, String>) -> UnitFile {
+        let (top, program, open) = (self.top.as_path(), self.program(ioc), self.open);
+        units::ioc(config, &OnMachine { name, ioc, top, program, open, environment })
+    }
+}
+
 fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
     let mut machine = with_ioc(project, ioc);
     let simulators = project.root.join(SIMULATORS);
@@ -365,14 +420,19 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
         IocBuild::Embedded => InMachine {
             top: PathBuf::from(TOP),
             source: dir.clone(),
-            program: format!("/machine/bin/soft-ioc --app {}", project.config.ioc.app),
+            programs: project
+                .config
+                .apps()
+                .into_iter()
+                .map(|app| (app.to_owned(), format!("/machine/bin/soft-ioc --app {app}")))
+                .collect(),
             binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
             open: false,
         },
         // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
-        IocBuild::Make(exe) => InMachine {
-            program: process::quote(exe.as_os_str()),
-            binds: iocs::release_paths(&dir.join("iocBoot").join(&project.config.ioc.ioc))
+        IocBuild::Make(programs) => InMachine {
+            programs: quoted(programs),
+            binds: iocs::release_paths(project.config.iocs.values().map(|ioc| ioc.boot(&dir)))
                 .iter()
                 .chain([&dir])
                 .map(here)
@@ -382,11 +442,15 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
             open: true,
         },
         // It is in the Nix store, which every machine sees.
-        IocBuild::Nix(top, exe) => {
+        IocBuild::Nix(top, programs) => {
             let (top, source) = (top.clone(), top.clone());
-            InMachine { top, source, program: process::quote(exe.as_os_str()), binds: Vec::new(), open: false }
+            InMachine { top, source, programs: quoted(programs), binds: Vec::new(), open: false }
         }
     }
+}
+
+fn quoted(programs: &Programs) -> BTreeMap<String, String> {
+    programs.iter().map(|(app, program)| (app.clone(), process::quote(program.as_os_str()))).collect()
 }
 
 #[cfg(test)]

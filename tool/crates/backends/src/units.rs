@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::embedded;
 use tool_init::unit::limits;
-use tool_project::{Config, Simulator};
+use tool_project::{Config, Ioc, Simulator};
 use tool_sandbox::spec::UnitFile;
 
 /// Seconds that a simulator may take until its port answers.
@@ -15,7 +15,7 @@ pub const SIMULATOR_START_LIMIT: u32 = 20;
 /// Waits until the IOC serves clients, here as on NixOS.
 const READY: &str = include_str!("../../../nix/ioc-ready.sh");
 
-/// TCP port of the IOC's console, EPNix's default for procServ.
+/// TCP port of the first IOC's console, EPNix's default for procServ; the others of ioc.toml have the next ones.
 const CONSOLE: u16 = 2000;
 
 /// Folder of a machine that stands for the project: its IOC and `simulators/` are in there.
@@ -23,10 +23,9 @@ pub const PROJECT: &str = "/machine";
 
 /// How EPNix runs an IOC (its module services.iocs): the directives of ioc.service that the sandbox shares with it, in
 /// its words.
-const AS_EPNIX: [(&str, &str); 19] = [
+const AS_EPNIX: [(&str, &str); 18] = [
     ("Restart", "always"),
     ("RestartSec", "1s"),
-    ("StateDirectory", "epics/ioc"),
     ("DynamicUser", "true"),
     ("PrivateUsers", "true"),
     ("PrivateMounts", "true"),
@@ -48,38 +47,44 @@ const AS_EPNIX: [(&str, &str); 19] = [
     ),
 ];
 
+/// An IOC on a machine.
+#[derive(Debug)]
+pub struct OnMachine<'a> {
+    /// Its name in ioc.toml.
+    pub name: &'a str,
+    /// What ioc.toml says of it.
+    pub ioc: &'a Ioc,
+    /// The EPICS top, on the machine.
+    pub top: &'a Path,
+    /// Its executable with its arguments before the script, on the machine.
+    pub program: &'a str,
+    /// Whether they may lie where such a service sees nothing: in a home, in /tmp.
+    pub open: bool,
+    /// Variables in its environment.
+    pub environment: &'a BTreeMap<String, String>,
+}
+
 /// What of ioc.service the sandbox does not keep, once for all machines.
 pub fn without_effect() -> Option<String> {
     let lines: String = AS_EPNIX.iter().map(|(directive, value)| format!("{directive}={value}\n")).collect();
     limits::warning("ioc.service", &format!("[Service]\n{lines}"))
 }
 
-/// The units of a machine that runs the IOC beside its simulators.
-///
-/// `top` is the EPICS top and `program` the IOC's executable with its arguments before `st.cmd`, both on the machine; `open`
-/// says whether they may lie where such a service sees nothing: in a home, in /tmp.
-pub fn units(
-    config: &Config,
-    top: &Path,
-    program: &str,
-    open: bool,
-    environment: &BTreeMap<String, String>,
-) -> Vec<UnitFile> {
-    let mut units = vec![ioc(config, top, program, open, environment)];
-    units.extend(simulators(config));
-    units
+/// The units of the simulators that run beside some IOCs.
+pub fn simulators(config: &Config, iocs: &[&str]) -> Vec<UnitFile> {
+    let own: BTreeMap<_, _> = iocs.iter().flat_map(|ioc| config.simulators_of(ioc)).collect();
+    own.into_iter().map(|(name, simulator)| self::simulator(name, simulator)).collect()
 }
 
-/// The units of a machine's simulators.
-pub fn simulators(config: &Config) -> impl Iterator<Item = UnitFile> {
-    config.simulators.iter().map(|(name, simulator)| self::simulator(name, simulator))
-}
-
-fn ioc(config: &Config, top: &Path, program: &str, open: bool, environment: &BTreeMap<String, String>) -> UnitFile {
-    let simulators: Vec<String> = config.simulators.keys().map(|name| format!("{name}.service")).collect();
-    let boot = top.join("iocBoot").join(&config.ioc.ioc);
+/// The unit of an IOC.
+pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
+    let OnMachine { name, ioc, top, program, open, environment } = own;
+    let simulators: Vec<String> = config.simulators_of(name).map(|(name, _)| format!("{name}.service")).collect();
+    let console = (CONSOLE..).zip(config.iocs.keys()).find(|(_, own)| own == name).map_or(CONSOLE, |(port, _)| port);
+    // The only one has a name that says nothing.
+    let title = if *name == "ioc" { &ioc.app } else { *name };
     // No limit to restarts, as EPNix has it.
-    let mut text = format!("[Unit]\nDescription=EPICS IOC {}\nStartLimitIntervalSec=0\n", config.ioc.app);
+    let mut text = format!("[Unit]\nDescription=EPICS IOC {title}\nStartLimitIntervalSec=0\n");
     if !simulators.is_empty() {
         // An IOC that finds no device tries again after 20 s only: the device comes first.
         let list = simulators.join(" ");
@@ -87,28 +92,29 @@ fn ioc(config: &Config, top: &Path, program: &str, open: bool, environment: &BTr
     }
     // An IOC ends when its standard input does. What holds it open is its console, which outlives it by what it said last.
     let shell = format!(
-        "coproc {{ trap '' TERM; exec /machine/bin/ioc-console {CONSOLE}; }}; \
-         exec {program} st.cmd <&${{COPROC[0]}} >&${{COPROC[1]}} 2>&1"
+        "coproc {{ trap '' TERM; exec /machine/bin/ioc-console {console}; }}; \
+         exec {program} {} <&${{COPROC[0]}} >&${{COPROC[1]}} 2>&1",
+        ioc.script
     );
     let mut variables =
-        "Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE=/var/lib/epics/ioc/iocsh_history\n".to_owned();
-    for (key, value) in environment {
+        format!("Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE=/var/lib/epics/{name}/iocsh_history\n");
+    for (key, value) in *environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }
     let ready: Vec<&str> = READY.lines().filter(|line| !line.starts_with('#')).collect();
     let ready = ready.join("\n");
     let hides = |directive: &str| matches!(directive, "DynamicUser" | "ProtectHome");
-    let shared = AS_EPNIX.iter().filter(|(directive, _)| !(open && hides(directive)));
+    let shared = AS_EPNIX.iter().filter(|(directive, _)| !(*open && hides(directive)));
     let shared: String = shared.map(|(directive, value)| format!("{directive}={value}\n")).collect();
     let _ = write!(
         text,
-        "\n[Service]\nType=exec\nWorkingDirectory={}\n{shared}{variables}\
-         ExecStart=/bin/bash -c {}\nExecStartPost=+/bin/bash -c {} ioc-ready {CONSOLE}\n\n[Install]\nWantedBy=multi-user.target\n",
-        escape(&boot.to_string_lossy()),
+        "\n[Service]\nType=exec\nWorkingDirectory={}\nStateDirectory=epics/{name}\n{shared}{variables}\
+         ExecStart=/bin/bash -c {}\nExecStartPost=+/bin/bash -c {} ioc-ready {console}\n\n[Install]\nWantedBy=multi-user.target\n",
+        escape(&ioc.boot(top).to_string_lossy()),
         argument(&shell),
         argument(&ready),
     );
-    UnitFile { name: "ioc.service".to_owned(), text }
+    UnitFile { name: format!("{name}.service"), text }
 }
 
 fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
@@ -166,16 +172,49 @@ mod tests {
     use super::*;
     use tool_project;
 
+    fn units(text: &str, program: &str, environment: &BTreeMap<String, String>) -> Vec<UnitFile> {
+        let config = tool_project::parse(text).unwrap();
+        let top = Path::new("/machine/ioc");
+        let unit = |(name, own): (&String, &Ioc)| {
+            ioc(&config, &OnMachine { name, ioc: own, top, program, open: false, environment })
+        };
+        let names: Vec<&str> = config.iocs.keys().map(String::as_str).collect();
+        config.iocs.iter().map(unit).chain(simulators(&config, &names)).collect()
+    }
+
+    #[test]
+    fn iocs_are_told_apart() {
+        let text = "[iocs.b]\napp = \"x\"\nioc = \"iocB\"\nscript = \"st.sh\"\n[iocs.a]\napp = \"x\"\nioc = \"iocA\"\n\
+                    [simulators.s]\npackage = \"s\"\ncommand = [\"s\"]\nport = 1\nioc = \"b\"\n";
+        let units = units(text, "x", &BTreeMap::new());
+        let of = |at: usize, parts: &[&str]| {
+            for part in parts {
+                assert!(units[at].text.contains(part), "no {part} in\n{}", units[at].text);
+            }
+        };
+        assert_eq!(
+            units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(),
+            ["a.service", "b.service", "s.service"]
+        );
+        of(
+            0,
+            &[
+                "Description=EPICS IOC a\n",
+                "iocBoot/iocA\n",
+                "StateDirectory=epics/a\n",
+                "ioc-ready 2000",
+                "exec x st.cmd",
+            ],
+        );
+        of(1, &["After=s.service\n", "/var/lib/epics/b/", "ioc-ready 2001", "ioc-console 2001", "exec x st.sh"]);
+        assert!(!units[0].text.contains("s.service"), "{}", units[0].text);
+    }
+
     #[test]
     fn units_of_the_template() {
-        let config = tool_project::parse(include_str!("../../../template/ioc.toml")).unwrap();
-        let units = units(
-            &config,
-            Path::new("/machine/ioc"),
-            "/machine/bin/soft-ioc --app example",
-            false,
-            &BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]),
-        );
+        let environment = BTreeMap::from([("PREFIX".to_owned(), "A: 100%".to_owned())]);
+        let units =
+            units(include_str!("../../../template/ioc.toml"), "/machine/bin/soft-ioc --app example", &environment);
         let text: Vec<String> = units.iter().map(|u| format!("# {}\n{}", u.name, u.text)).collect();
         insta::assert_snapshot!(text.join("\n"));
     }
@@ -209,10 +248,9 @@ mod tests {
 
     #[test]
     fn units_are_those_of_nixos_but_for_listed_differences() {
-        let config = tool_project::parse(include_str!("../../../template/ioc.toml")).unwrap();
         let recorded = include_str!("../../../nix/units.txt");
         let mut differ = BTreeSet::new();
-        for unit in units(&config, Path::new("/ioc"), "/machine/bin/soft-ioc", false, &BTreeMap::new()) {
+        for unit in units(include_str!("../../../template/ioc.toml"), "/machine/bin/soft-ioc", &BTreeMap::new()) {
             let (_, theirs) = recorded.split_once(&format!("\n# {}\n", unit.name)).unwrap();
             let (ours, theirs) = (directives(&unit.text), directives(theirs.split("\n# ").next().unwrap()));
             let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();

@@ -197,6 +197,8 @@ Examples:
   PSU_ADDRESS=psu1.example.org:9999 cargo xtask run --host --no-simulator
   echo dbl | cargo xtask run")]
 pub struct Run {
+    /// Which IOC, where ioc.toml has several
+    pub name: Option<String>,
     /// Run on this host: any Channel Access client here finds the IOC, and it sees your environment variables
     #[arg(long)]
     pub host: bool,

@@ -1,6 +1,6 @@
 //! The project on disk: its root, `ioc.toml`, the checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use tool_base::fail;
-use tool_base::fail::Failure;
+use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 
 use crate::Choice;
@@ -26,30 +26,57 @@ pub struct Project {
 }
 
 /// `ioc.toml`, the one description of the IOC.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Backend for `test` and `interactive` where neither `--backend` nor `XTASK_BACKEND` names one.
-    #[serde(default, deserialize_with = "Choice::or_auto")]
     pub backend: Option<Choice>,
-    /// The IOC itself.
-    pub ioc: Ioc,
+    /// The IOCs by unit name, at least one: `[ioc]` is `ioc`, and `[iocs.NAME]` is `NAME`.
+    pub iocs: BTreeMap<String, Ioc>,
     /// Device simulators by unit name: `simulator` becomes `simulator.service`.
-    #[serde(default)]
     pub simulators: BTreeMap<String, Simulator>,
 }
 
-/// Table `[ioc]`.
+/// `ioc.toml` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Toml {
+    #[serde(default, deserialize_with = "Choice::or_auto")]
+    backend: Option<Choice>,
+    ioc: Option<Ioc>,
+    #[serde(default)]
+    iocs: BTreeMap<String, Ioc>,
+    #[serde(default)]
+    simulators: BTreeMap<String, Simulator>,
+}
+
+/// Table `[ioc]` or `[iocs.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ioc {
     /// EPICS application: `APPApp/` and the name of its executable.
     pub app: String,
-    /// Folder below `ioc/iocBoot/` that holds `st.cmd`.
+    /// Folder below `ioc/iocBoot/` that holds the start-up script.
     pub ioc: String,
     /// EPICS support modules: attributes of `epnix.support`.
     #[serde(default)]
     pub support: Vec<String>,
+    /// The start-up script.
+    #[serde(default = "st_cmd")]
+    pub script: String,
+    /// Variables in its environment.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+fn st_cmd() -> String {
+    "st.cmd".to_owned()
+}
+
+impl Ioc {
+    /// Its boot folder in a top.
+    pub fn boot(&self, top: &Path) -> PathBuf {
+        top.join("iocBoot").join(&self.ioc)
+    }
 }
 
 /// Table `[simulators.NAME]`.
@@ -62,6 +89,40 @@ pub struct Simulator {
     pub command: Vec<String>,
     /// The simulator is up when this TCP port answers.
     pub port: u16,
+    /// The IOC whose device it is; without it, it runs beside every one.
+    pub ioc: Option<String>,
+}
+
+/// Names that every IOC and every simulator can be asked for.
+impl Config {
+    /// The names of all applications.
+    pub fn apps(&self) -> BTreeSet<&str> {
+        self.iocs.values().map(|ioc| ioc.app.as_str()).collect()
+    }
+
+    /// The IOC that is meant, by its name or as the only one.
+    ///
+    /// # Errors
+    /// There is no such IOC, or there are several.
+    pub fn the_ioc(&self, name: Option<&str>) -> Result<(&str, &Ioc)> {
+        let names: Vec<&str> = self.iocs.keys().map(String::as_str).collect();
+        let found = match name {
+            Some(name) => self.iocs.get_key_value(name),
+            None => self.iocs.first_key_value().filter(|_| self.iocs.len() == 1),
+        };
+        found.map(|(name, ioc)| (name.as_str(), ioc)).ok_or_else(|| {
+            let what = match name {
+                Some(name) => Failure::new(Status::NothingSelected, format!("no IOC is called `{name}`")),
+                None => Failure::new(Status::Usage, "ioc.toml has several IOCs: say which"),
+            };
+            what.hint(format!("the IOCs are: {}", names.join(", "))).into()
+        })
+    }
+
+    /// The simulators that run beside an IOC.
+    pub fn simulators_of(&self, ioc: &str) -> impl Iterator<Item = (&String, &Simulator)> {
+        self.simulators.iter().filter(move |(_, simulator)| simulator.ioc.as_ref().is_none_or(|own| own == ioc))
+    }
 }
 
 /// One check: `checks/NAME.py`, `checks/NAME.nix`, or both.
@@ -229,11 +290,25 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Reads the text of an `ioc.toml`. Errors name file, line and key.
 pub fn parse(text: &str) -> Result<Config> {
-    let config: Config = read_toml("ioc.toml", text)?;
-    validate(&config).map_err(|(key, problem)| {
+    let Toml { backend, ioc, iocs, simulators } = read_toml("ioc.toml", text)?;
+    let table = if iocs.is_empty() { "ioc" } else { "iocs" };
+    let problem = |(key, problem): (String, String)| {
+        // The only IOC has a table of its own.
+        let key = if table == "ioc" { key.replace("iocs.ioc", "ioc") } else { key };
         let line = find_key(text, &key).map_or_else(String::new, |line| format!(":{line}"));
         fail::config(format!("ioc.toml{line}: {problem}"))
-    })?;
+    };
+    let iocs = match (ioc, iocs) {
+        (Some(ioc), iocs) if iocs.is_empty() => BTreeMap::from([("ioc".to_owned(), ioc)]),
+        (None, iocs) if !iocs.is_empty() => iocs,
+        (None, _) => return Err(fail::config("ioc.toml: the key `ioc` is missing").hint("[ioc]").into()),
+        (Some(_), _) => {
+            let both = ("ioc".to_owned(), "[ioc] is for one IOC, and there is [iocs] for several".to_owned());
+            return Err(problem(both).hint("give the one of [ioc] a name, too: [iocs.NAME]").into());
+        }
+    };
+    let config = Config { backend, iocs, simulators };
+    validate(&config).map_err(problem)?;
     Ok(config)
 }
 
@@ -244,6 +319,13 @@ pub fn valid_name(name: &str) -> Result<(), &'static str> {
         return Err("only ASCII letters, digits, `_` and `-` can be used");
     }
     Ok(())
+}
+
+/// Whether a variable can have this name.
+pub(crate) fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Reads the text of a TOML file. Errors name file, line and key.
@@ -257,19 +339,35 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         let name = key.rsplit('.').next().unwrap_or(key);
         valid_name(value).map_err(|problem| (key.to_owned(), format!("`{name}` is `{value}`: {problem}")))
     };
-    named("ioc.app", &config.ioc.app)?;
-    named("ioc.ioc", &config.ioc.ioc)?;
-    config.ioc.support.iter().try_for_each(|module| named("ioc.support", module))?;
+    for (name, ioc) in &config.iocs {
+        let key = |key: &str| format!("iocs.{name}.{key}");
+        valid_name(name)
+            .map_err(|problem| (format!("iocs.{name}"), format!("`iocs.{name}` is `{name}`: {problem}")))?;
+        named(&key("app"), &ioc.app)?;
+        named(&key("ioc"), &ioc.ioc)?;
+        ioc.support.iter().try_for_each(|module| named(&key("support"), module))?;
+        if ioc.script.starts_with('.') || valid_name(&ioc.script.replace('.', "_")).is_err() {
+            let script = &ioc.script;
+            return Err((
+                key("script"),
+                format!("`script` is `{script}`: it is the name of a file in the boot folder"),
+            ));
+        }
+        if let Some(variable) = ioc.environment.keys().find(|variable| !is_variable(variable)) {
+            return Err((key("environment"), format!("`{variable}` is no name for a variable")));
+        }
+    }
     let mut ports: BTreeMap<u16, &str> = BTreeMap::new();
     for (name, simulator) in &config.simulators {
         let key = |key: &str| format!("simulators.{name}.{key}");
         valid_name(name)
             .map_err(|problem| (format!("simulators.{name}"), format!("`simulators.{name}` is `{name}`: {problem}")))?;
-        if name == "ioc" {
-            return Err((
-                "simulators.ioc".to_owned(),
-                "a simulator cannot be called `ioc`: that is the unit of the IOC".to_owned(),
-            ));
+        if config.iocs.contains_key(name) {
+            let problem = format!("a simulator cannot be called `{name}`: that is the unit of the IOC");
+            return Err((format!("simulators.{name}"), problem));
+        }
+        if let Some(ioc) = simulator.ioc.as_ref().filter(|ioc| !config.iocs.contains_key(*ioc)) {
+            return Err((key("ioc"), format!("simulator `{name}` is of an IOC `{ioc}`, which is not there")));
         }
         named(&key("package"), &simulator.package)?;
         if simulator.command.first().is_none_or(String::is_empty) {
@@ -366,7 +464,7 @@ mod tests {
     #[test]
     fn the_templates_own_file_is_valid() {
         let config = parse(GOOD).unwrap();
-        assert_eq!(config.ioc.app, "example");
+        assert_eq!(config.iocs["ioc"].app, "example");
         assert_eq!(config.simulators["simulator"].port, 9999);
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::{Check, Choice};
+use crate::project::is_variable;
+use crate::{Check, Choice, Config, Ioc};
 use tool_base::fail;
 
 /// What `checks/NAME.toml` says. Without the file, everything is default.
@@ -46,8 +47,10 @@ pub enum Services {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Node {
-    /// Whether the IOC and its simulators run on it.
+    /// Whether IOCs and their simulators run on it.
     pub ioc: bool,
+    /// Which IOCs, where not all of them run on it.
+    pub iocs: Option<Vec<String>>,
     /// Its VLANs, a network card each: `eth1`, `eth2`, …
     pub vlans: Vec<u8>,
     /// Variables in the environment of the IOC.
@@ -57,17 +60,30 @@ pub struct Node {
     pub ca_addr_list: Vec<String>,
 }
 
+/// Where every Channel Access server of a machine hears a search; `machine.nix` has it, too.
+const ALL_OF_THIS_MACHINE: &str = "127.255.255.255";
+
 impl Default for Node {
     fn default() -> Self {
-        Self { ioc: true, vlans: vec![1], environment: BTreeMap::new(), ca_addr_list: Vec::new() }
+        Self { ioc: true, iocs: None, vlans: vec![1], environment: BTreeMap::new(), ca_addr_list: Vec::new() }
     }
 }
 
 impl Node {
-    /// What EPNix's module gives to the machine's commands and to its IOC.
-    pub fn variables(&self) -> BTreeMap<String, String> {
-        let list = self.ca_addr_list.join(" ");
-        [("EPICS_CA_AUTO_ADDR_LIST", "YES".to_owned()), ("EPICS_CA_ADDR_LIST", list)]
+    /// The IOCs that run on it, by name.
+    pub fn iocs_of<'a>(&self, config: &'a Config) -> Vec<(&'a str, &'a Ioc)> {
+        let here = |name: &String| self.ioc && self.iocs.as_ref().is_none_or(|own| own.contains(name));
+        config.iocs.iter().filter(|(name, _)| here(name)).map(|(name, ioc)| (name.as_str(), ioc)).collect()
+    }
+
+    /// What EPNix's module gives to the machine's commands and to its IOCs, of which there are so many.
+    pub fn variables(&self, iocs: usize) -> BTreeMap<String, String> {
+        // A search that is sent to one address reaches one of several servers on a machine only. Those that the machine's cards
+        // give are such, and would find what this finds a second time.
+        let all = (iocs > 1).then(|| ALL_OF_THIS_MACHINE.to_owned());
+        let auto = if all.is_some() { "NO" } else { "YES" };
+        let list = self.ca_addr_list.iter().cloned().chain(all).collect::<Vec<_>>().join(" ");
+        [("EPICS_CA_AUTO_ADDR_LIST", auto.to_owned()), ("EPICS_CA_ADDR_LIST", list)]
             .map(|(name, value)| (name.to_owned(), value))
             .into()
     }
@@ -84,6 +100,22 @@ impl Settings {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(fail::config(format!("{name}: {e}")).into()),
         }
+    }
+
+    /// An error where a machine wants an IOC that ioc.toml does not have.
+    ///
+    /// # Errors
+    /// There is such a machine in the settings of the check.
+    pub fn fit(&self, check: &str, config: &Config) -> Result<()> {
+        for (machine, node) in &self.nodes {
+            let mut wanted = node.iocs.iter().flatten();
+            if let Some(name) = wanted.find(|name| !config.iocs.contains_key(*name)) {
+                let what = format!("checks/{check}.toml: machine `{machine}` wants an IOC `{name}`");
+                let names: Vec<&str> = config.iocs.keys().map(String::as_str).collect();
+                return Err(fail::config(what).hint(format!("those of ioc.toml are: {}", names.join(", "))).into());
+            }
+        }
+        Ok(())
     }
 
     /// The machines of the check, by name.
@@ -123,6 +155,10 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
             let what = format!("{file}: machine `{name}`: `{address}` in ca_addr_list is not one address");
             return Err(fail::config(what).hint("ca_addr_list = [\"192.168.1.255\"]").into());
         }
+        if !node.ioc && node.iocs.is_some() {
+            let what = format!("{file}: machine `{name}`: `ioc = false` and `iocs` contradict each other");
+            return Err(fail::config(what).hint("drop one of the two").into());
+        }
         if let Some(key) = node.environment.keys().find(|key| !is_variable(key)) {
             return Err(fail::config(format!("{file}: machine `{name}`: `{key}` is no name for a variable")).into());
         }
@@ -135,12 +171,6 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         .into());
     }
     Ok(settings)
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

@@ -147,8 +147,8 @@ impl Booted {
             .cwd(&recorder.boot);
         let mut command = program.to_std();
         command.env_clear().envs(&recorder.environment).stdin(Stdio::null());
-        // Over the loopback interface: what a script does to cables is of no concern here.
-        command.env("EPICS_CA_AUTO_ADDR_LIST", "NO").env("EPICS_CA_ADDR_LIST", "127.0.0.1");
+        // Over the loopback interface, to every IOC: what a script does to cables is of no concern here.
+        command.env("EPICS_CA_AUTO_ADDR_LIST", "NO").env("EPICS_CA_ADDR_LIST", "127.255.255.255");
         // Clients of the machine shall start their own.
         command.env("EPICS_CA_REPEATER_PORT", REPEATER).stdout(talk.try_clone()?).stderr(talk);
         let network = self.namespaces[1].try_clone()?;

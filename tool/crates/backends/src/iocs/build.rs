@@ -7,9 +7,9 @@ use std::process::Stdio;
 
 use anyhow::Result;
 
-use super::IocBuild;
 use super::release::Release;
 use super::state::{self, State};
+use super::{IocBuild, Programs};
 use crate::nix;
 use crate::nix::Nix;
 use crate::nix::run::{Session, Step};
@@ -53,11 +53,11 @@ impl Base {
     }
 }
 
-/// Builds by `make`, and gives the executable. What `make` says is shown, or kept for the case that it fails.
+/// Builds by `make`, and gives the executables. What `make` says is shown, or kept for the case that it fails.
 ///
 /// # Errors
 /// `make` fails, or leaves no IOC that can run here.
-pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<PathBuf> {
+pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
     state::forget_moved(project);
     let cmd = Cmd::new("make").arg("-C").arg(project.ioc_dir());
     let cmd = base.given.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
@@ -86,7 +86,7 @@ pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<PathBuf> {
     }
     state::keep(project, &project.ioc_dir())?;
     match state::made(project) {
-        State::Current(IocBuild::Make(exe)) => Ok(exe),
+        State::Current(IocBuild::Make(programs)) => Ok(programs),
         State::Missing(why) => {
             let hint = "`app` in ioc.toml is the name of the executable, PROD_IOC in a Makefile of ioc/";
             Err(fail::config(format!("make has ended well, but {why}")).hint(hint).into())

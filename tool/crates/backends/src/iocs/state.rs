@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use walkdir::{DirEntry, WalkDir};
 
-use super::IocBuild;
+use super::{IocBuild, Programs};
 use tool_project::Project;
 
 /// How a build stands.
@@ -31,23 +31,25 @@ const RELEASE: &str = "RELEASE.environment.local";
 /// The build that `make` left in ioc/.
 pub fn made(project: &Project) -> State {
     let top = project.ioc_dir();
-    let exe = match executable(&top, &project.config.ioc.app) {
-        Ok(exe) => exe,
+    let programs = match executables(&top, project) {
+        Ok(programs) => programs,
         Err(why) => return State::Missing(format!("there is no IOC in ioc/bin/{why}")),
     };
-    let boot = boot(project, &top);
-    let says = |file: &str| fs::read_to_string(boot.join(file)).is_ok_and(|text| text.contains("envPaths"));
-    if !boot.join("envPaths").exists() && (says("Makefile") || says("st.cmd")) {
-        return State::Stale(format!("{}/envPaths is not there, as after `make clean`", below(&project.root, &boot)));
+    for (ioc, boot) in project.config.iocs.values().zip(boots(project, &top)) {
+        let says = |file: &str| fs::read_to_string(boot.join(file)).is_ok_and(|text| text.contains("envPaths"));
+        let folder = below(&project.root, &boot);
+        if !boot.join("envPaths").exists() && (says("Makefile") || says(&ioc.script)) {
+            return State::Stale(format!("{folder}/envPaths is not there, as after `make clean`"));
+        }
+        if let Some(elsewhere) = moved(&top, &boot) {
+            return State::Stale(format!("{folder}/envPaths is of {elsewhere}"));
+        }
     }
-    if let Some(elsewhere) = moved(&top, &boot) {
-        return State::Stale(format!("{}/envPaths is of {elsewhere}", below(&project.root, &boot)));
-    }
-    let built = IocBuild::Make(exe.clone());
+    let built = IocBuild::Make(programs.clone());
     if mark(project, &top).is_some_and(|mark| mark.exists()) {
         return State::Current(built);
     }
-    match differing(&top, &top).or_else(|| newer(&top, &boot, &exe)) {
+    match differing(&top, &top).or_else(|| newer(&top, &boots(project, &top), &programs)) {
         Some(why) => State::Stale(why),
         None => State::Current(built),
     }
@@ -64,8 +66,7 @@ fn moved(top: &Path, boot: &Path) -> Option<String> {
 /// Drops what `make` would not make anew in a folder that was moved.
 pub fn forget_moved(project: &Project) {
     let top = project.ioc_dir();
-    let boot = boot(project, &top);
-    if moved(&top, &boot).is_some() {
+    for boot in boots(project, &top).iter().filter(|boot| moved(&top, boot).is_some()) {
         let _ = fs::remove_file(boot.join("envPaths"));
     }
 }
@@ -74,12 +75,12 @@ pub fn forget_moved(project: &Project) {
 pub fn nix(project: &Project) -> State {
     let link = project.root.join("result");
     let Ok(top) = link.canonicalize() else { return State::Missing("there is no IOC in result/".to_owned()) };
-    let exe = match executable(&top, &project.config.ioc.app) {
-        Ok(exe) => exe,
+    let programs = match executables(&top, project) {
+        Ok(programs) => programs,
         Err(why) => return State::Missing(format!("there is no IOC in result/bin/{why}")),
     };
     if mark(project, &top).is_some_and(|mark| mark.exists()) {
-        return State::Current(IocBuild::Nix(top, exe));
+        return State::Current(IocBuild::Nix(top, programs));
     }
     // Times in the store say nothing; the link is as old as the build.
     let since = link.symlink_metadata().and_then(|link| link.modified());
@@ -88,10 +89,13 @@ pub fn nix(project: &Project) -> State {
         let all = sources(&project.ioc_dir()).find(|file| modified(file).is_some_and(|time| time > since))?;
         Some(format!("{} is newer than result", below(&project.root, &all)))
     };
-    let boots = (boot(project, &project.ioc_dir()), boot(project, &top));
-    match differing(&project.ioc_dir(), &top).or_else(|| other_scripts(&boots.0, &boots.1)).or_else(newer) {
+    let scripts = || {
+        let mut pairs = boots(project, &project.ioc_dir()).into_iter().zip(boots(project, &top));
+        pairs.find_map(|(here, there)| other_scripts(&here, &there))
+    };
+    match differing(&project.ioc_dir(), &top).or_else(scripts).or_else(newer) {
         Some(why) => State::Stale(why),
-        None => State::Current(IocBuild::Nix(top, exe)),
+        None => State::Current(IocBuild::Nix(top, programs)),
     }
 }
 
@@ -122,13 +126,21 @@ fn mark(project: &Project, top: &Path) -> Option<PathBuf> {
             let metadata = file.metadata().ok()?;
             (&file, metadata.len(), metadata.modified().ok()?).hash(&mut hasher);
         }
-        fs::read(boot(project, top).join("envPaths")).ok().hash(&mut hasher);
+        for boot in boots(project, top) {
+            fs::read(boot.join("envPaths")).ok().hash(&mut hasher);
+        }
     }
     Some(project.target.join("ioc-builds").join(format!("{:016x}", hasher.finish())))
 }
 
-fn boot(project: &Project, top: &Path) -> PathBuf {
-    top.join("iocBoot").join(&project.config.ioc.ioc)
+/// The boot folders of the IOCs.
+fn boots(project: &Project, top: &Path) -> Vec<PathBuf> {
+    project.config.iocs.values().map(|ioc| ioc.boot(top)).collect()
+}
+
+/// The executable of each application.
+fn executables(top: &Path, project: &Project) -> Result<Programs, String> {
+    project.config.apps().into_iter().map(|app| Ok((app.to_owned(), executable(top, app)?))).collect()
 }
 
 /// `TOP/bin/ARCH/APP` that this machine can run: of several that for EPICS_HOST_ARCH, else the newest. The error lists the
@@ -185,9 +197,11 @@ fn other_scripts(here: &Path, there: &Path) -> Option<String> {
 }
 
 /// A source that is newer than what is made of it: code than the executable, the rest than everything installed.
-fn newer(top: &Path, boot: &Path, exe: &Path) -> Option<String> {
-    let installed = INSTALLED.iter().flat_map(|folder| files(&top.join(folder))).chain([boot.join("envPaths")]);
-    let (linked, last) = (modified(exe)?, installed.filter_map(|file| modified(&file)).max()?);
+fn newer(top: &Path, boots: &[PathBuf], programs: &Programs) -> Option<String> {
+    let paths = boots.iter().map(|boot| boot.join("envPaths"));
+    let installed = INSTALLED.iter().flat_map(|folder| files(&top.join(folder))).chain(paths);
+    let linked = programs.values().filter_map(|program| modified(program)).min()?;
+    let last = installed.filter_map(|file| modified(&file)).max()?;
     let code = |file: &Path| {
         let end = file.extension().and_then(|end| end.to_str()).unwrap_or_default();
         matches!(end, "c" | "cc" | "cpp" | "cxx" | "C" | "h" | "hh" | "hpp" | "st" | "stt")
@@ -245,6 +259,10 @@ mod tests {
         (dir, project)
     }
 
+    fn programs(top: &Path) -> Programs {
+        Programs::from([("tank".to_owned(), top.join("bin/linux-own/tank"))])
+    }
+
     /// Writes a file that is newer than all others.
     fn write(project: &Project, path: &str, text: &str) {
         let path = project.root.join(path);
@@ -273,7 +291,7 @@ mod tests {
 
     #[track_caller]
     fn current(project: &Project) {
-        assert_eq!(made(project), State::Current(IocBuild::Make(project.root.join("ioc/bin/linux-own/tank"))));
+        assert_eq!(made(project), State::Current(IocBuild::Make(programs(&project.root.join("ioc")))));
     }
 
     #[test]
@@ -358,7 +376,7 @@ mod tests {
         // The link is of now, the sources are dated later.
         assert!(matches!(nix(&project), State::Stale(why) if why.ends_with("is newer than result")));
         keep(&project, &store).unwrap();
-        assert_eq!(nix(&project), State::Current(IocBuild::Nix(store.clone(), store.join("bin/linux-own/tank"))));
+        assert_eq!(nix(&project), State::Current(IocBuild::Nix(store.clone(), programs(&store))));
         fs::write(store.join("iocBoot/iocTank/st.cmd"), "#!other\nexit\n").unwrap();
         write(&project, "ioc/tankApp/Db/tank.db", "new");
         assert_eq!(nix(&project), State::Stale("st.cmd is not the one in result".to_owned()));

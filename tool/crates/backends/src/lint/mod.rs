@@ -57,6 +57,9 @@ fn of(
     evaluated: Option<&BTreeMap<String, Evaluated>>,
 ) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
+    for (check, settings) in checks.iter().zip(&settings) {
+        settings.fit(&check.name, &project.config)?;
+    }
     let thorough = evaluated.is_none();
     let mut scripts = Vec::new();
     for (check, settings) in checks.iter().zip(&settings) {
@@ -88,7 +91,7 @@ fn of(
     let (ioc, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| read_scripts(project, &scripts));
         let wanted = evaluated.is_none() || settings.iter().any(|s| s.services == Services::IocToml);
-        let ioc = if wanted { read_ioc(project, &settings) } else { Ok(OfIoc::default()) };
+        let ioc = if wanted { read_iocs(project, &settings) } else { Ok(OfIoc::default()) };
         (ioc, answers.join())
     });
     let answers = answers.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
@@ -163,17 +166,29 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: Option<Choice>
     answer.problems.iter().map(problem).chain(answer.pvs.iter().filter(missing).map(pv)).collect()
 }
 
-/// Asks the soft IOC, for every environment that a check gives the IOC.
-fn read_ioc(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
-    let boot = project.ioc_dir().join("iocBoot").join(&project.config.ioc.ioc);
-    if !boot.is_dir() {
-        return Err(fail::config(format!("there is no folder {}", boot.display()))
-            .hint("`ioc` in ioc.toml names the folder below ioc/iocBoot/ that holds st.cmd")
-            .into());
+/// Asks the soft IOC of all IOCs, for every environment that a check gives them.
+fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
+    let mut all = OfIoc { complete: true, ..OfIoc::default() };
+    for (name, ioc) in &project.config.iocs {
+        let boot = ioc.boot(&project.ioc_dir());
+        if !boot.is_dir() {
+            return Err(fail::config(format!("there is no folder {}", boot.display()))
+                .hint("`ioc` in ioc.toml names the folder below ioc/iocBoot/ that holds st.cmd")
+                .into());
+        }
+        let mut environments = BTreeSet::from([ioc.environment.clone()]);
+        let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
+        let own = nodes.filter(|node| node.iocs_of(&project.config).iter().any(|(own, _)| own == name));
+        environments
+            .extend(own.map(|node| ioc.environment.clone().into_iter().chain(node.environment.clone()).collect()));
+        let own = ask(project, &boot, &ioc.app, &ioc.script, &environments)?;
+        all.findings.extend(own.findings);
+        all.records.extend(own.records);
+        all.complete &= own.complete;
     }
-    let mut environments = BTreeSet::from([BTreeMap::new()]);
-    environments.extend(settings.iter().flat_map(|s| s.nodes.values()).map(|node| node.environment.clone()));
-    ask(project, &boot, &project.config.ioc.app, "st.cmd", &environments)
+    all.findings.sort();
+    all.findings.dedup();
+    Ok(all)
 }
 
 /// What the soft IOC says of an IOC of any top, started in a folder by a script.

@@ -54,7 +54,8 @@ fn by(project: &Project, args: &Build) -> Result<PathBuf> {
     match Base::find(project) {
         Some(base) => {
             ui::say(&format!("{} the IOC by make ({why}, and {})", verb(), base.said_by));
-            build::by_make(project, &base, true)
+            let programs = build::by_make(project, &base, true)?;
+            programs.into_values().next().context("ioc.toml has no IOC")
         }
         None => {
             let nor = "neither EPICS_BASE nor ioc/configure/RELEASE.local names an EPICS base that is here";

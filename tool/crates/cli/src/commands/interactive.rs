@@ -58,7 +58,7 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
 }
 
 fn in_sandbox(project: &Project, machine: &MachineOptions, check: &Check, why: &str) -> Result<Status> {
-    let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?;
+    let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?.by_hand();
     let run_dir = tool_runner::new_run_dir(project)?;
     let dir = run_dir.path.join(&check.name);
     std::fs::create_dir_all(&dir)?;

@@ -9,7 +9,7 @@ use tool_backends::nix::git;
 use tool_base::fail::{Failure, Status};
 use tool_base::ui;
 use tool_project::scaffold::{check, names};
-use tool_project::{Project, nearest};
+use tool_project::{Ioc, Project, nearest};
 
 /// Runs the command.
 pub fn run(args: &NewCheck) -> Result<Status> {
@@ -75,14 +75,17 @@ fn copies(folder: &Path, from: &str, name: &str) -> Result<Vec<(String, String)>
 /// The files of a check to start from.
 fn start(project: &Project, name: &str) -> Vec<(String, String)> {
     let simulators: Vec<&str> = project.config.simulators.keys().map(String::as_str).collect();
-    let script = check::script(&simulators, a_record(project).as_deref());
+    let units: Vec<&str> = project.config.iocs.keys().map(String::as_str).chain(simulators).collect();
+    let script = check::script(&units, a_record(project).as_deref());
     vec![(format!("{name}.py"), script), (format!("{name}.nix"), check::nix(name))]
 }
 
 /// A record of the IOC, where its name can be told from the files.
 fn a_record(project: &Project) -> Option<String> {
-    let (top, ioc) = (project.ioc_dir(), &project.config.ioc);
-    let script = std::fs::read(top.join("iocBoot").join(&ioc.ioc).join("st.cmd")).ok()?;
+    // What a variable makes of its names, nobody can tell from the files.
+    let plain = |ioc: &&Ioc| ioc.environment.is_empty();
+    let (top, ioc) = (project.ioc_dir(), project.config.iocs.values().next().filter(plain)?);
+    let script = std::fs::read(ioc.boot(&top).join(&ioc.script)).ok()?;
     let mut databases = Vec::new();
     for file in std::fs::read_dir(top.join(format!("{}App/Db", ioc.app))).ok()?.flatten() {
         let text = std::fs::read(file.path()).unwrap_or_default();

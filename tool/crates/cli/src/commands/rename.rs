@@ -16,7 +16,11 @@ use tool_project::scaffold::{apply, plan};
 /// Runs the command.
 pub fn run(args: &Rename) -> Result<Status> {
     let project = Project::load()?;
-    let old = Names { app: project.config.ioc.app.clone(), ioc: project.config.ioc.ioc.clone() };
+    let own = project.config.iocs.get("ioc").filter(|_| project.config.iocs.len() == 1).ok_or_else(|| {
+        fail::config("rename is for the IOC of [ioc], and ioc.toml has [iocs]")
+            .hint("each of them has its names there: change them by hand")
+    })?;
+    let old = Names { app: own.app.clone(), ioc: own.ioc.clone() };
     let wish = Wish { app: args.app.clone(), ioc: args.ioc.clone(), prefix: args.prefix.clone() };
     let root = &project.root;
     let files = tracked(root, "rename")?;

@@ -19,7 +19,7 @@ use tool_base::fail::Status;
 use tool_base::guard::Guarded;
 use tool_base::process::Cmd;
 use tool_base::{fail, process, sys, ui};
-use tool_project::{Project, Simulator};
+use tool_project::{Ioc, Project, Simulator};
 use tool_sandbox::run::Output;
 use tool_sandbox::spec::Program;
 
@@ -31,11 +31,15 @@ const STEP: Duration = Duration::from_millis(20);
 /// Runs the command; the IOC's exit status is ours.
 pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
-    let ioc = iocs::settle(&project, args.ioc.into())?;
-    let simulators = !args.no_simulator && !project.config.simulators.is_empty();
-    let programs =
-        if args.host && !simulators && ioc != IocBuild::Embedded { Vec::new() } else { embedded::programs(&project)? };
-    if ioc == IocBuild::Embedded {
+    let own = project.config.the_ioc(args.name.as_deref())?;
+    let build = iocs::settle(&project, args.ioc.into())?;
+    let simulators = !args.no_simulator && project.config.simulators_of(own.0).next().is_some();
+    let programs = if args.host && !simulators && build != IocBuild::Embedded {
+        Vec::new()
+    } else {
+        embedded::programs(&project)?
+    };
+    if build == IocBuild::Embedded {
         for gap in embedded::gaps(&project, &programs)? {
             ui::warn(&format!("the soft IOC cannot do everything here: {gap}"));
         }
@@ -47,9 +51,9 @@ pub fn run(args: &Run) -> Result<Status> {
     sys::block_interrupts()?;
     let _terminal = Terminal::save();
     let code = if args.host {
-        on_host(&project, &ioc, &programs, simulators, &dir)?
+        on_host(&project, own, &build, &programs, simulators, &dir)?
     } else {
-        in_sandbox(&project, &ioc, programs, simulators, &dir)?
+        in_sandbox(&project, own, &build, programs, simulators, &dir)?
     };
     if let Some(signal) = code.checked_sub(128).filter(|signal| i32::from(*signal) != libc::SIGINT && *signal > 0) {
         ui::warn(&format!("the IOC was ended by signal {signal}"));
@@ -57,10 +61,17 @@ pub fn run(args: &Run) -> Result<Status> {
     Ok(Status::Other(code))
 }
 
-fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulators: bool, dir: &Path) -> Result<u8> {
-    let spec = sandbox::console(project, ioc, programs, simulators, dir)?;
-    line("IOC", &format!("{ioc}, on a sandbox machine of its own"), "");
-    for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
+fn in_sandbox(
+    project: &Project,
+    own: (&str, &Ioc),
+    build: &IocBuild,
+    programs: Vec<Program>,
+    simulators: bool,
+    dir: &Path,
+) -> Result<u8> {
+    let spec = sandbox::console(project, own, build, programs, simulators, dir)?;
+    line("IOC", &format!("{build}, on a sandbox machine of its own"), "");
+    for (name, simulator) in project.config.simulators_of(own.0).filter(|_| simulators) {
         line("device", &format!("{name}, port {} of that machine", simulator.port), "");
         line("", "its output:", &format!("cargo xtask exec journalctl -u {name}"));
     }
@@ -75,11 +86,18 @@ fn in_sandbox(project: &Project, ioc: &IocBuild, programs: Vec<Program>, simulat
     follow::wait(run, &spec)
 }
 
-fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: bool, dir: &Path) -> Result<u8> {
+fn on_host(
+    project: &Project,
+    own: (&str, &Ioc),
+    build: &IocBuild,
+    programs: &[Program],
+    simulators: bool,
+    dir: &Path,
+) -> Result<u8> {
     let mut running = Vec::new();
     let over = Arc::new(AtomicBool::new(false));
-    line("IOC", &format!("{ioc}, on this host"), "");
-    for (name, simulator) in project.config.simulators.iter().filter(|_| simulators) {
+    line("IOC", &format!("{build}, on this host"), "");
+    for (name, simulator) in project.config.simulators_of(own.0).filter(|_| simulators) {
         let log = dir.join(format!("{name}.log"));
         let simulated = start_simulator(project, name, simulator, programs, &log)?;
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
@@ -100,7 +118,7 @@ fn on_host(project: &Project, ioc: &IocBuild, programs: &[Program], simulators: 
         ));
     }
     say_how_to_end();
-    let code = Guarded::on_terminal(&ioc_on_host(project, ioc, programs)?, None, |command| command)?.wait();
+    let code = Guarded::on_terminal(&ioc_on_host(project, own.1, build, programs)?, None, |command| command)?.wait();
     over.store(true, Ordering::Relaxed);
     code
 }
@@ -124,16 +142,16 @@ fn announce_end(name: &str, simulator: &Guarded, log: &str, over: &Arc<AtomicBoo
 }
 
 /// The IOC's command line, as an engineer would run it by hand.
-fn ioc_on_host(project: &Project, ioc: &IocBuild, programs: &[Program]) -> Result<Cmd> {
-    let boot = |top: &Path| top.join("iocBoot").join(&project.config.ioc.ioc);
-    let cmd = match ioc {
-        IocBuild::Embedded => Cmd::new(program("soft-ioc", programs)?)
-            .args(["--app", &project.config.ioc.app])
-            .cwd(boot(&project.ioc_dir())),
-        IocBuild::Make(exe) => Cmd::new(exe).cwd(boot(&project.ioc_dir())),
-        IocBuild::Nix(top, exe) => Cmd::new(exe).cwd(boot(top)),
+fn ioc_on_host(project: &Project, ioc: &Ioc, build: &IocBuild, programs: &[Program]) -> Result<Cmd> {
+    let top = project.ioc_dir();
+    let cmd = match build {
+        IocBuild::Embedded => Cmd::new(program("soft-ioc", programs)?).args(["--app", &ioc.app]).cwd(ioc.boot(&top)),
+        IocBuild::Make(all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(&top)),
+        IocBuild::Nix(top, all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(top)),
     };
-    Ok(cmd.arg("st.cmd"))
+    let variables = sandbox::or_the_callers(ioc.environment.clone());
+    let cmd = variables.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
+    Ok(cmd.arg(&ioc.script))
 }
 
 /// A program by its name: one of `tool/embedded/`, else one on PATH.

@@ -21,15 +21,15 @@ pub fn nix(name: &str) -> String {
 }
 
 /// `checks/NAME.py` of a new check: it waits for the services, and for a record where one is known.
-pub fn script(simulators: &[&str], record: Option<&str>) -> String {
+pub fn script(units: &[&str], record: Option<&str>) -> String {
     let mut text = String::from(
         "# A test script for the NixOS test driver: tool/docs/checks.md says what it can use.\n\
          # `machine` runs the IOC and its simulators; a command is run there as root, in bash.\n\
          start_all()\n\n\
-         with subtest(\"the services are up\"):\n    machine.wait_for_unit(\"ioc.service\")\n",
+         with subtest(\"the services are up\"):\n",
     );
-    for simulator in simulators {
-        text += &format!("    machine.wait_for_unit(\"{simulator}.service\")\n");
+    for unit in units {
+        text += &format!("    machine.wait_for_unit(\"{unit}.service\")\n");
     }
     text += "\nwith subtest(\"the IOC answers\"):\n";
     text += &match record {
@@ -40,10 +40,12 @@ pub fn script(simulators: &[&str], record: Option<&str>) -> String {
              value = machine.succeed(\"caget -t {record}\").strip()\n    \
              t.assertNotEqual(value, \"\")\n"
         ),
-        None => "    # Write the name of a record of yours:\n    \
-                 # machine.wait_until_succeeds(\"caget NAME\", timeout=20)\n    \
-                 machine.succeed(\"systemctl is-active ioc.service\")\n"
-            .to_owned(),
+        None => format!(
+            "    # Write the name of a record of yours:\n    \
+             # machine.wait_until_succeeds(\"caget NAME\", timeout=20)\n    \
+             machine.succeed(\"systemctl is-active {}.service\")\n",
+            units.first().unwrap_or(&"ioc")
+        ),
     };
     text += "\n# Next: set a record, and see what the device makes of it.\n\
              #     machine.succeed(\"caput -c NAME 1\")\n\
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_start_for_a_newcomer() {
-        insta::assert_snapshot!(script(&["simulator"], Some("VOLT-RB")), @r#"
+        insta::assert_snapshot!(script(&["ioc", "simulator"], Some("VOLT-RB")), @r#"
         # A test script for the NixOS test driver: tool/docs/checks.md says what it can use.
         # `machine` runs the IOC and its simulators; a command is run there as root, in bash.
         start_all()

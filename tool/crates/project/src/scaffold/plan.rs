@@ -134,7 +134,7 @@ fn rename(contents: &mut Files, old: &Names, new: &Names) -> Result<()> {
     }
     let toml = contents.get("ioc.toml").map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
     let config = crate::parse(&toml)?;
-    if config.ioc.app != new.app || config.ioc.ioc != new.ioc {
+    if config.iocs.get("ioc").is_none_or(|ioc| ioc.app != new.app || ioc.ioc != new.ioc) {
         return Err(fail::config("ioc.toml does not have `app` and `ioc` as lines of their own in the table [ioc]")
             .hint(format!("[ioc]\napp = \"{}\"\nioc = \"{}\"", old.app, old.ioc))
             .into());

@@ -1,0 +1,130 @@
+//! Several IOCs in one project, and their environment: on one machine and on several, by hand and in checks.
+#![expect(clippy::unwrap_used, reason = "tests run programs")]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use common::{Run, Scratch};
+
+/// Two IOCs of one application: `a` has a device, `b` has another script and none.
+const BOTH: &str = r#"
+[iocs.a]
+app = "example"
+ioc = "iocExample"
+support = ["StreamDevice"]
+environment = { PREFIX = "A:" }
+
+[iocs.b]
+app = "example"
+ioc = "iocOther"
+script = "stOther.cmd"
+environment = { PREFIX = "B:" }
+
+[simulators.simulator]
+package = "psu-simulator"
+command = ["psu-simulator"]
+port = 9999
+ioc = "a"
+"#;
+
+fn project() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write("ioc.toml", BOTH);
+    let boot = scratch.root.join("ioc/iocBoot");
+    let script = fs::read_to_string(boot.join("iocExample/st.cmd")).unwrap();
+    common::copy(&boot.join("iocExample"), &boot.join("iocOther"));
+    fs::rename(boot.join("iocOther/st.cmd"), boot.join("iocOther/stOther.cmd")).unwrap();
+    let script = script.replace("localhost:9999", "localhost:1");
+    scratch.write("ioc/iocBoot/iocOther/stOther.cmd", &script);
+    fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
+    scratch
+}
+
+/// What a command says that is told something on its stdin.
+fn told(mut command: Command, text: &str) -> Run {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    Run::of(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn two_iocs_on_one_machine_are_both_reached() {
+    let scratch = project();
+    // Both are found by every client, and each has its own console, folder and environment.
+    scratch.check(
+        "both",
+        "start_all()\n\
+         for unit in ('a', 'b', 'simulator'):\n    machine.wait_for_unit(f'{unit}.service')\n\
+         machine.succeed('caget -t A:VOLT B:VOLT')\n\
+         machine.succeed('caput A:VOLT 5')\n\
+         machine.wait_until_succeeds('caget -t A:VOLT-RB | grep -qxF 5')\n\
+         machine.succeed('caget -t B:VOLT | grep -qxF 0')\n\
+         for port, own in ((2000, 'A'), (2001, 'B')):\n    \
+             machine.wait_until_succeeds(f'echo dbl | nc -w 1 localhost {port} | grep -qF {own}:VOLT-RB')\n\
+         machine.succeed('test -d /var/lib/epics/a && test -d /var/lib/epics/b')\n\
+         machine.fail('systemctl cat ioc.service')\n\
+         machine.succeed('systemctl restart a')\n\
+         machine.succeed('caget -t A:VOLT B:VOLT')\n",
+    );
+    // Each machine has its own, and a client elsewhere finds what it may search.
+    scratch.check(
+        "apart",
+        "start_all()\n\
+         first.wait_for_unit('a.service')\n\
+         second.wait_for_unit('b.service')\n\
+         third.wait_for_unit('a.service')\n\
+         third.wait_for_unit('b.service')\n\
+         first.fail('systemctl cat b.service')\n\
+         second.fail('systemctl cat simulator.service')\n\
+         second.succeed('caget -t C:VOLT')\n\
+         second.fail('caget -w 0.2 -t B:VOLT')\n\
+         client.succeed('caget -t C:VOLT A:VOLT-RB B:VOLT-RB')\n",
+    );
+    scratch.write(
+        "checks/apart.toml",
+        "[nodes.client]\nioc = false\nca_addr_list = [\"192.168.1.255\"]\n\
+         [nodes.first]\niocs = [\"a\"]\nenvironment = { PREFIX = \"D:\" }\n\
+         [nodes.second]\niocs = [\"b\"]\nenvironment = { PREFIX = \"C:\" }\n[nodes.third]\n",
+    );
+    scratch.xtask(&["lint"]).expect(0, &[]);
+    scratch.xtask(&["test", "--backend", "sandbox"]).expect(0, &["2 passed"]);
+    // What was recorded is of the first one, and the report says of whom not.
+    let recorded = scratch.result("both/record/machine.jsonl");
+    assert!(recorded.contains("A:VOLT"), "{recorded}");
+    assert!(scratch.result("both/record/machine.log").contains("not recorded: b.service"));
+    scratch.write("checks/apart.toml", "[nodes.client]\niocs = [\"c\"]\n");
+    scratch.xtask(&["test"]).expect(3, &["checks/apart.toml: machine `client` wants an IOC `c`", "a, b"]);
+    scratch.xtask(&["new-check", "third"]).expect(0, &[]);
+    let script = fs::read_to_string(scratch.root.join("checks/third.py")).unwrap();
+    assert!(script.contains("wait_for_unit(\"a.service\")\n    machine.wait_for_unit(\"b.service\")"), "{script}");
+}
+
+#[test]
+fn by_hand_the_callers_variables_go_first() {
+    let scratch = project();
+    scratch.xtask(&["run"]).expect(2, &["ioc.toml has several IOCs", "a, b"]);
+    scratch.xtask(&["run", "c"]).expect(4, &["no IOC is called `c`", "a, b"]);
+    for (host, own) in [(&[][..], "B:"), (&["--host"], "B:"), (&[][..], "MINE:"), (&["--host"], "MINE:")] {
+        let mut command = scratch.command(&[&["run", "b"], host].concat());
+        command.env("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1");
+        if own == "MINE:" {
+            command.env("PREFIX", own);
+        }
+        let run = told(command, "dbl\n").expect(0, &["device"]);
+        assert!(run.stdout.contains(&format!("{own}VOLT-MEAS\n")), "{own} {host:?}\n{}", run.stdout);
+    }
+    scratch.check("both", "start_all()\nmachine.wait_for_unit('b.service')\nmachine.succeed('caget B:VOLT')\n");
+    // A check means the same, whoever runs it.
+    let mut test = scratch.command(&["test", "--backend", "sandbox"]);
+    Run::of(&test.env("PREFIX", "MINE:").output().unwrap()).expect(0, &["1 passed"]);
+    let mut prompt = scratch.command(&["interactive", "both", "--backend", "sandbox"]);
+    prompt.env("PREFIX", "MINE:");
+    let script =
+        "start_all()\nmachine.wait_for_unit('b.service')\nprint('got', machine.succeed('caget -t MINE:VOLT'))\n";
+    let run = told(prompt, script);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("got 0\n"), "{}{}", run.stdout, run.stderr);
+}
