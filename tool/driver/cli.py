@@ -50,10 +50,13 @@ class Run:
 
     def drive(self):
         """Runs everything; returns the exit status, or raises the script's SystemExit."""
+        from . import failure
         from .channel import KeeperChannel
         from .driver import Driver
         from .logger import Logger
         text = read(self.config["script"], "script")
+        if self.config["lib"]:
+            failure.import_from(self.config["lib"])
         if sys.stdout:
             sys.stdout.reconfigure(line_buffering=True)  # what a script prints shows when it prints it
         logger = Logger(self.events, wants_color(), self.junit)
@@ -87,7 +90,6 @@ class Run:
         except SystemExit:
             raise
         except BaseException as error:
-            from . import failure
             if self.junit:
                 self.junit.error(f"{type(error).__name__}: {error}")
             print(failure.full(error, text), file=sys.stderr)

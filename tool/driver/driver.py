@@ -51,8 +51,6 @@ class Driver:
     def __init__(self, config, text, out_dir, host, logger, events, terminate):
         self.tests, self.out_dir, self.logger, self.events = text, Path(out_dir), logger, events
         self.debug = Debug()
-        if config["lib"]:
-            failure.import_from(config["lib"])
         self.polling_conditions = []
         self._failed = (None, None)  # the last error that left a subtest, and that subtest's name
         self._terminate = terminate

@@ -147,7 +147,7 @@ def survey(text, names, vlans, sandbox, skips):
     from .events import Events
     from .logger import Logger
     config = {"machines": [{"name": m, "shared_dir": "/", "state_dir": "/"} for m in names],
-              "vlans": vlans, "global_timeout": 1, "script": "/", "lib": None}
+              "vlans": vlans, "global_timeout": 1, "script": "/"}
     nothing = SimpleNamespace(exits=lambda name: None)  # no host is asked for anything
     driver = Driver(config, text, "/", nothing, Logger(Events()), Events(), None)
     machines = variables(driver)
