@@ -27,8 +27,6 @@ let
     };
     # The window to log in to.
     interactive.defaults.virtualisation.graphics = true;
-    # Seconds.  A check that hangs should not hold a builder for the hour that NixOS allows.
-    globalTimeout = lib.mkDefault 900;
     extraPythonPackages = python: lib.optional (lib.pathExists helpers) (modules python);
   };
 
@@ -67,6 +65,13 @@ let
     modules: name:
     let
       file = "checks/${name}.nix";
+      settings = project.root + "/checks/${name}.toml";
+      # Seconds, as in the sandbox: crates/project/src/settings.rs.
+      limit = {
+        globalTimeout = lib.mkDefault (
+          if builtins.pathExists settings then (lib.importTOML settings).timeout or 900 else 900
+        );
+      };
       result = pkgs.callPackage (project.root + "/${file}") {
         inherit iocMachine iocService;
         nixosTest =
@@ -74,6 +79,7 @@ let
           pkgs.testers.runNixOSTest {
             imports = [
               common
+              limit
               (lib.setDefaultModuleLocation file test)
             ]
             ++ modules;

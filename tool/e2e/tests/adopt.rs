@@ -1,16 +1,14 @@
 //! `adopt`: tops as labs have them, brought into a project, with real sandboxes.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, reason = "tests run programs")]
 
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use common::tops::Lab;
-use common::{Run, Scratch, copy};
+use common::{Run, Scratch, copy, files};
 
 /// The template's project, committed.
 fn project() -> Scratch {
@@ -27,29 +25,17 @@ fn project() -> Scratch {
 }
 
 fn git(scratch: &Scratch, args: &[&str]) -> String {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(&scratch.root).args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args);
-    let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    common::git(&scratch.root, args)
 }
 
 fn adopt(scratch: &Scratch, lab: &Lab, more: &[&str]) -> Run {
     scratch.xtask(&[&["adopt", lab.root.to_str().unwrap()], more].concat())
 }
 
-/// Every file outside target/ and .git/ with what it holds and its mode, and every folder.
-fn tree(scratch: &Scratch) -> Vec<(PathBuf, Option<Vec<u8>>, u32)> {
-    let own = |e: &walkdir::DirEntry| e.file_name() != "target" && e.file_name() != ".git";
-    let entries = walkdir::WalkDir::new(&scratch.root).sort_by_file_name().into_iter().filter_entry(own);
-    let one = |path: PathBuf| (path.clone(), fs::read(&path).ok(), path.metadata().unwrap().permissions().mode());
-    entries.map(|e| one(e.unwrap().into_path())).collect()
-}
-
 #[test]
 fn a_top_of_a_beam_line_comes_to_a_green_check() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     let lab = Lab::beam_line(&scratch.scratch_dir().join("beam line"));
     let dir = lab.root.to_str().unwrap();
     scratch.xtask(&["adopt", dir]).expect(2, &["several IOCs: iocSpare, iocbeam-psu", "--ioc iocSpare"]);
@@ -68,7 +54,7 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
     ] {
         assert!(shown.stdout.contains(part), "no {part:?} in\n{}", shown.stdout);
     }
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 
     adopt(&scratch, &lab, &["--ioc", "iocbeam-psu", "--apply"]).expect(0, &["git restore --staged --worktree ."]);
     let status = git(&scratch, &["status", "--porcelain"]);
@@ -79,20 +65,20 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
     scratch.xtask(&["doctor"]).expect_out("there is work left from `cargo xtask adopt` (4 things");
 
     git(&scratch, &["restore", "--staged", "--worktree", "."]);
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 }
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_example_or_the_adopted() {
     let scratch = project();
-    let old = tree(&scratch);
+    let old = files(&scratch);
     let lab = Lab::new(&scratch.scratch_dir().join("lab"), "psu");
     lab.usual("iocPsu", "psu", "10.0.0.1:4001", "A:");
     adopt(&scratch, &lab, &["--apply"]).expect(0, &[]);
-    let (new, staged) = (tree(&scratch), git(&scratch, &["status", "--porcelain"]));
+    let (new, staged) = (files(&scratch), git(&scratch, &["status", "--porcelain"]));
     for step in ["prepared", "journal", "outside", "files", "staged"] {
         git(&scratch, &["reset", "-q", "--hard"]);
-        assert!(tree(&scratch) == old, "{step}");
+        assert!(files(&scratch) == old, "{step}");
         let mut command = scratch.command(&["adopt", lab.root.to_str().unwrap(), "--apply"]);
         let killed = command.env("XTASK_DIES_AT", step).output().unwrap();
         assert_eq!(killed.status.signal(), Some(9), "{step}");
@@ -106,7 +92,7 @@ fn a_kill_at_any_moment_leaves_the_example_or_the_adopted() {
                 next.stderr
             );
         }
-        assert!(tree(&scratch) == new && git(&scratch, &["status", "--porcelain"]) == staged, "{step}");
+        assert!(files(&scratch) == new && git(&scratch, &["status", "--porcelain"]) == staged, "{step}");
     }
 }
 
@@ -123,6 +109,36 @@ fn what_cannot_be_adopted_is_said_and_changes_nothing() {
     git(&scratch, &["checkout", "-q", "ioc.toml"]);
     scratch.write("README.md", "new\n");
     adopt(&scratch, &lab, &["--apply"]).expect(3, &["not committed, in README.md: the adopted files would mix"]);
+    fs::remove_file(scratch.root.join("README.md")).unwrap();
+    scratch.xtask(&["adopt", "ioc.toml"]).expect(2, &["ioc.toml is no EPICS top", "hint: "]);
+}
+
+#[test]
+fn what_git_could_not_give_back_is_not_touched() {
+    let scratch = project();
+    let lab = Lab::new(&scratch.scratch_dir().join("lab"), "psu");
+    lab.usual("iocPsu", "psu", "10.0.0.1:4001", "A:");
+    lab.write("configure/RELEASE.local", "THEIRS = 1\n");
+    scratch.write("ioc/configure/RELEASE.local", "OURS = 1\n");
+    let before = files(&scratch);
+    let lost = "ioc/configure/RELEASE.local is there, and Git does not have it";
+    adopt(&scratch, &lab, &["--apply"]).expect(3, &["nothing was adopted", lost]);
+    assert!(files(&scratch) == before);
+    fs::remove_file(lab.root.join("configure/RELEASE.local")).unwrap();
+
+    let (ioc, aside) = (scratch.root.join("ioc"), scratch.scratch_dir().join("site"));
+    fs::rename(&ioc, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &ioc).unwrap();
+    git(&scratch, &["add", "-A"]);
+    git(&scratch, &["commit", "-q", "-m", "a link"]);
+    let before = files(&scratch);
+    adopt(&scratch, &lab, &["--apply"]).expect(3, &["nothing was adopted", "ioc is a link"]);
+    assert!(files(&scratch) == before);
+    fs::remove_file(&ioc).unwrap();
+    fs::rename(&aside, &ioc).unwrap();
+    git(&scratch, &["reset", "-q", "--hard", "HEAD~"]);
+    adopt(&scratch, &lab, &["--apply"]).expect(0, &[]);
+    assert_eq!(fs::read_to_string(ioc.join("configure/RELEASE.local")).unwrap(), "OURS = 1\n");
 }
 
 /// A style of labs: what makes it of a plain top, and how many things are left to do by hand.

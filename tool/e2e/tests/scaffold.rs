@@ -1,5 +1,5 @@
 //! `rename` and `new-check`, on a project in a Git repository, with real sandboxes.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Run, Scratch};
+use common::{Run, Scratch, files};
 
 const README: &str = "For example, ioc/exampleApp and `caget VOLT`.\n";
 
@@ -31,13 +31,6 @@ fn commit(scratch: &Scratch) {
     git(scratch, &["commit", "-q", "-m", "x"]);
 }
 
-/// Every file outside target/ and .git/ with what it holds, and every folder.
-fn tree(scratch: &Scratch) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-    let own = |e: &walkdir::DirEntry| e.file_name() != "target" && e.file_name() != ".git";
-    let entries = walkdir::WalkDir::new(&scratch.root).sort_by_file_name().into_iter().filter_entry(own);
-    entries.map(|e| e.unwrap().into_path()).map(|path| (path.clone(), fs::read(path).ok())).collect()
-}
-
 fn rename(scratch: &Scratch, app: &str, ioc: &str, more: &[&str]) -> Run {
     scratch.xtask(&[&["rename", "--app", app, "--ioc", ioc], more].concat())
 }
@@ -49,7 +42,7 @@ fn passes(scratch: &Scratch, check: &str) {
 #[test]
 fn a_plan_is_shown_and_nothing_is_written() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     let run = rename(&scratch, "psu", "iocPsu", &["--prefix", "LAB:"]).expect(0, &[]);
     for part in [
         "ioc/exampleApp → ioc/psuApp\n",
@@ -61,13 +54,13 @@ fn a_plan_is_shown_and_nothing_is_written() {
     ] {
         assert!(run.stdout.contains(part), "no {part:?} in\n{}", run.stdout);
     }
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 }
 
 #[test]
 fn awkward_names_work_one_after_the_other_and_back() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     let names = [
         ("p", "iocp", "P:"),
         ("Psu4", "iocPsu4", ""),
@@ -91,32 +84,32 @@ fn awkward_names_work_one_after_the_other_and_back() {
     }
     rename(&scratch, "example", "iocExample", &["--prefix", "", "--apply"]).expect(0, &[]);
     // The long name took the room before the comments of ioc.toml, for good.
-    let rest = |tree: Vec<(PathBuf, Option<Vec<u8>>)>| {
-        tree.into_iter().filter(|(path, _)| !path.ends_with("ioc.toml")).collect::<Vec<_>>()
+    let rest = |tree: Vec<(PathBuf, Option<Vec<u8>>, u32)>| {
+        tree.into_iter().filter(|(path, ..)| !path.ends_with("ioc.toml")).collect::<Vec<_>>()
     };
-    assert!(rest(tree(&scratch)) == rest(before));
+    assert!(rest(files(&scratch)) == rest(before));
 }
 
 #[test]
 fn a_renaming_can_be_undone_by_git() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     rename(&scratch, "psu", "iocPsu", &["--apply"]).expect(0, &["git restore --staged --worktree ."]);
-    assert!(tree(&scratch) != before);
+    assert!(files(&scratch) != before);
     git(&scratch, &["restore", "--staged", "--worktree", "."]);
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 }
 
 #[test]
 fn a_failure_in_the_middle_leaves_everything_as_it_was() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     // Git's part is the last one.
     scratch.write(".git/index.lock", "");
     rename(&scratch, "psu", "iocPsu", &["--prefix", "A:", "--apply"])
         .expect(5, &["error: nothing was renamed: git could not stage the renaming", "index.lock"]);
     fs::remove_file(scratch.root.join(".git/index.lock")).unwrap();
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 
     // A folder that can be written to, in one that cannot: new texts are written, and the folder cannot be renamed.
     let boot = "mount --bind \"$IOC/iocBoot\" \"$IOC/iocBoot\" && mount --bind \"$IOC/iocBoot/iocExample\" \
@@ -128,17 +121,17 @@ fn a_failure_in_the_middle_leaves_everything_as_it_was() {
     command.env("XTASK", env!("CARGO_BIN_EXE_foreign")).env("IOC", scratch.root.join("ioc"));
     Run::of(&command.output().unwrap())
         .expect(5, &["error: nothing was renamed: cannot rename ioc/iocBoot/iocExample to ioc/iocBoot/iocPsu"]);
-    assert!(tree(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+    assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 }
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_old_names_or_the_new() {
     let scratch = project();
-    let old = tree(&scratch);
+    let old = files(&scratch);
     rename(&scratch, "psu", "iocPsu", &["--prefix", "A:", "--apply"]).expect(0, &[]);
-    let (new, staged) = (tree(&scratch), git(&scratch, &["status", "--porcelain"]));
+    let (new, staged) = (files(&scratch), git(&scratch, &["status", "--porcelain"]));
     git(&scratch, &["reset", "-q", "--hard"]);
-    assert!(tree(&scratch) == old);
+    assert!(files(&scratch) == old);
     for step in ["prepared", "journal", "moves", "outside", "files", "staged"] {
         let mut command = scratch.command(&["rename", "--app", "psu", "--ioc", "iocPsu", "--prefix", "A:", "--apply"]);
         let killed = command.env("XTASK_DIES_AT", step).output().unwrap();
@@ -155,7 +148,7 @@ fn a_kill_at_any_moment_leaves_the_old_names_or_the_new() {
                 next.stderr
             );
         }
-        assert!(tree(&scratch) == new, "{step}");
+        assert!(files(&scratch) == new, "{step}");
         assert_eq!(git(&scratch, &["status", "--porcelain"]), staged, "{step}");
         git(&scratch, &["reset", "-q", "--hard"]);
     }
@@ -189,7 +182,7 @@ fn nothing_is_mixed_with_other_changes() {
 #[test]
 fn names_that_cannot_be_are_refused() {
     let scratch = project();
-    let before = tree(&scratch);
+    let before = files(&scratch);
     for (args, part) in [
         (&["--app", "../up"][..], "\"../up\" cannot be the name of an application"),
         (&["--app", "my-psu"], "C++ name"),
@@ -205,7 +198,7 @@ fn names_that_cannot_be_are_refused() {
     ] {
         scratch.xtask(&[&["rename"], args].concat()).expect(2, &[part]);
     }
-    assert!(tree(&scratch) == before);
+    assert!(files(&scratch) == before);
 }
 
 #[test]
@@ -254,7 +247,7 @@ fn a_new_check_can_be_a_copy() {
 fn a_new_check_overwrites_nothing_and_needs_a_good_name() {
     let scratch = project();
     scratch.write("checks/settings.toml", "timeout = 5\n");
-    let before = tree(&scratch);
+    let before = files(&scratch);
     for (name, part) in [
         ("simple", "checks/simple.py is there already"),
         ("Simple", "is there already"),
@@ -267,7 +260,7 @@ fn a_new_check_overwrites_nothing_and_needs_a_good_name() {
         scratch.xtask(&["new-check", name]).expect(2, &[part]);
     }
     scratch.xtask(&["new-check", "settings"]).expect(2, &["checks/settings.toml is there already"]);
-    assert!(tree(&scratch) == before);
+    assert!(files(&scratch) == before);
 }
 
 #[test]

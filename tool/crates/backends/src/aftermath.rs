@@ -16,14 +16,18 @@ const LINES: usize = 5;
 const WIDEST: usize = 160;
 /// What an IOC says at the end of `iocInit`.
 const INITIALISED: &str = "iocRun: All initialization complete";
+/// What only an IOC says, `Starting iocInit` before the other one.
+const OF_IOC: &str = "iocInit";
 
 /// What is known of a unit.
 #[derive(Debug, Default)]
 struct Life {
     restarts: u32,
     failed: Option<String>,
-    /// It is an IOC on its way to the end of `iocInit`.
+    /// It is on its way; an IOC until the end of `iocInit`.
     starting: bool,
+    /// It is an IOC. What others say while they start is theirs.
+    is_ioc: bool,
     errors: Vec<String>,
 }
 
@@ -64,6 +68,7 @@ fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &st
             }
             (None, Some(unit)) => {
                 let life = lives.entry(unit).or_default();
+                life.is_ioc |= text.contains(OF_IOC);
                 life.starting &= !text.contains(INITIALISED);
                 if life.starting && speaks_of_an_error(&text) {
                     life.errors.push(text);
@@ -74,6 +79,7 @@ fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &st
     }
     let mut remarks = Vec::new();
     for (unit, life) in lives.into_iter().filter(|(unit, _)| !may_fail.contains(unit)) {
+        let has_failed = life.failed.is_some();
         let failed = life.failed.map_or_else(String::new, |result| format!(" ({result})"));
         match life.restarts {
             0 if failed.is_empty() => {}
@@ -81,10 +87,13 @@ fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &st
             1 => remarks.push(format!("{unit} was restarted once on {machine}{failed}")),
             count => remarks.push(format!("{unit} was restarted {count} times on {machine}{failed}")),
         }
+        if !life.is_ioc && life.restarts == 0 && !has_failed {
+            continue;
+        }
         let more = life.errors.len().saturating_sub(LINES);
         remarks.extend(life.errors.iter().take(LINES).map(|line| {
             let line: String = line.trim().chars().take(WIDEST).collect();
-            format!("{unit} said on {machine}, before iocInit ended: {line}")
+            format!("{unit} said on {machine} while it started: {line}")
         }));
         if more > 0 {
             remarks.push(format!("{unit} said {more} more lines like that on {machine}"));
@@ -161,8 +170,14 @@ mod tests {
         let all = judge(entries(), &[], "machine");
         assert_eq!(all.len(), 3, "{all:?}");
         assert_eq!(all[0], "ioc.service was restarted once on machine (exit-code)");
-        assert!(all[1].starts_with("ioc.service said on machine, before iocInit ended: "), "{all:?}");
+        assert!(all[1].starts_with("ioc.service said on machine while it started: "), "{all:?}");
         assert_eq!(all[2], "simulator.service failed on machine (exit-code)");
         assert_eq!(judge(entries(), &["simulator.service".to_owned()], "machine").len(), 2);
+        let said = |text: &str| {
+            let start = entry("a.service", "init.scope", "Starting a.service…");
+            let error = entry("", "a.service", "ERROR: unknown command");
+            judge([start, error, entry("", "a.service", text)].into_iter(), &[], "machine").len()
+        };
+        assert_eq!((said("Starting iocInit"), said("listening")), (1, 0), "only an IOC has a start that ends");
     }
 }

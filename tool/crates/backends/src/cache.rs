@@ -51,12 +51,15 @@ impl Cache {
         for name in names(&entry)? {
             self.own(&entry.join(name))?;
         }
-        let whole =
-            copy(&entry, to).and_then(|()| sums().args(["--check", "--strict", "--quiet", SUMS]).cwd(to).read());
-        if let Err(error) = whole {
-            let _ = fs::remove_dir_all(&entry);
+        let check = sums().args(["--check", "--strict", "--quiet", SUMS]).cwd(to);
+        let output = copy(&entry, to).and_then(|()| check.output());
+        if !output.as_ref().is_ok_and(|output| output.status.success()) {
             let _ = fs::remove_dir_all(to);
-            return Err(error).context(format!("{} was broken, and is removed", entry.display()));
+        }
+        // A full disk here says nothing of the entry.
+        if !output?.status.success() {
+            let _ = fs::remove_dir_all(&entry);
+            anyhow::bail!("{} was broken, and is removed", entry.display());
         }
         used(&entry);
         Ok(true)
@@ -130,7 +133,8 @@ impl Cache {
 
     /// What `doctor` says of it.
     pub(crate) fn told(&self) -> String {
-        let (entries, mib) = (self.entries(), |bytes: u64| bytes.div_ceil(1 << 20));
+        let (mut entries, mib) = (self.entries(), |bytes: u64| bytes.div_ceil(1 << 20));
+        entries.retain(|(path, ..)| path.extension().is_none());
         let bytes = entries.iter().map(|(_, _, bytes)| bytes).sum();
         let (count, folder) = (entries.len(), self.folder.display());
         format!(
@@ -165,7 +169,7 @@ fn sums() -> Cmd {
 }
 
 /// Notes that an entry has been used.
-fn used(entry: &Path) {
+pub(crate) fn used(entry: &Path) {
     let _ = File::open(entry).and_then(|folder| folder.set_modified(SystemTime::now()));
 }
 
@@ -234,6 +238,17 @@ mod tests {
             assert!(cache.take("a", &to).is_err());
             assert!(!to.exists() && !cache.take("a", &to).unwrap());
         }
+    }
+
+    #[test]
+    fn trouble_of_the_host_breaks_no_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, built) = cache(dir.path());
+        cache.keep("a", &built).unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(cache.take("a", &file.join("to")).is_err());
+        assert!(cache.take("a", &dir.path().join("to")).unwrap());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tool_base::{fail, ui};
 use tool_project::Project;
 use tool_sandbox::spec::Program;
 
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 
 /// File names of the programs, and their names on a machine.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -49,6 +49,7 @@ const STABLE_SINCE: (u32, u32) = (1, 97);
 pub fn programs(project: &Project) -> Result<Vec<Program>> {
     let place = Place::of(project);
     if let Some(programs) = place.programs() {
+        place.folder().iter().for_each(|folder| cache::used(folder));
         return Ok(programs);
     }
     let cache = Cache::of(&Host::new(Path::new("/")));

@@ -19,14 +19,12 @@ use crate::{embedded, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
-use tool_project::settings::{Node, Settings};
+use tool_project::settings::{DEFAULT_TIMEOUT, Node, Settings};
 use tool_project::{Check, Config, Ioc, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
 use tool_sandbox::spec::{Bind, MachineSpec, Program, Recorder, Spec, UnitFile};
 
-/// Limit of a check's script where nothing else is said, in seconds (as nixpkgs' `globalTimeout`).
-const DEFAULT_TIMEOUT: u64 = 3600;
 /// Place of the EPICS top on a machine, for the embedded IOC.
 const TOP: &str = "/machine/ioc";
 /// Folder of the project for simulators of its own.

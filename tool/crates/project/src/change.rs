@@ -124,6 +124,7 @@ impl Scratch {
     }
 
     fn begin(&self, tool: Option<&Path>, journal: &Journal) -> Result<()> {
+        within_reach(&self.root, journal)?;
         if let Some(new) = tool {
             fs::write(new.join(MARK), "")?;
             fs::rename(new, self.path.join("tool"))?;
@@ -142,6 +143,37 @@ impl Scratch {
     /// The journal cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
         fs::remove_file(self.path.join(JOURNAL))
+    }
+}
+
+/// An error where a file would be written through a link, into a repository of somebody else's, or over what Git could not give back.
+fn within_reach(root: &Path, journal: &Journal) -> Result<()> {
+    for path in journal.write.iter().chain(&journal.remove) {
+        for folder in Path::new(path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+            let there = root.join(folder);
+            let what = match there.symlink_metadata() {
+                Ok(data) if data.is_symlink() => "is a link",
+                Ok(data) if !data.is_dir() => "is no folder",
+                Ok(_) if there.join(".git").exists() => "is a repository of its own",
+                _ => continue,
+            };
+            let folder = folder.display();
+            return Err(fail::config(format!(
+                "{folder} {what}: {path} cannot be changed there so that Git can undo it"
+            ))
+            .hint(format!("let it be a folder whose files this repository has: mv {folder} {folder}.old"))
+            .into());
+        }
+    }
+    let tracked = git::git(root).args(["--literal-pathspecs", "ls-files", "-z", "--"]).args(&journal.write).read()?;
+    let unknown = |path: &&String| {
+        root.join(path).symlink_metadata().is_ok() && !tracked.split('\0').any(|own| own == path.as_str())
+    };
+    match journal.write.iter().find(unknown) {
+        Some(path) => Err(fail::config(format!("{path} is there, and Git does not have it: it would be lost"))
+            .hint(format!("mv {path} {path}.old"))
+            .into()),
+        None => Ok(()),
     }
 }
 

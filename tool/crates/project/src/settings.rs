@@ -9,6 +9,10 @@ use crate::project::is_variable;
 use crate::{Check, Choice, Config, Ioc};
 use tool_base::fail;
 
+/// Limit of a script where nothing else is said, in seconds, also in `tool/nix/checks.nix`: a check that hangs should not
+/// hold a machine for the hour that NixOS allows.
+pub const DEFAULT_TIMEOUT: u64 = 900;
+
 /// What `checks/NAME.toml` says. Without the file, everything is default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

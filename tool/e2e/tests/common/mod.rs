@@ -6,7 +6,7 @@ pub mod processes;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -101,6 +101,14 @@ pub fn git(dir: &Path, args: &[&str]) -> String {
     let output = git.args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Every file of a project outside target/ and .git/ with what it holds and its mode, and every folder.
+pub fn files(scratch: &Scratch) -> Vec<(PathBuf, Option<Vec<u8>>, u32)> {
+    let own = |e: &walkdir::DirEntry| e.file_name() != "target" && e.file_name() != ".git";
+    let entries = walkdir::WalkDir::new(&scratch.root).sort_by_file_name().into_iter().filter_entry(own);
+    let one = |path: PathBuf| (path.clone(), fs::read(&path).ok(), path.symlink_metadata().unwrap().mode());
+    entries.map(|e| one(e.unwrap().into_path())).collect()
 }
 
 /// Whoever runs the tests, a person at a terminal or a CI service (`CI=true`), the binary sees the same.

@@ -91,6 +91,7 @@ pub struct Outlook {
     /// What a C IOC does with its files and ours does not, told likewise.
     pub gaps: Vec<String>,
     /// Its definitions bring a server of PV Access.
+    #[cfg_attr(not(feature = "pva"), expect(dead_code, reason = "nobody else asks"))]
     pub pv_access: bool,
     /// The variables that are set when the script is through.
     pub variables: Environment,

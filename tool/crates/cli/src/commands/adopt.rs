@@ -24,7 +24,7 @@ pub fn run(args: &Adopt) -> Result<Status> {
     let root = &project.root;
     let tree = tracked(root, "adopt")?;
     git::clean(root, &["."], "the adopted files")?;
-    unbuilt(root)?;
+    nothing_built(root)?;
     let from = top_of(&args.dir)?;
     let mut top = Top::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     let boots = top.boots();
@@ -67,20 +67,27 @@ pub fn run(args: &Adopt) -> Result<Status> {
 
 /// The folder of the top.
 fn top_of(dir: &Path) -> Result<PathBuf> {
+    const HINT: &str = "name the folder that makeBaseApp.pl has made";
     let is_top = |dir: &Path| dir.join("configure").is_dir() && dir.join("iocBoot").is_dir();
-    let real =
-        dir.canonicalize().map_err(|error| Failure::new(Status::Usage, format!("{}: {error}", dir.display())))?;
+    let real = dir
+        .canonicalize()
+        .map_err(|error| Failure::new(Status::Usage, format!("{}: {error}", dir.display())).hint(HINT))?;
     if is_top(&real) {
         return Ok(real);
     }
     let failure =
         Failure::new(Status::Usage, format!("{} is no EPICS top: it has no configure/ and iocBoot/", dir.display()));
-    let mut below: Vec<PathBuf> =
-        std::fs::read_dir(&real)?.flatten().map(|entry| entry.path()).filter(|dir| is_top(dir)).collect();
+    let mut below: Vec<PathBuf> = std::fs::read_dir(&real)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|dir| is_top(dir))
+        .collect();
     below.sort();
     Err(match below.first().and_then(|path| path.file_name()) {
         Some(name) => failure.hint(format!("cargo xtask adopt {}", quote(dir.join(name).as_os_str()))),
-        None => failure.hint("name the folder that makeBaseApp.pl has made"),
+        None => failure.hint(HINT),
     }
     .into())
 }
@@ -89,14 +96,14 @@ fn top_of(dir: &Path) -> Result<PathBuf> {
 fn chosen<'a>(boots: &'a [Boot], args: &Adopt, from: &Path) -> Result<&'a Boot> {
     let names: Vec<&str> = boots.iter().map(|boot| boot.name.as_str()).collect();
     match (&args.ioc, boots) {
+        (_, []) => Err(fail::config(format!("no script below {} starts an IOC", from.join("iocBoot").display()))
+            .hint("it calls iocInit, and is called st.cmd or something with .cmd")
+            .into()),
         (Some(name), _) => boots.iter().find(|boot| boot.name == *name).ok_or_else(|| {
             let failure = Failure::new(Status::NothingSelected, format!("no IOC is called `{name}`"));
             failure.hint(format!("those of this top are: {}", names.join(", "))).into()
         }),
         (None, [only]) => Ok(only),
-        (None, []) => Err(fail::config(format!("no script below {} starts an IOC", from.join("iocBoot").display()))
-            .hint("it calls iocInit, and is called st.cmd or something with .cmd")
-            .into()),
         (None, _) => Err(Failure::new(Status::Usage, format!("this top has several IOCs: {}", names.join(", ")))
             .hint(format!("cargo xtask adopt {} --ioc {}", quote(args.dir.as_os_str()), names[0]))
             .into()),
@@ -119,14 +126,14 @@ fn read_ioc(project: &Project, from: &Path, top: &Top, boot: &Boot) -> Result<(S
     }
 }
 
-/// An error where `make` has left files in ioc/: they would lie among those of the other top.
-fn unbuilt(root: &Path) -> Result<()> {
+/// An error where `make` has left files in ioc/: they would lie among those of the other top. What people keep there is `*.local`.
+fn nothing_built(root: &Path) -> Result<()> {
     let list =
         git::git(root).args(["ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "ioc"]).read()?;
-    match list.split('\0').find(|path| !path.is_empty()) {
-        Some(path) => {
-            Err(fail::config(format!("{path} is left from a build of another IOC")).hint("git clean -fdX ioc").into())
-        }
+    match list.split('\0').find(|path| !path.is_empty() && Path::new(path).extension() != Some("local".as_ref())) {
+        Some(path) => Err(fail::config(format!("{path} is left from a build of another IOC"))
+            .hint("git clean -fdX -e '!*.local' ioc")
+            .into()),
         None => Ok(()),
     }
 }

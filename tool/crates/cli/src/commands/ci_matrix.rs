@@ -8,6 +8,7 @@ use crate::cli::{CiMatrix, MatrixFormat, Rows};
 use tool_backends::nix;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, ui};
+use tool_project::settings::DEFAULT_TIMEOUT;
 use tool_project::{Check, Project};
 use tool_runner::{select, times};
 
@@ -15,8 +16,6 @@ use tool_runner::{select, times};
 const MOST_ROWS: usize = 256;
 /// Minutes for what comes before a check on a machine without a cache: Nix, xtask, EPICS base, a kernel.
 const SET_UP_MINUTES: u64 = 60;
-/// Limit of a check that names none, in seconds (`globalTimeout` in `tool/nix/checks.nix`).
-const DEFAULT_TIMEOUT: u64 = 900;
 /// Minutes that GitHub gives a job at most.
 const MOST_MINUTES: u64 = 360;
 /// Seconds that a check counts for where no run of it on NixOS was recorded, beyond what it took in the sandbox: a boot.

@@ -36,7 +36,7 @@ pub struct Boot {
 }
 
 impl Top {
-    /// Reads a top: what Git tracks there, or else all that is there.
+    /// Reads a top: what Git does not ignore there, or else all that is there.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -97,37 +97,56 @@ impl Top {
 
     /// What `make` has left in the top, which it would make anew: by folder, how many files.
     pub fn take_built(&mut self) -> BTreeMap<String, usize> {
-        let names: BTreeSet<String> = self
-            .files
-            .keys()
-            .filter(|path| !installed(path))
-            .filter_map(|path| Some(path.rsplit('/').next()?.to_owned()))
-            .collect();
+        let sources: BTreeSet<String> =
+            self.files.keys().filter(|path| !installed(path)).map(|path| name(path)).collect();
+        let makefiles: BTreeSet<String> =
+            self.files.keys().filter_map(|path| Some(path.strip_suffix("/Makefile")?.to_owned())).collect();
+        let dbds = self.dbds();
+        let has_source = |name: &str| {
+            let stem = name.strip_suffix(".db").unwrap_or(name);
+            [name.to_owned(), format!("{stem}.substitutions"), format!("{stem}.template")]
+                .iter()
+                .any(|own| sources.contains(own))
+        };
         let mut gone = BTreeMap::new();
         self.files.retain(|path, _| {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let folder = path.split('/').next().unwrap_or(path);
-            let source = |name: &str| {
-                let stem = name.strip_suffix(".db").unwrap_or(name);
-                [name.to_owned(), format!("{stem}.substitutions"), format!("{stem}.template")]
-                    .iter()
-                    .any(|own| names.contains(own))
-            };
-            let own = match folder {
+            let (folder, rest) = path.split_once('/').unwrap_or((path, ""));
+            let name = name(path);
+            let made = match folder {
+                _ if path.split('/').any(|part| part.starts_with("O.")) || name == "envPaths" => true,
+                // Below the name of a platform: linux-x86_64.
+                "bin" | "lib" => rest.split_once('/').is_some_and(|(platform, _)| platform.contains('-')),
                 // Not what somebody keeps there by hand, with a Makefile or as the only copy.
-                "db" | "dbd" => source(name) && !names.contains(&format!("{folder}/Makefile")),
-                _ => installed(path),
+                _ => installed(path) && !makefiles.contains(folder) && (has_source(&name) || dbds.contains(&name)),
             };
-            let made = own || path.split('/').any(|part| part.starts_with("O.")) || name == "envPaths";
             if made {
-                let what =
-                    if name == "envPaths" { path } else { path.split_once('/').map_or(path.as_str(), |(own, _)| own) };
+                let what = if name == "envPaths" { path } else { folder };
                 *gone.entry(what.to_owned()).or_default() += 1;
             }
             !made
         });
         gone
     }
+
+    /// The .dbd files that Makefiles make of others.
+    fn dbds(&self) -> BTreeSet<String> {
+        let makefiles = self.files.iter().filter(|(path, _)| name(path) == "Makefile");
+        let lines = makefiles.flat_map(|(_, source)| {
+            let text = String::from_utf8_lossy(&source.text).into_owned();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        });
+        let names = lines.filter_map(|line| {
+            let (variable, names) = line.split_once('=')?;
+            let own = variable.trim_end_matches(['+', ' ', '\t']).trim() == "DBD";
+            own.then(|| names.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        });
+        names.flatten().collect()
+    }
+}
+
+/// The last part of a path.
+fn name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
 /// Whether it lies where `make` installs to.
@@ -137,9 +156,9 @@ fn installed(path: &str) -> bool {
     made && !rest.is_empty() && rest != "Makefile"
 }
 
-/// The files that Git tracks.
+/// The files that Git tracks, and those that it would.
 fn tracked(root: &Path) -> Option<Vec<PathBuf>> {
-    let output = git(root).args(["ls-files", "-z"]).output().ok()?;
+    let output = git(root).args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let files: Vec<PathBuf> = text.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from).collect();
     (!files.is_empty()).then_some(files)
@@ -194,12 +213,28 @@ mod tests {
             ("lib/linux-x86_64/a.so", ""),
             ("db/a.db", ""),
             ("db/only-here.db", ""),
+            ("db/by-make.db", ""),
+            ("dbd/a.dbd", ""),
+            ("dbd/kept.dbd", ""),
+            ("cfg/settings.cmd", ""),
+            ("bin/start.sh", ""),
+            ("aApp/src/Makefile", "PROD_IOC = a\nDBD += a.dbd\na_DBD += base.dbd kept.dbd\n"),
             ("aApp/Db/a.substitutions", ""),
+            ("aApp/Db/by-make.template", ""),
             ("aApp/src/O.linux-x86_64/a.o", ""),
             ("iocBoot/iocA/envPaths", ""),
         ]);
         let gone: Vec<String> = top.take_built().into_keys().collect();
-        assert_eq!(gone, ["aApp", "bin", "db", "iocBoot/iocA/envPaths", "lib"]);
-        assert_eq!(top.files.keys().collect::<Vec<_>>(), ["aApp/Db/a.substitutions", "db/only-here.db"]);
+        assert_eq!(gone, ["aApp", "bin", "db", "dbd", "iocBoot/iocA/envPaths", "lib"]);
+        let kept = [
+            "aApp/Db/a.substitutions",
+            "aApp/Db/by-make.template",
+            "aApp/src/Makefile",
+            "bin/start.sh",
+            "cfg/settings.cmd",
+            "db/only-here.db",
+            "dbd/kept.dbd",
+        ];
+        assert_eq!(top.files.keys().collect::<Vec<_>>(), kept);
     }
 }
