@@ -9,7 +9,7 @@ use epics_base_rs::runtime::task::{BlockingBridge, adopt_current_runtime};
 use epics_base_rs::server::database::PvDatabase;
 use epics_base_rs::server::iocsh::IocShell;
 
-use crate::ioc;
+use crate::{ioc, modules};
 
 /// Commands the shell handles before it looks into its table.
 const OF_THE_SHELL: [&str; 7] = ["iocshLoad", "iocshCmd", "iocshRun", "on", "help", "exit", "casr"];
@@ -23,6 +23,7 @@ pub fn all(app: &str) -> std::io::Result<BTreeSet<String>> {
         let own = application.startup_commands().iter().map(|command| command.name.clone());
         let mut names: BTreeSet<String> = own.collect();
         names.extend(OF_THE_SHELL.map(str::to_owned));
+        names.extend(modules::commands());
         // The shell tells its commands only as text for a file: a pipe, as others may put links into /tmp.
         let (list, end) = std::io::pipe()?;
         let line = format!("help > \"/proc/self/fd/{}\"", end.as_raw_fd());

@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::asyn;
 use crate::lint::Outlook;
+use crate::modules;
 use crate::serve;
 use crate::top::registration;
 use crate::tree::{self, View};
@@ -76,7 +77,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             at_exit("remove the installed view", move || view.remove());
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
-        let application = application(app, script).port(port);
+        let application = modules::provide(application(app, script)).port(port);
         #[cfg(feature = "pva")]
         if outlook.pv_access {
             return serve::run(crate::pva::register(application), crate::pva::serve).await;

@@ -1,4 +1,4 @@
-//! What a soft IOC has built in, for whoever asks: record types and device support of EPICS base, calc, asyn and StreamDevice.
+//! What a soft IOC has built in, for whoever asks: record types and device support of EPICS base, calc, asyn, StreamDevice and autosave.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use epics_base_rs::server::record::dbd_generated::{RECORD_TYPES, device_menu};
 const ADDED_RECORD_TYPES: [&str; 6] = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
 
 /// Definitions that a C IOC has where its Makefile says so.
-const DEFINITIONS: [&str; 10] = [
+const DEFINITIONS: [&str; 11] = [
     "base.dbd",
     "system.dbd",
     "asyn.dbd",
@@ -20,6 +20,7 @@ const DEFINITIONS: [&str; 10] = [
     "stream.dbd",
     "stream-base.dbd",
     "stream-scalcout.dbd",
+    "asSupport.dbd",
 ];
 
 /// Whether all that these definitions bring is built in.
@@ -44,7 +45,7 @@ pub fn definitions_of_type(kind: &str) -> &'static [&'static str] {
 /// The definitions that bring a device support; none where it comes with the record type.
 pub fn definitions_of_device(choice: &str) -> &'static [&'static str] {
     match choice {
-        "stream" => &DEFINITIONS[7..],
+        "stream" => &DEFINITIONS[7..10],
         choice if choice.starts_with("asyn") => &DEFINITIONS[2..3],
         _ => &[],
     }

@@ -10,6 +10,7 @@ mod ioc;
 mod known;
 mod lint;
 mod makefile;
+mod modules;
 mod msi;
 #[cfg(feature = "pva")]
 mod pva;

@@ -18,7 +18,7 @@ const INSTALLED: [&str; 2] = ["db", "dbd"];
 
 /// Variables that `envPaths` sets in every IOC of this kind, though no module is installed: a
 /// script may name them in a search path. ASYN is set already, to where asyn-rs has its database.
-const MODULES: [&str; 3] = ["CALC", "STREAM", "EPICS_BASE"];
+const MODULES: [&str; 4] = ["AUTOSAVE", "CALC", "STREAM", "EPICS_BASE"];
 
 /// The installed view of a top. Removed by [`View::remove`].
 #[derive(Debug)]
