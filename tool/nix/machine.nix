@@ -21,23 +21,44 @@ let
 
   service =
     name:
-    { package, port, ... }:
+    simulator:
+    let
+      port = toString simulator.port;
+      program = lib.getExe (
+        project.find "simulators.${name}.package" "simulator" packages simulator.package
+      );
+      files = lib.filter (path: path != null) [
+        (simulator.serial or null)
+        (simulator.ready or null)
+      ];
+      up =
+        lib.optional (simulator ? port) ": </dev/tcp/localhost/${port}"
+        ++ map (path: "[ -e ${path} ]") files;
+    in
     {
-      description = "Simulator ${name}, TCP port ${toString port}";
+      description = "Simulator ${name}" + lib.optionalString (simulator ? port) ", TCP port ${port}";
       wantedBy = [ "multi-user.target" ];
+      # One of an earlier run says nothing.
+      preStart = lib.mkIf (files != [ ]) "rm -f ${toString files}";
       serviceConfig = {
-        ExecStart = lib.getExe (project.find "simulators.${name}.package" "simulator" packages package);
+        ExecStart =
+          if simulator ? serial then
+            "${lib.getExe pkgs.python3} ${serial} ${simulator.serial} ${program}"
+          else
+            program;
         # A simulator that never listens fails by itself, before the check's own limits are reached.
         TimeoutStartSec = lib.mkDefault 120;
       };
-      # Active means that the port answers: an IOC that connects earlier tries again only 20 s later.
+      # Active means that it is there: an IOC that connects earlier tries again only 20 s later.
       postStart = ''
-        until : </dev/tcp/localhost/${toString port}; do
+        until ${lib.concatStringsSep " && " up}; do
           kill -0 "$MAINPID" # fails at once when the simulator is gone
           sleep 0.05
         done 2>/dev/null
       '';
     };
+
+  serial = pkgs.writeText "serial.py" (builtins.readFile ./serial.py);
 
   ready = pkgs.writeShellScript "ioc-ready" (builtins.readFile ./ioc-ready.sh);
 
@@ -45,7 +66,7 @@ let
     lib.mapAttrsToList (name: simulator: {
       name = "simulator ${name}";
       inherit (simulator) port;
-    }) simulators
+    }) (lib.filterAttrs (_: simulator: simulator ? port) simulators)
     ++ lib.mapAttrsToList (name: ioc: {
       name = "procServ of services.iocs.${name}";
       inherit (ioc.procServ) port;
@@ -60,8 +81,14 @@ let
     rec {
       wants = [ "network-online.target" ] ++ units;
       after = wants;
-      # The journal is read by scripts.
-      environment.NO_COLOR = lib.mkDefault "1";
+      environment = {
+        # The journal is read by scripts.
+        NO_COLOR = lib.mkDefault "1";
+      }
+      # Where the simulators are goes before what ioc.toml says of the IOC, and a check's word before that.
+      // lib.mapAttrs (_: lib.mkOverride 900) (
+        lib.mergeAttrsList (map (simulator: simulator.environment or { }) (lib.attrValues (beside name)))
+      );
       # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
       serviceConfig.ExecStartPost = [
         "+${ready} ${toString config.services.iocs.${name}.procServ.port}"

@@ -35,6 +35,15 @@ mkEpicsPackage {
       chmod +x ${scripts}
     '';
 
+  # What make does not install, and st.cmd finds below its top all the same.
+  postInstall = ''
+    for folder in data iocsh protocol; do
+      if [ -d $folder ] && ! [ -e $out/$folder ]; then
+        cp -r $folder $out/
+      fi
+    done
+  '';
+
   meta = {
     description = "EPICS IOC ${project.app}";
     mainProgram = project.app;

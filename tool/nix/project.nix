@@ -75,6 +75,17 @@ let
       text = "a table of texts, by names of variables";
       example = "{ PREFIX = \"A:\" }";
     };
+    tty = {
+      # NixOS has /dev/tty1, /dev/ttyS0 and their like itself.
+      is = v: isString v && match "/dev/tty(S?[A-RT-Za-z_]|SS)[A-Za-z0-9_-]*" v != null;
+      text = "a tty that no machine has by itself";
+      example = quote "/dev/ttyPSU";
+    };
+    path = {
+      is = v: isString v && match "/[A-Za-z0-9/_.-]+" v != null && match ".*[.][.].*" v == null;
+      text = "the absolute path of a file";
+      example = quote "/run/psu/ready";
+    };
     port = {
       is = v: isInt v && 1 <= v && v <= 65535;
       text = "a TCP port, 1 to 65535";
@@ -99,8 +110,19 @@ let
   simulatorKeys = {
     package = kinds.name;
     command = kinds.command;
-    port = kinds.port;
+    port = kinds.port // {
+      optional = true;
+    };
+    serial = kinds.tty // {
+      optional = true;
+    };
+    ready = kinds.path // {
+      optional = true;
+    };
     ioc = kinds.name // {
+      optional = true;
+    };
+    environment = kinds.variables // {
       optional = true;
     };
   };
@@ -136,6 +158,10 @@ let
       else if isAttrs simulator && isName (simulator.ioc or null) && !hasAttr simulator.ioc iocs then
         [
           "ioc.toml: simulator ${quote name} is of an IOC ${quote simulator.ioc}, which is not there\nhint: the IOCs are ${commas (attrNames iocs)}"
+        ]
+      else if isAttrs simulator && !(simulator ? port || simulator ? serial || simulator ? ready) then
+        [
+          "ioc.toml: simulator ${quote name} has no port, serial or ready: nobody knows when it is up\nhint: port = 9999"
         ]
       else
         [ ]

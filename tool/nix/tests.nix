@@ -125,6 +125,27 @@ let
         "ioc.toml: [ioc] is for one IOC, and there is [iocs] for several\nhint: give the one of [ioc] a name, too: [iocs.NAME]"
       ];
     };
+    "a simulator at a serial line, one with a file" = {
+      got = toml ''
+        ${good}[simulators.a]
+        package = "a"
+        command = ["a"]
+        serial = "/dev/ttyPSU"
+        environment = { PSU_ADDRESS = "/dev/ttyPSU" }
+        [simulators.b]
+        package = "b"
+        command = ["b"]
+        ready = "/run/b/ready"
+      '';
+      want = [ ];
+    };
+    "a simulator that is nowhere, one at a line of the machine's own" = {
+      got = toml "${good}[simulators.a]\npackage = \"a\"\ncommand = [\"a\"]\n[simulators.b]\npackage = \"a\"\ncommand = [\"a\"]\nserial = \"/dev/ttyS0\"";
+      want = [
+        "ioc.toml: simulator \"a\" has no port, serial or ready: nobody knows when it is up\nhint: port = 9999"
+        "ioc.toml: serial = \"/dev/ttyS0\" in [simulators.b] is not a tty that no machine has by itself\nhint: serial = \"/dev/ttyPSU\""
+      ];
+    };
     "a simulator of nobody" = {
       got = toml "${good}[simulators.psu]\n${simulator}ioc = \"b\"";
       want = [

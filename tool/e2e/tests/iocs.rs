@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Run, Scratch};
 
-/// Two IOCs of one application: `a` has a device, `b` has another script and none.
+/// Two IOCs of one application, each with a device: that of `a` has a TCP port, that of `b`, whose script is another one, a serial line.
 const BOTH: &str = r#"
 [iocs.a]
 app = "example"
@@ -28,6 +28,30 @@ package = "psu-simulator"
 command = ["psu-simulator"]
 port = 9999
 ioc = "a"
+
+[simulators.line]
+package = "line-simulator"
+command = ["python3", "simulators/line.py"]
+serial = "/dev/ttyPSU"
+ready = "/run/line"
+ioc = "b"
+environment = { PSU_TTY = "/dev/ttyPSU" }
+"#;
+
+/// A power supply at a serial line. It is ready when it says so.
+const LINE: &str = r#"
+import re, sys
+open("/run/line", "w")
+set_to = {"volt": "0", "curr": "0", "pon": "OFF", "mode": "CV"}
+for line in sys.stdin:
+    said = re.fullmatch(r"(?:outp|meas)?:(\w+)(\?| (.*))\n", line)
+    if said[1] == "idn":
+        answer = "a line"
+    elif said[2] == "?":
+        answer = set_to[said[1]]
+    else:
+        answer, set_to[said[1]] = "OK", said[3]
+    print(answer, flush=True)
 "#;
 
 fn project() -> Scratch {
@@ -37,7 +61,11 @@ fn project() -> Scratch {
     let script = fs::read_to_string(boot.join("iocExample/st.cmd")).unwrap();
     common::copy(&boot.join("iocExample"), &boot.join("iocOther"));
     fs::rename(boot.join("iocOther/st.cmd"), boot.join("iocOther/stOther.cmd")).unwrap();
-    let script = script.replace("localhost:9999", "localhost:1");
+    let tcp = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
+    assert!(script.contains(tcp));
+    let script = script.replace(tcp, "drvAsynSerialPortConfigure(\"PS1\", \"${PSU_TTY=/dev/ttyS0}\")");
+    fs::create_dir(scratch.root.join("simulators")).unwrap();
+    scratch.write("simulators/line.py", LINE);
     scratch.write("ioc/iocBoot/iocOther/stOther.cmd", &script);
     fs::remove_file(scratch.root.join("checks/simple.py")).unwrap();
     scratch
@@ -57,11 +85,14 @@ fn two_iocs_on_one_machine_are_both_reached() {
     scratch.check(
         "both",
         "start_all()\n\
-         for unit in ('a', 'b', 'simulator'):\n    machine.wait_for_unit(f'{unit}.service')\n\
+         for unit in ('a', 'b', 'simulator', 'line'):\n    machine.wait_for_unit(f'{unit}.service')\n\
          machine.succeed('caget -t A:VOLT B:VOLT')\n\
          machine.succeed('caput A:VOLT 5')\n\
          machine.wait_until_succeeds('caget -t A:VOLT-RB | grep -qxF 5')\n\
          machine.succeed('caget -t B:VOLT | grep -qxF 0')\n\
+         machine.wait_until_succeeds('caget -t B:IDN | grep -qxF \"a line\"')\n\
+         machine.succeed('caput B:VOLT 7.5')\n\
+         machine.wait_until_succeeds('caget -t B:VOLT-RB | grep -qxF 7.5')\n\
          for port, own in ((2000, 'A'), (2001, 'B')):\n    \
              machine.wait_until_succeeds(f'echo dbl | nc -w 1 localhost {port} | grep -qF {own}:VOLT-RB')\n\
          machine.succeed('test -d /var/lib/epics/a && test -d /var/lib/epics/b')\n\
@@ -79,6 +110,8 @@ fn two_iocs_on_one_machine_are_both_reached() {
          third.wait_for_unit('b.service')\n\
          first.fail('systemctl cat b.service')\n\
          second.fail('systemctl cat simulator.service')\n\
+         first.fail('test -e /dev/ttyPSU')\n\
+         second.succeed('caget -t C:VOLT-RB | grep -qxF 0')\n\
          second.succeed('caget -t C:VOLT')\n\
          second.fail('caget -w 0.2 -t B:VOLT')\n\
          client.succeed('caget -t C:VOLT A:VOLT-RB B:VOLT-RB')\n",
@@ -107,7 +140,9 @@ fn by_hand_the_callers_variables_go_first() {
     let scratch = project();
     scratch.xtask(&["run"]).expect(2, &["ioc.toml has several IOCs", "a, b"]);
     scratch.xtask(&["run", "c"]).expect(4, &["no IOC is called `c`", "a, b"]);
-    for (host, own) in [(&[][..], "B:"), (&["--host"], "B:"), (&[][..], "MINE:"), (&["--host"], "MINE:")] {
+    scratch.xtask(&["run", "b", "--host"]).expect(3, &["simulator `line` needs /dev/ttyPSU", "--no-simulator"]);
+    let host = &["--host", "--no-simulator"][..];
+    for (host, own) in [(&[][..], "B:"), (host, "B:"), (&[][..], "MINE:"), (host, "MINE:")] {
         let mut command = scratch.command(&[&["run", "b"], host].concat());
         command.env("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1");
         if own == "MINE:" {

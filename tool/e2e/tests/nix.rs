@@ -506,6 +506,7 @@ fn nix_and_rust_know_the_same_keys_of_ioc_toml() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of texts")]
 fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
     let ioc = |lines: &str| format!("[ioc]\n{lines}");
     let simulator = |name: &str, lines: &str| format!("[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators.{name}]\n{lines}");
@@ -542,6 +543,27 @@ fn nix_and_rust_take_and_refuse_the_same_ioc_toml() {
         let values = of_ioc.iter().chain(&of_tables);
         texts.extend(values.map(|value| ioc(&format!("app = \"a\"\nioc = \"b\"\n{key} = {value}\n"))));
     }
+    let of_paths = [
+        "/dev/ttyPSU",
+        "/dev/ttyS0",
+        "/dev/ttySPSU",
+        "/dev/ttySS",
+        "/dev/tty1",
+        "/dev/tty",
+        "/dev/tty_1-a",
+        "ttyA",
+        "/a/../b",
+        "/",
+    ];
+    for key in ["serial", "ready"] {
+        let place = |value: String| simulator("s", &format!("{package}{command}{key} = {value}\n"));
+        texts.extend(of_paths.map(|path| place(format!("{path:?}"))));
+        texts.push(place("1".to_owned()));
+    }
+    texts.extend(
+        ["{ A = \"\" }", "{ 1A = \"\" }", "1"]
+            .map(|all| simulator("s", &format!("{package}{command}{port}environment = {all}\n"))),
+    );
     texts.extend(
         ["\"ioc\"", "\"other\"", "1", "\"a b\""]
             .map(|own| simulator("s", &format!("{package}{command}{port}ioc = {own}\n"))),

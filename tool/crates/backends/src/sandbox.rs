@@ -227,7 +227,7 @@ impl Sandbox {
             let mut starts = Vec::new();
             let mut units = Vec::new();
             for (name, ioc) in &iocs {
-                let own = self.environment(ioc, &node);
+                let own = self.environment(name, ioc, &node);
                 // What the check says of the IOC comes last, so it holds.
                 let environment = variables.clone().into_iter().chain(own.clone()).collect();
                 units.push(place.unit(&self.config, name, ioc, &environment));
@@ -256,9 +256,8 @@ impl Sandbox {
     }
 
     /// The variables that ioc.toml and a check give to an IOC.
-    fn environment(&self, ioc: &Ioc, node: &Node) -> BTreeMap<String, String> {
-        let all: BTreeMap<String, String> =
-            ioc.environment.clone().into_iter().chain(node.environment.clone()).collect();
+    fn environment(&self, name: &str, ioc: &Ioc, node: &Node) -> BTreeMap<String, String> {
+        let all = self.config.environment(name, ioc, true).into_iter().chain(node.environment.clone()).collect();
         if self.by_hand { or_the_callers(all) } else { all }
     }
 
@@ -328,7 +327,7 @@ pub fn console(
              journalctl --no-pager -o cat -n 20 -u {name}; exit 5; }} >&2\n"
         );
     }
-    for (variable, value) in or_the_callers(ioc.environment.clone()) {
+    for (variable, value) in or_the_callers(project.config.environment(name, ioc, simulators)) {
         script += &format!("export {variable}={}\n", process::quote(value.as_ref()));
     }
     let boot = ioc.boot(&place.top);

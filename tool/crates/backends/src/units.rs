@@ -15,6 +15,9 @@ pub const SIMULATOR_START_LIMIT: u32 = 20;
 /// Waits until the IOC serves clients, here as on NixOS.
 const READY: &str = include_str!("../../../nix/ioc-ready.sh");
 
+/// Puts a simulator at one end of a serial line, here as on NixOS.
+const SERIAL: &str = include_str!("../../../nix/serial.py");
+
 /// TCP port of the first IOC's console, EPNix's default for procServ; the others of ioc.toml have the next ones.
 const CONSOLE: u16 = 2000;
 
@@ -118,15 +121,19 @@ pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
 }
 
 fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
-    let port = simulator.port;
     let mut words = simulator.command.iter();
     let program = words.next().map(|program| in_machine(program)).unwrap_or_default();
-    let command: Vec<String> = std::iter::once(program).chain(words.cloned()).map(|word| argument(&word)).collect();
-    // Active means that the port answers; a simulator that dies before that has failed.
-    let wait =
-        format!("until : 2>/dev/null </dev/tcp/localhost/{port}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done");
+    let line = simulator.serial.iter().flat_map(|path| ["python3", "-c", SERIAL, path]).map(str::to_owned);
+    let command: Vec<String> = line.chain([program]).chain(words.cloned()).map(|word| argument(&word)).collect();
+    let port = simulator.port.map(|port| format!(": 2>/dev/null </dev/tcp/localhost/{port}"));
+    let files = || simulator.serial.iter().chain(&simulator.ready);
+    let up: Vec<String> = port.into_iter().chain(files().map(|path| format!("[ -e {path} ]"))).collect();
+    // One of an earlier run says nothing.
+    let before: String = files().map(|path| format!("ExecStartPre=/bin/rm -f {path}\n")).collect();
+    // Active means that it is there; a simulator that dies before that has failed.
+    let wait = format!("until {}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done", up.join(" && "));
     let text = format!(
-        "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nWorkingDirectory={PROJECT}\nExecStart={}\n\
+        "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nWorkingDirectory={PROJECT}\n{before}ExecStart={}\n\
          ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         command.join(" "),

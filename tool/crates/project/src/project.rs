@@ -88,9 +88,24 @@ pub struct Simulator {
     /// Program and arguments, for the sandbox.
     pub command: Vec<String>,
     /// The simulator is up when this TCP port answers.
-    pub port: u16,
+    pub port: Option<u16>,
+    /// It has its stdin and stdout at one end of a serial line; this is the tty at the other end.
+    pub serial: Option<String>,
+    /// It is up when this file is there.
+    pub ready: Option<String>,
     /// The IOC whose device it is; without it, it runs beside every one.
     pub ioc: Option<String>,
+    /// Variables of the IOCs beside which it runs: where they find it.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Simulator {
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        let port = self.port.map(|port| format!("port {port}"));
+        port.or_else(|| self.serial.clone()).or_else(|| self.ready.clone()).unwrap_or_default()
+    }
 }
 
 /// Names that every IOC and every simulator can be asked for.
@@ -117,6 +132,12 @@ impl Config {
             };
             what.hint(format!("the IOCs are: {}", names.join(", "))).into()
         })
+    }
+
+    /// The variables of an IOC beside its simulators, or without them.
+    pub fn environment(&self, name: &str, ioc: &Ioc, simulators: bool) -> BTreeMap<String, String> {
+        let own = self.simulators_of(name).filter(|_| simulators).flat_map(|(_, simulator)| &simulator.environment);
+        ioc.environment.iter().chain(own).map(|(variable, value)| (variable.clone(), value.clone())).collect()
     }
 
     /// The simulators that run beside an IOC.
@@ -321,6 +342,19 @@ pub fn valid_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether it is a tty for a simulator: NixOS has /dev/tty1, /dev/ttyS0 and their like itself.
+fn is_tty(path: &str) -> bool {
+    let Some(name) = path.strip_prefix("/dev/tty") else { return false };
+    let own = name.strip_prefix('S').unwrap_or(name);
+    own.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && valid_name(name).is_ok()
+}
+
+/// Whether it is a plain absolute path.
+fn is_path(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
+    path.starts_with('/') && path.len() > 1 && path.chars().all(plain) && !path.contains("..")
+}
+
 /// Whether a variable can have this name.
 pub(crate) fn is_variable(name: &str) -> bool {
     !name.is_empty()
@@ -357,7 +391,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
             return Err((key("environment"), format!("`{variable}` is no name for a variable")));
         }
     }
-    let mut ports: BTreeMap<u16, &str> = BTreeMap::new();
+    let mut places: BTreeMap<String, &str> = BTreeMap::new();
     for (name, simulator) in &config.simulators {
         let key = |key: &str| format!("simulators.{name}.{key}");
         valid_name(name)
@@ -373,12 +407,26 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         if simulator.command.first().is_none_or(String::is_empty) {
             return Err((key("command"), format!("the command of simulator `{name}` is empty")));
         }
-        if simulator.port == 0 {
+        if simulator.port == Some(0) {
             return Err((key("port"), format!("simulator `{name}` has port 0: give the port that it listens on")));
         }
-        if let Some(other) = ports.insert(simulator.port, name) {
-            let port = simulator.port;
-            return Err((key("port"), format!("simulators `{other}` and `{name}` both use port {port}")));
+        if let Some(path) = simulator.serial.as_ref().filter(|path| !is_tty(path)) {
+            let problem = format!("`serial` is `{path}`: it is a tty that no machine has by itself, as /dev/ttyPSU");
+            return Err((key("serial"), problem));
+        }
+        if let Some(path) = simulator.ready.as_ref().filter(|path| !is_path(path)) {
+            return Err((key("ready"), format!("`ready` is `{path}`: it is the absolute path of a file")));
+        }
+        if simulator.place().is_empty() {
+            let problem = format!("simulator `{name}` has no `port`, `serial` or `ready`: nobody knows when it is up");
+            return Err((format!("simulators.{name}"), problem));
+        }
+        if let Some(variable) = simulator.environment.keys().find(|variable| !is_variable(variable)) {
+            return Err((key("environment"), format!("`{variable}` is no name for a variable")));
+        }
+        if let Some(other) = places.insert(simulator.place(), name) {
+            let (own, place) = (if simulator.port.is_some() { "port" } else { "serial" }, simulator.place());
+            return Err((key(own), format!("simulators `{other}` and `{name}` both use {place}")));
         }
     }
     Ok(())
@@ -465,7 +513,7 @@ mod tests {
     fn the_templates_own_file_is_valid() {
         let config = parse(GOOD).unwrap();
         assert_eq!(config.iocs["ioc"].app, "example");
-        assert_eq!(config.simulators["simulator"].port, 9999);
+        assert_eq!(config.simulators["simulator"].port, Some(9999));
     }
 
     #[test]

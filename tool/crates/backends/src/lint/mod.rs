@@ -176,11 +176,11 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
                 .hint("`ioc` in ioc.toml names the folder below ioc/iocBoot/ that holds st.cmd")
                 .into());
         }
-        let mut environments = BTreeSet::from([ioc.environment.clone()]);
+        let environment = project.config.environment(name, ioc, true);
+        let mut environments = BTreeSet::from([environment.clone()]);
         let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
         let own = nodes.filter(|node| node.iocs_of(&project.config).iter().any(|(own, _)| own == name));
-        environments
-            .extend(own.map(|node| ioc.environment.clone().into_iter().chain(node.environment.clone()).collect()));
+        environments.extend(own.map(|node| environment.clone().into_iter().chain(node.environment.clone()).collect()));
         let own = ask(project, &boot, &ioc.app, &ioc.script, &environments)?;
         all.findings.extend(own.findings);
         all.records.extend(own.records);

@@ -72,7 +72,7 @@ fn in_sandbox(
     let spec = sandbox::console(project, own, build, programs, simulators, dir)?;
     line("IOC", &format!("{build}, on a sandbox machine of its own"), "");
     for (name, simulator) in project.config.simulators_of(own.0).filter(|_| simulators) {
-        line("device", &format!("{name}, port {} of that machine", simulator.port), "");
+        line("device", &format!("{name}, {} of that machine", simulator.place()), "");
         line("", "its output:", &format!("cargo xtask exec journalctl -u {name}"));
     }
     if !simulators {
@@ -103,7 +103,7 @@ fn on_host(
         let log = log.strip_prefix(&project.root).unwrap_or(&log).display();
         announce_end(name, &simulated, &log.to_string(), &over);
         running.push(simulated);
-        line("device", &format!("{name}, port {}", simulator.port), "");
+        line("device", &format!("{name}, {}", simulator.place()), "");
         line("", "its output:", &log.to_string());
     }
     if !simulators {
@@ -118,7 +118,8 @@ fn on_host(
         ));
     }
     say_how_to_end();
-    let code = Guarded::on_terminal(&ioc_on_host(project, own.1, build, programs)?, None, |command| command)?.wait();
+    let code =
+        Guarded::on_terminal(&ioc_on_host(project, own, build, programs, simulators)?, None, |command| command)?.wait();
     over.store(true, Ordering::Relaxed);
     code
 }
@@ -142,14 +143,20 @@ fn announce_end(name: &str, simulator: &Guarded, log: &str, over: &Arc<AtomicBoo
 }
 
 /// The IOC's command line, as an engineer would run it by hand.
-fn ioc_on_host(project: &Project, ioc: &Ioc, build: &IocBuild, programs: &[Program]) -> Result<Cmd> {
+fn ioc_on_host(
+    project: &Project,
+    (name, ioc): (&str, &Ioc),
+    build: &IocBuild,
+    programs: &[Program],
+    simulators: bool,
+) -> Result<Cmd> {
     let top = project.ioc_dir();
     let cmd = match build {
         IocBuild::Embedded => Cmd::new(program("soft-ioc", programs)?).args(["--app", &ioc.app]).cwd(ioc.boot(&top)),
         IocBuild::Make(all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(&top)),
         IocBuild::Nix(top, all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(top)),
     };
-    let variables = sandbox::or_the_callers(ioc.environment.clone());
+    let variables = sandbox::or_the_callers(project.config.environment(name, ioc, simulators));
     let cmd = variables.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
     Ok(cmd.arg(&ioc.script))
 }
@@ -172,7 +179,10 @@ fn start_simulator(
     programs: &[Program],
     log: &Path,
 ) -> Result<Guarded> {
-    let port = simulator.port;
+    let port = simulator.port.filter(|_| simulator.serial.is_none()).ok_or_else(|| {
+        fail::config(format!("simulator `{name}` needs {}, which only a machine has", simulator.place()))
+            .hint("leave out --host, or run without simulators: cargo xtask run --host --no-simulator")
+    })?;
     if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
         return Err(fail::host(format!("port {port} of simulator `{name}` is taken by another program"))
             .hint("if it is the simulator, or the device, use it as it is: cargo xtask run --host --no-simulator")

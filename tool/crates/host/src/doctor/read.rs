@@ -62,7 +62,7 @@ pub struct Facts {
 pub fn facts(host: &Host, project: &Result<Project>) -> Facts {
     let root = project.as_ref().map_or(Path::new("."), |p| p.root.as_path());
     let untracked = tool_base::git::untracked(root, READS);
-    let simulators = project.as_ref().map(|p| p.config.simulators.values().map(|s| s.port).collect());
+    let simulators = project.as_ref().map(|p| p.config.simulators.values().filter_map(|s| s.port).collect());
     let kvm = kvm::read::facts(host);
     let nix = kvm.nix.is_some() && host.is_real();
     Facts {
