@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 use stream_rs::StreamBuffer;
 use stream_rs::cstr::CPtr;
 use stream_rs::error::{self as stream, stream_error_at};
 use stream_rs::format::{COMPARE_FLAG, PSEUDO_FORMAT, SKIP_FLAG, StreamFormat};
-use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, print_string, set_path};
+use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, path, print_string, set_path};
 
 use super::finding::{Place, Report};
 
@@ -130,6 +131,9 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
 
 /// Compiles a function with its arguments: what StreamDevice says, whether it could, and what it found.
 fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
+    // An IOC that looks at its own files first says what it has to say as it would else.
+    let (path, colored) = (path(), stream::stream_debug_colored());
+    let [error, stamped] = [&stream::STREAM_ERROR, &stream::STREAM_MSG_TIME_STAMPED].map(|flag| flag.load(Relaxed));
     set_path(None);
     stream::set_stream_error(1);
     stream::set_stream_msg_time_stamped(0);
@@ -146,7 +150,12 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
         commands.ends = use_variables(&mut protocol);
         compiled = compiled && protocol.check_unused();
     }
-    (String::from_utf8_lossy(&stream::take_captured()).into_owned(), compiled, commands)
+    let said = String::from_utf8_lossy(&stream::take_captured()).into_owned();
+    set_path(path.as_deref());
+    stream::set_stream_error(error);
+    stream::set_stream_msg_time_stamped(stamped);
+    stream::set_stream_debug_colored(colored);
+    (said, compiled, commands)
 }
 
 /// The name of a function in lower case, and the arguments it is called with, as StreamDevice splits them.
