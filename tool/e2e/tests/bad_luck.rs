@@ -313,7 +313,7 @@ fn two_runs_at_once_do_not_meet() {
     let scratch = Scratch::new();
     let script = |volts: u32| {
         format!(
-            "{UP}machine.wait_until_succeeds('caget VOLT-RB', timeout=20)\n\
+            "{UP}machine.wait_until_succeeds('caget VOLT-RB', timeout=60)\n\
              machine.succeed('caput -c VOLT {volts}')\n\
              reached()\n\
              machine.sleep(1)\n\

@@ -180,9 +180,8 @@ fn two_projects_with_different_tools_share_a_target_folder() {
 #[test]
 fn ci_tests_the_package_whatever_it_is_called() {
     let scratch = common::Scratch::new();
-    scratch.write("cargo", "#!/bin/sh\necho \"cargo $*\" >&2\n");
     let path = scratch.root.join("cargo");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    common::executable(&path, "#!/bin/sh\necho \"cargo $*\" >&2\n");
     let mut command = scratch.command(&["ci"]);
     let run = Run::of(&command.env("CARGO", path).env("CARGO_PKG_NAME", "dev").output().unwrap());
     run.expect(0, &["cargo fmt --package dev --check\n", "cargo clippy --package dev --all-targets --locked"]);

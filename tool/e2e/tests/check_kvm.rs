@@ -339,11 +339,7 @@ fn the_feature_is_as_the_file_says() {
         let dir = root(&[("/etc/nix/nix.conf", text), ("/nix/var/nix/daemon-socket/socket", "")]);
         let program = dir.path().join("bin/nix");
         std::fs::create_dir(dir.path().join("bin")).unwrap();
-        // Written by a process that is gone when it runs: a file that somebody may still write cannot be run.
-        let write = r#"printf '#!/bin/sh\necho nix "(Nix)" 2.31.2\n' > "$0" && chmod 755 "$0""#;
-        #[expect(clippy::disallowed_methods, reason = "a test writes a program")]
-        let status = Command::new("sh").args(["-c", write]).arg(&program).status().unwrap();
-        assert!(status.success());
+        common::executable(&program, "#!/bin/sh\necho nix '(Nix)' 2.31.2\n");
         let facts = facts_of(&dir, &[("PATH", dir.path().join("bin").to_str().unwrap())]);
         assert_eq!(facts.nix.as_ref().unwrap().version.as_deref(), Some("2.31.2"));
         assert_eq!(facts.nix.as_ref().unwrap().build_users, ["nixbld1", "nixbld2"]);

@@ -188,8 +188,7 @@ fn a_python_that_is_too_old_is_no_failed_check() {
     let script = "#!/bin/sh\nshift 2\nexec /usr/bin/env -i PATH=/usr/bin:/bin python3 -c \
                   'import sys; sys.version_info = (3, 8); exec(open(sys.argv[1]).read())' \"$DRIVER/__main__.py\" \"$@\"\n";
     let driver = scratch.root.join("tool/driver");
-    fs::write(&python, script.replace("$DRIVER", driver.to_str().unwrap())).unwrap();
-    fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    common::executable(&python, &script.replace("$DRIVER", driver.to_str().unwrap()));
     scratch.check("a", "");
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let output = scratch.command(&["test", "a", "--backend", "sandbox"]).env("PATH", path).output().unwrap();

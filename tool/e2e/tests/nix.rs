@@ -202,9 +202,9 @@ fn what_nix_says_in_plain_text_is_shown() {
     let Some(fixture) = Fixture::new() else { return };
     let bin = fixture.dir.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    let script = r#"printf '%s\n' '#!/bin/sh' 'case "$*" in --version) echo "nix (Nix) 2.31.2"; exit;; esac' \
-        'echo "nix: symbol lookup error: undefined symbol: XYZZY" >&2; exit 127' > "$0/nix"; chmod 755 "$0/nix""#;
-    assert!(Command::new("sh").args(["-c", script]).arg(&bin).status().unwrap().success());
+    let says = "#!/bin/sh\ncase \"$*\" in --version) echo 'nix (Nix) 2.31.2'; exit;; esac\n\
+                echo 'nix: symbol lookup error: undefined symbol: XYZZY' >&2; exit 127\n";
+    common::executable(&bin.join("nix"), says);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut command = fixture.command(&["test", "other", "--backend", "nixos"]);
     Run::of(&command.env("PATH", path).output().unwrap()).expect(5, &["Nix failed", "undefined symbol: XYZZY"]);

@@ -97,7 +97,10 @@ fn what_is_missing_is_not_taken_from_a_project_around_this_one() {
 fn a_run_goes_on_with_its_own_program_when_another_takes_its_place() {
     let scratch = Scratch::new();
     let xtask = scratch.root.join("xtask");
-    fs::copy(env!("CARGO_BIN_EXE_foreign"), &xtask).unwrap();
+    // As `common::executable`.
+    let copied =
+        std::process::Command::new("cp").args([env!("CARGO_BIN_EXE_foreign").as_ref(), xtask.as_path()]).status();
+    assert!(copied.unwrap().success());
     let replace = format!(
         "import os\nmachine.start()\nos.remove({path:?})\nopen({path:?}, 'w').close()\n\
          machine.shutdown()\nmachine.start()\nmachine.wait_for_unit('ioc.service')\n",

@@ -10,29 +10,29 @@ use common::{Run, Scratch};
 /// Sets the voltage, restarts the IOC, and fails.
 const SCRIPT: &str = r#"
 machine.wait_for_unit("ioc.service")
-machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+machine.wait_until_succeeds("caget VOLT-RB", timeout=60)
 
 with subtest("nobody sees the recorder"):
     machine.fail("pgrep -f -- '--[r]ecord'")
 
 with subtest("the voltage <rises>"):
     machine.succeed("caput -c VOLT 42")
-    machine.wait_until_succeeds("caget -t VOLT-RB | grep -qxF 42", timeout=10)
+    machine.wait_until_succeeds("caget -t VOLT-RB | grep -qxF 42", timeout=60)
 
 with subtest("the IOC restarts"):
     machine.systemctl("restart ioc.service")
-    machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+    machine.wait_until_succeeds("caget VOLT-RB", timeout=60)
     # An update that the recorder has is one that a client has: it was there before.
     machine.succeed("caput -c CURR 17.5")
-    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 17.5", timeout=10)
+    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 17.5", timeout=60)
 
 with subtest("the machine restarts"):
     machine.shutdown()
     machine.start()
     machine.wait_for_unit("ioc.service")
-    machine.wait_until_succeeds("caget VOLT-RB", timeout=20)
+    machine.wait_until_succeeds("caget VOLT-RB", timeout=60)
     machine.succeed("caput -c CURR 12.5")
-    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 12.5", timeout=10)
+    machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 12.5", timeout=60)
 
 with subtest("it fails"):
     machine.copy_from_machine("/etc/hostname")

@@ -88,7 +88,7 @@ const SCRIPT: &str = r#"
 start_all()
 server.wait_for_unit("foo.service")
 assert "hello from NixOS" == server.succeed("greet").strip()
-server.wait_until_succeeds("journalctl -u foo.service | grep 'hello from NixOS'", timeout=10)
+server.wait_until_succeeds("journalctl -u foo.service | grep 'hello from NixOS'", timeout=60)
 journal = server.succeed("journalctl -u foo.service -o cat")
 assert "MemoryMax= has no effect" in journal, journal
 assert "unit-script-foo as " in journal and "of a file of Nix" in journal, journal

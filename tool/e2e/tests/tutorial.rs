@@ -8,7 +8,6 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -75,8 +74,7 @@ fn project() -> Scratch {
     let bin = scratch.scratch_dir().join("bin");
     fs::create_dir(&bin).unwrap();
     let cargo = bin.join("cargo");
-    fs::write(&cargo, format!("#!/bin/sh\nshift\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_foreign"))).unwrap();
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    common::executable(&cargo, &format!("#!/bin/sh\nshift\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_foreign")));
     run(&scratch, "git init --quiet && git add . && git commit --quiet --message template", &[], 0);
     scratch
 }

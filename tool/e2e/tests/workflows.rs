@@ -9,7 +9,6 @@ mod fixture;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -104,8 +103,7 @@ fn shell(step: &str, like: &Command, place: &Path) -> Command {
     let bin = place.join("runner-bin");
     fs::create_dir_all(&bin).unwrap();
     let cargo = "[ \"$1\" = xtask ] || { echo \"not xtask: $*\" >&2; exit 99; }\nshift\nexec \"$XTASK\" \"$@\"\n";
-    fs::write(bin.join("cargo"), format!("#!/bin/sh\n{cargo}")).unwrap();
-    fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    common::executable(&bin.join("cargo"), &format!("#!/bin/sh\n{cargo}"));
     let mut path = bin.into_os_string();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());

@@ -87,10 +87,23 @@ impl Scratch {
     }
 }
 
+/// Writes a program. A process that is gone when it runs does: what another thread forks meanwhile would hold our file open
+/// for writing, and the kernel runs no such file.
+pub fn executable(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    let mut install = install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
+}
+
 /// Says so past libtest, which keeps what a passed test prints to itself.
-pub fn skipped(why: &str) {
+pub fn tell(text: &str) {
     let mut terminal = std::io::stderr();
-    writeln!(terminal, "SKIPPED: {why}").unwrap();
+    writeln!(terminal, "{text}").unwrap();
+}
+
+pub fn skipped(why: &str) {
+    tell(&format!("SKIPPED: {why}"));
 }
 
 /// What git says, without the user's settings.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::common::processes::wait_for;
-use crate::common::{copy, skipped};
+use crate::common::{copy, executable, skipped};
 use crate::fixture::Fixture;
 
 /// Programs that would change this machine, or that it does not have.
@@ -152,8 +151,7 @@ impl Runner {
         .into_iter()
         .chain(nothing)
         {
-            fs::write(bin.join(name), format!("#!/bin/sh\n{text}")).unwrap();
-            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+            executable(&bin.join(name), &format!("#!/bin/sh\n{text}"));
         }
         for folder in ["artifacts", "caches"] {
             fs::create_dir(fixture.dir.path().join(folder)).unwrap();

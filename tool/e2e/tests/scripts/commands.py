@@ -22,7 +22,7 @@ t.assertEqual(run("exec >/dev/null; sleep 0.3; exit 3", timeout=0.1), (124, ""))
 t.assertEqual(run("(sleep 0.2; echo late) &"), (0, "late\n"))
 # What has lost its parent is waited for by PID 1.
 machine.succeed("(sleep 0.1 & echo $! > /tmp/orphan) > /dev/null")
-machine.wait_until_fails("test -e /proc/$(cat /tmp/orphan)", timeout=10)
+machine.wait_until_fails("test -e /proc/$(cat /tmp/orphan)", timeout=60)
 # Longer than one argument may be.
 t.assertEqual(run(": " + "x" * 300_000 + "; cat; echo $#; f() { echo \"it's\"; }; f\n"), (0, "0\nit's\n"))
 t.assertEqual(machine.succeed("echo a", "echo b"), "a\nb\n")

@@ -29,7 +29,7 @@ t.assertEqual(machine.succeed("echo [$PAGER] $0"), "[] bash\n")
 waits = threading.Thread(target=machine.execute, args=["until test -e /tmp/go; do sleep 0.05; done"], daemon=True)
 waits.start()
 machine.succeed("touch /tmp/go")
-waits.join(20)
+waits.join(60)
 t.assertFalse(waits.is_alive())
 # What is enabled comes up by itself, what was only started does not.
 machine.succeed(f"printf '{INSTANCE}' > /etc/systemd/system/inst@.service", "systemctl daemon-reload",

@@ -7,7 +7,7 @@ signal.pause()
 machine.wait_for_unit("simulator.service")
 machine.wait_for_open_port(9999)
 machine.wait_for_open_port("9999", "127.0.0.1")
-machine.wait_for_closed_port(9998, timeout=5)
+machine.wait_for_closed_port(9998, timeout=60)
 for call in [
     lambda: machine.wait_for_closed_port(9999, timeout=1),
     lambda: machine.wait_for_open_port(9998, timeout=1),
@@ -19,8 +19,8 @@ for call in [
     with t.assertRaisesRegex(Exception, "timed out"):
         call()
 machine.succeed("(sleep 0.2; touch /tmp/made-later) >/dev/null 2>&1 &")
-machine.wait_for_file("/tmp/made-*", timeout=5)
+machine.wait_for_file("/tmp/made-*", timeout=60)
 machine.succeed("(exec nc -k -l -U /tmp/socket) </dev/null >/dev/null 2>&1 &")
-machine.wait_for_open_unix_socket("/tmp/socket", timeout=5)
+machine.wait_for_open_unix_socket("/tmp/socket", timeout=60)
 machine.succeed(f"python3 -S -c '{DATAGRAMS}' > /dev/null 2>&1 &")
-machine.wait_for_open_unix_socket("/tmp/datagrams", is_datagram=True, timeout=5)
+machine.wait_for_open_unix_socket("/tmp/datagrams", is_datagram=True, timeout=60)

@@ -78,7 +78,7 @@ pid = machine.get_unit_property("inst@a", "MainPID")
 t.assertTrue(run(f"systemctl status {pid} -n 0")[1].startswith("● inst@a.service - Instance a\n"))
 equal("systemctl is-system-running --wait", 1, "degraded")
 machine.succeed("systemctl reset-failed many", "systemctl kill -s KILL inst@a")
-machine.wait_until_succeeds("systemctl is-failed inst@a", timeout=5)
+machine.wait_until_succeeds("systemctl is-failed inst@a", timeout=60)
 t.assertIn("Started inst@a.service - Instance a.", journal("inst@a"))
 t.assertIn(f"inst@a.service: Sent signal SIGKILL to main process {pid} (sleep) on client request.", journal("inst@a"))
 
@@ -150,7 +150,7 @@ unit("told@.service", """
     """)
 unit("tells.service", "[Unit]\nOnFailure=told@%p.service\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 5'")
 machine.execute("systemctl start tells")
-machine.wait_until_succeeds("journalctl -o cat -u told@tells | grep -x 'tells.service exit-code exited 5'", timeout=5)
+machine.wait_until_succeeds("journalctl -o cat -u told@tells | grep -x 'tells.service exit-code exited 5'", timeout=60)
 
 # Messages of PID 1 and the output of the service stand in their order.
 unit("order.service", """
@@ -161,7 +161,7 @@ unit("order.service", """
     ExecStopPost=/bin/sh -c 'echo post $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS'
     """)
 machine.succeed("systemctl start order")
-machine.wait_until_succeeds("journalctl -o cat -u order | grep -x main", timeout=5)
+machine.wait_until_succeeds("journalctl -o cat -u order | grep -x main", timeout=60)
 machine.succeed("systemctl stop order")
 t.assertEqual(journal("order"), ["Starting order.service...", "pre", "bad", "Started order.service.", "main",
                                  "Stopping order.service...", "stop", "post success killed TERM", "order.service: Deactivated successfully.",
@@ -169,7 +169,7 @@ t.assertEqual(journal("order"), ["Starting order.service...", "pre", "bad", "Sta
 t.assertEqual(journal("order", "-p err"), ["bad"])
 unit("quick.service", "[Service]\nRemainAfterExit=yes\nExecStart=/bin/true")
 machine.succeed("systemctl start quick")
-machine.wait_until_succeeds("test $(systemctl show -P SubState quick) = exited", timeout=5)
+machine.wait_until_succeeds("test $(systemctl show -P SubState quick) = exited", timeout=60)
 machine.succeed("systemctl stop quick")
 t.assertEqual(journal("quick"),
               ["Started quick.service.", "quick.service: Deactivated successfully.", "Stopped quick.service."])
@@ -194,14 +194,14 @@ machine.succeed("systemctl stop late")
 equal("ls -d /run/late*", 2, "ls: cannot access '/run/late*': No such file or directory")
 unit("pair.service", "[Service]\nType=forking\nExecStart=/bin/bash -c 'sleep 7001 & sleep 7002 & disown -a'")
 machine.succeed("systemctl start pair", "pkill -f 'sleep 700[12]'")
-machine.wait_until_succeeds("test $(systemctl is-active pair) = inactive", timeout=5)
+machine.wait_until_succeeds("test $(systemctl is-active pair) = inactive", timeout=60)
 unit("needless.service", "[Unit]\nStopWhenUnneeded=yes\n[Service]\nExecStart=/bin/sleep infinity")
 machine.execute("systemctl start needless")
-machine.wait_until_succeeds("test $(systemctl is-active needless) = inactive", timeout=5)
+machine.wait_until_succeeds("test $(systemctl is-active needless) = inactive", timeout=60)
 
 # The journal
 machine.succeed("logger -t tag Hello", "logger -t tag -p local0.info world")
-machine.wait_until_succeeds("journalctl -t tag -o cat | grep -x world", timeout=5)
+machine.wait_until_succeeds("journalctl -t tag -o cat | grep -x world", timeout=60)
 equal("journalctl -t tag -o cat --facility=local0", 0, "world")
 equal("journalctl -t tag -o cat -g hello --case-sensitive", 1, "")
 equal("journalctl -u 'zz*'", 1, "Failed to add filter for units: No data available")
@@ -209,10 +209,10 @@ equal("journalctl --since @20 --until @10", 1, "--since= must be before --until=
 equal("journalctl foo=bar", 1, "Failed to add match 'foo=bar': Invalid argument")
 equal("journalctl -t tag -o cat --lines 1", 0, "world")
 equal("journalctl -t tag -o cat -n 1 --cursor-file=/tmp/cursor; logger -t tag more", 0, "world")
-machine.wait_until_succeeds("journalctl -t tag -o cat | grep -x more", timeout=5)
+machine.wait_until_succeeds("journalctl -t tag -o cat | grep -x more", timeout=60)
 equal("journalctl -t tag -o cat --cursor-file=/tmp/cursor", 0, "more")
 machine.succeed("printf '  a \\001  \\n' | systemd-cat -t raw")
-machine.wait_until_succeeds("journalctl -t raw -q | grep 'blob data'", timeout=5)
+machine.wait_until_succeeds("journalctl -t raw -q | grep 'blob data'", timeout=60)
 t.assertEqual(json.loads(machine.succeed("journalctl -t raw -o json"))["MESSAGE"], [32, 32, 97, 32, 1])
 
 # Transient services
