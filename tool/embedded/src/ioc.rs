@@ -24,6 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::asyn;
 use crate::lint::Outlook;
 use crate::modules;
+use crate::numbers;
 use crate::serve;
 use crate::top::registration;
 use crate::tree::{self, View};
@@ -104,6 +105,7 @@ async fn end_by_signal(mut terminate: Signal, mut interrupt: Signal, view: Optio
 /// The application: StreamDevice, asyn and calc, as the `dbd` of a StreamDevice IOC names them.
 pub fn application(app: &str, script: &Path) -> IocApplication {
     register_stream_variables();
+    numbers::provide();
     let (asyn, new_asyn) = asyn_rs::asyn_record::asyn_record_factory();
     let app = stream_rs::dev::register_app(IocApplication::new())
         .register_record_type(asyn, new_asyn)

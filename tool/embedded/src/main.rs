@@ -12,6 +12,7 @@ mod lint;
 mod makefile;
 mod modules;
 mod msi;
+mod numbers;
 #[cfg(feature = "pva")]
 mod pva;
 mod record;
