@@ -2,6 +2,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use common::Scratch;
 
 #[test]
@@ -67,6 +71,28 @@ fn what_the_driver_cannot_read_is_named() {
         .expect(2, &["output folder no folder: No such", "mkdir -p 'no folder'"]);
     driver(&["-o", ".", "nothing.py"]).expect(2, &["cannot use the test script nothing.py: No such"]);
     driver(&["-o", ".", "--units", "ioc.toml", "checks/simple.py"]).expect(2, &["cannot read the folder", "ioc.toml"]);
+}
+
+/// No script of an IOC could name the folder, and JSON cannot hold it.
+#[test]
+fn an_odd_name_of_the_checkout_is_survived_or_named() {
+    let scratch = Scratch::new();
+    let moved = |name: &[u8]| scratch.scratch_dir().join(OsStr::from_bytes(name));
+    let xtask = |root: &Path, args: &[&str]| {
+        let mut command = scratch.command(args);
+        command.current_dir(root).env("CARGO_MANIFEST_DIR", root.join("xtask"));
+        common::Run::of(&command.env("CARGO_TARGET_DIR", root.join("target")).output().unwrap())
+    };
+    let quoted = moved(b"it's \"my\" $(IOC) \\");
+    std::fs::rename(&scratch.root, &quoted).unwrap();
+    xtask(&quoted, &["test", "--backend", "sandbox"]).expect(0, &["PASS simple"]);
+    let unreadable = moved(b"gr\xf6\xdfer");
+    std::fs::rename(&quoted, &unreadable).unwrap();
+    for command in [&["test"][..], &["test", "--no-lint"], &["run"], &["list"], &["lint"]] {
+        xtask(&unreadable, command)
+            .expect(3, &["the path ", "is not UTF-8", "hint: give the folder another name: mv "]);
+    }
+    xtask(&unreadable, &["doctor", "--json"]).expect_out("is not UTF-8");
 }
 
 #[test]

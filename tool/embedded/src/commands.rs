@@ -33,6 +33,10 @@ pub fn all(app: &str) -> std::io::Result<BTreeSet<String>> {
         let _answered = tokio::task::spawn_blocking(shell).await;
         drop(end);
         let help = reader.join().map_err(|_| std::io::Error::other("the list of commands cannot be read"))??;
+        if help.is_empty() {
+            // Else all that a script calls would be unknown.
+            return Err(std::io::Error::other("the list of commands is empty: the limit of open files may be too low"));
+        }
         let commands = help.lines().take_while(|line| !line.starts_with("Type "));
         names.extend(commands.flat_map(str::split_whitespace).map(str::to_owned));
         Ok(names)

@@ -65,7 +65,7 @@ impl View {
             fs::create_dir(&view)?;
         }
         link_all(&shown, &view, &[OsStr::new("envPaths")])?;
-        fs::write(view.join("envPaths"), env_paths(&shown, top, &self.root)?)?;
+        fs::write(view.join("envPaths"), env_paths(&shown, &self.root)?)?;
 
         let build = Build::read(top);
         self.install(top, &build)?;
@@ -155,7 +155,7 @@ fn link_all(from: &Path, to: &Path, but: &[&OsStr]) -> Result<()> {
 
 /// What `make` writes to `envPaths`: the name of the IOC, its top, and the paths of the modules.
 /// One that `make` wrote keeps its modules.
-fn env_paths(boot: &Path, top: &Path, root: &Path) -> Result<String> {
+fn env_paths(boot: &Path, root: &Path) -> Result<String> {
     let set = |name: &str, value: &str| format!("epicsEnvSet(\"{name}\",\"{value}\")\n");
     let ioc = boot.file_name().unwrap_or_default().to_string_lossy();
     let mut lines = set("IOC", &ioc) + &set("TOP", &root.to_string_lossy());
@@ -166,7 +166,7 @@ fn env_paths(boot: &Path, top: &Path, root: &Path) -> Result<String> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             for module in MODULES {
-                let path = top.join("no-such-module").join(module);
+                let path = root.join("no-such-module").join(module);
                 lines += &set(module, &path.to_string_lossy());
             }
         }

@@ -202,13 +202,20 @@ impl Project {
                 format!("there is no project here: neither {} nor a folder above it has ioc.toml", root.display());
             return Err(fail::config(what).hint("cd to your checkout of the template, and try again").into());
         }
+        // What we tell our own processes, Python and Nix is JSON.
+        let target = target_dir(&root)?;
+        if let Some(path) = [&root, &target].into_iter().find(|path| path.to_str().is_none()) {
+            return Err(fail::config(format!("the path {} is not UTF-8", path.display()))
+                .hint("give the folder another name: mv checkout* my-ioc")
+                .into());
+        }
         crate::change::finish(&root)?;
         let path = root.join("ioc.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| {
             fail::config(format!("{}: {e}", path.display()))
                 .hint(format!("restore the file: git -C {} checkout -- ioc.toml", quote(root.as_os_str())))
         })?;
-        let project = Self { config: parse(&text)?, target: target_dir(&root)?, root };
+        let project = Self { config: parse(&text)?, target, root };
         project.tool("")?;
         Ok(project)
     }

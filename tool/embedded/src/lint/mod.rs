@@ -25,6 +25,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -136,6 +137,19 @@ fn ours() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// A boot folder and its top by another path where no line of a script could name theirs. An IOC on a machine has one that can.
+fn nameable(boot: PathBuf, top: PathBuf) -> Result<(PathBuf, PathBuf), String> {
+    let odd = |c: char| c.is_control() || "\"'\\$".contains(c);
+    let (Some(around), Some(name)) = (top.parent(), top.file_name()) else { return Ok((boot, top)) };
+    if around.to_str().is_some_and(|path| !path.contains(odd)) {
+        return Ok((boot, top));
+    }
+    let folder = fs::File::open(around).map_err(|error| format!("{}: {error}", around.display()))?;
+    let other = Path::new("/proc/self/fd").join(folder.into_raw_fd().to_string()).join(name);
+    let within = boot.strip_prefix(&top).map(|within| other.join(within));
+    Ok((within.map_err(|error| error.to_string())?, other))
+}
+
 struct Lint {
     layout: Layout,
     report: Report,
@@ -154,6 +168,7 @@ impl Lint {
             let what = format!("{} is in no EPICS top: no folder above it holds a `configure`", boot.display());
             what + "\n\nhint: run it in the folder of st.cmd, below ioc/iocBoot/"
         })?;
+        let (boot, top) = nameable(boot, top)?;
         let layout = Layout::read(&top, app);
         let lint = Self { layout, report: Report::default(), protocols: Protocols::default(), read: Read::default() };
         Ok((lint, boot.join(script)))
