@@ -191,7 +191,7 @@ fn ci_tests_the_package_whatever_it_is_called() {
 #[test]
 fn vendored_crates_are_enough_where_there_is_no_network() {
     // It fetches the crates of all systems, and compiles what everything else here shares.
-    if std::env::var_os("XTASK_SLOW_TESTS").is_none() {
+    if !common::slow() {
         return skipped("three minutes; XTASK_SLOW_TESTS=1 runs it");
     }
     let alone = ["--map-root-user", "--net"];

@@ -1,6 +1,6 @@
 //! Many machines and many runs, one after the other: nothing of them is left.
 //!
-//! `XTASK_CYCLES` sets how many; the default keeps CI quick.
+//! `XTASK_CYCLES` sets how many; the default keeps CI quick, and `XTASK_SLOW_TESTS=1` has ten times as many.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 #[path = "common/aim.rs"]
@@ -18,7 +18,8 @@ use common::{Run, Scratch};
 const NAMESPACES: u32 = 40;
 
 fn cycles(default: u32) -> u32 {
-    std::env::var("XTASK_CYCLES").map_or(default, |text| text.parse().unwrap())
+    let many = || u64::from(default) * if common::slow() { 10 } else { 1 };
+    common::dice::number("XTASK_CYCLES", many).try_into().unwrap()
 }
 
 /// Runs a shell command in a user namespace where the kernel refuses more than a few namespaces (namespaces(7)): a

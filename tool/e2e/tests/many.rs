@@ -9,9 +9,9 @@ use std::fs;
 use common::{Run, Scratch};
 use serde_json::Value;
 
-/// Rounds of the mix; `XTASK_ROUNDS=50` for a longer hunt.
-fn rounds() -> u32 {
-    std::env::var("XTASK_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap())
+/// Rounds of the mix; `XTASK_ROUNDS=200` for a longer hunt.
+fn rounds() -> u64 {
+    common::dice::number("XTASK_ROUNDS", || if common::slow() { 50 } else { 5 })
 }
 
 /// `run.json` of the newest run.

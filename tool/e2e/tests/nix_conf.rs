@@ -1,5 +1,5 @@
 //! nix.conf of any kind: `configure-nix` adds its line and takes it out again, and the file is what it was, whoever disturbs.
-//! `XTASK_TEST_CASES=10000` tries so many.
+//! `XTASK_TEST_CASES=10000` tries so many, as `XTASK_SLOW_TESTS=1` does.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::panic, reason = "tests")]
 
@@ -246,8 +246,9 @@ fn apply_then_undo_gives_the_file_back() {
         let disturbance = Disturbance::Killed(step);
         holds(&Conf { bytes, mode: 0o644, owner, note, acl, folder_acl: false, link: false, disturbance });
     }
-    let cases = std::env::var("XTASK_TEST_CASES").map_or(200, |cases| cases.parse().unwrap());
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let cases = common::dice::number("XTASK_TEST_CASES", || if common::slow() { 10_000 } else { 200 });
+    let config =
+        ProptestConfig { cases: cases.try_into().unwrap(), failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)
         .run(&conf(), |conf| {
             holds(&conf);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 #![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
 
+pub mod dice;
 pub mod processes;
 
 use std::fs;
@@ -94,6 +95,11 @@ pub fn executable(path: &Path, text: &str) {
     let mut install = install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
     install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(install.wait().unwrap().success());
+}
+
+/// Whether tests that take minutes are wanted.
+pub fn slow() -> bool {
+    std::env::var_os("XTASK_SLOW_TESTS").is_some()
 }
 
 /// Says so past libtest, which keeps what a passed test prints to itself.

@@ -1,0 +1,115 @@
+//! Files of an IOC and of a project with damage at random: what reads them ends, and in no panic.
+//!
+//! `XTASK_TRIES` and `XTASK_SEED` repeat one; `XTASK_SLOW_TESTS=1` has more of them.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use common::dice::{Dice, number, seed};
+use common::{Scratch, tell};
+
+/// What readers look for.
+const WORDS: [&[u8]; 24] = [
+    b"\"",
+    b"{",
+    b"}",
+    b"(",
+    b")",
+    b"$(",
+    b"${A=${A}}",
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b"\0",
+    b"\xff\xfe",
+    b"#",
+    b",",
+    b"%",
+    b"%s",
+    b"%(A)f",
+    b"include \"x\"",
+    b"record(ai, \"A\")",
+    b"field(VAL, \"",
+    b"pattern {",
+    b"file x {",
+    b"[[",
+    b"999999999999999999999",
+];
+
+/// Takes away, doubles, moves, changes, and puts in words.
+fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
+    for _ in 0..=dice.below(4) {
+        let (a, b) = (dice.below(bytes.len() + 1), dice.below(bytes.len() + 1));
+        let (from, to) = (a.min(b), a.max(b).min(a.min(b) + 200));
+        let part = bytes[from..to].to_vec();
+        match dice.below(6) {
+            0 => drop(bytes.drain(from..to)),
+            1 => drop(bytes.splice(b..b, part.repeat(1 + dice.below(50)))),
+            2 => drop(bytes.splice(b..b, dice.of(&WORDS).repeat(1 + dice.below(3)))),
+            3 => drop(bytes.splice(b..b, dice.of(&WORDS).repeat(2000))),
+            4 if from < bytes.len() => bytes[from] = u8::try_from(dice.below(256)).unwrap(),
+            _ => bytes.truncate(to),
+        }
+    }
+}
+
+/// Within a minute, by itself.
+fn run(command: &mut Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.args(["--signal=KILL", "60"]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(command.get_current_dir().unwrap()).output().unwrap()
+}
+
+#[test]
+fn damaged_files_are_read_to_the_end() {
+    let scratch = Scratch::new();
+    let (seed, tries) = (seed(), number("XTASK_TRIES", || if common::slow() { 3000 } else { 60 }));
+    let mut dice = Dice(seed);
+    scratch.write(
+        "ioc/exampleApp/Db/more.substitutions",
+        "file \"example.db\" {\n    pattern { PREFIX, PORT }\n    { \"A:\", PS1 }\n    { B:, \"PS1\" }\n}\n",
+    );
+    scratch.edit(
+        "ioc/iocBoot/iocExample/st.cmd",
+        "iocInit()",
+        "dbLoadTemplate(\"../../exampleApp/Db/more.substitutions\")\niocInit()",
+    );
+    let files = [
+        "ioc/exampleApp/Db/example.db",
+        "ioc/exampleApp/Db/example.proto",
+        "ioc/exampleApp/Db/more.substitutions",
+        "ioc/exampleApp/Db/Makefile",
+        "ioc/iocBoot/iocExample/st.cmd",
+        "ioc.toml",
+    ];
+    let lint = scratch.program("soft-ioc");
+    for n in 1..=tries {
+        let file = dice.of(&files);
+        let whole = fs::read(scratch.root.join(file)).unwrap();
+        let mut bytes = whole.clone();
+        damage(&mut dice, &mut bytes);
+        fs::write(scratch.root.join(file), &bytes).unwrap();
+        let output = if file == "ioc.toml" {
+            run(&mut scratch.command(&["list"]))
+        } else {
+            let mut command = Command::new(&lint);
+            scratch.environment(&mut command);
+            command.args(["--lint", "[{}]", "--app", "example", "st.cmd"]);
+            run(command.current_dir(scratch.root.join("ioc/iocBoot/iocExample")))
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        let ended = output.status.signal().is_none() && output.status.code() != Some(137) && !said.contains("panicked");
+        if !ended {
+            let kept = std::env::temp_dir().join(format!("damaged-{seed}-{n}"));
+            fs::write(&kept, &bytes).unwrap();
+            panic!("{file}, try {n}, seed {seed}, kept as {}: {} {said}", kept.display(), output.status);
+        }
+        fs::write(scratch.root.join(file), whole).unwrap();
+    }
+    tell(&format!("damaged files, seed {seed}: {tries} tried, all survived"));
+}
