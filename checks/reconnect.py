@@ -14,9 +14,8 @@ with subtest("the device goes away"):
 with subtest("the device comes back"):
     machine.systemctl("start simulator.service")
     machine.wait_for_open_port(9999)
-    # asyn tries to connect every 20 s.
-    machine.wait_until_succeeds("caput -c VOLT 12 && caget -t VOLT-RB.SEVR | grep -qxF NO_ALARM", timeout=60)
-    machine.wait_until_succeeds("caget -t VOLT-RB | grep -qxF 12", timeout=10)
+    # asyn tries to connect every 20 s. Then VOLT reads what the device has, and forgets what was just put.
+    machine.wait_until_succeeds("caput -c VOLT 12 && caget -t VOLT-RB | grep -qxF 12", timeout=60)
 
 with subtest("the IOC was never restarted"):
     t.assertEqual(ioc, machine.get_unit_property("ioc.service", "MainPID"))
