@@ -98,6 +98,42 @@ fn a_failed_check_as_a_page() {
     Run::of(&open).expect(5, &["the page is written, but", "hint: "]);
 }
 
+/// What the soft IOC tells of itself: a device that answers something else, and a record that is written.
+#[test]
+fn coverage_of_an_ioc() {
+    let scratch = Scratch::new();
+    scratch.edit(
+        "ioc/exampleApp/Db/example.proto",
+        "    out \"meas:curr?\"; in \"%f\";\n",
+        "    out \"meas:curr?\"; in \"%f A\";\n    @mismatch { out \":volt?\"; in \"%*f\"; }\n    @replytimeout { wait 1; }\n",
+    );
+    let script = "machine.wait_for_unit('ioc.service')\n\
+                  machine.succeed('caput -c VOLT 12')\n\
+                  machine.wait_until_succeeds('caget -t CURR-MEAS.SEVR | grep -qx INVALID', timeout=20)\n\
+                  machine.succeed('systemctl restart ioc.service')\n";
+    scratch.check("used", script);
+    let run = scratch.xtask(&["test", "used", "--backend", "sandbox", "--coverage"]);
+    run.expect(
+        0,
+        &[" in alarm; ", "protocols never run: ", "handlers never run: example.proto measureCurrent @replytimeout"],
+    );
+    let coverage: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(scratch.root.join("target/checks/latest/coverage.json")).unwrap())
+            .unwrap();
+    assert_eq!(coverage["source"], "soft-ioc");
+    let used = |name: &str| {
+        let own = &coverage["records"][name];
+        ["read", "written", "processed", "alarmed"].map(|what| own[what].as_bool().unwrap())
+    };
+    assert_eq!(used("VOLT"), [false, true, true, false]);
+    assert_eq!(used("CURR-MEAS"), [true, false, true, true]);
+    assert_eq!(used("MODE"), [false; 4]);
+    let functions = coverage["functions"].as_array().unwrap();
+    let of = |name: &str| functions.iter().find(|own| own["name"] == name).unwrap();
+    assert_eq!(of("measureCurrent")["handlers"], serde_json::json!({"@mismatch": true, "@replytimeout": false}));
+    assert_eq!((&of("setVoltage")["ran"], &of("setMode")["ran"]), (&true.into(), &false.into()));
+}
+
 #[test]
 fn recording_can_be_left_out_and_a_page_is_made_all_the_same() {
     let scratch = Scratch::new();

@@ -22,6 +22,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::asyn;
+use crate::coverage;
 use crate::lint::Outlook;
 use crate::modules;
 use crate::numbers;
@@ -54,6 +55,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
     for gap in outlook.gaps {
         crate::complain(&format!("WARNING: {gap}"));
     }
+    coverage::start().map_err(|error| format!("the file of the coverage: {error}"))?;
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(async {
@@ -157,7 +159,7 @@ fn register_stream_variables() {
     let int = |name, get, set| {
         register_variable(VarDef { name, access: VarAccess::Int { get, set } });
     };
-    int("streamDebug", || stream::stream_debug().into(), |v| stream::set_stream_debug(c_int(v)));
+    int("streamDebug", || coverage::stream_debug().into(), |v| coverage::set_stream_debug(c_int(v)));
     int("streamError", || STREAM_ERROR.load(Relaxed).into(), |v| stream::set_stream_error(c_int(v)));
     int(
         "streamMsgTimeStamped",
@@ -191,6 +193,7 @@ fn serve_after_first_processing(app: IocApplication) -> IocApplication {
         }
     }));
     app.register_after_init_database(|db, _| async {
+        coverage::loaded(&db);
         let _first = DATABASE.set(db);
     })
 }

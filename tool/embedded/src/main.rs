@@ -6,6 +6,7 @@
 mod asyn;
 mod build;
 mod commands;
+mod coverage;
 mod ioc;
 mod known;
 mod lint;

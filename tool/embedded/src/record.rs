@@ -16,7 +16,8 @@ use epics_ca_rs::client::{CaChannel, CaClient};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::lint::{Outlook, Record};
+use crate::coverage::RECORDER;
+use crate::lint::{Function, Outlook, Record};
 
 /// Fields that tell a reader what a value means: text, unit, digits, limits.
 const TELLING: [&str; 9] = ["DESC", "EGU", "PREC", "LOPR", "HOPR", "LOLO", "LOW", "HIGH", "HIHI"];
@@ -43,6 +44,9 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
     for record in chosen {
         out.line(&description(record));
     }
+    for function in &outlook.functions {
+        out.line(&protocol(function));
+    }
     // Clients look for servers where this says.
     env::set("EPICS_CA_SERVER_PORT", port.to_string());
     // One thread: the IOC and its clients need the processors more.
@@ -61,6 +65,7 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
 /// Writes down updates until the IOC that serves at `server` is gone.
 async fn monitor(records: &[Record], out: &Log, port: u16, server: &str) -> Result<(), String> {
     let client = CaClient::new().await.map_err(|error| error.to_string())?;
+    client.set_user_name(RECORDER);
     out.line(&format!(r#"{{"time":{},"ioc":"up"}}"#, now()));
     let follow =
         |record: &Record| tokio::spawn(follow(client.create_channel(&record.name), record.name.clone(), out.clone()));
@@ -121,6 +126,12 @@ fn description(record: &Record) -> String {
         line.extend([",", &text(name), ":", &text(&field.value)]);
     }
     line + "}"
+}
+
+/// A function of a protocol file, which is there whether a record calls it or not.
+fn protocol(function: &Function) -> String {
+    let Function { file, name, handlers, records } = function;
+    serde_json::json!({"protocol": file, "function": name, "handlers": handlers, "records": records}).to_string()
 }
 
 fn line(name: &str, update: &Snapshot) -> String {

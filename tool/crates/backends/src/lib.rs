@@ -105,7 +105,7 @@ pub fn prepare(
             if args.lint {
                 lint::before_a_run(project, checks, sandbox.evaluated())?;
             }
-            Box::new(sandbox.debug(args.debug).recording(args.record).strict(args.strict))
+            Box::new(sandbox.debug(args.debug).recording(args.record, args.coverage).strict(args.strict))
         }
         Decision::Nix(_, _, why) if args.debug => {
             let what = format!(

@@ -71,6 +71,8 @@ pub struct RunOptions {
     pub debug: bool,
     /// Record what the process variables do (sandbox).
     pub record: bool,
+    /// Let the soft IOC tell what is used of it (sandbox).
+    pub coverage: bool,
     /// A pass with remarks is a failure (sandbox).
     pub strict: bool,
     /// Look for mistakes first, and start nothing where there are some (sandbox).

@@ -23,7 +23,7 @@ use tool_project::settings::{DEFAULT_TIMEOUT, Node, Settings};
 use tool_project::{Check, Config, Ioc, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
-use tool_sandbox::spec::{Bind, MachineSpec, Program, Recorder, Spec, UnitFile};
+use tool_sandbox::spec::{Bind, COVERAGE, MachineSpec, Program, Recorder, Spec, UnitFile};
 
 /// Place of the EPICS top on a machine, for the embedded IOC.
 const TOP: &str = "/machine/ioc";
@@ -61,10 +61,14 @@ pub struct Sandbox {
     timeout: Option<u64>,
     debug: bool,
     record: bool,
+    coverage: bool,
     strict: bool,
     /// Whether the caller's variables go before those of ioc.toml and of the check.
     by_hand: bool,
 }
+
+/// The soft IOC on its machine.
+const SOFT_IOC: &str = "/machine/bin/soft-ioc";
 
 /// The IOC as its machine sees it.
 #[derive(Debug, Clone)]
@@ -128,6 +132,7 @@ impl Sandbox {
             timeout,
             debug: false,
             record: false,
+            coverage: false,
             strict: false,
             by_hand: false,
         })
@@ -145,10 +150,10 @@ impl Sandbox {
         self
     }
 
-    /// Whether to record what the process variables do.
+    /// Whether to record what the process variables do, and what is used of the IOC.
     #[must_use]
-    pub fn recording(mut self, record: bool) -> Self {
-        self.record = record;
+    pub fn recording(mut self, record: bool, coverage: bool) -> Self {
+        (self.record, self.coverage) = (record, coverage);
         self
     }
 
@@ -229,7 +234,10 @@ impl Sandbox {
             for (name, ioc) in &iocs {
                 let own = self.environment(name, ioc, &node);
                 // What the check says of the IOC comes last, so it holds.
-                let environment = variables.clone().into_iter().chain(own.clone()).collect();
+                let mut environment: BTreeMap<_, _> = variables.clone().into_iter().chain(own.clone()).collect();
+                if self.coverage {
+                    environment.insert("SOFT_IOC_COVERAGE".to_owned(), COVERAGE.to_owned());
+                }
                 units.push(place.unit(&self.config, name, ioc, &environment));
                 starts.push(recorder::Start {
                     unit: format!("{name}.service"),
@@ -240,7 +248,11 @@ impl Sandbox {
             }
             let names: Vec<&str> = iocs.iter().map(|(name, _)| *name).collect();
             units.extend(units::simulators(&self.config, &names));
+            let soft = place.programs.values().all(|program| program.starts_with(SOFT_IOC));
+            let coverage = (self.coverage && soft && !iocs.is_empty())
+                .then(|| dir.join("record").join(&name).with_extension("coverage"));
             let machine = MachineSpec {
+                coverage,
                 name,
                 number,
                 variables,
@@ -421,7 +433,7 @@ fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
                 .config
                 .apps()
                 .into_iter()
-                .map(|app| (app.to_owned(), format!("/machine/bin/soft-ioc --app {app}")))
+                .map(|app| (app.to_owned(), format!("{SOFT_IOC} --app {app}")))
                 .collect(),
             binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
             open: false,

@@ -139,6 +139,9 @@ pub struct Test {
     /// Do not record what the process variables do (sandbox)
     #[arg(long)]
     pub no_record: bool,
+    /// Tell which records and protocols of the IOC the checks used, and which they never did; coverage.json has it too (sandbox)
+    #[arg(long, conflicts_with_all = ["list", "no_run", "dry_run", "no_record"])]
+    pub coverage: bool,
     /// Do not look for mistakes first (sandbox); `cargo xtask lint` shows them
     #[arg(long)]
     pub no_lint: bool,

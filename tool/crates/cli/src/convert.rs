@@ -73,6 +73,7 @@ impl From<&cli::Test> for options::RunOptions {
             rebuild: given.rebuild,
             debug: given.debug,
             record: !given.no_record,
+            coverage: given.coverage,
             strict: given.strict,
             lint: !given.no_lint,
         }

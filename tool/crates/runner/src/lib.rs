@@ -3,6 +3,7 @@
 //!
 //! It must not know what backends there are, nor how a run is told.
 
+pub mod coverage;
 mod dirs;
 mod event;
 pub mod record;

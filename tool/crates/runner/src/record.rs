@@ -150,11 +150,12 @@ pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
                     *end = Some(time);
                 }
             }
-            (None, _) => {
+            (None, _) if line["port"].is_u64() => {
                 port = line["port"].as_u64();
                 let names = line["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 recording.left_out = names.map(str::to_owned).collect();
             }
+            _ => {}
         }
     }
     recording.pvs = pvs.into_values().collect();

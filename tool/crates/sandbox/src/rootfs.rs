@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use unix::mount::{MntFlags, MsFlags, mount, umount2};
 use unix::unistd::{AccessFlags, access};
 
-use super::spec::{Etc, MachineSpec, Spec};
+use super::spec::{COVERAGE, Etc, MachineSpec, Spec};
 use super::{accounts, network};
 use tool_base::process::{OWN, is_own_program, quote};
 use tool_base::sys;
@@ -68,6 +68,9 @@ pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
     bind(Path::new("/proc"), &root.join("proc"))?;
     bind_readonly(Path::new("/etc"), &root.join("machine/host/etc"))?;
     devices(&root.join("dev"))?;
+    if let Some(file) = &machine.coverage {
+        coverage(file, &root.join(&COVERAGE[1..]))?;
+    }
     sys::tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
     for bind in &machine.binds {
@@ -275,6 +278,15 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
         bind_with(&source, &root.join(name), MsFlags::MS_RDONLY | MsFlags::MS_NODEV)?;
     }
     Ok(())
+}
+
+/// Shows the soft IOC, whoever it runs as, a file of the host.
+fn coverage(file: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(file.parent().unwrap_or(file))?;
+    fs::File::options().create(true).append(true).open(file)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o666))?;
+    fs::write(target, "")?;
+    bind(file, target)
 }
 
 fn devices(dev: &Path) -> Result<()> {

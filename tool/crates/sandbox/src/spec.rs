@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::accounts::Accounts;
 
+/// Where a soft IOC tells what is used of it: in a folder that services may write to.
+pub const COVERAGE: &str = "/dev/ioc-coverage";
+
 /// One run: a test script (or a prompt) and its machines.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Spec {
@@ -70,6 +73,8 @@ pub struct MachineSpec {
     pub accounts: Accounts,
     /// What records the process variables of its IOC; it runs beside the machine, not in it.
     pub recorder: Option<Recorder>,
+    /// A file of the host that its soft IOC finds at [`COVERAGE`], and tells in there what is used of it.
+    pub coverage: Option<PathBuf>,
 }
 
 /// A file in a machine's /etc.

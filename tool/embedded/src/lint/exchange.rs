@@ -2,6 +2,7 @@
 //! print them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use stream_rs::StreamBuffer;
@@ -32,6 +33,8 @@ pub struct Said {
     exchanges: BTreeMap<(String, Vec<Option<String>>), (Option<String>, String)>,
     /// The records that read, and their ports.
     pub inputs: BTreeSet<(String, String)>,
+    /// The protocol file that a record names, and its call.
+    pub calls: BTreeMap<String, (PathBuf, String)>,
 }
 
 impl Said {

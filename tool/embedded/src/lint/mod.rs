@@ -40,6 +40,7 @@ use exchange::Said;
 use finding::{Answer, NOT_IN_SOFT_IOC, Parts, Place, Port, Report, Severity, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
+pub use protocol::Function;
 use protocol::Protocols;
 use startup::{Opened, Startup};
 use text::Text;
@@ -98,6 +99,8 @@ pub struct Outlook {
     pub variables: Environment,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
     pub records: Vec<Record>,
+    /// The functions of its protocol files.
+    pub functions: Vec<Function>,
 }
 
 impl Outlook {
@@ -107,7 +110,8 @@ impl Outlook {
         let (mut lint, script) = Lint::new(app, script)?;
         let startup = lint.follow(&script, &ours(), &BTreeSet::new(), &BTreeSet::new());
         let database = lint.load(&startup);
-        streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
+        let said = streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
+        let functions = lint.protocols.functions(&said.calls);
         let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
         let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
@@ -116,7 +120,7 @@ impl Outlook {
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
         let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
         let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Ok(Self { refusals, missing, gaps, pv_access, variables: startup.variables, records })
+        Ok(Self { refusals, missing, gaps, pv_access, variables: startup.variables, records, functions })
     }
 
     /// What is known in no EPICS top.

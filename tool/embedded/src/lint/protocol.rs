@@ -1,6 +1,6 @@
 //! StreamDevice protocols, by the parser and the compiler of the soft IOC.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +25,17 @@ const MISSING: &str = "Missing value for parameter $";
 pub struct Protocols {
     files: HashMap<PathBuf, Vec<String>>,
     calls: HashMap<(PathBuf, String), Compiled>,
+}
+
+/// A function of a protocol file, and who calls it.
+#[derive(Debug)]
+pub struct Function {
+    /// Name of the file.
+    pub file: String,
+    pub name: String,
+    /// The handlers that it has, its file's own among them.
+    pub handlers: Vec<&'static str>,
+    pub records: Vec<String>,
 }
 
 /// What became of a function with its arguments.
@@ -87,6 +98,28 @@ impl Protocols {
         &self.files[path]
     }
 
+    /// All functions of the files that were read; `calls` says which file and call each record names.
+    pub fn functions(&self, calls: &BTreeMap<String, (PathBuf, String)>) -> Vec<Function> {
+        let mut all = Vec::new();
+        for (path, names) in &self.files {
+            for name in names {
+                let word = name.to_lowercase();
+                let own = calls.iter().filter(|(_, (file, call))| file == path && arguments(call)[0] == word);
+                // What the arguments are is of no concern here.
+                let (.., commands) =
+                    compile(&path.to_string_lossy(), &[vec![word.clone()], vec!["1".to_owned(); 9]].concat());
+                all.push(Function {
+                    file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                    name: name.clone(),
+                    handlers: commands.handlers,
+                    records: own.map(|(record, _)| record.clone()).collect(),
+                });
+            }
+        }
+        all.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+        all
+    }
+
     /// A function as a link calls it, `NAME` or `NAME(ARGUMENT, …)`.
     pub fn call(&mut self, path: &Path, call: &str) -> &Compiled {
         let key = (path.to_owned(), call.to_owned());
@@ -145,7 +178,10 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
         let mut code = StreamBuffer::new();
         compiled = HANDLERS.iter().enumerate().all(|(number, handler)| {
             commands.reacts = number > 1;
-            protocol.get_commands(*handler, &mut code, &mut commands)
+            let compiled = protocol.get_commands(*handler, &mut code, &mut commands);
+            let name = handler.and_then(|name| std::str::from_utf8(name).ok());
+            commands.handlers.extend(name.filter(|_| !code.is_empty()));
+            compiled
         });
         commands.ends = use_variables(&mut protocol);
         compiled = compiled && protocol.check_unused();
@@ -276,6 +312,8 @@ struct Commands {
     execs: Vec<u32>,
     steps: Vec<Step>,
     ends: [Option<Vec<u8>>; 2],
+    /// The handlers that have commands.
+    handlers: Vec<&'static str>,
     /// A handler is compiled that is called when something else went wrong.
     reacts: bool,
 }

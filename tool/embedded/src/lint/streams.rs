@@ -32,6 +32,7 @@ pub fn judge(
                     let name = format!("{file} {}", call.text);
                     let port = parts(&field.value)[2].map_or("", |(_, port)| port);
                     let done = protocols.call(&call.path, call.text);
+                    said.calls.insert(record.name.clone(), (call.path.clone(), call.text.to_owned()));
                     said.add(record, !is_output(&record.kind), &name, port, &startup.opened, done);
                 }
             }

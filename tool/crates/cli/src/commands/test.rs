@@ -1,9 +1,10 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
@@ -15,7 +16,7 @@ use tool_report::again::Again;
 use tool_report::github::Github;
 use tool_report::json::Json;
 use tool_report::junit::Junit;
-use tool_report::terminal::{Telling, Terminal};
+use tool_report::terminal::{self, Telling, Terminal};
 use tool_runner::slots::Slots;
 use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
 
@@ -126,6 +127,9 @@ fn perform(
         .limited(args.global_timeout, interrupt)
         .of(&project.root);
     let result = tool_runner::run(backend.as_ref(), &begun, job, &interrupts);
+    if let (true, Ok(summary)) = (args.coverage, &result) {
+        coverage(project, &run_dir.path, summary)?;
+    }
     if let Some(trouble) = trouble {
         // Whoever asked for the report must hear that it is not there; a check's failure is worse.
         if result.as_ref().is_ok_and(Summary::passed) {
@@ -134,6 +138,17 @@ fn perform(
         ui::error(&fail::render(&trouble));
     }
     result
+}
+
+/// Tells what the checks used of the IOC, and keeps it for programs.
+fn coverage(project: &Project, dir: &Path, summary: &Summary) -> Result<()> {
+    let coverage = tool_runner::coverage::gather(summary.outcomes.iter().map(|outcome| outcome.exec.dir.as_path()));
+    let file = dir.join(tool_runner::coverage::FILE);
+    std::fs::write(&file, serde_json::to_vec_pretty(&coverage)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    let told = terminal::coverage(&coverage, &terminal::relative(&project.root, &file));
+    ui::say(told.trim_end());
+    Ok(())
 }
 
 impl Test {

@@ -4,6 +4,7 @@
 //! it reaches the page through [`Html::text`] only.
 
 mod chart;
+mod coverage;
 pub mod page;
 pub mod read;
 mod timeline;
@@ -35,6 +36,8 @@ pub struct Run {
     pub jobs: Option<u64>,
     /// What ran; failures first.
     pub executions: Vec<Execution>,
+    /// What was used of the IOC, where somebody asked.
+    pub coverage: Option<tool_runner::coverage::Coverage>,
 }
 
 /// How an execution ended. The order is that of the page.

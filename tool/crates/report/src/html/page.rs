@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Execution, Failure, Html, Journal, Run, State, Text, timeline};
+use super::{Execution, Failure, Html, Journal, Run, State, Text, coverage, timeline};
 use crate::terminal::duration;
 
 /// Nothing is fetched; styles and the script stand in the page.
@@ -31,6 +31,9 @@ pub fn page(run: &Run, place: &Path) -> String {
         // What one looks for is open.
         let open = run.executions.len() == 1 || (execution.state <= State::Interrupted && i < OPEN);
         self::execution(&mut html, run, execution, open, place);
+    }
+    if let Some(coverage) = &run.coverage {
+        coverage::section(&mut html, coverage);
     }
     html.raw("</main>\n<footer>");
     html.text(&run.dir.display().to_string()).raw("</footer>\n<script>\n");
@@ -341,6 +344,7 @@ mod tests {
             tool: "0.0.0 (0123456789ab)".into(),
             jobs: Some(4),
             executions,
+            coverage: None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State
 use crate::terminal;
 use tool_base::left::{self, Ends};
 use tool_base::protocol::journal::Entry;
-use tool_runner::Exec;
+use tool_runner::{Exec, coverage};
 
 /// Characters of a line.
 const LONG: usize = 2000;
@@ -58,6 +58,7 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         tool: word(&known["run"]["tool"]),
         jobs: known["run"]["jobs"].as_u64(),
         executions,
+        coverage: fs::read(dir.join(coverage::FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok()),
     }
 }
 

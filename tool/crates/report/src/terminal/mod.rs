@@ -3,6 +3,7 @@
 //! Where one check runs at a time, its heading, its subtests and its verdict come as they happen. Where several may run at
 //! once, all that is to say of one comes in one block when it has ended. On a terminal, live lines below show what runs.
 
+mod coverage;
 mod live;
 mod notices;
 mod state;
@@ -14,9 +15,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::coverage::coverage;
 use self::state::{Row, State};
-pub use self::text::duration;
-pub(super) use self::text::{TAIL, clean, evidence, relative};
+pub(super) use self::text::{TAIL, clean, evidence};
+pub use self::text::{duration, relative};
 use crate::again::Again;
 use tool_base::ui;
 use tool_base::ui::{BAD, DIM, GOOD, STRONG, Screen, WARN, columns, cut, paint};

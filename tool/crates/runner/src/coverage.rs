@@ -1,0 +1,229 @@
+//! What the checks of a run used of the IOC: records, and the functions of its protocols.
+//!
+//! The recorder knows what there is, and what Channel Access shows of it; the soft IOC adds what only an IOC knows
+//! (tool/embedded/src/coverage.rs).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Its file in the folder of a run.
+pub const FILE: &str = "coverage.json";
+/// Time of a record that was never processed, in seconds since 1970: the begin of EPICS's calendar.
+const NEVER: f64 = 631_152_000.0;
+
+/// Who told it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Nobody: nothing was recorded.
+    #[default]
+    Nothing,
+    /// The recorder: what a record did shows only where its value or alarm changed, and nobody knows of clients.
+    ChannelAccess,
+    /// The soft IOC as well.
+    SoftIoc,
+}
+
+/// What was used. [`FILE`] has it as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Version of the file.
+    pub version: u32,
+    /// Who told it.
+    pub source: Source,
+    /// The records, by name.
+    pub records: BTreeMap<String, Use>,
+    /// The functions of all protocol files.
+    pub functions: Vec<Function>,
+}
+
+/// What became of a record. `None` is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A client opened it without writing.
+    pub read: Option<bool>,
+    /// A client wrote to it.
+    pub written: Option<bool>,
+    /// It was processed.
+    pub processed: bool,
+    /// It was in alarm after it was processed.
+    pub alarmed: bool,
+}
+
+/// What became of a function of a protocol file. `None` is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// The protocol file.
+    pub file: String,
+    /// The function.
+    pub name: String,
+    /// Records that call it.
+    pub records: BTreeSet<String>,
+    /// Whether it ran.
+    pub ran: Option<bool>,
+    /// Its handlers, and whether each of them ran.
+    pub handlers: BTreeMap<String, Option<bool>>,
+}
+
+/// What is told of the machines of a run.
+#[derive(Default)]
+struct Told {
+    kinds: BTreeMap<String, String>,
+    functions: BTreeMap<(String, String), (BTreeSet<String>, BTreeSet<String>)>,
+    facts: BTreeSet<(String, String)>,
+    by_ioc: bool,
+}
+
+/// Gathers what the executions in some folders left.
+pub fn gather<'a>(folders: impl Iterator<Item = &'a Path>) -> Coverage {
+    let mut told = Told::default();
+    for folder in folders {
+        for file in fs::read_dir(folder.join("record")).into_iter().flatten().flatten() {
+            let path = file.path();
+            match path.extension().and_then(|kind| kind.to_str()) {
+                Some("jsonl") => lines(&path, |line| told.recorded(line)),
+                Some("coverage") => lines(&path, |line| told.of_ioc(line)),
+                _ => {}
+            }
+        }
+    }
+    told.finish()
+}
+
+fn lines(path: &Path, mut each: impl FnMut(&Value)) {
+    let file = File::open(path).ok();
+    for line in file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)) {
+        // The last line may be half of one.
+        if let Ok(line) = serde_json::from_slice(&line) {
+            each(&line);
+        }
+    }
+}
+
+impl Told {
+    fn recorded(&mut self, line: &Value) {
+        let words = |key: &str| -> BTreeSet<String> {
+            line[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        if let Some(file) = line["protocol"].as_str() {
+            let key = (file.to_owned(), line["function"].as_str().unwrap_or_default().to_owned());
+            let (records, handlers) = self.functions.entry(key).or_default();
+            records.extend(words("records"));
+            handlers.extend(words("handlers"));
+        } else if let Some(name) = line["pv"].as_str() {
+            if let Some(kind) = line["type"].as_str() {
+                self.kinds.insert(name.to_owned(), kind.to_owned());
+            } else if line["stamp"].as_f64().is_some_and(|stamp| stamp > NEVER) {
+                let alarmed = line["severity"].as_u64() > Some(0);
+                for fact in ["processed", "alarmed"].into_iter().take(if alarmed { 2 } else { 1 }) {
+                    self.facts.insert((fact.to_owned(), name.to_owned()));
+                }
+            }
+        }
+        for name in words("left_out") {
+            self.kinds.entry(name).or_default();
+        }
+    }
+
+    fn of_ioc(&mut self, line: &Value) {
+        self.by_ioc = true;
+        for (fact, name) in line.as_object().into_iter().flatten() {
+            self.facts.insert((fact.clone(), name.as_str().unwrap_or_default().to_owned()));
+        }
+    }
+
+    fn finish(self) -> Coverage {
+        let Self { kinds, functions, facts, by_ioc } = self;
+        let has = |fact: &str, name: &str| facts.contains(&(fact.to_owned(), name.to_owned()));
+        let known = |fact: bool| by_ioc.then_some(fact);
+        let source = match kinds.is_empty() {
+            true => Source::Nothing,
+            false if by_ioc => Source::SoftIoc,
+            false => Source::ChannelAccess,
+        };
+        let used = |(name, kind): (String, String)| {
+            let written = has("written", &name);
+            // A client that is still there when the IOC ends, and has not written, reads.
+            let read = has("read", &name) || has("opened", &name) && !written;
+            let (processed, alarmed) = (has("processed", &name), has("alarmed", &name));
+            (name, Use { kind, read: known(read), written: known(written), processed, alarmed })
+        };
+        let function =
+            |((file, name), (records, handlers)): ((String, String), (BTreeSet<String>, BTreeSet<String>))| {
+                let any = |fact: &str| known(records.iter().any(|record| has(fact, record)));
+                let handlers = handlers.iter().map(|handler| (handler.clone(), any(handler))).collect();
+                Function { file, name, ran: any("ran"), handlers, records: records.clone() }
+            };
+        Coverage {
+            version: 1,
+            source,
+            records: kinds.into_iter().map(used).collect(),
+            functions: functions.into_iter().map(function).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: &str = r#"{"version":1,"time":1.0,"port":5064,"recorded":2,"left_out":["Z"]}
+{"pv":"A","type":"ai"}
+{"pv":"B","type":"ao"}
+{"protocol":"p.proto","function":"get","handlers":["@mismatch","@replytimeout"],"records":["A"]}
+{"protocol":"p.proto","function":"set","handlers":[],"records":["B"]}
+{"protocol":"p.proto","function":"spare","handlers":[],"records":[]}
+{"time":101.5,"stamp":631152000.000000,"pv":"B","value":0,"severity":3,"status":17}
+{"time":101.5,"stamp":1795469585.1,"pv":"A","value":1.5,"severity":2,"status":3}
+{"time":101.5,"st"#;
+
+    fn of(coverage: Option<&str>) -> Coverage {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("record");
+        fs::create_dir(&record).unwrap();
+        fs::write(record.join("machine.jsonl"), RECORDED).unwrap();
+        if let Some(text) = coverage {
+            fs::write(record.join("machine.coverage"), text).unwrap();
+        }
+        gather(std::iter::once(dir.path()))
+    }
+
+    #[test]
+    fn what_channel_access_shows() {
+        let coverage = of(None);
+        assert_eq!(coverage.source, Source::ChannelAccess);
+        let a = Use { kind: "ai".into(), read: None, written: None, processed: true, alarmed: true };
+        assert_eq!(coverage.records["A"], a);
+        assert!(!coverage.records["B"].processed && !coverage.records["B"].alarmed && coverage.records.len() == 3);
+        assert!(coverage.functions.iter().all(|function| function.ran.is_none()));
+        assert_eq!(gather(std::iter::empty()).source, Source::Nothing);
+    }
+
+    #[test]
+    fn what_the_soft_ioc_knows() {
+        let told = "{\"opened\":\"A\"}\n{\"opened\":\"B\"}\n{\"written\":\"B\"}\n{\"processed\":\"B\"}\n{\"ran\":\"A\"}\n\
+                    {\"@mismatch\":\"A\"}\n{\"ra";
+        let coverage = of(Some(told));
+        let used = |name: &str| {
+            let Use { read, written, processed, .. } = coverage.records[name];
+            (read, written, processed)
+        };
+        assert_eq!(used("A"), (Some(true), Some(false), true));
+        assert_eq!(used("B"), (Some(false), Some(true), true));
+        assert_eq!(used("Z"), (Some(false), Some(false), false));
+        let get = &coverage.functions[0];
+        assert_eq!(
+            (get.ran, get.handlers["@mismatch"], get.handlers["@replytimeout"]),
+            (Some(true), Some(true), Some(false))
+        );
+        assert_eq!(coverage.functions[1].ran, Some(false));
+    }
+}
