@@ -115,5 +115,12 @@ in
     ca_auto_addr_list = lib.mkDefault false;
   };
 
-  environment.systemPackages = [ pkgs.epnix.epics-base ];
+  environment.systemPackages = [
+    pkgs.epnix.epics-base
+  ]
+  ++ lib.optional (project.python != [ ]) (
+    pkgs.python3.withPackages (
+      packages: map (project.find "python" "python3Packages" packages) project.python
+    )
+  );
 }

@@ -192,8 +192,17 @@ let
     toml:
     let
       several = toml.iocs or { };
+      python = toml.python or [ ];
     in
     (
+      if kinds.names.is python then
+        [ ]
+      else
+        [
+          "ioc.toml: python = ${toJSON python} is not ${kinds.names.text}\nhint: python = [\"pyepics\"]"
+        ]
+    )
+    ++ (
       if !isAttrs several then
         [ "ioc.toml: iocs is not a table\nhint: [iocs.NAME]" ]
       else if several == { } then
@@ -347,6 +356,7 @@ in
         )
       );
       simulators = valid.simulators or { };
+      python = valid.python or [ ];
       checks = orThrow (concatLists (map checkNameProblems names)) names;
 
       # The package; not just `app`, which may be the name of another package.

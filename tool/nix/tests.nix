@@ -58,6 +58,12 @@ let
       got = toml "${good}suport = []";
       want = [ "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, environment, ioc, script, support" ];
     };
+    "Python packages that no package can be called" = {
+      got = toml "python = [\"a b\"]\n${good}";
+      want = [
+        "ioc.toml: python = [\"a b\"] is not a list of names of letters, digits, \"_\" and \"-\" (not first)\nhint: python = [\"pyepics\"]"
+      ];
+    };
     "ioc is no table" = {
       got = toml "ioc = 1";
       want = [ "ioc.toml: ioc is not a table\nhint: [ioc]" ];

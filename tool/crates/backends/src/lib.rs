@@ -15,6 +15,7 @@ pub mod lint;
 pub mod nix;
 pub mod nixos;
 pub mod options;
+mod packages;
 pub mod sandbox;
 pub mod units;
 

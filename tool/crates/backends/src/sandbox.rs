@@ -14,6 +14,7 @@ use crate::iocs::{IocBuild, Programs};
 use crate::nix::services;
 use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
+use crate::packages::Packages;
 use crate::units::OnMachine;
 use crate::{embedded, iocs, units};
 use tool_base::fail::{Failure, Status};
@@ -52,6 +53,8 @@ pub struct Sandbox {
     driver: Driver,
     config: Config,
     lib: Option<PathBuf>,
+    /// Python packages of machines that `ioc.toml` describes.
+    packages: Option<Packages>,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
     ours: Option<(InMachine, Vec<Program>)>,
     /// Checks whose machines come from Nix.
@@ -127,6 +130,7 @@ impl Sandbox {
             driver,
             config: project.config.clone(),
             lib: project.lib(),
+            packages: if ours.is_some() { Packages::provide(project)? } else { None },
             ours,
             evaluated,
             timeout,
@@ -259,7 +263,8 @@ impl Sandbox {
                 vlans: node.vlans.clone(),
                 units,
                 programs: programs.clone(),
-                binds: place.binds.clone(),
+                binds: place.binds.clone().into_iter().chain(self.packages.iter().map(Packages::bind)).collect(),
+                tools: self.packages.as_ref().map(Packages::tools),
                 ..MachineSpec::default()
             };
             self.recorded(machine, starts, &dir.join("record"))
@@ -343,11 +348,19 @@ pub fn console(
         script += &format!("export {variable}={}\n", process::quote(value.as_ref()));
     }
     let boot = ioc.boot(&place.top);
+    let packages = Packages::provide(project)?;
+    let binds = place.binds.iter().cloned().chain(packages.iter().map(Packages::bind)).collect();
     script += &format!("cd {} && exec {} {}", process::quote(boot.as_os_str()), place.program(ioc), ioc.script);
     Ok(Spec {
         interactive: true,
         console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
-        machines: vec![MachineSpec { units, programs, binds: place.binds, ..MachineSpec::only() }],
+        machines: vec![MachineSpec {
+            units,
+            programs,
+            binds,
+            tools: packages.as_ref().map(Packages::tools),
+            ..MachineSpec::only()
+        }],
         ..Spec::new("run", dir)?
     })
 }

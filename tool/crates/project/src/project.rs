@@ -30,6 +30,8 @@ pub struct Project {
 pub struct Config {
     /// Backend for `test` and `interactive` where neither `--backend` nor `XTASK_BACKEND` names one.
     pub backend: Option<Choice>,
+    /// Python packages for programs on a machine.
+    pub python: Vec<String>,
     /// The IOCs by unit name, at least one: `[ioc]` is `ioc`, and `[iocs.NAME]` is `NAME`.
     pub iocs: BTreeMap<String, Ioc>,
     /// Device simulators by unit name: `simulator` becomes `simulator.service`.
@@ -42,6 +44,8 @@ pub struct Config {
 struct Toml {
     #[serde(default, deserialize_with = "Choice::or_auto")]
     backend: Option<Choice>,
+    #[serde(default)]
+    python: Vec<String>,
     ioc: Option<Ioc>,
     #[serde(default)]
     iocs: BTreeMap<String, Ioc>,
@@ -318,7 +322,7 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Reads the text of an `ioc.toml`. Errors name file, line and key.
 pub fn parse(text: &str) -> Result<Config> {
-    let Toml { backend, ioc, iocs, simulators } = read_toml("ioc.toml", text)?;
+    let Toml { backend, python, ioc, iocs, simulators } = read_toml("ioc.toml", text)?;
     let table = if iocs.is_empty() { "ioc" } else { "iocs" };
     let problem = |(key, problem): (String, String)| {
         // The only IOC has a table of its own.
@@ -335,7 +339,7 @@ pub fn parse(text: &str) -> Result<Config> {
             return Err(problem(both).hint("give the one of [ioc] a name, too: [iocs.NAME]").into());
         }
     };
-    let config = Config { backend, iocs, simulators };
+    let config = Config { backend, python, iocs, simulators };
     validate(&config).map_err(problem)?;
     Ok(config)
 }
@@ -380,6 +384,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         let name = key.rsplit('.').next().unwrap_or(key);
         valid_name(value).map_err(|problem| (key.to_owned(), format!("`{name}` is `{value}`: {problem}")))
     };
+    config.python.iter().try_for_each(|package| named("python", package))?;
     for (name, ioc) in &config.iocs {
         let key = |key: &str| format!("iocs.{name}.{key}");
         valid_name(name)
