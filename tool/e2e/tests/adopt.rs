@@ -1,5 +1,5 @@
 //! `adopt`: tops as labs have them, brought into a project, with real sandboxes.
-#![expect(clippy::unwrap_used, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
@@ -37,18 +37,20 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
     let scratch = project();
     let before = files(&scratch);
     let lab = Lab::beam_line(&scratch.scratch_dir().join("beam line"));
-    let dir = lab.root.to_str().unwrap();
-    scratch.xtask(&["adopt", dir]).expect(2, &["several IOCs: iocSpare, iocbeam-psu", "--ioc iocSpare"]);
-    let shown = adopt(&scratch, &lab, &["--ioc", "iocbeam-psu"]).expect(0, &[]);
+    let one = adopt(&scratch, &lab, &["--ioc", "iocbeam-psu"]).expect(0, &[]);
+    assert!(one.stdout.contains("ioc/iocBoot/iocSpare: another IOC of this top, which was left out"), "{}", one.stdout);
+    let shown = adopt(&scratch, &lab, &[]).expect(0, &[]);
     for part in [
         "iocbeam-psu, application beam-psu: 8 records, 2 ports.",
-        "  L0: simulators/l0.py, on port 9001\n",
+        "iocSpare, application beam-psu: 4 records, 1 port.",
+        "  iocSpare L0: simulators/l0.py, at localhost:9001\n",
+        "  iocbeam-psu L0: simulators/l0-2.py, at localhost:9002\n",
+        "  iocbeam-psu L1: simulators/l1.py, at /dev/ttyL1\n",
         "  bin: left out, as make makes it (1 file)\n",
-        "st.cmd:9: ${L0_ADDRESS=192.168.7.20:4001 TCP} instead",
+        "st.cmd:9: ${L0_2_ADDRESS=192.168.7.20:4001 TCP} instead",
         "st.cmd:7: taken out, as there is no such file: < /site/epics/common.cmd",
         "st.cmd: can be executed",
-        "st.cmd:10: drvAsynSerialPortConfigure opens port L1 at /dev/ttyS0",
-        "ioc/iocBoot/iocSpare: another IOC of this top",
+        "st.cmd:10: ${L1_ADDRESS=/dev/ttyS0} instead of /dev/ttyS0",
         "EPNix has no MOTOR ($(SUPPORT)/motor)",
         "Nothing was written yet.",
     ] {
@@ -56,16 +58,36 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
     }
     assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
 
-    adopt(&scratch, &lab, &["--ioc", "iocbeam-psu", "--apply"]).expect(0, &["git restore --staged --worktree ."]);
+    adopt(&scratch, &lab, &["--apply"]).expect(0, &["git restore --staged --worktree ."]);
     let status = git(&scratch, &["status", "--porcelain"]);
     assert!(status.lines().all(|line| line.get(1..2) == Some(" ")), "all is staged, nothing else: {status}");
     assert!(!scratch.root.join("ioc/exampleApp").exists() && !scratch.root.join("checks/simple.py").exists());
     scratch.xtask(&["lint", "--deny-warnings"]).expect(0, &["nothing found"]);
     scratch.xtask(&["test", "--backend", "sandbox"]).expect(0, &["1 passed"]);
-    scratch.xtask(&["doctor"]).expect_out("there is work left from `cargo xtask adopt` (4 things");
+    scratch.xtask(&["doctor"]).expect_out("there is work left from `cargo xtask adopt` (2 things");
+    let script = fs::read_to_string(scratch.root.join("checks/inputs.py")).unwrap();
+    for name in ["XF:23{PS:1}Volt-I", "XF:23{PS:2}Volt-I", "XF:24:Volt-I"] {
+        assert!(script.contains(name), "no {name} in\n{script}");
+    }
+    read_by_nix(&scratch);
 
     git(&scratch, &["restore", "--staged", "--worktree", "."]);
     assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+}
+
+/// Nix takes the adopted files as they are: nothing is missing, nothing is wrong.
+fn read_by_nix(scratch: &Scratch) {
+    let nix = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("nix/project.nix");
+    let expression = format!("(import {}).load (/. + {:?})", nix.display(), scratch.root.to_str().unwrap());
+    let mut command = std::process::Command::new("nix-instantiate");
+    command.args(["--eval", "--strict", "--json", "-A", "iocs", "-E", &expression]).env("NIX_REMOTE", "dummy://");
+    match command.output() {
+        Ok(output) => {
+            let said = Run::of(&output).expect(0, &[]).stdout;
+            assert!(said.contains("\"iocbeam-psu\"") && said.contains("\"iocSpare\""), "{said}");
+        }
+        Err(_) => common::skipped("no `nix-instantiate` here; apt-get install nix-bin"),
+    }
 }
 
 #[test]
@@ -144,7 +166,7 @@ fn what_git_could_not_give_back_is_not_touched() {
 /// A style of labs: what makes it of a plain top, and how many things are left to do by hand.
 type Style = (&'static str, fn(&Lab), usize);
 
-const STYLES: [Style; 16] = [
+const STYLES: [Style; 17] = [
     ("plain", |_| {}, 0),
     (
         "app/",
@@ -240,6 +262,13 @@ const STYLES: [Style; 16] = [
         "serial",
         |lab| {
             lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "drvAsynSerialPortConfigure(\"L1\", \"/dev/ttyS0\")\ndbLoadRecords(\"db/psu.db\", \"P=B:,PORT=L1\")\ndbLoadRecords");
+        },
+        0,
+    ),
+    (
+        "udp",
+        |lab| {
+            lab.edit("iocBoot/iocPsu/st.cmd", "dbLoadRecords", "drvAsynIPPortConfigure(\"L1\", \"10.0.0.2:4001 UDP\")\ndbLoadRecords(\"db/psu.db\", \"P=B:,PORT=L1\")\ndbLoadRecords");
         },
         1,
     ),

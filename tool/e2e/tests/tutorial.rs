@@ -26,7 +26,7 @@ fn every_step_works_and_shows_what_the_page_shows() {
 fn an_ioc_is_adopted_as_the_page_shows() {
     let scratch = project();
     common::tops::Lab::beam_line(&scratch.scratch_dir().join("beam-line"));
-    follow(&scratch, "docs/adopt.md", 3);
+    follow(&scratch, "docs/adopt.md", 2);
 }
 
 /// Does what a page says, which has so many steps at least.

@@ -34,7 +34,7 @@ pub enum Command {
     Rename(Rename),
     /// Bring an IOC of yours that exists into this project: shows the change first
     ///
-    /// Its files take the place of the example's in ioc/. ioc.toml, a simulator for each TCP port that StreamDevice uses, and a
+    /// Its files take the place of the example's in ioc/. ioc.toml, a simulator for each TCP port and each serial one that StreamDevice uses, and a
     /// check that reads every input come with them; what is left to do is named in TODO-adopt.md.
     Adopt(Adopt),
     /// Make one more check to start from
@@ -432,9 +432,9 @@ pub struct Rename {
 pub struct Adopt {
     /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read
     pub dir: PathBuf,
-    /// Which IOC, where there are several: a folder below iocBoot/
+    /// Which IOC, where there are several and not all shall come: a folder below iocBoot/; may be repeated
     #[arg(long, value_name = "iocNAME")]
-    pub ioc: Option<String>,
+    pub ioc: Vec<String>,
     /// Make the change; without this nothing is written
     #[arg(long)]
     pub apply: bool,

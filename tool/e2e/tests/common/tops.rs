@@ -100,6 +100,7 @@ impl Lab {
         lab.boot("iocbeam-psu", "st.cmd", "beam-psu", lines);
         lab.run_bit("iocBoot/iocbeam-psu/st.cmd", false);
         lab.usual("iocSpare", "beam-psu", "192.168.7.21:4001", "XF:24:");
+        lab.edit("iocBoot/iocSpare/st.cmd", "$(TOP)/db\")", "$(TOP)/protocol\")");
         lab.rename("beam-psuApp/Db/psu.proto", "protocol/psu.proto");
         lab.edit("beam-psuApp/Db/Makefile", " psu.proto", "");
         lab.edit("configure/RELEASE", "EPICS_BASE", "MOTOR = $(SUPPORT)/motor\nEPICS_BASE");

@@ -12,7 +12,7 @@ use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 use tool_base::protocol::lint::OfIoc;
 use tool_base::{fail, git, ui};
-use tool_project::adopt::plan::{self, Facts, Plan};
+use tool_project::adopt::plan::{self, Adopted, Facts, Plan};
 use tool_project::adopt::todo;
 use tool_project::adopt::top::{Boot, Top};
 use tool_project::change::{self, Journal, Scratch, Stopped};
@@ -28,14 +28,25 @@ pub fn run(args: &Adopt) -> Result<Status> {
     let from = top_of(&args.dir)?;
     let mut top = Top::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     let boots = top.boots();
-    let boot = chosen(&boots, args, &from)?;
-    let (app, ioc) = read_ioc(&project, &from, &top, boot)?;
-    for (what, name) in [("application", &app), ("boot folder", &boot.name)] {
-        valid_name(name).map_err(|why| {
-            fail::config(format!("the {what} is called {name:?}: {why}"))
-                .hint("give it another name there, and try again")
-        })?;
+    let mut iocs = Vec::new();
+    for boot in chosen(&boots, args, &from)? {
+        let (app, ioc) = read_ioc(&project, &from, &top, boot)?;
+        let script = boot.scripts.first().map_or("st.cmd", String::as_str);
+        let plain = script.replace('.', "_");
+        let names = [
+            ("application", app.as_str(), app.as_str()),
+            ("boot folder", &boot.name, &boot.name),
+            ("start-up script", script, &plain),
+        ];
+        for (what, name, own) in names {
+            valid_name(own).map_err(|why| {
+                fail::config(format!("the {what} is called {name:?}: {why}"))
+                    .hint("give it another name there, and try again")
+            })?;
+        }
+        iocs.push(Adopted { boot: boot.clone(), app, ioc });
     }
+    let names: Vec<&str> = iocs.iter().map(|own| own.boot.name.as_str()).collect();
     let built = top.take_built();
     let shipped =
         |path: &&String| std::fs::read(root.join("tool/template").join(path)).is_ok_and(|text| text == tree[*path]);
@@ -43,21 +54,26 @@ pub fn run(args: &Adopt) -> Result<Status> {
         top: &top,
         from: &from.file_name().unwrap_or_default().to_string_lossy(),
         built: &built,
-        boot,
-        others: &boots.iter().filter(|own| *own != boot).map(|own| own.name.clone()).collect::<Vec<_>>(),
-        app: &app,
-        ioc: &ioc,
+        iocs: &iocs,
+        others: &boots
+            .iter()
+            .map(|own| own.name.clone())
+            .filter(|own| !names.contains(&own.as_str()))
+            .collect::<Vec<_>>(),
         project: &tree,
         shipped: &tree.keys().filter(shipped).cloned().collect::<BTreeSet<String>>(),
     });
-    print(&plan, boot, &app, &ioc);
+    print(&plan, &iocs);
     if !args.apply {
         ui::data("Nothing was written yet. The same command with --apply writes it.");
         return Ok(Status::Done);
     }
     apply(root, &plan)?;
     let count = plan.files.len() + plan.remove.len();
-    ui::data(&ui::paint(ui::GOOD, &format!("Adopted {}: {count} files, staged in Git as one change.", boot.name)));
+    ui::data(&ui::paint(
+        ui::GOOD,
+        &format!("Adopted {}: {count} files, staged in Git as one change.", names.join(", ")),
+    ));
     ui::say(
         "\ntry it       cargo xtask lint && cargo xtask test\nlook at it   git diff --staged\nkeep it      git commit\n\
          undo it      git restore --staged --worktree .",
@@ -92,22 +108,19 @@ fn top_of(dir: &Path) -> Result<PathBuf> {
     .into())
 }
 
-/// The IOC that is meant.
-fn chosen<'a>(boots: &'a [Boot], args: &Adopt, from: &Path) -> Result<&'a Boot> {
+/// The IOCs that are meant: all, where none is named.
+fn chosen<'a>(boots: &'a [Boot], args: &Adopt, from: &Path) -> Result<Vec<&'a Boot>> {
     let names: Vec<&str> = boots.iter().map(|boot| boot.name.as_str()).collect();
-    match (&args.ioc, boots) {
-        (_, []) => Err(fail::config(format!("no script below {} starts an IOC", from.join("iocBoot").display()))
+    if boots.is_empty() {
+        return Err(fail::config(format!("no script below {} starts an IOC", from.join("iocBoot").display()))
             .hint("it calls iocInit, and is called st.cmd or something with .cmd")
-            .into()),
-        (Some(name), _) => boots.iter().find(|boot| boot.name == *name).ok_or_else(|| {
-            let failure = Failure::new(Status::NothingSelected, format!("no IOC is called `{name}`"));
-            failure.hint(format!("those of this top are: {}", names.join(", "))).into()
-        }),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Failure::new(Status::Usage, format!("this top has several IOCs: {}", names.join(", ")))
-            .hint(format!("cargo xtask adopt {} --ioc {}", quote(args.dir.as_os_str()), names[0]))
-            .into()),
+            .into());
     }
+    if let Some(name) = args.ioc.iter().find(|name| !names.contains(&name.as_str())) {
+        let failure = Failure::new(Status::NothingSelected, format!("no IOC is called `{name}`"));
+        return Err(failure.hint(format!("those of this top are: {}", names.join(", "))).into());
+    }
+    Ok(boots.iter().filter(|boot| args.ioc.is_empty() || args.ioc.contains(&boot.name)).collect())
 }
 
 /// The application of an IOC, and what lint says of it.
@@ -138,7 +151,7 @@ fn nothing_built(root: &Path) -> Result<()> {
     }
 }
 
-fn print(plan: &Plan, boot: &Boot, app: &str, ioc: &OfIoc) {
+fn print(plan: &Plan, iocs: &[Adopted]) {
     let list = |title: &str, lines: &[String]| {
         if !lines.is_empty() {
             ui::data(&ui::paint(ui::STRONG, title));
@@ -148,14 +161,12 @@ fn print(plan: &Plan, boot: &Boot, app: &str, ioc: &OfIoc) {
             ui::data("");
         }
     };
-    let parts = &ioc.parts;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    ui::data(&format!(
-        "{}, application {app}: {}, {}.\n",
-        boot.name,
-        count(ioc.records.len(), "record"),
-        count(parts.ports.len(), "port")
-    ));
+    for Adopted { boot, app, ioc } in iocs {
+        let (records, ports) = (count(ioc.records.len(), "record"), count(ioc.parts.ports.len(), "port"));
+        ui::data(&format!("{}, application {app}: {records}, {ports}.", boot.name));
+    }
+    ui::data("");
     let folder = |path: &str| match path.splitn(3, '/').collect::<Vec<_>>()[..] {
         ["ioc", folder, _] => format!("ioc/{folder}/"),
         _ => path.to_owned(),
@@ -175,8 +186,10 @@ fn print(plan: &Plan, boot: &Boot, app: &str, ioc: &OfIoc) {
     };
     list("new or changed", &folders(&mut plan.files.keys()));
     list("gone", &folders(&mut plan.remove.iter()));
-    let device =
-        |device: &plan::Device| format!("{}: simulators/{}.py, on port {}", device.asyn, device.name, device.port);
+    let device = |device: &plan::Device| {
+        let ioc = device.ioc.as_ref().map(|ioc| format!("{ioc} ")).unwrap_or_default();
+        format!("{ioc}{}: simulators/{}.py, at {}", device.asyn, device.name, device.address())
+    };
     list("simulators", &plan.devices.iter().map(device).collect::<Vec<_>>());
     list("changed on the way", &plan.mended);
     list(&format!("left to do, in {}", todo::FILE), &plan.todo);

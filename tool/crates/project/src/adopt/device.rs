@@ -11,24 +11,37 @@ const FIRST_PORT: u16 = 9001;
 /// A device that is simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
+    /// The unit of its IOC, where there are several.
+    pub ioc: Option<String>,
     /// The asyn port of the IOC.
     pub asyn: String,
     /// Its unit, and its file below `simulators/`.
     pub name: String,
-    /// Where it listens.
-    pub port: u16,
+    /// Where it is.
+    pub place: Place,
     /// The variable that the script has its address from.
     pub variable: String,
 }
 
-/// A device for each asyn port, by name.
-pub fn devices(ports: &[&str], taken: &BTreeSet<String>) -> Vec<Device> {
+/// Where a device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It listens on a TCP port.
+    Port(u16),
+    /// It stands at a serial line.
+    Serial(String),
+}
+
+/// A device for each asyn port, by name and whether it is a serial one, beside those that are there already.
+pub fn devices(ports: &[(&str, bool)], ioc: Option<&str>, taken: &BTreeSet<String>, there: &[Device]) -> Vec<Device> {
     let mut names = taken.clone();
-    names.insert("ioc".to_owned());
+    names.extend(there.iter().map(|device| device.name.clone()));
+    let listening = there.iter().filter(|device| matches!(device.place, Place::Port(_))).count();
+    let mut free = (FIRST_PORT..).skip(listening);
     let plain = |text: &str, other: char| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { other }).collect()
     };
-    let device = |(port, asyn): (u16, &&str)| {
+    let device = |(asyn, serial): &(&str, bool)| {
         let own = plain(asyn, '-').trim_matches('-').to_ascii_lowercase();
         let own = if own.is_empty() { "device".to_owned() } else { own };
         let mut name = own.clone();
@@ -39,19 +52,30 @@ pub fn devices(ports: &[&str], taken: &BTreeSet<String>) -> Vec<Device> {
             name = format!("{own}-{number}");
         }
         names.insert(name.clone());
-        let variable = format!("{}_ADDRESS", plain(&name, '_').to_ascii_uppercase());
+        let stem = plain(&name, '_').to_ascii_uppercase();
+        let place = if *serial {
+            // NixOS has /dev/tty1 and /dev/ttyS1 itself.
+            let own = if stem.starts_with(|c: char| c == 'S' || c.is_ascii_digit()) { "_" } else { "" };
+            Place::Serial(format!("/dev/tty{own}{stem}"))
+        } else {
+            Place::Port(free.next().unwrap_or(FIRST_PORT))
+        };
+        let variable = format!("{stem}_ADDRESS");
         // A name of the environment begins with a letter.
         let variable =
             if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("P{variable}") } else { variable };
-        Device { asyn: (*asyn).to_owned(), name, port, variable }
+        Device { ioc: ioc.map(str::to_owned), asyn: (*asyn).to_owned(), name, place, variable }
     };
-    (FIRST_PORT..).zip(ports).map(device).collect()
+    ports.iter().map(device).collect()
 }
 
 impl Device {
     /// Where the IOC finds the simulator.
     pub fn address(&self) -> String {
-        format!("localhost:{}", self.port)
+        match &self.place {
+            Place::Port(port) => format!("localhost:{port}"),
+            Place::Serial(path) => path.clone(),
+        }
     }
 
     /// Name of its package for Nix.
@@ -61,10 +85,16 @@ impl Device {
 
     /// Its table in ioc.toml.
     pub fn table(&self) -> String {
-        let Self { name, port, .. } = self;
-        let package = self.package();
+        let Self { name, variable, .. } = self;
+        let (package, address) = (self.package(), self.address());
+        let place = match &self.place {
+            Place::Port(port) => format!("port = {port}"),
+            Place::Serial(path) => format!("serial = \"{path}\""),
+        };
+        let ioc = self.ioc.as_ref().map(|ioc| format!("ioc = \"{ioc}\"\n")).unwrap_or_default();
         format!(
-            "\n[simulators.{name}]\npackage = \"{package}\"\ncommand = [\"python3\", \"simulators/{name}.py\"]\nport = {port}\n"
+            "\n[simulators.{name}]\npackage = \"{package}\"\ncommand = [\"python3\", \"simulators/{name}.py\"]\n{place}\n{ioc}\
+             environment = {{ {variable} = \"{address}\" }}\n"
         )
     }
 
@@ -100,49 +130,62 @@ impl Device {
             );
         }
         let unknown = end.map_or_else(
-            || "                    break\n".to_owned(),
+            || "                break\n".to_owned(),
             |end| {
                 format!(
-                    "                    line, end, rest = heard.partition({end})\n                    if not end:\n                        \
-                     break\n                    print(\"not known:\", line, flush=True)\n                    heard = rest\n                    \
+                    "                line, end, rest = heard.partition({end})\n                if not end:\n                    \
+                     break\n                print(\"not known:\", line, file=sys.stderr, flush=True)\n                heard = rest\n                \
                      continue\n",
                     end = literal(&end.to_string())
                 )
             },
         );
-        let Self { asyn, port, .. } = self;
+        let Self { asyn, .. } = self;
+        let sys = if end.is_some() { "import sys\n" } else { "" };
+        let (imports, class, serving) = match &self.place {
+            Place::Port(port) => (
+                format!("import re\nimport socketserver\n{sys}"),
+                "\n\nclass Client(socketserver.BaseRequestHandler):\n    def handle(self):\n        \
+                 serve(self.request.recv, self.request.sendall)\n",
+                format!(
+                    "socketserver.ThreadingTCPServer.allow_reuse_address = True\n\
+                     socketserver.ThreadingTCPServer((\"localhost\", {port}), Client).serve_forever()\n"
+                ),
+            ),
+            // Its stdin and stdout are one end of the line.
+            Place::Serial(_) => (
+                format!("import os\nimport re\n{sys}"),
+                "",
+                "serve(lambda size: os.read(0, size), lambda answer: os.write(1, answer))\n".to_owned(),
+            ),
+        };
         format!(
             r#""""Stands in for the device at port {asyn} of the IOC.
 
 A start, which `cargo xtask adopt` made of the protocols. It always says the
 same: let it remember what was set, as the device does.
 """
-import re
-import socketserver
-
+{imports}
 # What the device hears, as a pattern, and what it answers.
 ANSWERS = [
 {answers}]
 
 
-class Client(socketserver.BaseRequestHandler):
-    def handle(self):
-        heard = b""
-        while data := self.request.recv(4096):
-            heard += data
-            while heard:
-                for pattern, answer in ANSWERS:
-                    found = re.match(pattern, heard, re.DOTALL)
-                    if found:
-                        break
-                else:
-{unknown}                heard = heard[found.end():]
-                self.request.sendall(answer)
+def serve(read, write):
+    heard = b""
+    while data := read(4096):
+        heard += data
+        while heard:
+            for pattern, answer in ANSWERS:
+                found = re.match(pattern, heard, re.DOTALL)
+                if found:
+                    break
+            else:
+{unknown}            heard = heard[found.end():]
+            write(answer)
+{class}
 
-
-socketserver.ThreadingTCPServer.allow_reuse_address = True
-socketserver.ThreadingTCPServer(("localhost", {port}), Client).serve_forever()
-"#
+{serving}"#
         )
     }
 }
@@ -194,15 +237,22 @@ fn literal(text: &str) -> String {
     out + "\""
 }
 
-/// The check that reads every record behind these devices: its script.
-pub fn check(devices: &[Device], parts: &Parts) -> String {
-    let ours = |asyn: &String| devices.iter().any(|device| device.asyn == *asyn);
-    let names: Vec<String> =
-        parts.inputs.iter().filter(|(_, port)| ours(port)).map(|(name, _)| format!("    {name:?},\n")).collect();
-    let units: String =
-        devices.iter().map(|device| format!("    machine.wait_for_unit(\"{}.service\")\n", device.name)).collect();
+/// The check that reads every record behind these devices: its script. The IOCs have the names of their units.
+pub fn check(devices: &[Device], iocs: &[(&str, &Parts)]) -> String {
+    let one = iocs.len() == 1;
+    let ours = |ioc: &str, port: &str| {
+        let of = |device: &&Device| one || device.ioc.as_deref() == Some(ioc);
+        devices.iter().filter(of).any(|device| device.asyn == port)
+    };
+    let names: Vec<String> = iocs
+        .iter()
+        .flat_map(|(ioc, parts)| parts.inputs.iter().filter(|(_, port)| ours(ioc, port)))
+        .map(|(name, _)| format!("    {name:?},\n"))
+        .collect();
+    let units = iocs.iter().map(|(ioc, _)| *ioc).chain(devices.iter().map(|device| device.name.as_str()));
+    let units: String = units.map(|unit| format!("    machine.wait_for_unit(\"{unit}.service\")\n")).collect();
     let head = "# The first check of this IOC, made by `cargo xtask adopt`: tool/docs/checks.md says what it can use.\nstart_all()\n\n\
-                with subtest(\"the services are up\"):\n    machine.wait_for_unit(\"ioc.service\")\n";
+                with subtest(\"the services are up\"):\n";
     if names.is_empty() {
         return format!("{head}{units}");
     }
@@ -230,20 +280,26 @@ mod tests {
 
     #[test]
     fn names_are_apart_and_fit_units_and_variables() {
-        let found = devices(&["PS-1", "ps.1", "1", "ioc"], &BTreeSet::new());
-        let names: Vec<_> = found.iter().map(|own| (own.name.as_str(), own.variable.as_str(), own.port)).collect();
+        let taken = BTreeSet::from(["ioc".to_owned()]);
+        let found = devices(&[("PS-1", false), ("ps.1", false), ("S1", true), ("1", false)], None, &taken, &[]);
+        let more = devices(&[("ioc", false), ("1", true), ("l", true)], Some("b"), &taken, &found);
+        let all: Vec<_> =
+            found.iter().chain(&more).map(|own| format!("{} {} {}", own.name, own.variable, own.address())).collect();
         let wanted = [
-            ("ps-1", "PS_1_ADDRESS", 9001),
-            ("ps-1-2", "PS_1_2_ADDRESS", 9002),
-            ("1", "P1_ADDRESS", 9003),
-            ("ioc-2", "IOC_2_ADDRESS", 9004),
+            "ps-1 PS_1_ADDRESS localhost:9001",
+            "ps-1-2 PS_1_2_ADDRESS localhost:9002",
+            "s1 S1_ADDRESS /dev/tty_S1",
+            "1 P1_ADDRESS localhost:9003",
+            "ioc-2 IOC_2_ADDRESS localhost:9004",
+            "1-2 P1_2_ADDRESS /dev/tty_1_2",
+            "l L_ADDRESS /dev/ttyL",
         ];
-        assert_eq!(names, wanted);
+        assert_eq!(all, wanted);
     }
 
     #[test]
     fn a_program_answers_what_the_protocol_asks() {
-        let device = &devices(&["PS1"], &BTreeSet::new())[0];
+        let device = &devices(&[("PS1", false)], None, &BTreeSet::new(), &[])[0];
         let all = [
             exchange(&[Some("volt "), None, Some("\r\n")], "OK\r\n"),
             exchange(&[Some("volt? (\"é\")\r\n")], "1\\\u{2}\r\n"),
@@ -253,7 +309,7 @@ mod tests {
         for line in [
             r#"    (rb"volt\? \(\x22\xe9\x22\)\r\n", b"1\\\x02\r\n"),"#,
             r#"    (rb"volt .*?\r\n", b"OK\r\n"),"#,
-            r#"                    line, end, rest = heard.partition(b"\n")"#,
+            r#"                line, end, rest = heard.partition(b"\n")"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

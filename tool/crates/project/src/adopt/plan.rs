@@ -21,18 +21,44 @@ pub struct Facts<'a> {
     pub from: &'a str,
     /// What `make` has made, by folder.
     pub built: &'a BTreeMap<String, usize>,
-    /// Where the IOC starts.
-    pub boot: &'a Boot,
+    /// The IOCs.
+    pub iocs: &'a [Adopted],
     /// Other boot folders.
     pub others: &'a [String],
-    /// Its application.
-    pub app: &'a str,
-    /// What lint says of it.
-    pub ioc: &'a OfIoc,
     /// The project's files, as Git tracks them.
     pub project: &'a BTreeMap<String, Vec<u8>>,
     /// Those of them that are the template's.
     pub shipped: &'a BTreeSet<String>,
+}
+
+/// An IOC that comes along.
+#[derive(Debug)]
+pub struct Adopted {
+    /// Where it starts.
+    pub boot: Boot,
+    /// Its application.
+    pub app: String,
+    /// What lint says of it.
+    pub ioc: OfIoc,
+}
+
+impl Adopted {
+    /// Its start-up script.
+    fn script(&self) -> &str {
+        self.boot.scripts.first().map_or("st.cmd", String::as_str)
+    }
+}
+
+impl Facts<'_> {
+    /// The name of an IOC's unit, where there are several: that of its boot folder.
+    fn unit<'a>(&self, own: &'a Adopted) -> Option<&'a str> {
+        (self.iocs.len() > 1).then_some(own.boot.name.as_str())
+    }
+
+    /// Mistakes in the files of all IOCs, each of them once.
+    fn findings(&self) -> BTreeSet<&Mistake> {
+        self.iocs.iter().flat_map(|own| &own.ioc.findings).collect()
+    }
 }
 
 /// All that is to be done.
@@ -62,20 +88,28 @@ pub fn plan(facts: &Facts) -> Plan {
             if *count == 1 { "file" } else { "files" }
         ));
     }
-    devices(facts, &mut plan);
+    for own in facts.iocs {
+        devices(facts, own, &mut plan);
+    }
     includes(facts, &mut plan);
-    script(facts, &mut plan);
+    for own in facts.iocs {
+        script(own, facts, &mut plan);
+    }
     let modules = configuration(facts, &mut plan);
     left(facts, &modules, &mut plan);
     let text = |text: String| Source { text: text.into_bytes(), runs: false };
     for device in &plan.devices {
-        plan.files.insert(format!("simulators/{}.py", device.name), text(device.program(&facts.ioc.parts.exchanges)));
+        let own = facts.iocs.iter().find(|own| facts.unit(own) == device.ioc.as_deref());
+        let exchanges = own.map_or(&[][..], |own| &own.ioc.parts.exchanges);
+        plan.files.insert(format!("simulators/{}.py", device.name), text(device.program(exchanges)));
     }
     plan.files.insert("ioc.toml".to_owned(), text(ioc_toml(facts, &modules, &plan.devices)));
     flake(facts, &mut plan);
     for (kind, body) in check(&plan.devices, facts) {
         plan.files.insert(format!("checks/{CHECK}.{kind}"), text(body));
     }
+    let mut told = BTreeSet::new();
+    plan.todo.retain(|item| told.insert(item.clone()));
     if !plan.todo.is_empty() {
         plan.files.insert(todo::FILE.to_owned(), text(todo::text(facts.from, &plan.todo)));
     }
@@ -115,13 +149,15 @@ fn change(plan: &mut Plan, file: &str, line: u32, change: impl FnOnce(&str) -> O
     Some(())
 }
 
-/// A simulator for each TCP port that records use, and the script's word for where it is.
-fn devices(facts: &Facts, plan: &mut Plan) {
-    let parts = &facts.ioc.parts;
+/// A simulator for each TCP port and each serial one that records of an IOC use, and the script's word for where it is.
+fn devices(facts: &Facts, own: &Adopted, plan: &mut Plan) {
+    let parts = &own.ioc.parts;
     let used = |port: &&Port| parts.exchanges.iter().any(|own| own.port == port.name);
-    let (tcp, others): (Vec<&Port>, Vec<&Port>) = parts.ports.iter().filter(used).partition(|port| {
+    let serial = |port: &Port| port.command == "drvAsynSerialPortConfigure";
+    let (known, others): (Vec<&Port>, Vec<&Port>) = parts.ports.iter().filter(used).partition(|port| {
         let protocol = port.address.split_whitespace().nth(1).unwrap_or("TCP");
-        port.command == "drvAsynIPPortConfigure" && ["TCP", "COM"].iter().any(|own| protocol.eq_ignore_ascii_case(own))
+        let tcp = ["TCP", "COM"].iter().any(|own| protocol.eq_ignore_ascii_case(own));
+        serial(port) || port.command == "drvAsynIPPortConfigure" && tcp
     });
     for port in others {
         let records = parts.inputs.iter().filter(|(_, own)| *own == port.name).count();
@@ -136,13 +172,15 @@ fn devices(facts: &Facts, plan: &mut Plan) {
             port.name.to_ascii_uppercase()
         ));
     }
-    let names: Vec<&str> = tcp.iter().map(|port| port.name.as_str()).collect();
+    let names: Vec<(&str, bool)> = known.iter().map(|port| (port.name.as_str(), serial(port))).collect();
+    let units = facts.iocs.iter().map(|own| facts.unit(own).unwrap_or("ioc").to_owned());
     let taken = facts.project.keys().filter_map(|path| path.strip_prefix("simulators/")?.strip_suffix(".py"));
-    let taken = taken.map(str::to_owned).collect();
-    for (mut device, port) in device::devices(&names, &taken).into_iter().zip(&tcp) {
+    let taken = taken.map(str::to_owned).chain(units).collect();
+    let devices = device::devices(&names, facts.unit(own), &taken, &plan.devices);
+    for (mut device, port) in devices.into_iter().zip(&known) {
         let (file, line) = (&port.file, port.line);
         let mut own = None;
-        let several = tcp.iter().filter(|other| (&other.file, other.line) == (file, line)).count() > 1;
+        let several = known.iter().filter(|other| (&other.file, other.line) == (file, line)).count() > 1;
         let changed = (!several)
             .then(|| change(plan, file, line, |text| with_variable(text, port.column, &device.variable, &mut own)))
             .flatten();
@@ -156,10 +194,11 @@ fn devices(facts: &Facts, plan: &mut Plan) {
             ));
         } else {
             plan.todo.push(format!(
-                "{}: the address of port {} cannot be told apart there: let it come from the variable {}, which checks/{CHECK}.toml sets",
+                "{}: the address of port {} cannot be told apart there: let it come from the variable {}, which simulators.{} in ioc.toml sets",
                 place(file, line),
                 port.name,
-                device.variable
+                device.variable,
+                device.name
             ));
         }
         plan.devices.push(device);
@@ -196,7 +235,7 @@ fn with_variable(line: &str, column: u32, variable: &str, own: &mut Option<Strin
 
 /// Scripts that are read and not there: of the site, most likely.
 fn includes(facts: &Facts, plan: &mut Plan) {
-    for own in facts.ioc.findings.iter().filter(|own| is_include(facts, own)) {
+    for own in facts.findings().into_iter().filter(|own| is_include(facts, own)) {
         let mut text = String::new();
         let changed = change(plan, &own.file, own.line, |line| {
             line.trim().clone_into(&mut text);
@@ -218,34 +257,34 @@ fn is_include(facts: &Facts, own: &Mistake) -> bool {
     own.code == "no-file" && (line.starts_with('<') || line.starts_with("iocshLoad"))
 }
 
-/// The start-up script has its name, and can be run.
-fn script(facts: &Facts, plan: &mut Plan) {
-    let folder = format!("ioc/iocBoot/{}", facts.boot.name);
-    let Some(name) = facts.boot.scripts.first() else { return };
-    let Some(mut source) = plan.files.remove(&format!("{folder}/{name}")) else { return };
-    let path = format!("{folder}/st.cmd");
-    if name != "st.cmd" {
-        plan.mended.push(format!("{path}: was called {name}"));
-    }
+/// The start-up script can be run.
+fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) {
+    let folder = format!("ioc/iocBoot/{}", own.boot.name);
+    let path = format!("{folder}/{}", own.script());
+    let Some(mut source) = plan.files.remove(&path) else { return };
     if !source.runs {
         plan.mended.push(format!("{path}: can be executed"));
         source.runs = true;
     }
     if !source.text.starts_with(b"#!") {
-        let line = format!("#!../../bin/linux-x86_64/{}", facts.app);
+        let line = format!("#!../../bin/linux-x86_64/{}", own.app);
         plan.mended.push(format!("{path}: begins with {line}, the program that runs it"));
         source.text = [line.as_bytes(), b"\n", &source.text].concat();
     }
     plan.files.insert(path, source);
-    for other in facts.boot.scripts.iter().skip(1) {
-        plan.todo.push(format!("{folder}/{other}: another script that starts an IOC; the template starts st.cmd"));
+    for other in own.boot.scripts.iter().skip(1) {
+        plan.todo.push(format!(
+            "{folder}/{other}: another script that starts an IOC; where both run, give it [iocs.NAME] in ioc.toml"
+        ));
     }
     // A shell script around it has an environment of its own, and what else it does.
-    for path in facts.top.files.keys().filter(|path| path.starts_with(&format!("iocBoot/{}/", facts.boot.name))) {
+    for path in facts.top.files.keys().filter(|path| path.starts_with(&format!("iocBoot/{}/", own.boot.name))) {
         let text = String::from_utf8_lossy(&facts.top.files[path].text);
         let shell = text.lines().next().is_some_and(|line| line.starts_with("#!") && line.ends_with("sh"));
-        if shell && !facts.boot.scripts.iter().any(|own| path.ends_with(&format!("/{own}"))) && text.contains("bin/") {
-            plan.todo.push(format!("ioc/{path}: a shell script around the IOC is not run: what it exports goes to environment in checks/{CHECK}.toml and .nix"));
+        if shell && !own.boot.scripts.iter().any(|own| path.ends_with(&format!("/{own}"))) && text.contains("bin/") {
+            plan.todo.push(format!(
+                "ioc/{path}: a shell script around the IOC is not run: what it exports goes to environment in ioc.toml"
+            ));
         }
     }
 }
@@ -271,7 +310,7 @@ fn configuration(facts: &Facts, plan: &mut Plan) -> release::Modules {
         .filter_map(|(_, source)| std::str::from_utf8(&source.text).ok())
         .collect();
     let mut modules = release::modules(texts.iter().copied());
-    if !facts.ioc.parts.exchanges.is_empty() {
+    if facts.iocs.iter().any(|own| !own.ioc.parts.exchanges.is_empty()) {
         modules.known.insert("StreamDevice".to_owned());
     }
     modules
@@ -279,40 +318,26 @@ fn configuration(facts: &Facts, plan: &mut Plan) -> release::Modules {
 
 /// What cannot be done here.
 fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
-    let parts = &facts.ioc.parts;
-    let boot = format!("ioc/iocBoot/{}", facts.boot.name);
     for other in facts.others {
-        plan.todo.push(format!("ioc/iocBoot/{other}: another IOC of this top; ioc.toml runs {} only", facts.boot.name));
+        plan.todo.push(format!(
+            "ioc/iocBoot/{other}: another IOC of this top, which was left out; it would be [iocs.{other}] in ioc.toml"
+        ));
     }
     for (name, path) in &modules.others {
         plan.todo.push(format!(
             "ioc/configure/RELEASE: EPNix has no {name} ({path}); take the line out, or give a package of it to overlays in flake.nix and name it in ioc.toml"
         ));
     }
-    for name in &parts.of_modules {
-        plan.todo.push(format!("{boot}/st.cmd: {name} comes with a support module, which the soft IOC does not have: its records are there with a build by make or Nix only"));
+    for own in facts.iocs {
+        of_modules_and_answers(own, facts, plan);
     }
-    for exchange in &parts.exchanges {
-        let Some(device) = plan.devices.iter().find(|device| device.asyn == exchange.port) else { continue };
-        let file = format!("simulators/{}.py", device.name);
-        if exchange.out.is_empty() {
-            plan.todo.push(format!(
-                "{file}: `{}` waits for what the device sends by itself, which the simulator does not",
-                exchange.function
-            ));
-        } else if exchange.answer.is_none() {
-            plan.todo
-                .push(format!("{file}: the answer to `{}` is not told by its format: write it", exchange.function));
-        }
-    }
-    if facts.ioc.findings.iter().any(|own| own.code == "undefined-variable") {
-        for own in facts.ioc.findings.iter().filter(|own| own.code == "undefined-variable") {
-            plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
-        }
+    let findings = facts.findings();
+    for own in findings.iter().filter(|own| own.code == "undefined-variable") {
+        plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
     let error =
-        |own: &&Mistake| own.severity == Severity::Error && own.code != "not-a-program" && !is_include(facts, own);
-    for own in facts.ioc.findings.iter().filter(error) {
+        |own: &&&Mistake| own.severity == Severity::Error && own.code != "not-a-program" && !is_include(facts, own);
+    for own in findings.iter().filter(error) {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
     for path in &facts.top.strange {
@@ -325,18 +350,49 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     }
 }
 
+/// What an IOC has of support modules, and what its simulators do not say.
+fn of_modules_and_answers(own: &Adopted, facts: &Facts, plan: &mut Plan) {
+    let parts = &own.ioc.parts;
+    let script = format!("ioc/iocBoot/{}/{}", own.boot.name, own.script());
+    for name in &parts.of_modules {
+        plan.todo.push(format!("{script}: {name} comes with a support module, which the soft IOC does not have: its records are there with a build by make or Nix only"));
+    }
+    for exchange in &parts.exchanges {
+        let ours = |device: &&Device| device.asyn == exchange.port && device.ioc.as_deref() == facts.unit(own);
+        let Some(device) = plan.devices.iter().find(ours) else { continue };
+        let file = format!("simulators/{}.py", device.name);
+        if exchange.out.is_empty() {
+            plan.todo.push(format!(
+                "{file}: `{}` waits for what the device sends by itself, which the simulator does not",
+                exchange.function
+            ));
+        } else if exchange.answer.is_none() {
+            plan.todo
+                .push(format!("{file}: the answer to `{}` is not told by its format: write it", exchange.function));
+        }
+    }
+}
+
 fn ioc_toml(facts: &Facts, modules: &release::Modules, devices: &[Device]) -> String {
     let support: Vec<String> = modules.known.iter().map(|name| format!("{name:?}")).collect();
     let old = facts.project.get("ioc.toml").map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
     let backend =
         old.lines().find(|line| line.starts_with("backend")).map_or(String::new(), |line| format!("{line}\n\n"));
-    let tables: String = devices.iter().map(Device::table).collect();
+    let support = support.join(", ");
+    let table = |own: &Adopted| {
+        let name = facts.unit(own).map_or("ioc".to_owned(), |name| format!("iocs.{name}"));
+        let script = match own.script() {
+            "st.cmd" => String::new(),
+            script => format!("script = \"{script}\"\n"),
+        };
+        let (app, boot) = (&own.app, &own.boot.name);
+        format!("[{name}]\napp = \"{app}\"\nioc = \"{boot}\"\nsupport = [{support}]\n{script}")
+    };
+    let iocs: Vec<String> = facts.iocs.iter().map(table).collect();
+    let simulators: String = devices.iter().map(Device::table).collect();
     format!(
-        "# The one description of this IOC: read by flake.nix, by the checks and by `cargo xtask`.\n\n{backend}[ioc]\n\
-         app = \"{}\"\nioc = \"{}\"\nsupport = [{}]\n{tables}",
-        facts.app,
-        facts.boot.name,
-        support.join(", ")
+        "# The one description of this IOC: read by flake.nix, by the checks and by `cargo xtask`.\n\n{backend}{}{simulators}",
+        iocs.join("\n")
     )
 }
 
@@ -365,23 +421,8 @@ fn flake(facts: &Facts, plan: &mut Plan) {
 
 /// The files of the check.
 fn check(devices: &[Device], facts: &Facts) -> Vec<(&'static str, String)> {
-    let script = device::check(devices, &facts.ioc.parts);
-    if devices.is_empty() {
-        return vec![("py", script), ("nix", crate::scaffold::check::nix(CHECK))];
-    }
-    let pairs: Vec<String> =
-        devices.iter().map(|device| format!("{} = \"{}\"", device.variable, device.address())).collect();
-    let nix: String = pairs.iter().map(|pair| format!("      {pair};\n")).collect();
-    let nix = format!(
-        "{{ nixosTest, iocMachine, ... }}:\n\nnixosTest {{\n  name = \"{CHECK}\";\n\n  nodes.machine = {{\n    \
-         imports = [ iocMachine ];\n    # Where the simulators are.\n    systemd.services.ioc.environment = {{\n{nix}    }};\n  }};\n\n  \
-         testScript = builtins.readFile ./{CHECK}.py;\n}}\n"
-    );
-    let toml = format!(
-        "# Where the simulators are, as in checks/{CHECK}.nix.\n[nodes.machine]\nenvironment = {{ {} }}\n",
-        pairs.join(", ")
-    );
-    vec![("py", script), ("nix", nix), ("toml", toml)]
+    let iocs: Vec<_> = facts.iocs.iter().map(|own| (facts.unit(own).unwrap_or("ioc"), &own.ioc.parts)).collect();
+    vec![("py", device::check(devices, &iocs)), ("nix", crate::scaffold::check::nix(CHECK))]
 }
 
 #[cfg(test)]
@@ -419,10 +460,12 @@ mod tests {
             top: &Top { files, strange: vec!["out".to_owned()] },
             from: "lab",
             built: &BTreeMap::new(),
-            boot: &Boot { name: "iocA".to_owned(), scripts: vec!["st.cmd".to_owned()] },
+            iocs: &[Adopted {
+                boot: Boot { name: "iocA".to_owned(), scripts: vec!["st.cmd".to_owned()] },
+                app: "a".to_owned(),
+                ioc: OfIoc { parts, ..OfIoc::default() },
+            }],
             others: &[],
-            app: "a",
-            ioc: &OfIoc { parts, ..OfIoc::default() },
             project: &project.map(|path| (path.to_owned(), b"backend = \"sandbox\"\n".to_vec())).into(),
             shipped: &["checks/simple.py", "checks/__builtins__.pyi"].map(str::to_owned).into(),
         })
