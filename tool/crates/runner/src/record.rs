@@ -188,7 +188,7 @@ pub fn named(dir: &Path, text: &str, at: f64) -> Vec<String> {
 }
 
 /// Whether a text has a name, and not as a part of another.
-fn names(text: &str, name: &str) -> bool {
+pub fn names(text: &str, name: &str) -> bool {
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "_-:+[]<>;".contains(c);
     text.match_indices(name)
         .any(|(at, _)| !text[..at].ends_with(of_a_name) && !text[at + name.len()..].starts_with(of_a_name))

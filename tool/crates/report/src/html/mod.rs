@@ -4,6 +4,7 @@
 //! it reaches the page through [`Html::text`] only.
 
 mod chart;
+mod compare;
 mod coverage;
 pub mod page;
 pub mod read;
@@ -157,8 +158,32 @@ pub struct Execution {
     pub recordings: Vec<Recording>,
     /// What it may take of the page.
     pub room: Room,
-    /// Files that it left, relative to the run's folder, with their sizes in bytes.
-    pub files: Vec<(String, u64)>,
+    /// Files that it left.
+    pub files: Vec<Left>,
+    /// The last pass of the same check, where it failed.
+    pub pass: Option<Pass>,
+}
+
+/// A file that an execution left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its path in the run's folder.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// All of it, where the page is to have it even when it is mailed.
+    pub copy: Option<Vec<u8>>,
+}
+
+/// An earlier execution of a check, to compare with.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// Name of its run.
+    pub run: String,
+    /// Blocks of its script.
+    pub spans: Vec<Span>,
+    /// What its process variables did.
+    pub recordings: Vec<Recording>,
 }
 
 /// Why a script failed.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Execution, Failure, Html, Journal, Run, State, Text, coverage, timeline};
+use super::{Execution, Failure, Html, Journal, Left, Run, State, Text, compare, coverage, timeline};
 use crate::terminal::duration;
 
 /// Nothing is fetched; styles and the script stand in the page.
@@ -183,13 +183,14 @@ fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, plac
     } else if state == State::Unfinished {
         html.raw("<p class=\"why\">Nobody wrote down how it ended: the run was killed, or it is still under way.</p>");
     }
+    compare::section(html, execution);
     timeline::figure(html, execution);
     html.raw("<div class=\"texts\"><input type=\"search\" class=\"find\" placeholder=\"Search log and journals\" ");
     html.raw("aria-label=\"Search log and journals\" hidden>");
     // The journals of services tell most about a failure, and the driver's log about the script.
-    let blamed = execution.failure.as_ref().and_then(|f| f.unit.as_deref());
+    let blamed = execution.failure.as_ref().and_then(|f| f.unit.as_deref()).unwrap_or("ioc.service");
     for Journal { machine, unit, text } in &execution.journals {
-        let open = blamed == Some(unit.as_str());
+        let open = state <= State::Unfinished && blamed == unit;
         self::text(html, &format!("{unit} on {machine}"), text, open);
     }
     self::text(html, "log of the driver", &execution.log, false);
@@ -252,7 +253,7 @@ fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
         return;
     }
     html.raw(&format!("<details class=\"files\"><summary>{} files</summary><ul>", execution.files.len()));
-    for (path, bytes) in &execution.files {
+    for Left { path, size: bytes, copy } in &execution.files {
         // In the run's own folder the page can be moved with it.
         let target = if place == run.dir {
             url(path)
@@ -262,6 +263,11 @@ fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
         let name = path.strip_prefix(&format!("{}/", execution.label)).unwrap_or(path);
         html.raw("<li><a href=\"").text(&target).raw("\">").text(name).raw("</a> <span class=\"dim\">");
         html.raw(&size(*bytes)).raw("</span>");
+        if let Some(copy) = copy {
+            let own = name.rsplit('/').next().unwrap_or(name);
+            html.raw(" <a download=\"").text(own).raw("\" href=\"data:application/octet-stream;base64,");
+            html.raw(&base64(copy)).raw("\">the copy in this page</a>");
+        }
     }
     html.raw("</ul></details>\n");
 }
@@ -270,6 +276,20 @@ fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
 fn url(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Bytes as text (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place) & 63) as usize;
+            text.push(if place <= group.len() { char::from(DIGITS[digit]) } else { '=' });
+        }
+    }
+    text
 }
 
 fn size(bytes: u64) -> String {
@@ -327,7 +347,8 @@ mod tests {
                 ..Recording::default()
             }],
             room: Room::of(false, 1),
-            files: vec![("ramp/2/out/a b#.txt".into(), 1234)],
+            files: vec![Left { path: "ramp/2/out/a b#.txt".into(), size: 1234, copy: Some(b"any".to_vec()) }],
+            pass: None,
         }
     }
 
@@ -382,7 +403,7 @@ mod tests {
         let update = |n: u32| Update {
             time: f64::from(n) / 200.0,
             value: Kind::Number(f64::from(n % 7)),
-            alarm: if n.is_multiple_of(3) { Alarm::Minor } else { Alarm::None },
+            alarm: if n < 3 { Alarm::Minor } else { Alarm::None },
         };
         let noise =
             |n: usize| Pv { name: format!("NOISE{n}"), updates: (0..400).map(update).collect(), ..Pv::default() };
@@ -403,6 +424,14 @@ mod tests {
             "<span class=\"pvname\" title=\" ()\">VOLT&quot;&gt;&lt;x</span>",
         ] {
             assert!(page.contains(part), "no `{part}`");
+        }
+    }
+
+    #[test]
+    fn base64_as_the_standard_has_it() {
+        let pairs = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (plain, coded) in pairs {
+            assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::{Execution, Failure, Journal, Line, Recording, Room, Run, Span, State, Text};
+use super::{Execution, Failure, Journal, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
 use tool_base::left::{self, Ends};
 use tool_base::protocol::journal::Entry;
@@ -25,6 +25,8 @@ const BLOCKS: usize = 50_000;
 const JOURNAL: u64 = 16 << 20;
 /// Files that are linked.
 const FILES: usize = 200;
+/// Bytes of the files of an execution that the page has itself.
+const COPIES: u64 = 200_000;
 /// What is done to a run and not by it.
 const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
 
@@ -40,6 +42,9 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         let good = execution.state == State::Passed;
         execution.room = Room::of(good, if good { passed } else { others });
         let folder = dir.join(&execution.label);
+        if execution.state <= State::TimedOut {
+            execution.pass = last_pass(dir, &execution.check, root);
+        }
         execution.log = log(&folder, execution.room.text / 2);
         execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
@@ -131,7 +136,21 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         spans,
         recordings,
         room: Room::of(true, 1),
+        pass: None,
     }
+}
+
+/// The last pass of a check before a run. Names of runs are in the order of their begin.
+fn last_pass(dir: &Path, check: &str, root: &Path) -> Option<Pass> {
+    let mut runs: Vec<PathBuf> = subfolders(dir.parent()?).filter(|run| run.file_name() < dir.file_name()).collect();
+    runs.sort();
+    let passed = |run: &&PathBuf| {
+        let result = json(&run.join(check).join("result.json"))["result"].take();
+        result["check"] == check && matches!(state(&result), State::Passed | State::Flaky)
+    };
+    let run = runs.iter().rev().find(passed)?;
+    let Execution { spans, recordings, .. } = execution(&run.join(check), run, root);
+    Some(Pass { run: run.file_name()?.to_string_lossy().into_owned(), spans, recordings })
 }
 
 fn state(result: &Value) -> State {
@@ -303,7 +322,10 @@ fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
 }
 
 /// What an execution left in its folder, but for those of further executions.
-fn files(folder: &Path, run: &Path) -> Vec<(String, u64)> {
+fn files(folder: &Path, run: &Path) -> Vec<Left> {
+    let mut room = COPIES;
+    // The page has these in other words.
+    let told = ["log", "journal", "record"].map(|name| folder.join(name));
     WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
@@ -314,7 +336,10 @@ fn files(folder: &Path, run: &Path) -> Vec<(String, u64)> {
         .filter_map(|entry| {
             let size = entry.metadata().ok()?.len();
             let path = entry.path().strip_prefix(run).ok()?.to_str()?;
-            (size > 0).then(|| (path.to_owned(), size))
+            let fits = size <= room && !told.iter().any(|own| entry.path().starts_with(own));
+            let copy = fits.then(|| fs::read(entry.path()).ok()).flatten().filter(|copy| copy.len() as u64 <= room);
+            room -= copy.as_ref().map_or(0, |copy| copy.len() as u64);
+            (size > 0).then(|| Left { path: path.to_owned(), size, copy })
         })
         .take(FILES)
         .collect()

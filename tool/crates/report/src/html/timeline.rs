@@ -2,6 +2,7 @@
 
 use super::{Execution, Html, Pv, Recording, Room, Span, chart};
 use crate::terminal::duration;
+use tool_runner::record::names;
 
 /// Subtests that have a row.
 const ROWS: usize = 60;
@@ -33,21 +34,45 @@ pub fn figure(html: &mut Html, execution: &Execution) {
     if execution.spans.is_empty() && !recorded {
         return;
     }
+    let named = said(execution);
+    tools(html, execution, &named);
     html.raw(&format!(
         "<div class=\"figure\" tabindex=\"0\" data-total=\"{total:.4}\" role=\"group\" aria-label=\"Time line; arrow keys \
-         move the cursor from change to change\">"
+         move the cursor from change to change, Enter shows the journals then, + and - zoom, &lt; and &gt; pan, 0 shows all\">"
     ));
     let frame = Frame { total, bands: bands(&execution.spans), failed_at: failed_at(execution) };
     frame.axis(html);
     frame.subtests(html, execution);
     for recording in &execution.recordings {
-        frame.recording(html, recording, execution.room);
+        frame.recording(html, recording, execution.room, &named);
     }
     html.raw("</div>");
     for recording in &execution.recordings {
-        quiet(html, recording, execution.room.charts);
+        quiet(html, recording, execution.room.charts, &named);
     }
     steps(html, &execution.spans, execution.room.steps);
+}
+
+/// What zooms and pans the time line, and picks process variables; the script shows it.
+fn tools(html: &mut Html, execution: &Execution, said: &str) {
+    html.raw("<div class=\"timetools\" hidden>");
+    let buttons = [("+", "+", "Zoom in"), ("-", "−", "Zoom out"), ("&lt;", "‹", "Earlier"), ("&gt;", "›", "Later")];
+    for (key, sign, word) in buttons {
+        html.raw(&format!("<button type=\"button\" data-zoom=\"{key}\" aria-label=\"{word}\">{sign}</button>"));
+    }
+    html.raw("<button type=\"button\" data-zoom=\"0\" class=\"whole\">All</button>");
+    let drawn = |recording| chosen(recording, execution.room.charts, said).0;
+    let drawn: Vec<&Pv> = execution.recordings.iter().flat_map(drawn).collect();
+    if !drawn.is_empty() {
+        html.raw("<input type=\"search\" class=\"pvs\" placeholder=\"Filter process variables\" ");
+        html.raw("aria-label=\"Filter process variables\"><details><summary>Pick</summary><ul tabindex=\"0\" ");
+        html.raw("aria-label=\"Process variables\">");
+        for pv in drawn {
+            html.raw("<li><label><input type=\"checkbox\" checked> ").text(&pv.name).raw("</label>");
+        }
+        html.raw("</ul></details>");
+    }
+    html.raw("</div>");
 }
 
 /// What all rows share.
@@ -156,21 +181,25 @@ impl Frame {
         }
     }
 
-    fn recording(&self, html: &mut Html, recording: &Recording, room: Room) {
-        let (changed, _) = chosen(recording, room.charts);
+    fn recording(&self, html: &mut Html, recording: &Recording, room: Room, said: &str) {
+        let (changed, _) = chosen(recording, room.charts, said);
         if changed.is_empty() {
             return;
         }
-        html.raw("<h4>Process variables of ").text(&recording.machine).raw("</h4>");
+        html.raw("<h3>Process variables of ").text(&recording.machine).raw("</h3>");
+        let drawn = changed.len();
         for pv in changed {
-            html.raw("<div class=\"row pv\"><div class=\"name\"><span class=\"pvname\" title=\"");
+            html.raw("<div class=\"row pv\" data-pv=\"")
+                .text(&pv.name)
+                .raw("\"><div class=\"name\"><span class=\"pvname\" title=\"");
             html.text(&format!("{} ({})", pv.description, pv.kind)).raw("\">").text(&pv.name).raw("</span>");
             let last = pv.updates.last();
             let value = last.map_or(String::new(), |last| format!("{} {}", pv.show(&last.value), last.alarm.word()));
             let value = value.trim_end();
             html.raw(" <output data-last=\"").text(value).raw("\">").text(value).raw("</output></div>");
             let mut plot = Html::default();
-            let points = chart::plot(&mut plot, pv, &recording.down, self.total, room.points);
+            let points = room.points * room.charts / drawn.max(room.charts);
+            let points = chart::plot(&mut plot, pv, &recording.down, self.total, points);
             self.open_row(html, "chart", &points);
             html.raw(&plot.finish());
             self.close_row(html);
@@ -232,21 +261,41 @@ fn trim(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Process variables that are drawn, at most so many, and the others. What changes all the time is noise rather than what a
-/// test is about.
-fn chosen(recording: &Recording, most: usize) -> (Vec<&Pv>, Vec<&Pv>) {
-    let mut changed: Vec<&Pv> = recording.pvs.iter().filter(|pv| pv.changed()).collect();
-    changed.sort_by_key(|pv| pv.updates.len());
-    changed.truncate(most);
-    changed.sort_by(|a, b| a.name.cmp(&b.name));
-    let others = recording.pvs.iter().filter(|pv| !changed.iter().any(|drawn| std::ptr::eq(*drawn, *pv)));
-    let others = others.collect();
-    (changed, others)
+/// What the script says, as far as it is told: names of process variables are in there.
+pub fn said(execution: &Execution) -> String {
+    let failure = execution.failure.iter().flat_map(|f| {
+        f.excerpt.iter().filter(|(number, _)| Some(*number) == f.line).map(|(_, text)| text).chain([&f.message])
+    });
+    let mut said: Vec<&str> = execution.spans.iter().map(|span| span.name.as_str()).collect();
+    said.extend(failure.map(String::as_str));
+    said.sort_unstable();
+    said.dedup();
+    said.join("\n")
+}
+
+/// Process variables that are drawn, and the others. First and always come those that the script names and those that went into
+/// alarm; of the rest as many as there is room for: what changes all the time is noise rather than what a test is about.
+fn chosen<'a>(recording: &'a Recording, most: usize, said: &str) -> (Vec<&'a Pv>, Vec<&'a Pv>) {
+    let rank = |pv: &Pv| match () {
+        () if names(said, &pv.name) => 0,
+        () if pv.updates.windows(2).any(|pair| pair[0].alarm < pair[1].alarm) => 1,
+        () if pv.changed() => 2,
+        () => 3,
+    };
+    let mut ranked: Vec<(usize, &Pv)> = recording.pvs.iter().map(|pv| (rank(pv), pv)).collect();
+    ranked.sort_by_key(|(rank, pv)| (*rank, if *rank == 2 { pv.updates.len() } else { 0 }));
+    let first = ranked.partition_point(|(rank, _)| *rank < 2);
+    let some = ranked.partition_point(|(rank, _)| *rank < 3).min(most.max(first));
+    let (drawn, others) = ranked.split_at_mut(some);
+    drawn.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
+    others.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+    let plain = |ranked: &[(usize, &'a Pv)]| ranked.iter().map(|(_, pv)| *pv).collect();
+    (plain(drawn), plain(others))
 }
 
 /// Process variables that did nothing, and those that there is no room for.
-fn quiet(html: &mut Html, recording: &Recording, most: usize) {
-    let (_, quiet) = chosen(recording, most);
+fn quiet(html: &mut Html, recording: &Recording, most: usize, said: &str) {
+    let (_, quiet) = chosen(recording, most, said);
     if quiet.is_empty() && recording.left_out.is_empty() {
         return;
     }
@@ -307,6 +356,7 @@ fn steps(html: &mut Html, spans: &[Span], most: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Alarm, Kind, Update};
     use super::*;
 
     fn span(name: &str, subtest: bool, depth: u64, start: f64, end: f64) -> Span {
@@ -325,6 +375,32 @@ mod tests {
         ];
         let (nobody, script) = (Owner::Nobody, Owner::Script);
         assert_eq!(owners(&spans), [nobody, script, nobody, nobody, Owner::Subtest(2), script]);
+    }
+
+    #[test]
+    fn what_the_script_names_and_what_went_into_alarm_is_always_drawn() {
+        let update = |time, alarm| Update { time, value: Kind::Number(time), alarm };
+        let pv = |name: &str, count: u32, alarm| Pv {
+            name: name.into(),
+            updates: (0..count).map(|n| update(f64::from(n), if n == 1 { alarm } else { Alarm::None })).collect(),
+            ..Pv::default()
+        };
+        let pvs = vec![
+            pv("A:NOISE", 9, Alarm::None),
+            pv("B:STILL", 1, Alarm::None),
+            pv("C:NAMED", 1, Alarm::None),
+            pv("D:ALARM", 99, Alarm::Major),
+            pv("E:ONCE", 2, Alarm::None),
+        ];
+        let recording = Recording { pvs, ..Recording::default() };
+        let named = |most| {
+            let (drawn, others) = chosen(&recording, most, "caget C:NAMED.VAL");
+            let names = |pvs: Vec<&Pv>| pvs.iter().map(|pv| pv.name.clone()).collect::<Vec<_>>().join(" ");
+            (names(drawn), names(others))
+        };
+        assert_eq!(named(3), ("C:NAMED D:ALARM E:ONCE".into(), "A:NOISE B:STILL".into()));
+        assert_eq!(named(0).0, "C:NAMED D:ALARM");
+        assert_eq!(named(9).0, "C:NAMED D:ALARM A:NOISE E:ONCE");
     }
 
     #[test]
