@@ -99,6 +99,7 @@ in
   imports = [
     epnixLib.nixosModule
     iocService
+    (lib.modules.importApply ./faults.nix { inherit project; })
   ];
 
   assertions = map (message: {

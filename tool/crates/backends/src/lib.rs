@@ -9,6 +9,7 @@ mod cache;
 pub mod driver;
 pub mod driver_log;
 pub mod embedded;
+mod faults;
 pub mod follow;
 pub mod iocs;
 pub mod lint;

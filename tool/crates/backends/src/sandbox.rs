@@ -16,7 +16,7 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::packages::Packages;
 use crate::units::OnMachine;
-use crate::{embedded, iocs, units};
+use crate::{embedded, faults, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
@@ -194,6 +194,9 @@ impl Sandbox {
     /// The run of one check, whose results go to `dir`.
     pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
         let settings = check.settings()?;
+        for node in settings.nodes.values() {
+            faults::fit(&check.name, &node.faults, &self.config)?;
+        }
         let evaluated = self.evaluated.get(&check.name);
         let script = match (&check.script, evaluated) {
             (None, Some(evaluated)) => {
@@ -255,6 +258,11 @@ impl Sandbox {
             let soft = place.programs.values().all(|program| program.starts_with(SOFT_IOC));
             let coverage = (self.coverage && soft && !iocs.is_empty())
                 .then(|| dir.join("record").join(&name).with_extension("coverage"));
+            let mut programs = programs.clone();
+            if !node.faults.is_empty() {
+                units.extend(faults::units(&self.config.simulators, &node.faults, &units));
+                programs.push(faults::program(&self.driver.folder));
+            }
             let machine = MachineSpec {
                 coverage,
                 name,
@@ -262,7 +270,7 @@ impl Sandbox {
                 variables,
                 vlans: node.vlans.clone(),
                 units,
-                programs: programs.clone(),
+                programs,
                 binds: place.binds.clone().into_iter().chain(self.packages.iter().map(Packages::bind)).collect(),
                 tools: self.packages.as_ref().map(Packages::tools),
                 ..MachineSpec::default()

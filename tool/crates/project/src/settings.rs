@@ -59,6 +59,8 @@ pub struct Node {
     pub vlans: Vec<u8>,
     /// Variables in the environment of the IOC.
     pub environment: BTreeMap<String, String>,
+    /// A port before that of a simulator, by its name: what goes through there, the script can spoil (`fault`).
+    pub faults: BTreeMap<String, u16>,
     /// Where its clients search for PVs besides the machine itself, as the option `environment.epics.ca_addr_list` of
     /// EPNix.
     pub ca_addr_list: Vec<String>,
@@ -69,7 +71,14 @@ const ALL_OF_THIS_MACHINE: &str = "127.255.255.255";
 
 impl Default for Node {
     fn default() -> Self {
-        Self { ioc: true, iocs: None, vlans: vec![1], environment: BTreeMap::new(), ca_addr_list: Vec::new() }
+        Self {
+            ioc: true,
+            iocs: None,
+            vlans: vec![1],
+            environment: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            ca_addr_list: Vec::new(),
+        }
     }
 }
 

@@ -1,0 +1,94 @@
+//! What spoils the answers of simulators, where a check asks for it: `faults` in `checks/NAME.toml`. tool/nix/faults.nix gives
+//! the same to the NixOS machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+
+use tool_base::fail;
+use tool_project::{Config, Simulator};
+use tool_sandbox::spec::{Program, UnitFile};
+
+/// The program's file below `tool/driver/`.
+const FILE: &str = "fault.py";
+
+/// An error where a check wants to spoil what ioc.toml does not have, or on a port that is taken.
+pub fn fit(check: &str, faults: &BTreeMap<String, u16>, config: &Config) -> Result<()> {
+    for (name, port) in faults {
+        let wrong = |what: String| fail::config(format!("checks/{check}.toml: faults of `{name}`: {what}"));
+        if !config.simulators.contains_key(name) {
+            let names: Vec<&str> = config.simulators.keys().map(String::as_str).collect();
+            let hint = format!("the simulators of ioc.toml are: {}", names.join(", "));
+            return Err(wrong("there is no such simulator".to_owned()).hint(hint).into());
+        }
+        let others = faults.iter().filter(|(other, _)| *other != name).map(|(other, port)| (other, *port));
+        let mut taken = config.simulators.iter().map(|(name, simulator)| (name, simulator.port)).chain(others);
+        if let Some((other, _)) = taken.find(|(_, taken)| taken == port) {
+            let hint = format!("faults = {{ {name} = {} }}", port.checked_sub(1).filter(|p| *p > 0).unwrap_or(9998));
+            return Err(wrong(format!("TCP port {port} is that of `{other}`")).hint(hint).into());
+        }
+    }
+    Ok(())
+}
+
+/// The units that stand between IOCs and their simulators, all of whose units are given.
+pub fn units(
+    simulators: &BTreeMap<String, Simulator>,
+    faults: &BTreeMap<String, u16>,
+    all: &[UnitFile],
+) -> Vec<UnitFile> {
+    let is_simulator = |unit: &str| unit.strip_suffix(".service").is_some_and(|name| simulators.contains_key(name));
+    let iocs: Vec<&str> = all.iter().map(|unit| unit.name.as_str()).filter(|name| !is_simulator(name)).collect();
+    let unit = |(name, port): (&String, &u16)| {
+        all.iter().find(|unit| unit.name == format!("{name}.service"))?;
+        let target = simulators.get(name)?.port;
+        let text = format!(
+            "[Unit]\nDescription=Faults of simulator {name}\nAfter={name}.service\nBefore={}\n\n[Service]\nType=notify\n\
+             ExecStart=/machine/bin/fault --relay {name} {port} {target}\n\n[Install]\nWantedBy=multi-user.target\n",
+            iocs.join(" ")
+        );
+        Some(UnitFile { name: format!("{name}-faults.service"), text })
+    };
+    faults.iter().filter_map(unit).collect()
+}
+
+/// The program that a script calls, and that stands there.
+pub fn program(driver: &Path) -> Program {
+    Program { name: "fault".to_owned(), path: driver.join(FILE), searches: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        tool_project::parse(include_str!("../../../template/ioc.toml")).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_stand_there_is_named() {
+        let told =
+            |name: &str, port| fail::render(&fit("x", &[(name.to_owned(), port)].into(), &config()).unwrap_err());
+        assert_eq!(
+            told("psu", 9998),
+            "error: checks/x.toml: faults of `psu`: there is no such simulator\n\nhint: the simulators of ioc.toml are: simulator"
+        );
+        assert_eq!(
+            told("simulator", 9999),
+            "error: checks/x.toml: faults of `simulator`: TCP port 9999 is that of `simulator`\n\n\
+             hint: faults = { simulator = 9998 }"
+        );
+        fit("x", &[("simulator".to_owned(), 9998)].into(), &config()).unwrap();
+    }
+
+    #[test]
+    fn it_is_there_before_the_ioc() {
+        let all = ["ioc.service", "simulator.service"].map(|name| UnitFile { name: name.into(), text: String::new() });
+        let units = units(&config().simulators, &[("simulator".to_owned(), 9998)].into(), &all);
+        assert_eq!((units.len(), units[0].name.as_str()), (1, "simulator-faults.service"));
+        for line in ["Before=ioc.service", "After=simulator.service", "fault --relay simulator 9998 9999"] {
+            assert!(units[0].text.contains(&format!("{line}\n")), "{line}: {}", units[0].text);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+"""Faults of devices: the relay and its command, over real sockets."""
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+from driver import fault
+
+PROGRAM = fault.__file__
+
+
+class Echo(threading.Thread):
+    """A device that answers what it hears."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("localhost", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def run(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(client,), daemon=True).start()
+
+    @staticmethod
+    def talk(client):
+        with client:
+            data = client.recv(100)
+            while data:
+                client.sendall(data)
+                data = client.recv(100)
+
+
+class Faults(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.env = dict(os.environ, FAULT_DIR=folder.name, NOTIFY_SOCKET=os.path.join(folder.name, "notify"))
+        device = Echo()
+        device.start()
+        self.addCleanup(device.listener.close)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(self.env["NOTIFY_SOCKET"])
+            relay = subprocess.Popen([sys.executable, PROGRAM, "--relay", "psu", str(self.port), str(device.port)],
+                                     env=self.env, stdout=subprocess.DEVNULL)
+            self.addCleanup(relay.wait)
+            self.addCleanup(relay.kill)
+            self.assertEqual(systemd.recv(100), b"READY=1")
+
+    def fault(self, *words, status=0):
+        told = subprocess.run([sys.executable, PROGRAM, *words], env=self.env, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(told.returncode, status, told.stderr)
+        return told.stderr.decode()
+
+    def connect(self):
+        client = socket.create_connection(("localhost", self.port), timeout=60)
+        self.addCleanup(client.close)
+        return client
+
+    def test_each_fault_holds_until_the_next(self):
+        client = self.connect()
+
+        def ask(text):
+            client.sendall(text)
+            return client.recv(100)
+
+        self.assertEqual(ask(b"1.5\r\n"), b"1.5\r\n")
+        self.fault("psu", "wrong", "99 V")
+        self.assertEqual([ask(b"1.5\r\n"), ask(b"1.5\n")], [b"99 V\r\n", b"99 V\n"])
+        self.fault("psu", "garbled")
+        self.assertEqual(ask(b"15\r\n"), b"\xb1\xb5\r\n")
+        self.fault("psu", "late", "0.01")
+        self.assertEqual(ask(b"2\n"), b"2\n")
+        # The next fault ends the wait: nothing here waits for a time.
+        self.fault("psu", "late", "3600")
+        client.sendall(b"4\n")
+        self.fault("psu", "ok")
+        self.assertEqual(client.recv(100), b"4\n")
+        self.assertIsNone(fault.spoiled("silent", "", b"5\n"))
+
+    def test_a_connection_is_dropped_until_all_is_well(self):
+        client = self.connect()
+        client.sendall(b"1\n")
+        self.assertEqual(client.recv(100), b"1\n")
+        self.fault("psu", "dropped")
+        self.assertEqual(client.recv(100), b"")
+        self.assertRaises(ConnectionRefusedError, self.connect)
+        self.fault("psu", "dropped")
+        self.fault("psu", "ok")
+        client = self.connect()
+        client.sendall(b"2\n")
+        self.assertEqual(client.recv(100), b"2\n")
+
+    def test_what_cannot_be_is_refused(self):
+        for words in (["psu"], ["psu", "broken"], ["psu", "late"], ["psu", "ok", "1"], []):
+            self.assertIn("usage: fault NAME ok", self.fault(*words, status=2))
+        for value in ("x", "-1", "nan", "inf"):
+            self.assertIn("no number of seconds", self.fault("psu", "late", value, status=2))
+        self.assertIn("one line", self.fault("psu", "wrong", "1\n2", status=2))
+        self.assertIn("before `dmm`", self.fault("dmm", "ok", status=2))
+
+
+if __name__ == "__main__":
+    unittest.main()
