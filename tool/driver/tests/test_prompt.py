@@ -1,6 +1,8 @@
 """The interactive prompt."""
 import signal
 
+from driver.prompt import GREETING, STAYING, in_text
+
 from .base import WholeProcess
 
 
@@ -11,8 +13,9 @@ class Prompt(WholeProcess):
     def test_names_greeting_and_end(self):
         r = self.session(["start_all()", "machine.succeed('echo from the machine')", "x = 3", "x + 4"])
         self.assertEqual(r.status, 0)
-        for text in ("start_all() starts the machines, test_script() runs the script.", "machine.shell_interact()"):
+        for text in ("start_all()    starts the machines\ntest_script()  runs the script\n", "machine.shell_interact()"):
             self.assertIn(text, r.stderr)
+        self.assertLessEqual(max(map(len, GREETING.split("\n") + STAYING.split("\n"))), 40)
         self.assertIn("from the machine\\n", r.stdout)
         self.assertIn("7", r.stdout)
         self.assertIn("kill QemuMachine", r.stderr)
@@ -56,6 +59,13 @@ class Prompt(WholeProcess):
         self.assertIn("ioc.shell_interact()", self.session([]).stderr)
 
 
+    def test_where_a_text_is_open(self):
+        for line in ("x('", 'x("a', "x('a\\'", "f('a', \"it's "):
+            self.assertTrue(in_text(line), line)
+        for line in ("", "x('a')", "x('a\\'b', \"it's\")", "machine."):
+            self.assertFalse(in_text(line), line)
+
+
 class Terminal(WholeProcess):
     def test_history_completion_and_ctrl_c(self):
         """On a real terminal: Tab completes, and the lines are kept for the next session."""
@@ -69,6 +79,7 @@ class Terminal(WholeProcess):
         config = self.peer.top / "config.json"
         config.write_text(json.dumps(self.peer.config(interactive=True)))
         history = self.peer.top / "history file"
+        (self.peer.top / "pvs").write_text("P:CURR\nP:VOLT-RB\n")
         near, far = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-B", str(DRIVER), str(config)], pass_fds=[self.peer.driver_fd], stdin=far, stdout=far, stderr=far,
@@ -98,6 +109,11 @@ class Terminal(WholeProcess):
         until(b"bound method Driver.serial_stdout_off")
         os.write(near, b"\x15print(6 * 7)\n")
         until(b"42")
+        # A block with a blank line, indented as it stood where it was copied, and a name of a PV.
+        os.write(near, b"\x1b[200~    def f():\n        x = 40\n\n        return x + 3\n\n    print(f())\x1b[201~\n")
+        until(b"43\r\n")
+        os.write(near, b"print('caget P:VO\t'.lower())\n")
+        until(b"caget p:volt-rb\r\n")
         os.write(near, b"exit()\n")
         try:
             while os.read(near, 4096):
@@ -107,4 +123,5 @@ class Terminal(WholeProcess):
         self.assertEqual(process.wait(10), 0)
         os.close(near)
         self.assertIn("print(6 * 7)", history.read_text())
+        self.assertEqual(history.stat().st_mode & 0o777, 0o600)
         self.peer.close()

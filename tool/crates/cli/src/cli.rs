@@ -279,9 +279,9 @@ pub struct Report {
 /// Arguments of `interactive`.
 #[derive(Debug, Args)]
 pub struct Interactive {
-    /// Check whose machine and script to load
-    #[arg(default_value = "simple", value_name = "CHECK")]
-    pub name: String,
+    /// Check whose machine and script to load [default: simple, the only one, or no script]
+    #[arg(value_name = "CHECK")]
+    pub name: Option<String>,
     /// How to run it
     #[command(flatten)]
     pub machine: MachineOptions,

@@ -141,6 +141,7 @@ pub fn environment(command: &mut Command, root: &Path) {
         .env("CARGO_MANIFEST_DIR", root.join("xtask"))
         .env("CARGO_TARGET_DIR", root.join("target"))
         .env("XTASK_NO_CACHE", "1")
+        .env("XDG_STATE_HOME", root.join("target/state"))
         .env("NO_COLOR", "1");
 }
 

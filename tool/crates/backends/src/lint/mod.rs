@@ -48,6 +48,14 @@ pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTre
         .into())
 }
 
+/// Names of the records of a check's IOCs.
+///
+/// # Errors
+/// If the project's configuration is wrong, or the program that reads the files cannot run.
+pub fn records(project: &Project, check: &Check) -> Result<BTreeSet<String>> {
+    Ok(read_iocs(project, &[check.settings()?])?.records)
+}
+
 /// For a run, with what Nix `evaluated` for it, the IOC is left out if none of the checks runs it: the others need nothing of
 /// `tool/embedded/`.
 fn of(

@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::cli::Interactive;
-use tool_backends::follow;
 use tool_backends::nix::Nix;
 use tool_backends::options::MachineOptions;
 use tool_backends::sandbox::Sandbox;
 use tool_backends::{Decision, driver};
-use tool_base::fail::Status;
+use tool_backends::{follow, lint};
+use tool_base::fail::{Failure, Status};
 use tool_base::guard::Guarded;
 use tool_base::{sys, ui};
 use tool_project::{Check, Project};
@@ -26,18 +26,34 @@ Ctrl-d, then y              leaves the prompt and stops the machines";
 /// Runs the command.
 pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
-    let names = std::slice::from_ref(&args.name);
-    let checks = select::by_names(&project.checks()?, names)?;
+    let all = project.checks()?;
+    let name = args.name.clone().or_else(|| usual(&all));
     let machine = args.machine.settled(&project);
     let decision = tool_backends::decide(&project, &machine)?;
-    let (checks, _) = select::fit(checks, decision.name(), names)?;
+    let Some(name) = name else {
+        let Decision::Sandbox(why) = decision else {
+            let names: Vec<&str> = all.iter().map(|check| check.name.as_str()).collect();
+            let hint = format!("the checks are: {}", names.join(", "));
+            return Err(Failure::new(Status::Usage, "a NixOS machine is that of a check: name one").hint(hint).into());
+        };
+        ui::remark("no check is named: a machine with the IOC and its simulators");
+        return in_sandbox(&project, &machine, None, &why);
+    };
+    let names = std::slice::from_ref(&name);
+    let (checks, _) = select::fit(select::by_names(&all, names)?, decision.name(), names)?;
     match decision {
-        Decision::Sandbox(why) => in_sandbox(&project, &machine, &checks[0], &why),
+        Decision::Sandbox(why) => in_sandbox(&project, &machine, Some(&checks[0]), &why),
         Decision::Nix(choice, nix, why) => {
             tool_backends::ready_for_nix(&project, &nix, &checks[..1], choice, &why)?;
             on_nixos(&project, &nix, &checks[0])
         }
     }
+}
+
+/// The check whose machine is meant where none is named: the only one, or that of the template.
+fn usual(checks: &[Check]) -> Option<String> {
+    let simple = checks.iter().find(|check| check.name == "simple");
+    simple.or(if let [only] = checks { Some(only) } else { None }).map(|check| check.name.clone())
 }
 
 fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
@@ -57,11 +73,21 @@ fn on_nixos(project: &Project, nix: &Nix, check: &Check) -> Result<Status> {
     Ok(Status::Other(code))
 }
 
-fn in_sandbox(project: &Project, machine: &MachineOptions, check: &Check, why: &str) -> Result<Status> {
-    let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?.by_hand();
+/// Without a check: the machine that a check without settings has, and a script that does nothing.
+fn in_sandbox(project: &Project, machine: &MachineOptions, check: Option<&Check>, why: &str) -> Result<Status> {
     let run_dir = tool_runner::new_run_dir(project)?;
-    let dir = run_dir.path.join(&check.name);
+    let dir = run_dir.path.join(check.map_or("machine", |check| &check.name));
     std::fs::create_dir_all(&dir)?;
+    let bare = Check { name: "machine".to_owned(), script: Some(dir.join("script.py")), ..Check::default() };
+    if check.is_none() {
+        std::fs::write(dir.join("script.py"), "")?;
+    }
+    let check = check.unwrap_or(&bare);
+    let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?.by_hand();
+    // For the Tab key; where lint cannot read the IOC, there are none.
+    let pvs: String =
+        lint::records(project, check).unwrap_or_default().iter().map(|name| format!("{name}\n")).collect();
+    std::fs::write(dir.join("pvs"), pvs)?;
     let mut spec = sandbox.spec(check, &dir)?;
     spec.interactive = true;
     spec.junit = None;
