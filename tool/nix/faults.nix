@@ -15,9 +15,9 @@ let
   relay =
     name: port:
     let
-      simulator =
-        project.simulators.${name}
-          or (throw "faults.${name}: there is no such simulator\nhint: those of ioc.toml are ${lib.concatStringsSep ", " (lib.attrNames project.simulators)}");
+      target =
+        project.simulators.${name}.port
+          or (throw "faults.${name}: there is no such simulator with a TCP port\nhint: those of ioc.toml are ${lib.concatStringsSep ", " (lib.attrNames project.simulators)}");
     in
     lib.nameValuePair "${name}-faults" {
       description = "Faults of simulator ${name}";
@@ -26,7 +26,7 @@ let
       before = map (ioc: "${ioc}.service") (lib.attrNames config.services.iocs);
       serviceConfig = {
         Type = "notify";
-        ExecStart = "${lib.getExe fault} --relay ${name} ${toString port} ${toString simulator.port}";
+        ExecStart = "${lib.getExe fault} --relay ${name} ${toString port} ${toString target}";
       };
     };
 in

@@ -17,14 +17,14 @@ const FILE: &str = "fault.py";
 pub fn fit(check: &str, faults: &BTreeMap<String, u16>, config: &Config) -> Result<()> {
     for (name, port) in faults {
         let wrong = |what: String| fail::config(format!("checks/{check}.toml: faults of `{name}`: {what}"));
-        if !config.simulators.contains_key(name) {
-            let names: Vec<&str> = config.simulators.keys().map(String::as_str).collect();
-            let hint = format!("the simulators of ioc.toml are: {}", names.join(", "));
-            return Err(wrong("there is no such simulator".to_owned()).hint(hint).into());
+        let ports = || config.simulators.iter().filter_map(|(name, simulator)| Some((name, simulator.port?)));
+        if !ports().any(|(known, _)| known == name) {
+            let names: Vec<&str> = ports().map(|(name, _)| name.as_str()).collect();
+            let hint = format!("those of ioc.toml are: {}", names.join(", "));
+            return Err(wrong("there is no such simulator with a TCP port".to_owned()).hint(hint).into());
         }
         let others = faults.iter().filter(|(other, _)| *other != name).map(|(other, port)| (other, *port));
-        let mut taken = config.simulators.iter().map(|(name, simulator)| (name, simulator.port)).chain(others);
-        if let Some((other, _)) = taken.find(|(_, taken)| taken == port) {
+        if let Some((other, _)) = ports().chain(others).find(|(_, taken)| taken == port) {
             let hint = format!("faults = {{ {name} = {} }}", port.checked_sub(1).filter(|p| *p > 0).unwrap_or(9998));
             return Err(wrong(format!("TCP port {port} is that of `{other}`")).hint(hint).into());
         }
@@ -42,7 +42,7 @@ pub fn units(
     let iocs: Vec<&str> = all.iter().map(|unit| unit.name.as_str()).filter(|name| !is_simulator(name)).collect();
     let unit = |(name, port): (&String, &u16)| {
         all.iter().find(|unit| unit.name == format!("{name}.service"))?;
-        let target = simulators.get(name)?.port;
+        let target = simulators.get(name)?.port?;
         let text = format!(
             "[Unit]\nDescription=Faults of simulator {name}\nAfter={name}.service\nBefore={}\n\n[Service]\nType=notify\n\
              ExecStart=/machine/bin/fault --relay {name} {port} {target}\n\n[Install]\nWantedBy=multi-user.target\n",
@@ -72,7 +72,8 @@ mod tests {
             |name: &str, port| fail::render(&fit("x", &[(name.to_owned(), port)].into(), &config()).unwrap_err());
         assert_eq!(
             told("psu", 9998),
-            "error: checks/x.toml: faults of `psu`: there is no such simulator\n\nhint: the simulators of ioc.toml are: simulator"
+            "error: checks/x.toml: faults of `psu`: there is no such simulator with a TCP port\n\n\
+             hint: those of ioc.toml are: simulator"
         );
         assert_eq!(
             told("simulator", 9999),
