@@ -1,5 +1,4 @@
 //! Prompts on a real terminal: `test --debug`, in the machine as a failure left it, and `interactive`.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
