@@ -38,8 +38,12 @@ class Requests:
     def __init__(self):
         self._lock = threading.Lock()
         self._pending, self._next, self._closed = {}, 1, False
+        self._process = os.getpid()
 
     def open(self):
+        if os.getpid() != self._process:
+            raise MachineError("a process that the script has forked cannot use machines: the answers go to the script\n"
+                               "hint: threads can: concurrent.futures.ThreadPoolExecutor")
         pending = Pending()
         with self._lock:
             if self._closed:

@@ -17,6 +17,8 @@ from .problem import Problem, column, nearest
 from .pvs import pvs
 
 # Names that exist in every module or class body without an assignment.
+# What Python's module `site` adds: the look before a run is quicker without it.
+BUILTINS = {*dir(builtins), "copyright", "credits", "exit", "help", "license", "quit"}
 IMPLICIT = {"__builtins__", "__module__", "__qualname__", "__class__", "__annotations__"}
 CATCH_NAMES = {"NameError", "AttributeError", "Exception", "BaseException"}
 
@@ -34,7 +36,7 @@ def undefined(text, known):
                 defined.add(symbol.get_name())
             if symbol.is_referenced() and symbol.is_global():
                 read.add(symbol.get_name())
-    return read - defined - set(known) - set(dir(builtins)) - IMPLICIT
+    return read - defined - set(known) - BUILTINS - IMPLICIT
 
 
 def guarded(tree):
@@ -84,7 +86,7 @@ def check(text, symbols, machines, lint=True):
         if id(node) in safe:
             continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in missing and not star:
-            hint = nearest(node.id, [*symbols, *dir(builtins)]) or "define or import it"
+            hint = nearest(node.id, [*symbols, *BUILTINS]) or "define or import it"
             add(node, "NameError", f"undefined name `{node.id}`", hint)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = node.func.id
@@ -99,7 +101,7 @@ def check(text, symbols, machines, lint=True):
                 add(node, "AttributeError", f"a machine has no `{name}`", hint)
     if lint:
         from . import flakes
-        known = {*symbols, *dir(builtins), *IMPLICIT}
+        known = {*symbols, *BUILTINS, *IMPLICIT}
         for found in flakes.check(tree, text, known):
             # Not known whether NixOS uses ruff's rules of style.
             severity = "warning" if found.code.startswith("E") else "error"

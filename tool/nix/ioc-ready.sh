@@ -18,7 +18,7 @@ serves() {
 
 pause=0.02
 until serves "$@" 2>/dev/null; do
-  kill -0 "$MAINPID" || exit 1
+  kill -0 "$MAINPID" 2>/dev/null || exit 1
   if ((SECONDS >= 10)) && [[ $pause = 0.02 ]]; then
     pause=0.5
     echo "the IOC still serves no client: no TCP port of it is open; does st.cmd come to iocInit?"

@@ -30,6 +30,7 @@ class Preflight(InProcess):
                     m.screenshot
                     m.wait_for_unit("x"), print(i, nothing, p, time, __name__, List)
             """)
+        self.clean("exit() if retry else quit(0)\n")
         self.clean("""\
             def outer(a, *b, c=retry, **d):
                 local = [x + y for x in b for y in range(x) if x]

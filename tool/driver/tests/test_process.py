@@ -210,6 +210,14 @@ class Threads(WholeProcess):
         self.assertEqual(self.peer.boots, 1)
 
 
+class Forks(WholeProcess):
+    def test_a_forked_process_is_told_that_it_has_no_machines(self):
+        r = self.drive("import os\nmachine.start()\nif os.fork() == 0:\n    machine.succeed('true')\n"
+                       "assert os.waitstatus_to_exitcode(os.wait()[1]) == 1\nmachine.succeed('true')\n")
+        self.assertEqual(r.status, 0, r.stderr)
+        self.assertIn("a process that the script has forked cannot use machines", r.stderr)
+
+
 class Limits(WholeProcess):
     def test_global_timeout_in_python_runs_no_finally(self):
         r = self.drive("import time\ntry:\n    time.sleep(50)\nfinally:\n    print('finally')\n", global_timeout=3)

@@ -19,27 +19,43 @@ const INITIALISED: &str = "iocRun: All initialization complete";
 /// What only an IOC says, `Starting iocInit` before the other one.
 const OF_IOC: &str = "iocInit";
 
+/// Where a unit is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Running,
+    /// An IOC until the end of `iocInit`.
+    Starting,
+    Stopping,
+    /// It has ended, well, and nobody told it to.
+    Ended,
+}
+
 /// What is known of a unit.
 #[derive(Debug, Default)]
 struct Life {
     restarts: u32,
     failed: Option<String>,
-    /// It is on its way; an IOC until the end of `iocInit`.
-    starting: bool,
+    way: Way,
     /// It is an IOC. What others say while they start is theirs.
     is_ioc: bool,
     errors: Vec<String>,
 }
 
-/// What went wrong on all machines of a run, a sentence each. Units that may fail are left out. What cannot be read is said to be so.
-pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
+/// What went wrong on all machines of a run, a sentence each. `lasting` units are there until the end; those that may fail are left
+/// out. What cannot be read is said to be so.
+pub fn remarks(journals: &Path, lasting: &[String], may_fail: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
-    for machine in left::folders(journals) {
+    let machines = left::folders(journals);
+    if machines.is_empty() {
+        remarks.push("no machine was started".to_owned());
+    }
+    for machine in machines {
         let name = machine.to_string_lossy();
         match Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) {
             Ok(ends) => {
                 let entries = ends.lines().filter_map(|(line, _)| Entry::parse(line));
-                remarks.extend(judge(entries, may_fail, &name));
+                remarks.extend(judge(entries, lasting, may_fail, &name));
                 if ends.cut > 0 {
                     remarks.push(format!("{} MB of the journal of {name} were not looked at", ends.cut / 1_000_000));
                 }
@@ -51,7 +67,7 @@ pub fn remarks(journals: &Path, may_fail: &[String]) -> Vec<String> {
     remarks
 }
 
-fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &str) -> Vec<String> {
+fn judge(entries: impl Iterator<Item = Entry>, lasting: &[String], may_fail: &[String], machine: &str) -> Vec<String> {
     let mut lives: BTreeMap<String, Life> = BTreeMap::new();
     for entry in entries {
         let Some(text) = entry.text() else { continue };
@@ -62,15 +78,23 @@ fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &st
                     life.restarts += 1;
                 } else if let Some((_, result)) = text.split_once(": Failed with result '") {
                     life.failed = Some(result.trim_end_matches("'.").to_owned());
+                } else if text.contains(": Deactivated successfully") && life.way != Way::Stopping {
+                    life.way = Way::Ended;
+                } else if text.starts_with("Stopping ") {
+                    life.way = Way::Stopping;
                 } else if text.starts_with("Starting ") {
-                    life.starting = true;
+                    life.way = Way::Starting;
+                } else if text.starts_with("Started ") && life.way != Way::Starting {
+                    life.way = Way::Running;
                 }
             }
             (None, Some(unit)) => {
                 let life = lives.entry(unit).or_default();
                 life.is_ioc |= text.contains(OF_IOC);
-                life.starting &= !text.contains(INITIALISED);
-                if life.starting && speaks_of_an_error(&text) {
+                if life.way == Way::Starting && text.contains(INITIALISED) {
+                    life.way = Way::Running;
+                }
+                if life.way == Way::Starting && speaks_of_an_error(&text) {
                     life.errors.push(text);
                 }
             }
@@ -82,7 +106,11 @@ fn judge(entries: impl Iterator<Item = Entry>, may_fail: &[String], machine: &st
         let has_failed = life.failed.is_some();
         let failed = life.failed.map_or_else(String::new, |result| format!(" ({result})"));
         match life.restarts {
-            0 if failed.is_empty() => {}
+            0 if failed.is_empty() => {
+                if life.way == Way::Ended && lasting.contains(&unit) {
+                    remarks.push(format!("{unit} ended by itself on {machine}"));
+                }
+            }
             0 => remarks.push(format!("{unit} failed on {machine}{failed}")),
             1 => remarks.push(format!("{unit} was restarted once on {machine}{failed}")),
             count => remarks.push(format!("{unit} was restarted {count} times on {machine}{failed}")),
@@ -135,7 +163,7 @@ mod tests {
         tool_base::process::Cmd::new("mkfifo").arg(journal("piped")).read().unwrap();
         std::os::unix::fs::symlink("/dev/zero", journal("zero")).unwrap();
         std::fs::write(journal("good"), failed).unwrap();
-        let remarks = remarks(&dir.path().join("journals"), &[]);
+        let remarks = remarks(&dir.path().join("journals"), &[], &[]);
         assert_eq!(remarks.len(), 4, "{remarks:?}");
         assert_eq!(remarks[0], "a.service failed on good (x)");
         assert!(remarks[1..].iter().all(|text| text.contains(" was not looked at: ")), "{remarks:?}");
@@ -150,7 +178,7 @@ mod tests {
             entry("", "ioc.service", "2026/11/28 PS1: ERROR after the start is the script's business"),
             entry("simulator.service", "init.scope", "simulator.service: Deactivated successfully."),
         ];
-        assert_eq!(judge(entries.into_iter(), &[], "machine"), Vec::<String>::new());
+        assert_eq!(judge(entries.into_iter(), &[], &[], "machine"), Vec::<String>::new());
     }
 
     #[test]
@@ -167,17 +195,23 @@ mod tests {
             ]
             .into_iter()
         };
-        let all = judge(entries(), &[], "machine");
+        let all = judge(entries(), &[], &[], "machine");
         assert_eq!(all.len(), 3, "{all:?}");
         assert_eq!(all[0], "ioc.service was restarted once on machine (exit-code)");
         assert!(all[1].starts_with("ioc.service said on machine while it started: "), "{all:?}");
         assert_eq!(all[2], "simulator.service failed on machine (exit-code)");
-        assert_eq!(judge(entries(), &["simulator.service".to_owned()], "machine").len(), 2);
+        assert_eq!(judge(entries(), &[], &["simulator.service".to_owned()], "machine").len(), 2);
         let said = |text: &str| {
             let start = entry("a.service", "init.scope", "Starting a.service…");
             let error = entry("", "a.service", "ERROR: unknown command");
-            judge([start, error, entry("", "a.service", text)].into_iter(), &[], "machine").len()
+            judge([start, error, entry("", "a.service", text)].into_iter(), &[], &[], "machine").len()
         };
+        let ended = |from: usize| {
+            let ends = ["Stopping a.service…", "a.service: Deactivated successfully."];
+            let ends = ends[from..].iter().map(|text| entry("a.service", "init.scope", text));
+            judge(ends, &["a.service".to_owned()], &[], "machine")
+        };
+        assert_eq!((ended(0), ended(1)), (vec![], vec!["a.service ended by itself on machine".to_owned()]));
         assert_eq!((said("Starting iocInit"), said("listening")), (1, 0), "only an IOC has a start that ends");
     }
 }

@@ -180,7 +180,7 @@ impl Sandbox {
         let spec = self.spec(&exec.check, &exec.dir)?;
         let mut outcome = follow(&spec, exec, watch)?;
         if outcome.verdict == Verdict::Passed {
-            outcome.remarks = aftermath::remarks(&spec.journal_dir, &exec.check.settings()?.may_fail);
+            outcome.remarks = aftermath::remarks(&spec.journal_dir, &self.lasting(), &exec.check.settings()?.may_fail);
             if self.strict && !outcome.remarks.is_empty() {
                 let message = format!("the script passed, but {}", outcome.remarks.join("; "));
                 outcome.verdict = Verdict::Failed(1);
@@ -189,6 +189,12 @@ impl Sandbox {
             }
         }
         Ok(outcome)
+    }
+
+    /// The units of ioc.toml.
+    fn lasting(&self) -> Vec<String> {
+        let names = self.config.iocs.keys().chain(self.config.simulators.keys());
+        names.map(|name| format!("{name}.service")).collect()
     }
 
     /// The run of one check, whose results go to `dir`.

@@ -496,7 +496,17 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
         return fail::config(format!("{file}{line}: the key `{}` is missing", named.next().unwrap_or_default()));
     }
     let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
-    fail::config(format!("{file}{line}: {key}{message}"))
+    // As people call what Rust has names of its own for.
+    let (found, wanted) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let wanted = match wanted {
+        "" => String::new(),
+        "u16" => ", expected a number up to 65535".to_owned(),
+        "u8" => ", expected a number up to 255".to_owned(),
+        "u32" | "u64" => ", expected a whole number".to_owned(),
+        "a sequence" => ", expected a list, as [\"…\"]".to_owned(),
+        other => format!(", expected {other}"),
+    };
+    fail::config(format!("{file}{line}: {key}{found}{wanted}"))
 }
 
 #[cfg(test)]

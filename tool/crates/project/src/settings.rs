@@ -143,6 +143,14 @@ impl Settings {
 fn parse(file: &str, text: &str) -> Result<Settings> {
     let settings: Settings = crate::read_toml(file, text)?;
     let line = |key| crate::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
+    if settings.timeout == Some(0) {
+        let failure = fail::config(format!("{file}{}: `timeout` is 0: nothing ends within that", line("timeout")));
+        return Err(failure.hint("timeout = 60, or leave the key out for 900 seconds").into());
+    }
+    if let Some(unit) = settings.may_fail.iter().find(|unit| !unit.contains('.')) {
+        let failure = fail::config(format!("{file}{}: `{unit}` in may_fail is no unit", line("may_fail")));
+        return Err(failure.hint(format!("may_fail = [\"{unit}.service\"]")).into());
+    }
     for tag in &settings.tags {
         crate::valid_name(tag)
             .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
@@ -192,6 +200,15 @@ mod tests {
 
     fn error_of(text: &str) -> String {
         fail::render(&parse("checks/two.toml", text).unwrap_err())
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused() {
+        assert!(error_of("timeout = 0\n").starts_with("error: checks/two.toml:1: `timeout` is 0"));
+        assert!(error_of("may_fail = [\"ioc\"]\n").ends_with("hint: may_fail = [\"ioc.service\"]"));
+        let wrong = error_of("timeout = \"20\"\n");
+        assert_eq!(wrong, "error: checks/two.toml:1: `timeout`: invalid type: string \"20\", expected a whole number");
+        assert!(error_of("tags = \"slow\"\n").ends_with("expected a list, as [\"…\"]"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod changed;
 mod last_run;
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::Skipped;
@@ -138,7 +140,9 @@ pub fn by_names(checks: &[Check], patterns: &[String]) -> Result<Vec<Check>> {
     for pattern in patterns {
         if !names.iter().any(|name| glob::matches(pattern, name)) {
             let failure = nothing(format!("no check is called `{pattern}`"));
-            return Err(match nearest(pattern, &names) {
+            // A shell completes the name of the file.
+            let plain = Path::new(pattern).file_stem().and_then(|stem| stem.to_str()).unwrap_or(pattern);
+            return Err(match nearest(plain, &names) {
                 Some(near) => failure.hint(format!("did you mean `cargo xtask test {near}`?")),
                 None => failure.hint(format!("the checks are: {}", names.join(", "))),
             }

@@ -111,8 +111,65 @@ fn of(
         let found = of_script(&file, answer, &ioc, backend);
         findings.extend(found.into_iter().map(|finding| if script.text.is_some() { in_nix(finding) } else { finding }));
     }
+    findings.extend(checks.iter().filter_map(other_script));
+    if thorough {
+        findings.extend(orphans(project, checks));
+    }
     findings.sort();
     Ok(findings)
+}
+
+/// A check of which NixOS would run the script of another one, or none.
+fn other_script(check: &Check) -> Option<Mistake> {
+    let text = std::fs::read_to_string(check.nix.as_ref()?).ok()?;
+    let (at, line) = text.lines().enumerate().find(|(_, line)| {
+        let code = line.split('#').next().unwrap_or_default();
+        code.contains("testScript") && code.contains("readFile ./")
+    })?;
+    let start = line.find("readFile ./")? + "readFile ./".len();
+    let read: String = line.get(start..)?.chars().take_while(|c| c.is_alphanumeric() || "._-/".contains(*c)).collect();
+    let own = format!("{}.py", check.name);
+    let there = check.nix.as_ref()?.with_file_name(&read).is_file();
+    if read == own || Path::new(&read).extension() != Some("py".as_ref()) || (there && check.script.is_none()) {
+        return None;
+    }
+    let what = if there {
+        format!("reads {read}, where the sandbox runs {own}")
+    } else {
+        format!("reads {read}, which is not there")
+    };
+    Some(Mistake {
+        file: format!("checks/{}.nix", check.name),
+        line: u32::try_from(at + 1).ok()?,
+        column: u32::try_from(line.get(..start)?.chars().count() - 1).ok()?,
+        severity: Severity::Error,
+        code: "other-script".to_owned(),
+        message: format!("the testScript of `{}` {what}", check.name),
+        hint: format!("testScript = builtins.readFile ./{own};"),
+    })
+}
+
+/// Settings that no check has.
+fn orphans(project: &Project, checks: &[Check]) -> Vec<Mistake> {
+    // Of programs that look for their settings beside the scripts.
+    const OTHERS: [&str; 5] = ["pyproject", "ruff", ".ruff", "ty", "mypy"];
+    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    let entries = std::fs::read_dir(project.root.join("checks")).into_iter().flatten().flatten();
+    let stems = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".toml")?.to_owned()));
+    let lost = stems.filter(|stem| !names.contains(&stem.as_str()) && !OTHERS.contains(&stem.as_str()));
+    lost.map(|stem| Mistake {
+        file: format!("checks/{stem}.toml"),
+        line: 1,
+        column: 1,
+        severity: Severity::Warning,
+        code: "no-check".to_owned(),
+        message: format!("no check is called `{stem}`: nobody reads this"),
+        hint: match tool_project::nearest(&stem, &names) {
+            Some(near) => format!("git mv checks/{stem}.toml checks/{near}.toml"),
+            None => format!("cargo xtask new-check {stem}"),
+        },
+    })
+    .collect()
 }
 
 /// A file that the soft IOC names by the folder that holds the top. `ioc` may be a link to a folder of another name.

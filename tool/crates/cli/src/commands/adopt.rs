@@ -22,10 +22,10 @@ use tool_project::{Project, valid_name};
 pub fn run(args: &Adopt) -> Result<Status> {
     let project = Project::load()?;
     let root = &project.root;
+    let from = top_of(&args.dir)?;
     let tree = tracked(root, "adopt")?;
     git::clean(root, &["."], "the adopted files")?;
     nothing_built(root)?;
-    let from = top_of(&args.dir)?;
     let mut top = Top::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     let boots = top.boots();
     let mut iocs = Vec::new();
