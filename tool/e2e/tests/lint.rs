@@ -86,7 +86,8 @@ fn every_mistake_is_found_at_its_place() {
         (DB, "getIdentification $(PORT)", "getIdentification ¶$(POTR) $(POTR)", "undefined-macro", "st.cmd:17"),
         (ST_CMD, ",PORT=PS1", "", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17"),
         (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
-        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "other-program", "#!"),
+        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "not-built", "#!"),
+        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶/opt/bin/other", "other-program", "#!"),
         (ST_CMD, "< envPaths", "< ¶common.cmd", "no-file", ""),
         // The Makefiles
         (MAKEFILE, "DB += example.db\n", "", "not-installed", "ioc/exampleApp/Db/Makefile: DB += example.db"),

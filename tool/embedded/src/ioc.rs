@@ -80,7 +80,11 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             at_exit("remove the installed view", move || view.remove());
         }
         tokio::spawn(end_by_signal(terminate, interrupt, view));
-        let application = modules::provide(application(app, script)).port(port);
+        let application =
+            modules::provide(application(app, script), !outlook.absent.iter().any(|own| own == "set_savefile_path"))
+                .port(port);
+        let application =
+            outlook.absent.into_iter().fold(application, |own, name| own.register_startup_command(absent(&name)));
         #[cfg(feature = "pva")]
         if outlook.pv_access {
             return serve::run(crate::pva::register(application), crate::pva::serve).await;
@@ -141,6 +145,12 @@ fn register_record_device_driver(app: &str) -> CommandDef {
     let name = registration(app);
     let argument = ArgDesc { name: "pdbbase", arg_type: ArgType::String };
     CommandDef::new(name, vec![argument], "", |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue))
+}
+
+/// In the place of a command that the definitions of the application do not bring.
+fn absent(name: &str) -> CommandDef {
+    let said = format!("Command {name} not found.");
+    CommandDef::new(name, Vec::new(), "", move |_: &[ArgValue], _: &CommandContext| Err(said.clone()))
 }
 
 /// Runs the script in a shell of its own, so that its failure, which it has reported, leaves the

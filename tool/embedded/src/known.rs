@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use epics_base_rs::server::db_loader::create_record;
 use epics_base_rs::server::record::dbd_generated::{RECORD_TYPES, device_menu};
 
+use crate::modules;
+
 /// Record types beyond those of EPICS base: calc's, and asyn's own.
 const ADDED_RECORD_TYPES: [&str; 6] = ["scalcout", "acalcout", "sseq", "swait", "transform", "asyn"];
 
@@ -49,6 +51,56 @@ pub fn definitions_of_device(choice: &str) -> &'static [&'static str] {
         choice if choice.starts_with("asyn") => &DEFINITIONS[2..3],
         _ => &[],
     }
+}
+
+/// Commands that a registrar of some definitions brings, one of which a C IOC needs for them.
+const COMMANDS: [(&[&str], &[&str]); 5] = [
+    (
+        &["asyn.dbd"],
+        &[
+            "asynAutoConnect",
+            "asynEnable",
+            "asynInterposeDelay",
+            "asynInterposeEcho",
+            "asynInterposeEosConfig",
+            "asynInterposeFlushConfig",
+            "asynOctetConnect",
+            "asynOctetDisconnect",
+            "asynOctetFlush",
+            "asynOctetGetInputEos",
+            "asynOctetGetOutputEos",
+            "asynOctetRead",
+            "asynOctetSetInputEos",
+            "asynOctetSetOutputEos",
+            "asynOctetWrite",
+            "asynOctetWriteRead",
+            "asynRegisterTimeStampSource",
+            "asynReport",
+            "asynSetAutoConnectTimeout",
+            "asynSetMinTimerPeriod",
+            "asynSetOption",
+            "asynSetQueueLockPortTimeout",
+            "asynSetTraceFile",
+            "asynSetTraceIOMask",
+            "asynSetTraceIOTruncateSize",
+            "asynSetTraceInfoMask",
+            "asynSetTraceMask",
+            "asynShowOption",
+            "asynShutdownPort",
+            "asynUnregisterTimeStampSource",
+            "asynWaitConnect",
+        ],
+    ),
+    (&["drvAsynIPPort.dbd"], &["drvAsynIPPortConfigure", "drvAsynIPServerPortConfigure"]),
+    (&["drvAsynSerialPort.dbd"], &["drvAsynSerialPortConfigure"]),
+    (&["system.dbd"], &["system"]),
+    (&["stream.dbd", "stream-base.dbd"], &["streamReinit", "streamReload", "streamSetLogfile"]),
+];
+
+/// The commands that come with definitions, each with these.
+pub fn commands() -> impl Iterator<Item = (String, &'static [&'static str])> {
+    let of_autosave = modules::of_autosave().map(|name| (name, &DEFINITIONS[10..]));
+    COMMANDS.iter().flat_map(|(files, names)| names.iter().map(|name| ((*name).to_owned(), *files))).chain(of_autosave)
 }
 
 /// Whether there is such a record type.

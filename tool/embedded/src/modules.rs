@@ -15,19 +15,27 @@ use epics_base_rs::types::{EpicsValue, PvString};
 const LOG: [&str; 6] =
     ["caPutLogInit", "caPutLogReconf", "caPutLogShow", "caPutJsonLogInit", "caPutJsonLogReconf", "caPutJsonLogShow"];
 
-/// An application that has them.
-pub fn provide(app: IocApplication) -> IocApplication {
+/// An application that has them, autosave's where its definitions bring these.
+pub fn provide(app: IocApplication, has_autosave: bool) -> IocApplication {
+    let app = LOG.iter().fold(app, |app, name| app.register_startup_command(accepted(name)));
+    if !has_autosave {
+        return app;
+    }
     let autosave: Arc<Mutex<AutosaveStartupConfig>> = Arc::default();
     let app = app.autosave_startup(Arc::clone(&autosave));
-    let app = app.register_after_init_database(move |db, _| long_strings(db, autosave));
-    LOG.iter().fold(app, |app, name| app.register_startup_command(accepted(name)))
+    app.register_after_init_database(move |db, _| long_strings(db, autosave))
 }
 
 /// Their names.
 pub fn commands() -> impl Iterator<Item = String> {
+    of_autosave().chain(LOG.map(str::to_owned))
+}
+
+/// The names of autosave's.
+pub fn of_autosave() -> impl Iterator<Item = String> {
     let autosave: Arc<Mutex<AutosaveStartupConfig>> = Arc::default();
     let autosave = AutosaveStartupConfig::register_startup_commands(autosave);
-    autosave.into_iter().map(|command| command.name).chain(LOG.map(str::to_owned))
+    autosave.into_iter().map(|command| command.name)
 }
 
 /// Restores long strings of lsi and lso. The crate saves them as an array of characters, and takes the first one back.

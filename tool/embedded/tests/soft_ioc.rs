@@ -477,6 +477,105 @@ fn records_that_a_c_ioc_would_not_load_start_no_ioc() {
     top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd\n", "");
     let found = lint(&top);
     assert_eq!(found, ["error not-in-dbd ioc/exampleApp/Db/example.db:23"], "once for all records");
+    let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("example.db:23: device support `stream` comes with stream.dbd"), "{problem}");
+}
+
+#[test]
+fn commands_are_there_only_with_their_definitions() {
+    let top = Top::new();
+    let mine = top.tmp().join("mine");
+    let dbd = "example_DBD += drvAsynIPPort.dbd\n";
+    top.replace("exampleApp/src/Makefile", dbd, "");
+    let boot = "iocBoot/iocExample/st.cmd";
+    top.write(
+        boot,
+        &format!(
+            "#!../../bin/linux-x86_64/example\nasynReport\n{REGISTERED}asynSetTraceMask(PS1,0,0)\n\
+             drvAsynIPPortConfigure(PS1,\"localhost:9\")\nsystem(\"touch '{}'\")\nset_savefile_path /\niocInit\necho through\n",
+            mine.display()
+        ),
+    );
+    let lines = [2, 6, 7, 8].map(|line| format!("error no-command ioc/{boot}:{line}"));
+    assert_eq!(lint(&top), lines);
+    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    for name in ["drvAsynIPPortConfigure", "system", "set_savefile_path"] {
+        assert!(output.contains(&format!("Command {name} not found.")), "{output}");
+    }
+    assert!(
+        output
+            .contains("ioc/iocBoot/iocExample/st.cmd:6: command `drvAsynIPPortConfigure` comes with drvAsynIPPort.dbd")
+    );
+    assert!(!output.contains("Command asynSetTraceMask") && !mine.exists(), "{output}");
+    top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd\n", "example_DBD += mine.dbd\n");
+    assert_eq!(lint(&top), [lines[0].clone()], "what mine.dbd brings is not known");
+}
+
+#[test]
+fn a_makefile_that_builds_another_ioc_stops_this_one() {
+    let makefile = "exampleApp/src/Makefile";
+    for (from, to, code, line, said) in [
+        ("example_LIBS += stream\n", "", "make-stops", 14, "stream.dbd needs the library `stream`"),
+        ("example_LIBS += asyn\n", "", "make-stops", 12, "asyn.dbd needs the library `asyn`"),
+        ("PROD_IOC = example", "PROD_IOC = exampel", "not-built", 4, "nothing here builds `example`"),
+        ("DBD += example.dbd", "DBD += exampel.dbd", "not-built", 5, "nothing here makes dbd/example.dbd"),
+        ("exampleMain.cpp", "exampelMain.cpp", "make-stops", 26, "there is no source `exampelMain.cpp`"),
+        ("+= example_reg", "+= exampel_reg", "make-stops", 25, "is made from exampel.dbd"),
+    ] {
+        let top = Top::new();
+        top.replace(makefile, from, to);
+        let found = lint(&top);
+        assert!(found.contains(&format!("error {code} ioc/{makefile}:{line}")), "{to}: {found:?}");
+        let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+        let problem = String::from_utf8(output.stderr).unwrap();
+        let place = format!("{makefile}:{line}: ");
+        assert!(
+            problem.contains(&place) && problem.contains(said) && output.status.code() == Some(5),
+            "{to}: {problem}"
+        );
+    }
+    // A library that is not known here may have it, and make may be told of sources in other ways.
+    for (from, to) in [
+        ("example_LIBS += stream\n", "example_LIBS += mine\n"),
+        ("example_LIBS += stream\n", "ifdef STREAM\nexample_LIBS += stream\nendif\n"),
+        ("exampleMain.cpp", "exampelMain.cpp\n%.cpp: %.in\n\tcp $< $@"),
+        ("exampleMain.cpp", "exampelMain.cpp\nvpath %.cpp ../../mine"),
+        ("PROD_IOC = example", "PROD_IOC = $(MINE)"),
+        ("DBD += example.dbd", "DBD += $(MINE).dbd"),
+    ] {
+        let top = Top::new();
+        top.replace(makefile, from, to);
+        let found = lint(&top);
+        assert!(!found.iter().any(|own| own.starts_with("error")), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn a_first_line_that_no_kernel_executes_and_an_early_exit_are_told() {
+    let top = Top::new();
+    let whole = fs::read_to_string(top.path("iocBoot/iocExample/st.cmd")).unwrap();
+    script(&top, &whole.replacen('\n', "\r\n", 1));
+    assert_eq!(lint(&top), ["error carriage-return ioc/iocBoot/iocExample/st.cmd:1"]);
+    let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("st.cmd:1: this line ends with a carriage return"));
+    script(&top, &whole.replace("iocInit", "exit\niocInit"));
+    let line = 1 + whole.lines().position(|line| line.starts_with("iocInit")).unwrap();
+    assert_eq!(lint(&top), [format!("error no-init ioc/iocBoot/iocExample/st.cmd:{line}")]);
+    top.write("iocBoot/iocExample/more.cmd", "exit\n");
+    script(&top, &(whole.replace("iocInit", "< more.cmd\niocInit") + "exit\n"));
+    assert_eq!(lint(&top), Vec::<String>::new(), "exit ends one script, and may do so behind iocInit");
+}
+
+#[test]
+fn a_protocol_that_no_makefile_installs_is_told_once() {
+    let top = Top::new();
+    top.replace("exampleApp/Db/Makefile", "DB += example.proto\n", "");
+    let found = lint(&top);
+    assert!(found.len() == 1 && found[0].starts_with("error not-installed ioc/exampleApp/Db/example.db:"), "{found:?}");
+    let output = top.soft_ioc().args(["--lint", "[{}]", "st.cmd"]).output().unwrap();
+    let json = String::from_utf8(output.stdout).unwrap();
+    assert!(json.contains("add to ioc/exampleApp/Db/Makefile: DB += example.proto"), "{json}");
 }
 
 #[test]

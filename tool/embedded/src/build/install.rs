@@ -15,18 +15,19 @@ pub fn take(build: &mut Build, makefile: &mut Makefile, folder: &Path, place: &P
     step.copies("DB_INSTALLS", "INSTALL_DB");
     step.copies("DBD_INSTALLS", "INSTALL_DBD");
     step.types();
+    step.programs();
 }
 
-struct Step<'a> {
-    build: &'a mut Build,
-    makefile: &'a mut Makefile,
-    folder: &'a Path,
-    place: &'a Path,
+pub(super) struct Step<'a> {
+    pub(super) build: &'a mut Build,
+    pub(super) makefile: &'a mut Makefile,
+    pub(super) folder: &'a Path,
+    pub(super) place: &'a Path,
 }
 
 impl Step<'_> {
     /// Words of a variable that are certain; the others become doubts.
-    fn words(&mut self, variable: &str) -> Vec<String> {
+    pub(super) fn words(&mut self, variable: &str) -> Vec<String> {
         let mut found = Vec::new();
         for word in self.makefile.words(variable) {
             match word {
@@ -45,12 +46,12 @@ impl Step<'_> {
         self.makefile.words(variable).first().map(|word| word.text.clone()).unwrap_or_default()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         plain(&self.place.join(name))
     }
 
     /// Where a variable names a word.
-    fn problem(&self, variable: &str, word: &str, what: String) -> Problem {
+    pub(super) fn problem(&self, variable: &str, word: &str, what: String) -> Problem {
         let (file, last) = self.makefile.place(variable).unwrap_or((self.folder.join("Makefile"), 1));
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let named = |line: &str| {
@@ -106,7 +107,8 @@ impl Step<'_> {
                 Some(source) => Some(Product::File(source)),
                 None if variable == "DB" => self.made(&name, &made_from),
                 None => {
-                    self.definitions(name.strip_suffix(".dbd").unwrap_or(&name), &made_from);
+                    let at = self.problem(variable, word, String::new());
+                    self.definitions(name.strip_suffix(".dbd").unwrap_or(&name), at, &made_from);
                     continue;
                 }
             };
@@ -121,10 +123,10 @@ impl Step<'_> {
     }
 
     /// What goes into the definitions of an application.
-    fn definitions(&mut self, app: &str, folders: &[PathBuf]) {
+    fn definitions(&mut self, app: &str, at: Problem, folders: &[PathBuf]) {
         let variable = format!("{app}_DBD");
         let own = folders.iter().map(|folder| folder.join("menuScan.dbd")).find(|path| path.is_file());
-        let mut all = Definitions { menu_scan: own, ..Definitions::default() };
+        let mut all = Definitions { menu_scan: own, at: Some(at), ..Definitions::default() };
         for word in self.makefile.words(&variable) {
             all.open |= word.partial;
             if !word.partial {
@@ -135,7 +137,7 @@ impl Step<'_> {
         self.build.definitions.entry(app.to_owned()).or_insert(all);
     }
 
-    fn by_rule(&self, name: &str) -> Option<Product> {
+    pub(super) fn by_rule(&self, name: &str) -> Option<Product> {
         let suffix = name.rfind('.').map(|at| format!("%{}", &name[at..]));
         let rule = [Some(name.to_owned()), suffix].into_iter().flatten().find_map(|own| self.makefile.rules.get(&own));
         let (file, line) = rule?.clone();

@@ -4,6 +4,7 @@
 //! have it read. Nothing is run, and nothing is guessed: what cannot be known is a doubt with its place.
 
 mod install;
+mod programs;
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +75,8 @@ pub struct Definitions {
     pub parts: Vec<(String, Problem)>,
     /// There is more, which is not known.
     pub open: bool,
+    /// Where its Makefile says that it is made.
+    pub at: Option<Problem>,
     /// A menu of scan rates of its own, which takes the place of EPICS base's.
     pub menu_scan: Option<PathBuf>,
 }
@@ -86,6 +89,10 @@ pub struct Build {
     pub installed: BTreeMap<PathBuf, Product>,
     /// By the name of the application.
     pub definitions: BTreeMap<String, Definitions>,
+    /// The programs that it builds, and where their Makefiles say so.
+    pub programs: BTreeMap<String, Problem>,
+    /// There may be more programs and definitions.
+    unsure: bool,
     /// Why `make` stops.
     pub faults: Vec<Problem>,
     /// What could not be understood about files that are installed. The first is a file name, empty where even
@@ -164,10 +171,19 @@ impl Build {
             if let Some(stopped) = makefile.stopped.take() {
                 self.faults.push(stopped);
             } else {
+                self.unsure |= self.foreign.len() + makefile.foreign.len() > 0;
                 self.foreign.append(&mut makefile.foreign);
                 install::take(self, &mut makefile, folder, &place);
             }
         }
+    }
+
+    /// Whether more programs and definitions may be built than are known.
+    pub fn is_open(&self) -> bool {
+        self.unsure
+            || !self.faults.is_empty()
+            || !self.foreign.is_empty()
+            || self.doubts.iter().any(|(own, _)| own.is_empty())
     }
 
     /// Enters a folder that make may not enter: what it would install is in doubt.
@@ -177,6 +193,7 @@ impl Build {
         let names = other.installed.keys().filter_map(|path| path.file_name()?.to_str());
         self.doubts.extend(names.map(|name| (name.to_owned(), doubt.clone())));
         self.doubts.extend(other.doubts);
+        self.unsure |= !other.programs.is_empty() || !other.definitions.is_empty() || other.unsure;
     }
 
     /// The file that a path stands for once all is installed. `None` also for what has to be made first.

@@ -58,13 +58,17 @@ pub struct Types {
 
 impl Types {
     /// Reports what these definitions lack, if it is in none of the files that could bring it.
-    pub fn need(&self, what: &str, files: &[&str], at: Place, report: &mut Report) {
-        let known = !self.open && !self.parts.is_empty();
-        if let Some(file) = files.first().filter(|_| known && !files.iter().any(|file| self.parts.contains(*file))) {
+    pub fn need(&self, code: &'static str, what: &str, files: &[&str], at: Place, report: &mut Report) {
+        if let Some(file) = files.first().filter(|_| self.lack(files)) {
             let app = &self.app;
             let what = format!("{what} comes with {file}, which is no part of {app}.dbd");
-            report.error(at, "not-in-dbd", what, format!("add to {app}App/src/Makefile: {app}_DBD += {file}"));
+            report.error(at, code, what, format!("add to {app}App/src/Makefile: {app}_DBD += {file}"));
         }
+    }
+
+    /// Whether these definitions are known to have none of some files.
+    pub fn lack(&self, files: &[&str]) -> bool {
+        !self.open && !self.parts.is_empty() && !files.iter().any(|file| self.parts.contains(*file))
     }
 }
 

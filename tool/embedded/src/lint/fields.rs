@@ -142,7 +142,7 @@ fn device(record: &Record, field: &Field, devices: &[&str], database: &Database,
     let index = value.parse::<usize>().is_ok_and(|index| index <= devices.len());
     if devices.contains(&value) {
         let what = format!("device support `{value}`");
-        database.types.need(&what, known::definitions_of_device(value), field.value_at, report);
+        database.types.need("not-in-dbd", &what, known::definitions_of_device(value), field.value_at, report);
     }
     if devices.contains(&value) || index || database.types.open || value.is_empty() {
         return;
@@ -189,18 +189,25 @@ fn link(record: &Record, field: &Field, devices: &[&str], database: &Database, r
         }
     }
     let Some(class) = dbf_link_class(kind, name) else { return };
-    if let ParsedLink::Db(link) = parse_link_field(value, LinkFieldType::for_class(class)) {
-        let target = String::from_utf8_lossy(&Arc::as_ref(&link).target().record_path).into_owned();
-        target_of(record, field, &target, class, database, report);
+    match parse_link_field(value, LinkFieldType::for_class(class)) {
+        ParsedLink::Db(link) => {
+            let target = String::from_utf8_lossy(&Arc::as_ref(&link).target().record_path).into_owned();
+            target_of(record, field, &target, Some(class), database, report);
+        }
+        // CA, CP or CPP: the record may be another IOC's.
+        ParsedLink::Ca(link) if !link.json => {
+            target_of(record, field, &link.pv.to_string(), None, database, report);
+        }
+        _ => {}
     }
 }
 
-/// Whether what a link leads to is there.
+/// Whether what a link leads to is there; a link without a class leads anywhere.
 fn target_of(
     record: &Record,
     field: &Field,
     target: &str,
-    class: DbfLinkClass,
+    class: Option<DbfLinkClass>,
     database: &Database,
     report: &mut Report,
 ) {
@@ -209,7 +216,7 @@ fn target_of(
     let (wanted, part) = target.split_once('.').unwrap_or((target, ""));
     let part = &part[..part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len())];
     let Some(found) = database.get(wanted) else {
-        if !report.open {
+        if let Some(class) = class.filter(|_| !report.open) {
             let hint = suggest(wanted, database.names(), || match class {
                 DbfLinkClass::FwdLink => "a forward link to another IOC is \"NAME.PROC CA\"".to_owned(),
                 _ => format!("a link to another IOC says so: \"{target} CA\""),
@@ -295,6 +302,10 @@ mod tests {
         ];
         for (text, column, code) in cases {
             assert_eq!(found(text), [(1, column, code)], "{text}");
+        }
+        for modifier in ["", " CA", " CP MS", " CPP"] {
+            let text = format!("record(ai, A) {{}} record(ai, B) {{ field(INP, \"A.VALL{modifier}\") }}");
+            assert_eq!(found(&text), [(1, 45, "unknown-field")], "{text}");
         }
         let long = "x".repeat(61);
         assert_eq!(found(&format!("record(ai, {long}) {{}}")), [(1, 12, "long-name")]);

@@ -93,7 +93,7 @@ pub struct Told {
 }
 
 /// Codes of findings that are said once, wherever they come up again.
-const ONCE: [&str; 2] = ["undefined-variable", "not-in-dbd"];
+const ONCE: [&str; 4] = ["undefined-variable", "not-in-dbd", "no-command", "not-installed"];
 
 /// All findings of a run, and what was read.
 #[derive(Debug, Default)]

@@ -246,7 +246,7 @@ impl Reader<'_> {
         }
         if known::is_record_type(&kind) {
             let what = format!("record type {kind}");
-            self.database.types.need(&what, known::definitions_of_type(&kind), kind_at, self.report);
+            self.database.types.need("not-in-dbd", &what, known::definitions_of_type(&kind), kind_at, self.report);
         } else if !kind.contains(UNKNOWN) && !self.database.types.open {
             let hint = suggest(&kind, known::record_types(), || {
                 "a record type of a support module needs its .dbd in src/Makefile".to_owned()

@@ -18,7 +18,7 @@ pub struct Layout {
     /// What `make` would install; nothing where it was installed already and the sources are elsewhere.
     pub build: Build,
     /// It has sources, so that `make` fills `db/` and the like.
-    made: bool,
+    pub made: bool,
     /// What the definitions of the application have.
     pub types: Types,
 }

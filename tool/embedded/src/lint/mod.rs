@@ -33,6 +33,7 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 
 use crate::build::Product;
 use crate::known;
+use crate::makefile::Problem;
 use crate::top::{sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
@@ -88,13 +89,15 @@ pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec
 pub struct Outlook {
     /// Why a C IOC would have no records by its script where ours had some: the place, what is wrong, a hint.
     pub refusals: Vec<String>,
-    /// Files that it loads and that `make` would not install, told likewise.
+    /// Files that it loads and that `make` would not install, and commands that it has not, told likewise.
     pub missing: Vec<String>,
     /// What a C IOC does with its files and ours does not, told likewise.
     pub gaps: Vec<String>,
     /// Its definitions bring a server of PV Access.
     #[cfg_attr(not(feature = "pva"), expect(dead_code, reason = "nobody else asks"))]
     pub pv_access: bool,
+    /// Commands that its definitions do not bring.
+    pub absent: Vec<String>,
     /// The variables that are set when the script is through.
     pub variables: Environment,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
@@ -108,19 +111,23 @@ impl Outlook {
     /// environment. The error is that there is no EPICS top.
     pub fn read(app: &str, script: &Path) -> Result<Self, String> {
         let (mut lint, script) = Lint::new(app, script)?;
+        lint.start(app, &script);
         let startup = lint.follow(&script, &ours(), &BTreeSet::new(), &BTreeSet::new());
         let database = lint.load(&startup);
+        fields::judge(&database, &mut lint.report);
         let said = streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
         let functions = lint.protocols.functions(&said.calls);
         let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
         let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
         let refusals = told(Severity::Error, &startup::REFUSED);
-        let missing = told(Severity::Error, &["not-installed"]);
+        let missing = told(Severity::Error, &["not-installed", "no-command"]);
+        let absent =
+            known::commands().filter(|(_, files)| lint.layout.types.lack(files)).map(|(name, _)| name).collect();
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
         let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
         let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Ok(Self { refusals, missing, gaps, pv_access, variables: startup.variables, records, functions })
+        Ok(Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, records, functions })
     }
 
     /// What is known in no EPICS top.
@@ -251,6 +258,17 @@ impl Lint {
         };
         let first = text.lines().next().unwrap_or_default();
         let program = first.strip_prefix("#!").map(str::trim).and_then(|line| line.split_whitespace().next());
+        if first.starts_with("#!") && text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
+            let what = "this line ends with a carriage return, so the system looks for a program with one in its name";
+            let hint = format!("sed -i 's/\\r$//' {}", finding::shown(script, &self.layout.top));
+            self.report.error(place, "carriage-return", what, hint);
+        }
+        let of_top = program.filter(|own| own.starts_with('.') && own.contains("/bin/"));
+        if of_top
+            .is_some_and(|own| !self.built(own.rsplit('/').next().unwrap_or(own), app, Place { column: 3, ..place }))
+        {
+            return;
+        }
         match program.map(|program| program.rsplit('/').next().unwrap_or(program)) {
             None => {
                 let hint = format!("start it with #!../../bin/linux-x86_64/{app}");
@@ -268,6 +286,37 @@ impl Lint {
             // The package of Nix mends it, and the sandbox needs no run bit; `./st.cmd` by hand does.
             self.report.warning(place, "not-executable", "the script cannot be executed", hint);
         }
+    }
+
+    /// Looks whether `make` builds the definitions of the application, and the program that runs the script: false where not.
+    fn built(&mut self, program: &str, app: &str, script: Place) -> bool {
+        let build = &self.layout.build;
+        if !self.layout.made || build.is_open() {
+            return true;
+        }
+        let place =
+            |report: &mut Report, own: &Problem| Place { file: report.file(&own.file), line: own.line, column: 1 };
+        let programs = build.programs.clone();
+        if !programs.contains_key(program) {
+            let other = programs.values().next().filter(|_| !programs.contains_key(app));
+            let at = other.map_or(script, |own| place(&mut self.report, own));
+            let what = format!("nothing here builds `{program}`, the program that runs the script");
+            let hint = if programs.contains_key(app) {
+                format!("#!../../bin/linux-x86_64/{app}")
+            } else {
+                format!("PROD_IOC = {program}")
+            };
+            self.report.error(at, "not-built", what, hint);
+            return false;
+        }
+        let name = format!("{app}.dbd");
+        if !build.definitions.contains_key(app) && !build.installed.contains_key(&Path::new("dbd").join(&name)) {
+            let others: Vec<Problem> = build.definitions.values().filter_map(|own| own.at.clone()).collect();
+            let at = others.first().or(programs.get(program)).map_or(script, |own| place(&mut self.report, own));
+            let what = format!("nothing here makes dbd/{name}, the definitions of the application `{app}`");
+            self.report.error(at, "not-built", what, format!("DBD += {name}"));
+        }
+        true
     }
 
     /// What `envPaths` and the surroundings set.

@@ -11,6 +11,7 @@ use super::layout::{Layout, Search};
 use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
+use crate::known;
 use crate::top::{REGISTRATION, registration};
 
 /// Scripts that may call each other.
@@ -78,8 +79,16 @@ enum Stage {
 }
 
 /// Codes of findings for which a C IOC has no records where ours would have them.
-pub const REFUSED: [&str; 6] =
-    ["no-dbd", "not-registered", "unknown-command", "unended-line", "long-name", "not-in-dbd"];
+pub const REFUSED: [&str; 8] = [
+    "no-dbd",
+    "not-registered",
+    "unknown-command",
+    "unended-line",
+    "long-name",
+    "not-in-dbd",
+    "not-built",
+    "carriage-return",
+];
 
 /// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
@@ -124,6 +133,15 @@ impl Follower<'_> {
             let line = self.expanded(&line.slice(start, line.bytes.len()), macros);
             match shell::words(&line) {
                 Ok(words) if words.is_empty() => {}
+                Ok(words) if words[0].bytes == b"exit" => {
+                    let early = depth == DEEPEST && self.out.stage < Stage::Running && !self.out.open;
+                    if early && !self.out.loads.is_empty() {
+                        let what = "exit ends the script before iocInit: no client would find a record";
+                        self.report.error(words[0].place(0), "no-init", what, "put it behind iocInit, or take it out");
+                        self.out.stage = Stage::Running;
+                    }
+                    return;
+                }
                 Ok(words) => self.command(&words, macros, depth),
                 Err(at) => {
                     let what = "this quote is not closed, so the shell drops the whole line";
@@ -365,6 +383,16 @@ impl Follower<'_> {
             // Said once: what comes behind is not blamed for it.
             self.out.stage = self.out.stage.max(Stage::Registered);
             return;
+        }
+        if let Some((_, files)) = known::commands().find(|(own, _)| *own == name) {
+            let what = format!("command `{name}`");
+            let (at, types) = (words[0].place(0), &self.layout.types);
+            types.need("no-command", &what, files, at, self.report);
+            if self.out.stage < Stage::Registered && !self.out.open && !types.lack(files) {
+                let register = registration(&types.app);
+                let what = format!("{name} comes before {register}, which brings it: a C IOC has no such command here");
+                self.report.error(at, "no-command", what, format!("move it below {register}"));
+            }
         }
         // The application's own definitions may bring commands of any name.
         let closed = !self.layout.types.open && name.len() > 4 && !name.contains(UNKNOWN);

@@ -168,7 +168,14 @@ fn judge_link<'a>(
     let folders = || search.split([':', ';']);
     let found = folders().find_map(|folder| layout.find(&startup.folder.join(folder).join(file)));
     let Some(path) = found else {
-        if !search.contains(UNKNOWN) {
+        let why = || folders().find_map(|folder| layout.missing(&startup.folder.join(folder).join(file)));
+        if let Some((what, hint)) = why().filter(|_| !search.contains(UNKNOWN)) {
+            // Where make stops, that is what is wrong.
+            if layout.build.faults.is_empty() {
+                let what = format!("there is no protocol file `{file}`: {what}");
+                report.error(field.place(file_at), "not-installed", what, hint);
+            }
+        } else if !search.contains(UNKNOWN) {
             let names: Vec<String> = layout.names().map(|(name, _)| name).filter(|own| is_protocol(own)).collect();
             let near = nearest(file, names.iter().map(String::as_str)).filter(|near| *near != file);
             let search = search.replace(&format!("{}/", layout.top.display()), "");

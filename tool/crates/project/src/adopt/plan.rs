@@ -271,6 +271,12 @@ fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) {
         plan.mended.push(format!("{path}: begins with {line}, the program that runs it"));
         source.text = [line.as_bytes(), b"\n", &source.text].concat();
     }
+    if let Some(end) =
+        source.text.iter().position(|own| *own == b'\n').filter(|end| source.text[..*end].ends_with(b"\r"))
+    {
+        plan.mended.push(format!("{path}: no carriage return ends its first line, which no system would execute"));
+        source.text.remove(end - 1);
+    }
     plan.files.insert(path, source);
     for other in own.boot.scripts.iter().skip(1) {
         plan.todo.push(format!(
@@ -335,8 +341,10 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     for own in findings.iter().filter(|own| own.code == "undefined-variable") {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
-    let error =
-        |own: &&&Mistake| own.severity == Severity::Error && own.code != "not-a-program" && !is_include(facts, own);
+    let mended = ["not-a-program", "carriage-return"];
+    let error = |own: &&&Mistake| {
+        own.severity == Severity::Error && !mended.contains(&own.code.as_str()) && !is_include(facts, own)
+    };
     for own in findings.iter().filter(error) {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
