@@ -53,16 +53,17 @@ fn top(save: &Path) -> Top {
     records.push("record(waveform, \"$(P)array\") { field(FTVL, \"LONG\") field(NELM, \"5\") }\n".to_owned());
     top.database("saved.db", &records.concat());
     top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd", "example_DBD += stream.dbd asSupport.dbd");
+    top.replace("exampleApp/src/Makefile", "example_LIBS += asyn", "example_LIBS += autosave asyn");
     let late = VALUES.iter().filter(|(pv, ..)| *pv != "early").map(|(pv, ..)| format!("$(P){pv}\n"));
     top.write("iocBoot/iocExample/late.req", &(late.collect::<String>() + "file \"array.req\" P=$(P)\n"));
     top.write("iocBoot/iocExample/array.req", "# more\n$(P)array\n");
     top.write("iocBoot/iocExample/early.req", "$(P)early\n");
     let boot = format!(
-        "< envPaths\nset_requestfile_path(\"$(TOP)/iocBoot/$(IOC)\")\nset_savefile_path(\"{}\")\n\
+        "< envPaths\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+         set_requestfile_path(\"$(TOP)/iocBoot/$(IOC)\")\nset_savefile_path(\"{}\")\n\
          set_pass0_restoreFile(\"early.sav\")\nset_pass1_restoreFile(\"late.sav\")\n\
          save_restoreSet_NumSeqFiles(1)\nsave_restoreSet_SeqPeriodInSeconds(10)\nsave_restoreSet_RetrySeconds(5)\n\
          save_restoreSet_CAReconnect(1)\nsave_restoreSet_CallbackTimeout(-1)\n\
-         dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          dbLoadRecords(\"../../db/saved.db\", \"P=as:\")\n\
          create_monitor_set(\"late.req\", 1, \"P=as:\")\ncreate_periodic_set(\"early.req\", 1, \"P=as:\")\n\
          caPutLogInit(\"localhost:7011\", 1)\niocInit()\nasVerify(\"late.sav\")\necho through\n",
