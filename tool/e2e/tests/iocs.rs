@@ -64,6 +64,8 @@ fn project() -> Scratch {
     let tcp = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
     assert!(script.contains(tcp));
     let script = script.replace(tcp, "drvAsynSerialPortConfigure(\"PS1\", \"${PSU_TTY=/dev/ttyS0}\")");
+    let dbd = "example_DBD += drvAsynIPPort.dbd";
+    scratch.edit("ioc/exampleApp/src/Makefile", dbd, &format!("{dbd} drvAsynSerialPort.dbd"));
     fs::create_dir(scratch.root.join("simulators")).unwrap();
     scratch.write("simulators/line.py", LINE);
     scratch.write("ioc/iocBoot/iocOther/stOther.cmd", &script);
