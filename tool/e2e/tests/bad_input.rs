@@ -46,7 +46,9 @@ fn ioc_toml_errors_have_file_line_and_key() {
     scratch.edit("ioc.toml", "port = 9999", "prot = 9999");
     scratch.xtask(&["test"]).expect(3, &["ioc.toml:11: unknown key `prot`", "did you mean `port`?"]);
     scratch.edit("ioc.toml", "prot = 9999", "port = \"9999\"");
-    scratch.xtask(&["list"]).expect(3, &["ioc.toml:11: `port`: invalid type: string \"9999\", expected u16"]);
+    scratch
+        .xtask(&["list"])
+        .expect(3, &["ioc.toml:11: `port`: invalid type: string \"9999\", expected a number up to 65535"]);
     std::fs::remove_file(scratch.root.join("ioc.toml")).unwrap();
     scratch.xtask(&["list"]).expect(3, &["ioc.toml: No such file", "hint: restore the file"]);
 }

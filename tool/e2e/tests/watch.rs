@@ -10,7 +10,6 @@ const WAITS: &str = "waits for a save, or Ctrl-C";
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 #[test]
-#[ignore = "hangs now and then, and nobody knows why yet"]
 fn a_save_runs_what_it_concerns_until_ctrl_c() {
     let scratch = Scratch::new();
     let never = scratch.scratch_dir().join("never");

@@ -1,4 +1,4 @@
-//! autosave: what EPNix's own test of it asks of an IOC of C, and what a restore of each pass overwrites.
+//! autosave: most of what EPNix's own test of it asks of an IOC of C, and what a restore of each pass overwrites.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 

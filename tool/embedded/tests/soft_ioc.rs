@@ -510,6 +510,8 @@ fn commands_are_there_only_with_their_definitions() {
     assert!(!output.contains("Command asynSetTraceMask") && !mine.exists(), "{output}");
     top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd\n", "example_DBD += mine.dbd\n");
     assert_eq!(lint(&top), [lines[0].clone()], "what mine.dbd brings is not known");
+    top.replace(boot, "localhost:9", "localhost9");
+    assert_eq!(lint(&top)[1], format!("error no-address ioc/{boot}:6"));
 }
 
 #[test]

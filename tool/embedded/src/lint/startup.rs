@@ -364,6 +364,12 @@ impl Follower<'_> {
         let opens = command.ends_with("PortConfigure") || command == "vxi11Configure" || command == "usbtmcConfigure";
         if let Some(address) = words.get(2).filter(|_| opens) {
             let (at, ends) = (address.place(0), Default::default());
+            // parseHostInfo of drvAsynIPPort.c wants `<host>:<port>[:localPort] [protocol]`, or `unix://`.
+            let host = word(2);
+            if command == "drvAsynIPPortConfigure" && !host.contains(':') && !host.contains(UNKNOWN) {
+                let what = format!("`{host}` is not HOST:PORT: asyn opens no port {}", word(1));
+                self.report.error(at, "no-address", what, "as in \"192.168.1.10:5025\"".to_owned());
+            }
             self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address: word(2), at, ends });
         }
     }

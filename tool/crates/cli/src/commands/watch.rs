@@ -85,8 +85,8 @@ pub fn run(args: &Test) -> Result<Status> {
                 ui::error(&fail::render(&error));
             }
         }
-        ui::say(&format!("\n{}", row(&verdicts, "waits for a save, or Ctrl-C")));
-        let Some(paths) = wait(&wakes, &mut due)? else { return Ok(Status::Interrupted) };
+        let idle = || ui::say(&format!("\n{}", row(&verdicts, "waits for a save, or Ctrl-C")));
+        let Some(paths) = wait(&wakes, &mut due, idle)? else { return Ok(Status::Interrupted) };
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
         ui::hold(ui::screen()).clear();
         ui::say(&row(&verdicts, &format!("saved: {}{more}", paths[0])));
@@ -96,11 +96,18 @@ pub fn run(args: &Test) -> Result<Status> {
     }
 }
 
-/// Waits until something was saved that concerns a check; `None` is Ctrl-C.
-fn wait(wakes: &Receiver<Woken>, due: &mut BTreeSet<String>) -> Result<Option<Vec<String>>> {
+/// Waits until something was saved that concerns a check, `idle` where nothing was saved meanwhile; `None` is Ctrl-C.
+fn wait(wakes: &Receiver<Woken>, due: &mut BTreeSet<String>, idle: impl FnOnce()) -> Result<Option<Vec<String>>> {
     let mut paths = Vec::new();
+    let mut idle = Some(idle);
     loop {
-        let first = wakes.recv()?;
+        let first = match wakes.try_recv() {
+            Ok(wake) => wake,
+            Err(_) => {
+                idle.take().into_iter().for_each(|idle| idle());
+                wakes.recv()?
+            }
+        };
         for wake in std::iter::once(first).chain(wakes.try_iter()) {
             match wake {
                 Woken::Stop => return Ok(None),

@@ -5,6 +5,10 @@ use std::fmt::Write;
 
 use tool_base::protocol::lint::{Exchange, Parts};
 
+/// How the check begins that is made: by it `adopt` knows its own.
+pub const CHECK_HEAD: &str =
+    "# The first check of this IOC, made by `cargo xtask adopt`: tool/docs/checks.md says what it can use.\n";
+
 /// Ports of the machine from here on.
 const FIRST_PORT: u16 = 9001;
 
@@ -43,7 +47,12 @@ pub fn devices(ports: &[(&str, bool)], ioc: Option<&str>, taken: &BTreeSet<Strin
     };
     let device = |(asyn, serial): &(&str, bool)| {
         let own = plain(asyn, '-').trim_matches('-').to_ascii_lowercase();
-        let own = if own.is_empty() { "device".to_owned() } else { own };
+        let own = match own.chars().next() {
+            None => "device".to_owned(),
+            // Names of variables and of Nix's attributes begin with a letter.
+            Some(first) if first.is_ascii_digit() => format!("p{own}"),
+            Some(_) => own,
+        };
         let mut name = own.clone();
         for number in 2.. {
             if !names.contains(&name) {
@@ -55,15 +64,12 @@ pub fn devices(ports: &[(&str, bool)], ioc: Option<&str>, taken: &BTreeSet<Strin
         let stem = plain(&name, '_').to_ascii_uppercase();
         let place = if *serial {
             // NixOS has /dev/tty1 and /dev/ttyS1 itself.
-            let own = if stem.starts_with(|c: char| c == 'S' || c.is_ascii_digit()) { "_" } else { "" };
+            let own = if stem.starts_with('S') { "_" } else { "" };
             Place::Serial(format!("/dev/tty{own}{stem}"))
         } else {
             Place::Port(free.next().unwrap_or(FIRST_PORT))
         };
         let variable = format!("{stem}_ADDRESS");
-        // A name of the environment begins with a letter.
-        let variable =
-            if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("P{variable}") } else { variable };
         Device { ioc: ioc.map(str::to_owned), asyn: (*asyn).to_owned(), name, place, variable }
     };
     ports.iter().map(device).collect()
@@ -251,8 +257,7 @@ pub fn check(devices: &[Device], iocs: &[(&str, &Parts)]) -> String {
         .collect();
     let units = iocs.iter().map(|(ioc, _)| *ioc).chain(devices.iter().map(|device| device.name.as_str()));
     let units: String = units.map(|unit| format!("    machine.wait_for_unit(\"{unit}.service\")\n")).collect();
-    let head = "# The first check of this IOC, made by `cargo xtask adopt`: tool/docs/checks.md says what it can use.\nstart_all()\n\n\
-                with subtest(\"the services are up\"):\n";
+    let head = format!("{CHECK_HEAD}start_all()\n\nwith subtest(\"the services are up\"):\n");
     if names.is_empty() {
         return format!("{head}{units}");
     }
@@ -289,9 +294,9 @@ mod tests {
             "ps-1 PS_1_ADDRESS localhost:9001",
             "ps-1-2 PS_1_2_ADDRESS localhost:9002",
             "s1 S1_ADDRESS /dev/tty_S1",
-            "1 P1_ADDRESS localhost:9003",
+            "p1 P1_ADDRESS localhost:9003",
             "ioc-2 IOC_2_ADDRESS localhost:9004",
-            "1-2 P1_2_ADDRESS /dev/tty_1_2",
+            "p1-2 P1_2_ADDRESS /dev/ttyP1_2",
             "l L_ADDRESS /dev/ttyL",
         ];
         assert_eq!(all, wanted);

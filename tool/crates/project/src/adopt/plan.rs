@@ -9,7 +9,7 @@ use super::todo;
 use super::top::{Boot, Source, Top};
 use tool_base::protocol::lint::{Mistake, OfIoc, Port, Severity};
 
-/// Name of the check that is made.
+/// Name of the check that is made, where no other has it.
 const CHECK: &str = "inputs";
 
 /// What is known.
@@ -105,18 +105,22 @@ pub fn plan(facts: &Facts) -> Plan {
     }
     plan.files.insert("ioc.toml".to_owned(), text(ioc_toml(facts, &modules, &plan.devices)));
     flake(facts, &mut plan);
-    for (kind, body) in check(&plan.devices, facts) {
-        plan.files.insert(format!("checks/{CHECK}.{kind}"), text(body));
+    let name = free_name(facts);
+    for (kind, body) in check(&name, &plan.devices, facts) {
+        plan.files.insert(format!("checks/{name}.{kind}"), text(body));
     }
     let mut told = BTreeSet::new();
     plan.todo.retain(|item| told.insert(item.clone()));
     if !plan.todo.is_empty() {
-        plan.files.insert(todo::FILE.to_owned(), text(todo::text(facts.from, &plan.todo)));
+        let old = facts.project.get(todo::FILE).map(|text| String::from_utf8_lossy(text));
+        plan.files.insert(todo::FILE.to_owned(), text(todo::text(facts.from, &plan.todo, old.as_deref())));
     }
     // What stays as it is.
     plan.files.retain(|path, source| facts.project.get(path).is_none_or(|old| *old != source.text || source.runs));
-    let kept =
-        |path: &String| plan.files.contains_key(path) || facts.top.files.contains_key(path.trim_start_matches("ioc/"));
+    let kept = |path: &String| {
+        plan.files.contains_key(path)
+            || path.strip_prefix("ioc/").is_some_and(|path| facts.top.files.contains_key(path))
+    };
     let goes =
         |path: &&String| (path.starts_with("ioc/") && !kept(path)) || (is_check(path) && facts.shipped.contains(*path));
     plan.remove = facts.project.keys().filter(goes).filter(|path| !plan.files.contains_key(*path)).cloned().collect();
@@ -184,9 +188,12 @@ fn devices(facts: &Facts, own: &Adopted, plan: &mut Plan) {
         let changed = (!several)
             .then(|| change(plan, file, line, |text| with_variable(text, port.column, &device.variable, &mut own)))
             .flatten();
-        if let Some(own) = own {
+        // Two simulators have two addresses.
+        let taken = |name: &String| plan.devices.iter().any(|other| other.ioc == device.ioc && other.variable == *name);
+        let shared = own.as_ref().is_some_and(taken);
+        if let Some(own) = own.filter(|_| !shared) {
             device.variable = own;
-        } else if changed.is_some() {
+        } else if changed.is_some() && !shared {
             let (variable, address) = (&device.variable, &port.address);
             plan.mended.push(format!(
                 "{}: ${{{variable}={address}}} instead of {address}, so that checks reach a simulator",
@@ -427,10 +434,20 @@ fn flake(facts: &Facts, plan: &mut Plan) {
     }
 }
 
+/// A name for the check. One that adopt has made before is made anew; one of the user's stays.
+fn free_name(facts: &Facts) -> String {
+    let is_theirs = |name: &String| {
+        let text = facts.project.get(&format!("checks/{name}.py"));
+        text.is_some_and(|text| !text.starts_with(device::CHECK_HEAD.as_bytes()))
+    };
+    let names = (2..).map(|number| format!("{CHECK}-{number}"));
+    std::iter::once(CHECK.to_owned()).chain(names).find(|name| !is_theirs(name)).unwrap_or_default()
+}
+
 /// The files of the check.
-fn check(devices: &[Device], facts: &Facts) -> Vec<(&'static str, String)> {
+fn check(name: &str, devices: &[Device], facts: &Facts) -> Vec<(&'static str, String)> {
     let iocs: Vec<_> = facts.iocs.iter().map(|own| (facts.unit(own).unwrap_or("ioc"), &own.ioc.parts)).collect();
-    vec![("py", device::check(devices, &iocs)), ("nix", crate::scaffold::check::nix(CHECK))]
+    vec![("py", device::check(devices, &iocs)), ("nix", crate::scaffold::check::nix(name))]
 }
 
 #[cfg(test)]
@@ -463,7 +480,8 @@ mod tests {
             function: "a.proto a".to_owned(),
         };
         let parts = Parts { exchanges: ports.iter().map(exchange).collect(), ports, ..Parts::default() };
-        let project = ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/__builtins__.pyi", "checks/mine.py"];
+        let project =
+            ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/__builtins__.pyi", "checks/inputs.py"];
         plan(&Facts {
             top: &Top { files, strange: vec!["out".to_owned()] },
             from: "lab",
@@ -491,25 +509,29 @@ mod tests {
         assert!(plan.files["ioc/iocBoot/iocA/st.cmd"].runs);
         assert!(plan.files["ioc.toml"].text.windows(19).any(|text| text == b"backend = \"sandbox\""));
         let todo: Vec<&str> = plan.todo.iter().filter_map(|item| item.split(':').next()).collect();
-        assert_eq!(todo, ["ioc/out", "checks/mine.py"]);
+        assert_eq!(todo, ["ioc/out", "checks/inputs.py"]);
+        assert!(plan.files.contains_key("checks/inputs-2.py") && !plan.files.contains_key("checks/inputs.py"));
     }
 
     #[test]
     fn an_address_comes_from_a_variable() {
         let script = "#!a\ndrvAsynIPPortConfigure(\"L2\", \"10.0.0.1:4001 TCP\")\ndrvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")\n\
-                      drvAsynIPPortConfigure(\"L4\",  $(IP):1)\ndrvAsynIPPortConfigure(\"L5\", \"10.0.0.1:1 UDP\")\n";
+                      drvAsynIPPortConfigure(\"L4\",  $(IP):1)\ndrvAsynIPPortConfigure(\"L5\", \"10.0.0.1:1 UDP\")\n\
+                      drvAsynIPPortConfigure(\"L6\", \"${DEVICE=10.0.0.2:1}\")\n";
         let ip = |address, line| port("drvAsynIPPortConfigure", address, line);
-        let ports = vec![ip("10.0.0.1:4001 TCP", 2), ip("10.0.0.2:1", 3), ip("10.0.0.3:1", 4), ip("10.0.0.1:1 UDP", 5)];
+        let mut ports = vec![ip("10.0.0.1:4001 TCP", 2), ip("10.0.0.2:1", 3), ip("10.0.0.3:1", 4)];
+        ports.extend([ip("10.0.0.1:1 UDP", 5), ip("10.0.0.2:1", 6)]);
         let plan = planned(script, ports);
         assert_eq!(line(&plan, 2), "drvAsynIPPortConfigure(\"L2\", \"${L2_ADDRESS=10.0.0.1:4001} TCP\")");
         assert_eq!(line(&plan, 3), "drvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")");
         let variables: Vec<&str> = plan.devices.iter().map(|own| own.variable.as_str()).collect();
-        assert_eq!(variables, ["L2_ADDRESS", "DEVICE", "L4_ADDRESS"]);
+        assert_eq!(variables, ["L2_ADDRESS", "DEVICE", "L4_ADDRESS", "L6_ADDRESS"]);
         assert!(
             plan.todo[0].starts_with("ioc/iocBoot/iocA/st.cmd:5: drvAsynIPPortConfigure opens port L5"),
             "{:?}",
             plan.todo
         );
+        assert!(plan.todo[2].contains("st.cmd:6: the address of port L6 cannot be told apart"), "{:?}", plan.todo);
         assert!(plan.todo[1].contains("st.cmd:4: the address of port L4 cannot be told apart"), "{:?}", plan.todo);
     }
 }

@@ -5,9 +5,13 @@ use std::path::Path;
 /// Where it is.
 pub const FILE: &str = "TODO-adopt.md";
 
-/// The text of a new list.
-pub fn text(from: &str, items: &[String]) -> String {
-    let items: String = items.iter().map(|item| format!("- [ ] {item}\n")).collect();
+/// The text of a new list, or of an old one with what is new: what its owner has ticked and noted stays.
+pub fn text(from: &str, items: &[String], old: Option<&str>) -> String {
+    let new = items.iter().filter(|item| !old.is_some_and(|old| old.contains(item.as_str())));
+    let items: String = new.map(|item| format!("- [ ] {item}\n")).collect();
+    if let Some(old) = old {
+        return format!("{}\n{items}", old.trim_end());
+    }
     format!(
         "# Left to do: {from}\n\nTick what is done (`- [x]`), or delete its line: `cargo xtask doctor` shows the others.\n\n{items}"
     )
@@ -30,10 +34,14 @@ mod tests {
     fn what_is_ticked_or_gone_is_done() {
         let folder = tempfile::tempdir().unwrap();
         assert!(open(folder.path()).is_empty());
-        let text = text("psu", &["one: a; b".to_owned(), "two".to_owned()]);
+        let items = ["one: a; b".to_owned(), "two".to_owned()];
+        let text = text("psu", &items, None);
         std::fs::write(folder.path().join(FILE), &text).unwrap();
         assert_eq!(open(folder.path()), ["one: a; b", "two"]);
         std::fs::write(folder.path().join(FILE), text.replace("- [ ] one", "- [x] one")).unwrap();
         assert_eq!(open(folder.path()), ["two"]);
+        let ticked = std::fs::read_to_string(folder.path().join(FILE)).unwrap() + "\na note\n";
+        let again = super::text("psu", &[&items[..], &["three".to_owned()]].concat(), Some(&ticked));
+        assert_eq!(again, ticked + "- [ ] three\n");
     }
 }
