@@ -48,7 +48,7 @@ fn a_few_checks_are_two_jobs_which_keep_everything() {
 #[test]
 fn a_later_run_takes_what_is_built_and_makes_rows_by_recorded_times() {
     let Some(runner) = Runner::new("bin/act") else { return };
-    runner.check("flow", "");
+    runner.check("flow", "start_all()\n");
     let (text, jobs) = run(&runner, &[]);
     assert_eq!(jobs, ended(&[(SANDBOX, true), (NIXOS, true), ("gate", true)]), "{text}");
     // As if they had been long.

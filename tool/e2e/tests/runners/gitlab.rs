@@ -57,7 +57,7 @@ fn both_legs_pass_keep_what_they_left_and_hand_on_times() {
         fs::write(&times, "{\"level\": 700, \"flow\": 700}").unwrap();
     }
     // Known to be long: each has a row.
-    runner.check("flow", "");
+    runner.check("flow", "start_all()\n");
     run(&runner, &["plan", "sandbox", ROW, "check flow (x86_64-linux)"], &[]);
 }
 
