@@ -1,5 +1,5 @@
 //! What GitHub's runner makes of a run.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 
@@ -181,12 +181,38 @@ fn trouble_of_the_host_or_the_project_is_shown_too() {
     assert!(commands[0].starts_with("::error title=cargo xtask test::error: "), "{commands:#?}");
 }
 
+/// Services that know of no GitHub: plain text, a JUnit report at a known place, and one file of all that was left.
 #[test]
-fn elsewhere_nothing_of_it_is_said() {
-    let runner = Runner::new();
-    runner.scratch.check("a", "pass\n");
-    let run = runner.scratch.xtask(&["test", "--backend", "sandbox"]).expect(0, &[]);
-    assert!(!run.stderr.contains("::"), "{}", run.stderr);
+fn elsewhere_it_is_plain_text_a_report_and_an_archive() {
+    let scratch = Scratch::new();
+    scratch.check("bad", "start_all()\nmachine.fail(\"true\")\n");
+    // The project has no Rust of its own.
+    let cargo = scratch.root.join("cargo");
+    common::executable(&cargo, "#!/bin/sh\n");
+    let services: [&[(&str, &str)]; 3] = [
+        &[("JENKINS_URL", "https://ci.example.org/"), ("BUILD_NUMBER", "7"), ("JOB_NAME", "ioc"), ("TERM", "xterm")],
+        &[("CI", "woodpecker"), ("CI_SYSTEM_NAME", "woodpecker"), ("CI_PIPELINE_NUMBER", "7")],
+        &[("CI", "true"), ("BUILDKITE", "true"), ("BUILDKITE_BUILD_NUMBER", "7"), ("TERM", "dumb")],
+    ];
+    for service in services {
+        let run = |args: &[&str]| {
+            let mut command = scratch.command(args);
+            command.env("CARGO", &cargo).env("CARGO_PKG_NAME", "xtask").envs(service.iter().copied());
+            Run::of(&command.output().unwrap())
+        };
+        let ci = run(&["ci"]).expect(1, &["PASS simple", "FAIL bad", "run only this step again: "]);
+        let text = ci.stdout + &ci.stderr;
+        assert!(!text.contains(['\u{1b}', '\r']) && !text.contains("::"), "{service:?}: {text}");
+        let junit = scratch.root.join("target/checks/junit.xml");
+        let report = fs::read_to_string(&junit).unwrap();
+        assert_eq!(report.matches("<failure").count(), 1, "{service:?}: {report}");
+        fs::remove_file(junit).unwrap();
+        run(&["report", "--archive", "all.tar.gz"]).expect(0, &[]);
+        let mut tar = std::process::Command::new("tar");
+        let list = Run::of(&tar.arg("-tzf").arg(scratch.root.join("all.tar.gz")).output().unwrap()).expect(0, &[]);
+        assert!(list.stdout.contains("/report.html") && list.stdout.contains("/bad/log"), "{}", list.stdout);
+        fs::remove_dir_all(scratch.root.join("target/checks")).unwrap();
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_cancelled_job_leaves_whole_reports() {
     runner.check("level", NEVER_ENDS);
     // A group of its own, as a terminal would give it.
     let mut job = command(&runner).arg("sandbox").stdout(Stdio::null()).process_group(0).spawn().unwrap();
-    runner.wait_for_log(&mut job);
+    runner.wait_for_logs(&mut job, 1);
     assert!(Command::new("kill").args(["-INT", "--", &format!("-{}", job.id())]).status().unwrap().success());
     let _ = job.wait().unwrap();
     let builds = runner.fixture.root.join(".gitlab-ci-local/builds");

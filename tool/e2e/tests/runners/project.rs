@@ -48,7 +48,17 @@ for path in $PATHS; do
 done | tar -cf "$CACHES/$KEY/tar" -T -
 "#;
 
-/// Actions of others: what they are given is noted in `$SEEN`. upload-artifact refuses what GitHub's refuses.
+/// What actions/upload-artifact does: it refuses names, and from version 4 on servers, as GitHub's does.
+const UPLOAD: &str = r#"
+case "$VERSION $GITHUB_SERVER_URL" in
+v3* | *" https://github.com") ;;
+*) echo "$VERSION is not currently supported on GHES" >&2 && exit 1 ;;
+esac
+case "$NAME$FILE" in *[\":\<\>\|\*\?]*) exit 1 ;; esac
+[ ! -f "$FILE" ] || cp "$FILE" "$ARTIFACTS/$NAME"
+"#;
+
+/// Actions of others: what they are given is noted in `$SEEN`.
 const ACTIONS: [(&str, &str); 6] = [
     (
         "cachix/install-nix-action",
@@ -86,8 +96,8 @@ const ACTIONS: [(&str, &str); 6] = [
         r#"{name: a, description: a,
             inputs: {name: {description: n}, path: {description: p}, compression-level: {description: c},
               retention-days: {description: r}, if-no-files-found: {description: i}},
-            runs: {using: composite, steps: [{if: always(), shell: bash, env: {NAME: "${{ inputs.name }}", FILE: "${{ inputs.path }}"},
-              run: 'case "$NAME$FILE" in *[\":\<\>\|\*\?]*) exit 1 ;; esac; [ ! -f "$FILE" ] || cp "$FILE" "$ARTIFACTS/$NAME"'}]}}"#,
+            runs: {using: composite, steps: [{if: always(), shell: bash,
+              env: {NAME: "${{ inputs.name }}", FILE: "${{ inputs.path }}", VERSION: v}, run: artifact-upload}]}}"#,
     ),
 ];
 
@@ -147,6 +157,7 @@ impl Runner {
             ("rustc", rustc.as_str()),
             ("cache-restore", RESTORE),
             ("cache-save", SAVE),
+            ("artifact-upload", UPLOAD),
         ]
         .into_iter()
         .chain(nothing)
@@ -219,14 +230,21 @@ impl Runner {
     pub fn act(&self, args: &[&str]) -> Command {
         let mut command = self.command("bin/act", &["push", "-W", ".github/workflows/ci.yml", "--action-offline-mode"]);
         command.args(["--pull=false", "-P", "ubuntu-24.04=-self-hosted", "-P", "ubuntu-slim=-self-hosted"]);
-        for action in uses(&self.fixture.root) {
+        for (action, version) in uses(&self.fixture.root) {
             let (name, commit) = action.split_once('@').unwrap();
             // OWNER/REPOSITORY/FOLDER: of the repository only.
             let name = name.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
-            let dir = self.fixture.dir.path().join("actions").join(&name);
-            if dir.is_dir() {
-                command.arg("--local-repository").arg(format!("{name}@{commit}={}", dir.display()));
+            let (dir, place) =
+                (self.fixture.dir.path().join("actions").join(&name), self.fixture.dir.path().join(commit));
+            if !dir.is_dir() {
+                continue;
             }
+            copy(&dir, &place);
+            if let Ok(text) = fs::read_to_string(dir.join("action.yml")) {
+                fs::write(place.join("action.yml"), text.replace("VERSION: v", &format!("VERSION: {version}")))
+                    .unwrap();
+            }
+            command.arg("--local-repository").arg(format!("{name}@{commit}={}", place.display()));
         }
         // What is saved once is never saved again, so runs have numbers.
         command.arg("--env").arg(format!("GITHUB_RUN_ID={}", self.caches("").len())).args(args);
@@ -276,24 +294,22 @@ impl Runner {
         assert!(tar.unwrap().success());
     }
 
-    /// Waits until the check of a job says that it has begun.
-    pub fn wait_for_log(&self, child: &mut Child) {
+    /// Waits until so many checks of jobs say that they have begun.
+    pub fn wait_for_logs(&self, child: &mut Child, count: usize) {
         wait_for(child, "a log says `it has begun`", || {
             let logs = walkdir::WalkDir::new(self.fixture.dir.path()).into_iter().flatten();
-            let mut logs = logs.filter(|entry| entry.file_name() == "log" && entry.file_type().is_file());
-            logs.any(|log| fs::read_to_string(log.path()).is_ok_and(|text| text.contains("it has begun")))
+            let logs = logs.filter(|entry| entry.file_name() == "log" && entry.file_type().is_file());
+            let begun = |log: &Path| fs::read_to_string(log).is_ok_and(|text| text.contains("it has begun"));
+            logs.filter(|log| begun(log.path())).count() >= count
         });
     }
 }
 
-/// Other people's actions that the workflow comes to.
-fn uses(root: &Path) -> BTreeSet<String> {
-    let files = walkdir::WalkDir::new(root.join("tool/ci/github")).into_iter().map(|entry| entry.unwrap().into_path());
-    let texts = files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap());
-    let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    lines
-        .iter()
-        .filter_map(|line| Some(line.split_once("uses: ")?.1.split(' ').next()?.to_owned()))
-        .filter(|action| action.contains('@'))
-        .collect()
+/// Other people's actions that the workflow comes to, with what they say of their version.
+fn uses(root: &Path) -> BTreeSet<(String, String)> {
+    let files = ["tool/ci/github", ".github"].into_iter().flat_map(|folder| walkdir::WalkDir::new(root.join(folder)));
+    let texts = files.flatten().filter(|entry| entry.file_type().is_file());
+    let texts: String = texts.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect();
+    let lines = texts.lines().filter_map(|line| line.split_once("uses: ")?.1.split_once(" # "));
+    lines.map(|(action, version)| (action.to_owned(), version.to_owned())).collect()
 }
