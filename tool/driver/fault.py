@@ -5,10 +5,13 @@ A relay stands between the IOC and the simulator, so no simulator knows of it. I
 the answers, and says when it does so: what is answered from then on is spoiled, or is not any more.
 """
 import os
+import queue
 import re
+import select
 import socket
 import sys
 import threading
+import time
 
 USAGE = """\
 usage: fault NAME ok             what the simulator says goes through again
@@ -23,15 +26,15 @@ KINDS = ("ok", "garbled", "silent", "dropped") + WITH_VALUE
 
 
 def spoiled(kind, value, data):
-    """What is said instead of data; None is nothing."""
-    end = re.search(rb"[\0-\x1f]*\Z", data).group()
+    """What is said instead of data, and what waits for the rest of its line; of nothing, nothing is said."""
     if kind == "silent":
-        return None
+        return b"", b""
     if kind == "wrong":
-        return value.encode() + end
+        *lines, rest = re.split(rb"(?<=[\0-\x1f])(?![\0-\x1f])", data)
+        return b"".join(re.sub(rb"[^\0-\x1f]+", lambda _: value.encode(), line, count=1) for line in lines), rest
     if kind == "garbled":
-        return bytes(byte | 0x80 for byte in data[:len(data) - len(end)]) + end
-    return data
+        return re.sub(rb"[^\0-\x1f]", lambda byte: bytes([byte.group()[0] | 0x80]), data), b""
+    return data, b""
 
 
 class Relay:
@@ -47,48 +50,83 @@ class Relay:
 
     def listen(self):
         self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
 
     def accept(self, listener):
         while True:
             try:
                 client = listener.accept()[0]
+            except OSError:
+                with self.told:
+                    if listener is not self.listener or self.fault[0] == "dropped":
+                        return
+                    self.told.wait(0.1)  # too many are open, say
+                continue
+            try:
                 device = socket.create_connection(("localhost", self.target))
-            except ConnectionError:  # the device is not there: the IOC shall see that
+            except OSError:  # the device is not there: the IOC shall see that
                 client.close()
                 continue
-            except OSError:  # nobody is to be listened to any more
-                return
             with self.told:
                 self.links.update((client, device))
                 if self.fault[0] == "dropped":
                     self.cut()
-            for pump in ((client, device, lambda data: data), (device, client, self.answer)):
-                threading.Thread(target=self.pass_on, args=pump, daemon=True).start()
+            said = queue.Queue(1000)
+            for task in ((self.ask, client, device), (self.hear, device, said), (self.answer, said, device, client)):
+                threading.Thread(target=task[0], args=task[1:], daemon=True).start()
 
-    def pass_on(self, source, sink, change):
+    def ask(self, client, device):
+        """What the IOC says goes through as it is."""
         try:
-            while True:
-                data = source.recv(65536)
-                if not data:
-                    break
-                with self.told:  # what the command has said holds for all that is sent after it
-                    data = change(data)
-                    if data is not None:
-                        sink.sendall(data)
+            data = client.recv(65536)
+            while data:
+                device.sendall(data)
+                data = client.recv(65536)
         except OSError:
             pass
-        with self.told:
-            for end in (source, sink):
-                self.links.discard(end)
-                self.shut(end)
+        self.end(client, device)
 
-    def answer(self, data):
+    @staticmethod
+    def hear(device, said):
+        """What the device says, and when; nothing at its end."""
+        data = b"-"
+        while data:
+            try:
+                data = device.recv(65536)
+            except OSError:
+                data = b""
+            said.put((time.monotonic(), data))
+
+    def answer(self, said, device, client):
+        rest = b""
+        came, data = said.get()
+        while data:
+            try:
+                select.select([], [client], [])  # a command does not wait for an IOC that does not read
+                with self.told:  # what the command has said holds for all that is sent after it
+                    data, rest = self.spoil(rest + data, came)
+                    sent = client.send(data, socket.MSG_DONTWAIT) if data else 0
+                client.sendall(data[sent:])
+            except (OSError, ValueError):
+                break
+            came, data = said.get()
+        self.end(device, client)
+        while data:
+            data = said.get()[1]
+
+    def spoil(self, data, came):
         kind, value = fault = self.fault
         if kind == "late":
-            self.told.wait_for(lambda: self.fault != fault, timeout=float(value))
+            self.told.wait_for(lambda: self.fault != fault, timeout=max(0, came + float(value) - time.monotonic()))
             kind, value = self.fault if self.fault[0] != "late" else ("ok", "")
         return spoiled(kind, value, data)
+
+    def end(self, *ends):
+        with self.told:
+            for end in ends:
+                self.links.discard(end)
+                self.shut(end)
 
     def cut(self):
         while self.links:
@@ -128,16 +166,20 @@ def serve(name, port, target):
         listener.bind(door(name))
         listener.listen()
         relay = Relay(port, target)
+        print(f"fault {name} on port {relay.port}", flush=True)
         if "NOTIFY_SOCKET" in os.environ:
             address = re.sub("^@", "\0", os.environ["NOTIFY_SOCKET"])
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
                 systemd.sendto(b"READY=1", address)
         while True:
-            with listener.accept()[0] as command, command.makefile("rw") as words:
-                kind, value = words.readline().rstrip("\n").split(" ", 1)
-                relay.set(kind, value)
-                print(f"fault {name} {kind} {value}".rstrip(), flush=True)
-                words.write("done\n")
+            try:
+                with listener.accept()[0] as command, command.makefile("rw", newline="\n") as words:
+                    kind, value = words.readline().rstrip("\n").split(" ", 1)
+                    relay.set(kind, value)
+                    print(f"fault {name} {kind} {value}".rstrip(), flush=True)
+                    words.write("done\n")
+            except (OSError, ValueError) as error:  # who spoke is gone, or was no command
+                print(f"fault {name}: a command was not taken: {error}", flush=True)
 
 
 def tell(name, kind, value):
@@ -149,7 +191,7 @@ def tell(name, kind, value):
             print(f"fault: nothing stands before `{name}` on this machine\n\nhint: tool/docs/checks.md, \"A device that fails\"",
                   file=sys.stderr)
             return 2
-        with relay.makefile("rw") as words:
+        with relay.makefile("rw", newline="\n") as words:
             words.write(f"{kind} {value}\n")
             words.flush()
             return 0 if words.readline() == "done\n" else 1

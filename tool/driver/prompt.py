@@ -48,11 +48,12 @@ class Prompt(code.InteractiveConsole):
             return super().push(line, *more, **names)
         try:
             statements = ast.parse(textwrap.dedent(line), self.filename).body
-        except (SyntaxError, ValueError):
+            statements = [compile(ast.Interactive([statement]), self.filename, "single") for statement in statements]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.showsyntaxerror(self.filename)
             return False
         for statement in statements:
-            if not self.runcode(compile(ast.Interactive([statement]), self.filename, "single")):
+            if not self.runcode(statement):
                 break
         return False
 

@@ -44,6 +44,8 @@ let
         for file in *.py; do
           [ -f "$file" ] || continue
           mkdir "''${file%.py}"
+          # What it reads beside itself stays beside it.
+          find . -maxdepth 1 -type f ! -name '*.py' -exec cp -t "''${file%.py}" {} +
           mv "$file" "''${file%.py}/__init__.py"
         done
         for package in */; do

@@ -4,10 +4,13 @@ The other end is the tty at PATH. What the IOC writes there is the program's std
 On NixOS (machine.nix) and in the sandbox (crates/backends/src/units.rs).
 """
 import os
+import shutil
 import sys
 import tty
 
 path, *command = sys.argv[1:]
+if not shutil.which(command[0]):  # before the line is there, which says that the program is
+    sys.exit(f"{command[0]}: there is no such program")
 ours, theirs = os.openpty()
 # Bytes as they are, no echo.
 tty.setraw(theirs)

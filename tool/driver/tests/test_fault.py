@@ -45,14 +45,14 @@ class Faults(unittest.TestCase):
         device = Echo()
         device.start()
         self.addCleanup(device.listener.close)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
             systemd.bind(self.env["NOTIFY_SOCKET"])
-            relay = subprocess.Popen([sys.executable, PROGRAM, "--relay", "psu", str(self.port), str(device.port)],
-                                     env=self.env, stdout=subprocess.DEVNULL)
+            relay = subprocess.Popen([sys.executable, PROGRAM, "--relay", "psu", "0", str(device.port)],
+                                     env=self.env, stdout=subprocess.PIPE, text=True)
+            self.addCleanup(relay.stdout.close)
             self.addCleanup(relay.wait)
             self.addCleanup(relay.kill)
+            self.port = int(relay.stdout.readline().split()[-1])
             self.assertEqual(systemd.recv(100), b"READY=1")
 
     def fault(self, *words, status=0):
@@ -84,7 +84,35 @@ class Faults(unittest.TestCase):
         client.sendall(b"4\n")
         self.fault("psu", "ok")
         self.assertEqual(client.recv(100), b"4\n")
-        self.assertIsNone(fault.spoiled("silent", "", b"5\n"))
+        self.assertEqual(fault.spoiled("silent", "", b"5\n"), (b"", b""))
+
+    def test_an_answer_is_a_line_however_it_comes(self):
+        wrong = [fault.spoiled("wrong", "99", data) for data in (b"1.5", b"1.5\r\n2.5\r\n3", b"\x021.5\x03\r\n", b"\n")]
+        self.assertEqual(wrong, [(b"", b"1.5"), (b"99\r\n99\r\n", b"3"), (b"\x0299\x03\r\n", b""), (b"\n", b"")])
+        client = self.connect()
+        self.fault("psu", "wrong", "99\\1")
+        client.sendall(b"1.")
+        client.sendall(b"5\r")
+        self.assertEqual(client.recv(100), b"99\\1\r")
+        # What has no end yet is not lost.
+        client.sendall(b"6")
+        self.fault("psu", "ok")
+        client.sendall(b"7\n")
+        with client.makefile("rb") as lines:
+            self.assertEqual(lines.readline(), b"67\n")
+
+    def test_who_does_not_read_and_who_says_nothing_hold_nobody_up(self):
+        client = self.connect()
+        client.setblocking(False)
+        try:
+            while True:
+                client.sendall(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        with socket.socket(socket.AF_UNIX) as mute:
+            mute.connect(os.path.join(self.env["FAULT_DIR"], "fault-psu.socket"))
+        self.fault("psu", "silent")
+        self.fault("psu", "ok")
 
     def test_a_connection_is_dropped_until_all_is_well(self):
         client = self.connect()

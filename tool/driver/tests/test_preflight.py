@@ -163,6 +163,8 @@ class Survey(unittest.TestCase):
             self.assertEqual(found("x = (\n"), [(1, "SyntaxError", "error")])
             if sys.version_info >= (3, 10):
                 self.assertEqual(found("", "json.py"), [(1, "hidden-helper", "error")])
+            Path(lib, "helpers").mkdir()
+            self.assertEqual(found(""), [(1, "hidden-helper", "error")])
 
     def test_odd_texts_that_python_takes(self):
         for text in ("a = 1\nb = " + " + ".join(["a"] * 900), "'{²}'.format(1)", "from typing import Annotated\nx: Annotated[()] = 1",

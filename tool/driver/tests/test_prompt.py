@@ -112,6 +112,9 @@ class Terminal(WholeProcess):
         # A block with a blank line, indented as it stood where it was copied, and a name of a PV.
         os.write(near, b"\x1b[200~    def f():\n        x = 40\n\n        return x + 3\n\n    print(f())\x1b[201~\n")
         until(b"43\r\n")
+        # A piece of a function is no program.
+        os.write(near, b"\x1b[200~x = 1\nreturn x\x1b[201~\n")
+        until(b"'return' outside function")
         os.write(near, b"print('caget P:VO\t'.lower())\n")
         until(b"caget p:volt-rb\r\n")
         os.write(near, b"exit()\n")
