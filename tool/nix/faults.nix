@@ -1,5 +1,5 @@
 # NixOS module of a check's machine: what spoils the answers of simulators (tool/docs/checks.md, "A device that fails").
-{ project }:
+{ beside, project }:
 {
   config,
   lib,
@@ -7,6 +7,9 @@
   ...
 }:
 let
+  running = lib.filterAttrs (_: ioc: ioc.enable) config.services.iocs;
+  here = lib.mergeAttrsList (map beside (lib.attrNames running));
+
   fault = pkgs.writers.writePython3Bin "fault" { doCheck = false; } (
     builtins.readFile ../driver/fault.py
   );
@@ -16,14 +19,14 @@ let
     name: port:
     let
       target =
-        project.simulators.${name}.port
-          or (throw "faults.${name}: there is no such simulator with a TCP port\nhint: those of ioc.toml are ${lib.concatStringsSep ", " (lib.attrNames project.simulators)}");
+        here.${name}.port
+          or (throw "faults.${name}: there is no such simulator with a TCP port\nhint: those of its machine are ${lib.concatStringsSep ", " (lib.attrNames here)}");
     in
     lib.nameValuePair "${name}-faults" {
       description = "Faults of simulator ${name}";
       wantedBy = [ "multi-user.target" ];
       after = [ "${name}.service" ];
-      before = map (ioc: "${ioc}.service") (lib.attrNames config.services.iocs);
+      before = map (ioc: "${ioc}.service") (lib.attrNames running);
       serviceConfig = {
         Type = "notify";
         ExecStart = "${lib.getExe fault} --relay ${name} ${toString port} ${toString target}";

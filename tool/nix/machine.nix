@@ -20,8 +20,7 @@ let
   packages = pkgs // pkgs.epnix;
 
   service =
-    name:
-    simulator:
+    name: simulator:
     let
       port = toString simulator.port;
       program = lib.getExe (
@@ -55,6 +54,7 @@ let
           kill -0 "$MAINPID" # fails at once when the simulator is gone
           sleep 0.05
         done 2>/dev/null
+        kill -0 "$MAINPID"
       '';
     };
 
@@ -67,6 +67,10 @@ let
       name = "simulator ${name}";
       inherit (simulator) port;
     }) (lib.filterAttrs (_: simulator: simulator ? port) simulators)
+    ++ lib.mapAttrsToList (name: port: {
+      name = "faults.${name}";
+      inherit port;
+    }) config.faults
     ++ lib.mapAttrsToList (name: ioc: {
       name = "procServ of services.iocs.${name}";
       inherit (ioc.procServ) port;
@@ -79,14 +83,16 @@ let
       units = map (simulator: "${simulator}.service") (lib.attrNames (beside name));
     in
     rec {
+      # EPNix starts one that is off not by itself, but leaves it to be started.
+      enable = lib.mkDefault config.services.iocs.${name}.enable;
       wants = [ "network-online.target" ] ++ units;
       after = wants;
       environment = {
         # The journal is read by scripts.
-        NO_COLOR = lib.mkDefault "1";
+        NO_COLOR = lib.mkOverride 1100 "1";
       }
       # Where the simulators are goes before what ioc.toml says of the IOC, and a check's word before that.
-      // lib.mapAttrs (_: lib.mkOverride 900) (
+      // lib.mapAttrs (_: value: lib.mkOverride 900 (builtins.replaceStrings [ "%" ] [ "%%" ] value)) (
         lib.mergeAttrsList (map (simulator: simulator.environment or { }) (lib.attrValues (beside name)))
       );
       # Active means that clients are served. As root (`+`), which may look at the IOC's sockets.
@@ -99,7 +105,7 @@ in
   imports = [
     epnixLib.nixosModule
     iocService
-    (lib.modules.importApply ./faults.nix { inherit project; })
+    (lib.modules.importApply ./faults.nix { inherit beside project; })
   ];
 
   assertions = map (message: {

@@ -27,7 +27,8 @@ mkEpicsPackage {
   postPatch =
     let
       script = ioc: "iocBoot/${ioc.ioc}/${ioc.script}";
-      scripts = toString (lib.unique (map script (lib.attrValues project.iocs)));
+      # Those that ioc.toml names must be there.
+      scripts = "iocBoot/*/st.cmd ${toString (map script (lib.attrValues project.iocs))}";
     in
     ''
       sed -i '1s,/bin/linux-[^/]*/,/bin/${epnixLib.toEpicsArch stdenv.hostPlatform}/,' ${scripts}

@@ -6,6 +6,7 @@ let
     attrNames
     concatLists
     concatStringsSep
+    elem
     elemAt
     filter
     genList
@@ -30,6 +31,14 @@ let
   values = set: map (name: set.${name}) (attrNames set);
   quote = toJSON;
   commas = concatStringsSep ", ";
+
+  # EPNix and nixpkgs give these to the unit of an IOC with a word that outweighs ours.
+  ofTheUnit = [
+    "EPICS_CA_ADDR_LIST"
+    "EPICS_CA_AUTO_ADDR_LIST"
+    "EPICS_IOCSH_HISTFILE"
+    "PATH"
+  ];
 
   # ---- ioc.toml -----------------------------------------------------------------------------------------------
 
@@ -71,8 +80,10 @@ let
     variables = {
       is =
         v:
-        isAttrs v && all isString (values v) && all (name: match "[A-Za-z_][A-Za-z0-9_]*" name != null) (attrNames v);
-      text = "a table of texts, by names of variables";
+        isAttrs v
+        && all isString (values v)
+        && all (name: match "[A-Za-z_][A-Za-z0-9_]*" name != null && !elem name ofTheUnit) (attrNames v);
+      text = "a table of texts, by names of variables that the unit does not set itself (${commas ofTheUnit})";
       example = "{ PREFIX = \"A:\" }";
     };
     tty = {

@@ -15,6 +15,9 @@
 
   # Here, so that systemd.services and services.iocs of a machine both go before it.
   systemd.services = lib.mapAttrs (_: ioc: {
-    environment = lib.mapAttrs (_: lib.mkDefault) ioc.environment;
+    # systemd reads % as the start of a word of its own.
+    environment = lib.mapAttrs (
+      _: value: lib.mkDefault (builtins.replaceStrings [ "%" ] [ "%%" ] value)
+    ) ioc.environment;
   }) project.iocs;
 }

@@ -6,6 +6,7 @@ let
     filter
     fromTOML
     map
+    match
     removeAttrs
     toJSON
     ;
@@ -56,7 +57,9 @@ let
     };
     "unknown key" = {
       got = toml "${good}suport = []";
-      want = [ "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, environment, ioc, script, support" ];
+      want = [
+        "ioc.toml: unknown key \"suport\" in [ioc]\nhint: the known keys are app, environment, ioc, script, support"
+      ];
     };
     "Python packages that no package can be called" = {
       got = toml "python = [\"a b\"]\n${good}";
@@ -161,11 +164,15 @@ let
     "a script elsewhere, a variable that is none" = {
       got = toml "${good}script = \"../st.cmd\"\nenvironment = { \"1\" = \"\" }";
       want = [
-        "ioc.toml: environment = {\"1\":\"\"} in [ioc] is not a table of texts, by names of variables\nhint: environment = { PREFIX = \"A:\" }"
+        "ioc.toml: environment = {\"1\":\"\"} in [ioc] is not a table of texts, by names of variables that the unit does not set itself (EPICS_CA_ADDR_LIST, EPICS_CA_AUTO_ADDR_LIST, EPICS_IOCSH_HISTFILE, PATH)\nhint: environment = { PREFIX = \"A:\" }"
         "ioc.toml: script = \"../st.cmd\" in [ioc] is not the name of a file in the boot folder\nhint: script = \"st.cmd\""
       ];
     };
 
+    "a variable of the unit" = {
+      got = map (match ".*is not (a table).*") (toml "${good}environment = { PATH = \"/bin\" }");
+      want = [ [ "a table" ] ];
+    };
     "folders are there" = {
       got = project.folderProblems (fromTOML good).ioc (_: true);
       want = [ ];

@@ -110,7 +110,7 @@ fn two_iocs_on_one_machine_are_both_reached() {
          second.wait_for_unit('b.service')\n\
          third.wait_for_unit('a.service')\n\
          third.wait_for_unit('b.service')\n\
-         first.fail('systemctl cat b.service')\n\
+         first.fail('systemctl start b.service')\n\
          second.fail('systemctl cat simulator.service')\n\
          first.fail('test -e /dev/ttyPSU')\n\
          second.succeed('caget -t C:VOLT-RB | grep -qxF 0')\n\

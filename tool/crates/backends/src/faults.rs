@@ -7,24 +7,38 @@ use std::path::Path;
 use anyhow::Result;
 
 use tool_base::fail;
+use tool_project::settings::Node;
 use tool_project::{Config, Simulator};
 use tool_sandbox::spec::{Program, UnitFile};
+
+use crate::units;
 
 /// The program's file below `tool/driver/`.
 const FILE: &str = "fault.py";
 
-/// An error where a check wants to spoil what ioc.toml does not have, or on a port that is taken.
-pub fn fit(check: &str, faults: &BTreeMap<String, u16>, config: &Config) -> Result<()> {
-    for (name, port) in faults {
+/// An error where a machine of a check wants to spoil a simulator that it has not, or on a port that is taken.
+pub fn fit(check: &str, node: &Node, config: &Config) -> Result<()> {
+    let iocs = node.iocs_of(config);
+    let ports: BTreeMap<&str, u16> = iocs
+        .iter()
+        .flat_map(|(ioc, _)| config.simulators_of(ioc))
+        .filter_map(|(name, simulator)| Some((name.as_str(), simulator.port?)))
+        .collect();
+    for (name, port) in &node.faults {
         let wrong = |what: String| fail::config(format!("checks/{check}.toml: faults of `{name}`: {what}"));
-        let ports = || config.simulators.iter().filter_map(|(name, simulator)| Some((name, simulator.port?)));
-        if !ports().any(|(known, _)| known == name) {
-            let names: Vec<&str> = ports().map(|(name, _)| name.as_str()).collect();
-            let hint = format!("those of ioc.toml are: {}", names.join(", "));
+        if !ports.contains_key(name.as_str()) {
+            let names: Vec<&str> = ports.keys().copied().collect();
+            let hint = match names.as_slice() {
+                [] => "its machine has none: ioc = false".to_owned(),
+                names => format!("those of its machine are: {}", names.join(", ")),
+            };
             return Err(wrong("there is no such simulator with a TCP port".to_owned()).hint(hint).into());
         }
-        let others = faults.iter().filter(|(other, _)| *other != name).map(|(other, port)| (other, *port));
-        if let Some((other, _)) = ports().chain(others).find(|(_, taken)| taken == port) {
+        let others =
+            node.faults.iter().filter(|(other, _)| *other != name).map(|(other, port)| (other.as_str(), *port));
+        let consoles = iocs.iter().map(|(ioc, _)| (*ioc, units::console(config, ioc)));
+        let mut taken = ports.iter().map(|(name, port)| (*name, *port)).chain(others).chain(consoles);
+        if let Some((other, _)) = taken.find(|(_, taken)| taken == port) {
             let hint = format!("faults = {{ {name} = {} }}", port.checked_sub(1).filter(|p| *p > 0).unwrap_or(9998));
             return Err(wrong(format!("TCP port {port} is that of `{other}`")).hint(hint).into());
         }
@@ -68,19 +82,24 @@ mod tests {
 
     #[test]
     fn what_cannot_stand_there_is_named() {
-        let told =
-            |name: &str, port| fail::render(&fit("x", &[(name.to_owned(), port)].into(), &config()).unwrap_err());
+        let node = |name: &str, port| Node { faults: [(name.to_owned(), port)].into(), ..Node::default() };
+        let told = |name: &str, port| fail::render(&fit("x", &node(name, port), &config()).unwrap_err());
         assert_eq!(
             told("psu", 9998),
             "error: checks/x.toml: faults of `psu`: there is no such simulator with a TCP port\n\n\
-             hint: those of ioc.toml are: simulator"
+             hint: those of its machine are: simulator"
         );
+        let bare = Node { ioc: false, ..node("simulator", 9998) };
+        assert!(
+            fail::render(&fit("x", &bare, &config()).unwrap_err()).ends_with("hint: its machine has none: ioc = false")
+        );
+        assert!(told("simulator", 2000).contains("TCP port 2000 is that of `ioc`"));
         assert_eq!(
             told("simulator", 9999),
             "error: checks/x.toml: faults of `simulator`: TCP port 9999 is that of `simulator`\n\n\
              hint: faults = { simulator = 9998 }"
         );
-        fit("x", &[("simulator".to_owned(), 9998)].into(), &config()).unwrap();
+        fit("x", &node("simulator", 9998), &config()).unwrap();
     }
 
     #[test]

@@ -79,11 +79,16 @@ pub fn simulators(config: &Config, iocs: &[&str]) -> Vec<UnitFile> {
     own.into_iter().map(|(name, simulator)| self::simulator(name, simulator)).collect()
 }
 
+/// TCP port of the console of an IOC.
+pub fn console(config: &Config, ioc: &str) -> u16 {
+    (CONSOLE..).zip(config.iocs.keys()).find(|(_, own)| *own == ioc).map_or(CONSOLE, |(port, _)| port)
+}
+
 /// The unit of an IOC.
 pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
     let OnMachine { name, ioc, top, program, open, environment } = own;
     let simulators: Vec<String> = config.simulators_of(name).map(|(name, _)| format!("{name}.service")).collect();
-    let console = (CONSOLE..).zip(config.iocs.keys()).find(|(_, own)| own == name).map_or(CONSOLE, |(port, _)| port);
+    let console = console(config, name);
     // The only one has a name that says nothing.
     let title = if *name == "ioc" { &ioc.app } else { *name };
     // No limit to restarts, as EPNix has it.
@@ -131,7 +136,8 @@ fn simulator(name: &str, simulator: &Simulator) -> UnitFile {
     // One of an earlier run says nothing.
     let before: String = files().map(|path| format!("ExecStartPre=/bin/rm -f {path}\n")).collect();
     // Active means that it is there; a simulator that dies before that has failed.
-    let wait = format!("until {}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done", up.join(" && "));
+    let wait =
+        format!("until {}; do kill -0 \"$MAINPID\" || exit 1; sleep 0.02; done; kill -0 \"$MAINPID\"", up.join(" && "));
     let text = format!(
         "[Unit]\nDescription=Device simulator {name}\n\n[Service]\nType=exec\nWorkingDirectory={PROJECT}\n{before}ExecStart={}\n\
          ExecStartPost=/bin/bash -c {}\nTimeoutStartSec={SIMULATOR_START_LIMIT}\n\n\

@@ -366,11 +366,24 @@ fn is_path(path: &str) -> bool {
     path.starts_with('/') && path.len() > 1 && path.chars().all(plain) && !path.contains("..")
 }
 
-/// Whether a variable can have this name.
-pub(crate) fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// What the unit of an IOC sets itself on NixOS, whatever else is said.
+const OF_THE_UNIT: [&str; 4] = ["EPICS_CA_ADDR_LIST", "EPICS_CA_AUTO_ADDR_LIST", "EPICS_IOCSH_HISTFILE", "PATH"];
+
+/// What is wrong with the names of an IOC's variables.
+pub(crate) fn variables_problem(variables: &BTreeMap<String, String>) -> Option<String> {
+    variables.keys().find_map(|name| {
+        let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !word {
+            return Some(format!("`{name}` is no name for a variable"));
+        }
+        let which = match name.as_str() {
+            "EPICS_CA_ADDR_LIST" | "EPICS_CA_AUTO_ADDR_LIST" => {
+                " (by `ca_addr_list` of its machine in checks/NAME.toml)"
+            }
+            _ => "",
+        };
+        OF_THE_UNIT.contains(&name.as_str()).then(|| format!("`{name}` is set by the unit of the IOC{which}"))
+    })
 }
 
 /// Reads the text of a TOML file. Errors name file, line and key.
@@ -399,8 +412,8 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
                 format!("`script` is `{script}`: it is the name of a file in the boot folder"),
             ));
         }
-        if let Some(variable) = ioc.environment.keys().find(|variable| !is_variable(variable)) {
-            return Err((key("environment"), format!("`{variable}` is no name for a variable")));
+        if let Some(problem) = variables_problem(&ioc.environment) {
+            return Err((key("environment"), problem));
         }
     }
     let mut places: BTreeMap<String, &str> = BTreeMap::new();
@@ -433,8 +446,8 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
             let problem = format!("simulator `{name}` has no `port`, `serial` or `ready`: nobody knows when it is up");
             return Err((format!("simulators.{name}"), problem));
         }
-        if let Some(variable) = simulator.environment.keys().find(|variable| !is_variable(variable)) {
-            return Err((key("environment"), format!("`{variable}` is no name for a variable")));
+        if let Some(problem) = variables_problem(&simulator.environment) {
+            return Err((key("environment"), problem));
         }
         if let Some(other) = places.insert(simulator.place(), name) {
             let (own, place) = (if simulator.port.is_some() { "port" } else { "serial" }, simulator.place());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::project::is_variable;
+use crate::project::variables_problem;
 use crate::{Check, Choice, Config, Ioc};
 use tool_base::fail;
 
@@ -180,8 +180,8 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
             let what = format!("{file}: machine `{name}`: `ioc = false` and `iocs` contradict each other");
             return Err(fail::config(what).hint("drop one of the two").into());
         }
-        if let Some(key) = node.environment.keys().find(|key| !is_variable(key)) {
-            return Err(fail::config(format!("{file}: machine `{name}`: `{key}` is no name for a variable")).into());
+        if let Some(problem) = variables_problem(&node.environment) {
+            return Err(fail::config(format!("{file}: machine `{name}`: {problem}")).into());
         }
     }
     if settings.nodes.len() > 253 {
