@@ -210,7 +210,7 @@ pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
     const FOUND: i32 = 1;
     let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;
     let mut gaps = Vec::new();
-    for ioc in project.config.iocs.values() {
+    for (name, ioc) in &project.config.iocs {
         let boot = ioc.boot(&project.ioc_dir());
         let script = boot.join(&ioc.script);
         if !script.is_file() {
@@ -219,7 +219,8 @@ pub fn gaps(project: &Project, programs: &[Program]) -> Result<Vec<String>> {
                 .into());
         }
         let check = Cmd::new(&soft_ioc.path).args(["--check", "--app", &ioc.app, &ioc.script]).cwd(boot);
-        let check = ioc.environment.iter().fold(check, |check, (name, value)| check.env(name, value));
+        let environment = project.config.environment(name, ioc, true);
+        let check = environment.iter().fold(check, |check, (name, value)| check.env(name, value));
         let output = check.output()?;
         match output.status.code() {
             Some(0 | FOUND) => gaps.extend(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned)),

@@ -201,7 +201,7 @@ impl Sandbox {
     pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
         let settings = check.settings()?;
         for node in settings.nodes.values() {
-            faults::fit(&check.name, &node.faults, &self.config)?;
+            faults::fit(&check.name, node, &self.config)?;
         }
         let evaluated = self.evaluated.get(&check.name);
         let script = match (&check.script, evaluated) {

@@ -71,7 +71,7 @@ pub fn run(
 /// What a soft IOC cannot do with these files, a line each: `FILE:LINE: what`, files as seen from the top.
 pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec<String>, String> {
     let (mut lint, script) = Lint::new(app, script)?;
-    let startup = lint.follow(&script, &Environment::new(), &BTreeSet::new(), commands);
+    let startup = lint.follow(&script, &ours(), &BTreeSet::new(), commands);
     let database = lint.load(&startup);
     streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
     // What is wrong with them is for others to say.

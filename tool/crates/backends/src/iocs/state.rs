@@ -31,9 +31,9 @@ const RELEASE: &str = "RELEASE.environment.local";
 /// The build that `make` left in ioc/.
 pub fn made(project: &Project) -> State {
     let top = project.ioc_dir();
-    let programs = match executables(&top, project) {
+    let programs = match executables(&top, project, "ioc/bin/") {
         Ok(programs) => programs,
-        Err(why) => return State::Missing(format!("there is no IOC in ioc/bin/{why}")),
+        Err(state) => return state,
     };
     for (ioc, boot) in project.config.iocs.values().zip(boots(project, &top)) {
         let says = |file: &str| fs::read_to_string(boot.join(file)).is_ok_and(|text| text.contains("envPaths"));
@@ -75,9 +75,9 @@ pub fn forget_moved(project: &Project) {
 pub fn nix(project: &Project) -> State {
     let link = project.root.join("result");
     let Ok(top) = link.canonicalize() else { return State::Missing("there is no IOC in result/".to_owned()) };
-    let programs = match executables(&top, project) {
+    let programs = match executables(&top, project, "result/bin/") {
         Ok(programs) => programs,
-        Err(why) => return State::Missing(format!("there is no IOC in result/bin/{why}")),
+        Err(state) => return state,
     };
     if mark(project, &top).is_some_and(|mark| mark.exists()) {
         return State::Current(IocBuild::Nix(top, programs));
@@ -138,9 +138,20 @@ fn boots(project: &Project, top: &Path) -> Vec<PathBuf> {
     project.config.iocs.values().map(|ioc| ioc.boot(top)).collect()
 }
 
-/// The executable of each application.
-fn executables(top: &Path, project: &Project) -> Result<Programs, String> {
-    project.config.apps().into_iter().map(|app| Ok((app.to_owned(), executable(top, app)?))).collect()
+/// The executable of each application. Where only some are there, the build is of an earlier ioc.toml.
+fn executables(top: &Path, project: &Project, folder: &str) -> Result<Programs, State> {
+    let (mut there, mut missing) = (Programs::new(), None);
+    for app in project.config.apps() {
+        match executable(top, app) {
+            Ok(program) => drop(there.insert(app.to_owned(), program)),
+            Err(why) => missing = missing.or(Some(format!("there is no `{app}` in {folder}{why}"))),
+        }
+    }
+    match missing {
+        None => Ok(there),
+        Some(why) if there.is_empty() => Err(State::Missing(why)),
+        Some(why) => Err(State::Stale(why)),
+    }
 }
 
 /// `TOP/bin/ARCH/APP` that this machine can run: of several that for EPICS_HOST_ARCH, else the newest. The error lists the
@@ -356,7 +367,7 @@ mod tests {
         fs::write(project.root.join("ioc/bin/linux-arm/tank"), foreign).unwrap();
         current(&project);
         fs::remove_dir_all(project.root.join("ioc/bin/linux-own")).unwrap();
-        let why = "there is no IOC in ioc/bin/ for this computer, only for linux-arm";
+        let why = "there is no `tank` in ioc/bin/ for this computer, only for linux-arm";
         assert_eq!(made(&project), State::Missing(why.to_owned()));
     }
 

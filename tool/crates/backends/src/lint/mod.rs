@@ -122,11 +122,16 @@ fn of(
 /// A check of which NixOS would run the script of another one, or none.
 fn other_script(check: &Check) -> Option<Mistake> {
     let text = std::fs::read_to_string(check.nix.as_ref()?).ok()?;
-    let (at, line) = text.lines().enumerate().find(|(_, line)| {
+    let mut open = false;
+    let (at, line, start) = text.lines().enumerate().find_map(|(at, line)| {
+        const READ: &str = "readFile ./";
         let code = line.split('#').next().unwrap_or_default();
-        code.contains("testScript") && code.contains("readFile ./")
+        let from = if open { 0 } else { code.find("testScript")? };
+        let end = code.get(from..)?.find(';').map(|end| from + end);
+        open = end.is_none();
+        let start = from + code.get(from..end.unwrap_or(code.len()))?.find(READ)? + READ.len();
+        Some((at, line, start))
     })?;
-    let start = line.find("readFile ./")? + "readFile ./".len();
     let read: String = line.get(start..)?.chars().take_while(|c| c.is_alphanumeric() || "._-/".contains(*c)).collect();
     let own = format!("{}.py", check.name);
     let there = check.nix.as_ref()?.with_file_name(&read).is_file();
@@ -330,6 +335,29 @@ mod tests {
         let found = of_script("checks/a.py", &answer, &ioc(true), None);
         let seen: Vec<_> = found.iter().map(|f| (f.code.as_str(), f.severity)).collect();
         assert_eq!(seen, [("unused-import", Severity::Error), ("type-check", Severity::Warning)]);
+    }
+
+    #[test]
+    fn the_script_of_another_check_is_found_however_the_line_breaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("b.py"), "").unwrap();
+        let found = |text: &str| {
+            std::fs::write(at("a.nix"), text).unwrap();
+            let check =
+                Check { name: "a".into(), script: Some(at("a.py")), nix: Some(at("a.nix")), ..Check::default() };
+            other_script(&check).map(|f| (f.line, f.column, f.message.split(' ').skip(4).collect::<Vec<_>>().join(" ")))
+        };
+        let seen = found("{\n  testScript =\n    builtins.readFile ./b.py;\n}").unwrap();
+        assert_eq!(seen, (3, 23, "reads b.py, where the sandbox runs a.py".to_owned()));
+        assert_eq!(found("{\n  testScript = readFile ./c.py;\n}").unwrap().2, "reads c.py, which is not there");
+        for right in [
+            "testScript =\n  readFile ./a.py;",
+            "testScript = \"\";\nx = readFile ./b.py;",
+            "# testScript = readFile ./b.py;",
+        ] {
+            assert_eq!(found(right), None, "{right}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tool_backends::nix::Nix;
 use tool_backends::options::MachineOptions;
 use tool_backends::sandbox::Sandbox;
 use tool_backends::{Decision, driver};
-use tool_backends::{follow, lint};
+use tool_backends::{embedded, follow, lint};
 use tool_base::fail::{Failure, Status};
 use tool_base::guard::Guarded;
 use tool_base::{sys, ui};
@@ -84,9 +84,9 @@ fn in_sandbox(project: &Project, machine: &MachineOptions, check: Option<&Check>
     }
     let check = check.unwrap_or(&bare);
     let sandbox = Sandbox::prepare(project, machine, std::slice::from_ref(check), None, why)?.by_hand();
-    // For the Tab key; where lint cannot read the IOC, there are none.
-    let pvs: String =
-        lint::records(project, check).unwrap_or_default().iter().map(|name| format!("{name}\n")).collect();
+    // For the Tab key; where lint cannot read the IOC, there are none, and nothing is built for it.
+    let pvs = embedded::built(project).and_then(|_| lint::records(project, check).ok()).unwrap_or_default();
+    let pvs: String = pvs.iter().map(|name| format!("{name}\n")).collect();
     std::fs::write(dir.join("pvs"), pvs)?;
     let mut spec = sandbox.spec(check, &dir)?;
     spec.interactive = true;
