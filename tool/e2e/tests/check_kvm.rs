@@ -230,6 +230,8 @@ fn nothing_of_the_machine_is_mended_in_a_container() {
             }),
         ),
         ("kvm-not-a-device", facts_used(&[("/dev/kvm", "")], used(Step::ApiVersion, Some(25)))),
+        ("kvm-guest-failed", with_device(0o666, used(Step::Run, None))),
+        ("kvm-unknown-error", with_device(0o666, used(Step::CreateVm, Some(12)))),
     ];
     for (id, facts) in causes {
         for container in ["docker", "podman", "kubernetes", "lxc", "systemd-nspawn"] {

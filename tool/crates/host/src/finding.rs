@@ -143,3 +143,19 @@ fn print_fix(fix: &str, width: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_to_be_filled_in_is_said_beside_the_command() {
+        let entries = crate::kvm::advice::ALL.iter().chain(crate::doctor::advice::ALL);
+        for (entry, fix) in entries.flat_map(|e| e.fixes.iter().map(move |f| (e, f))) {
+            let (commands, prose): (Vec<&str>, Vec<&str>) = fix.steps.lines().partition(|l| l.starts_with("$ "));
+            let known = ["ALL", "GROUP", "MODE", "RESTART"];
+            let upper = |w: &str| w.len() > 1 && w.chars().all(|c| c.is_ascii_uppercase()) && !known.contains(&w);
+            let mut words = commands.iter().flat_map(|c| c.split([' ', '=']));
+            let unsaid = words.find(|w| (*w == "…" || upper(w)) && !prose.concat().contains(*w));
+            assert_eq!(unsaid, None, "{} {}", entry.id, fix.case);
+        }
+    }
+}

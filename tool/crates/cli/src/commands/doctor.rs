@@ -77,15 +77,14 @@ fn print_item(item: &Item, width: usize) {
     ui::data(&format!("{} {name}{between}{}", ui::paint(style, word), ui::wrap(&item.text, indent, width)));
     let Some(finding) = item.finding.as_ref() else { return };
     let arrow = ui::paint(ui::HINT, "->");
-    let commands = finding.commands();
     if finding.id.starts_with("kvm-") || finding.id.starts_with("nix-feature") {
         ui::data(&format!("{:indent$}{arrow} cargo xtask check-kvm", ""));
-    } else if commands.is_empty() {
-        ui::data(&format!("{:indent$}{arrow} {}", "", ui::wrap(finding.fix, indent + 3, width)));
     }
     if !finding.id.starts_with("kvm-") {
-        for command in commands {
-            ui::data(&format!("{:indent$}{arrow} {command}", ""));
+        for line in finding.fix.lines() {
+            // A command is not wrapped, so that it can be pasted.
+            let line = line.strip_prefix("$ ").map_or_else(|| ui::wrap(line, indent + 3, width), str::to_owned);
+            ui::data(&format!("{:indent$}{arrow} {line}", ""));
         }
     }
 }

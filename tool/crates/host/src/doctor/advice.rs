@@ -95,17 +95,17 @@ pub static USERNS_CONTAINER: Entry = Entry {
         Fix::general("Start the container without these limits, or run the checks on its host."),
         Fix::when(
             "docker",
-            "Where the container is started, give it these options (GitLab: in config.toml, `security_opt` of the runner), or run the checks on its host.\n\
+            "Where the container is started, give it these options (`…`: the rest of your command; GitLab: in config.toml, `security_opt` of the runner), or run the checks on its host.\n\
              $ docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined --security-opt label=disable …",
         ),
         Fix::when(
             "podman",
-            "Where the container is started, give it these options, or run the checks on its host.\n\
+            "Where the container is started, give it these options (`…`: the rest of your command), or run the checks on its host.\n\
              $ podman run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt unmask=ALL --security-opt label=disable …",
         ),
         Fix::when(
             "lxc",
-            "Allow nesting, on the host (Incus: `incus` for `lxc`).\n$ lxc config set NAME security.nesting=true",
+            "On the host, allow the container NAME to nest (Incus: `incus` for `lxc`).\n$ lxc config set NAME security.nesting=true",
         ),
         Fix::when(
             "kubernetes",
@@ -126,12 +126,12 @@ pub static USERNS_CONTAINER_HOST: Entry = Entry {
         ),
         Fix::when(
             "docker",
-            "Where the container is started: make it privileged, or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
+            "Where the container is started: make it privileged (`…`: the rest of your command), or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
              $ docker run --privileged …",
         ),
         Fix::when(
             "podman",
-            "Where the container is started: make it privileged, or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
+            "Where the container is started: make it privileged (`…`: the rest of your command), or switch namespaces on (`cargo xtask doctor` on its host says how) and give the container the options that `userns-container` names.\n\
              $ podman run --privileged …",
         ),
     ],
@@ -189,6 +189,7 @@ pub static NIX_NO_DAEMON: Entry = Entry {
         Fix::general("Start the daemon.\n$ sudo systemctl enable --now nix-daemon.socket"),
         Fix::when("debian", "Install the daemon's part of the package.\n$ sudo apt-get install nix-setup-systemd"),
         Fix::when("ubuntu", "Install the daemon's part of the package.\n$ sudo apt-get install nix-setup-systemd"),
+        Fix::when("container", "Nothing starts it in a container: do so as root.\n$ nix-daemon &"),
     ],
 };
 
@@ -212,7 +213,7 @@ pub static INPUTS: Entry = Entry {
     title: "the sources of the flake cannot be reached",
     cause: "Nix fetches EPNix and nixpkgs from there the first time, and after every update of flake.lock.",
     fixes: &[Fix::general(
-        "Check the network, the proxy (`https_proxy`) and the firewall; what is in the Nix store already is not fetched again.\n$ nix flake archive",
+        "Check the network, the proxy (`https_proxy`) and the firewall; what is in the Nix store already is not fetched again.\n$ nix --extra-experimental-features 'nix-command flakes' flake archive",
     )],
 };
 

@@ -210,7 +210,9 @@ fn unreachable_daemon(facts: &Facts, daemon: Daemon) -> Option<Finding> {
     match daemon {
         _ if facts.kvm.user.uid == 0 => None,
         Daemon::Listening => None,
-        Daemon::Absent => Some(Finding::of_case(&advice::NIX_NO_DAEMON, case, "no daemon socket in /nix/var/nix")),
+        Daemon::Absent => {
+            Some(Finding::of_case(&advice::NIX_NO_DAEMON, facts.kvm.case(case), "no daemon socket in /nix/var/nix"))
+        }
         Daemon::ShutOut => {
             let evidence = format!("/nix/var/nix/daemon-socket is shut to {}", facts.kvm.user.name);
             Some(Finding::new(&advice::NIX_SHUT_OUT, evidence))
@@ -427,6 +429,14 @@ mod tests {
         assert!(text(&|n| n.builders = Builders::Root).contains("builds run as root"));
         assert!(text(&|n| (n.builders, n.daemon) = (Builders::Caller, Daemon::Absent)).contains("builds as you"));
         assert!(text(&|n| n.auto_users = true).contains("with a daemon"));
+    }
+
+    #[test]
+    fn nothing_is_told_to_a_service_manager_in_a_container() {
+        let mut facts = good();
+        facts.kvm.container = Some("docker".to_owned());
+        facts.kvm.nix.as_mut().unwrap().daemon = Daemon::Absent;
+        assert_eq!(nix(&facts).finding.unwrap().commands(), ["nix-daemon &"]);
     }
 
     #[test]

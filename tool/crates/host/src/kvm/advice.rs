@@ -198,7 +198,7 @@ pub static NESTED: Entry = Entry {
         Fix::general("Ask whoever runs the hypervisor to pass the processor's virtualisation through to this guest."),
         Fix::when(
             "VirtualBox",
-            "On the computer that runs VirtualBox, with this VM switched off (System, Processor, \"Enable Nested VT-x/AMD-V\"):\n\
+            "On the computer that runs VirtualBox, with this VM, there called NAME, switched off (System, Processor, \"Enable Nested VT-x/AMD-V\"):\n\
              $ VBoxManage modifyvm NAME --nested-hw-virt on",
         ),
         Fix::when(
@@ -207,14 +207,14 @@ pub static NESTED: Entry = Entry {
         ),
         Fix::when(
             "Hyper-V",
-            "In an administrator's PowerShell on the Windows host, with this VM switched off:\n\
+            "In an administrator's PowerShell on the Windows host, with this VM, there called NAME, switched off:\n\
              $ Set-VMProcessor -VMName NAME -ExposeVirtualizationExtensions $true",
         ),
         Fix::when(
             "QEMU",
-            "On the host, let KVM nest and give this guest the host's CPU (libvirt: `<cpu mode='host-passthrough'/>`; Proxmox: `qm set ID --cpu host`), then switch the guest off and on. Where kvm_intel is kvm_amd, change the name.\n\
-             $ cat /sys/module/kvm_intel/parameters/nested\n\
-             $ echo 'options kvm_intel nested=1' | sudo tee /etc/modprobe.d/kvm-nested.conf",
+            "On the host, let KVM nest and give this guest the host's CPU (libvirt: `<cpu mode='host-passthrough'/>`; Proxmox: `qm set ID --cpu host`, with the number of the guest for ID), then switch the guest off and on.\n\
+             $ cat /sys/module/kvm_*/parameters/nested\n\
+             $ printf 'options kvm_%s nested=1\\n' intel amd | sudo tee /etc/modprobe.d/kvm-nested.conf",
         ),
         Fix::when(
             "Amazon EC2",
@@ -222,7 +222,7 @@ pub static NESTED: Entry = Entry {
         ),
         Fix::when(
             "Google Cloud",
-            "Use an Intel type (not E2) and enable nesting, with the instance stopped:\n\
+            "Use an Intel type (not E2) and enable nesting, with the instance, NAME in ZONE, stopped:\n\
              $ gcloud compute instances export NAME --destination=vm.yaml --zone=ZONE\n\
              $ printf 'advancedMachineFeatures:\\n  enableNestedVirtualization: true\\n' >> vm.yaml\n\
              $ gcloud compute instances update-from-file NAME --source=vm.yaml --zone=ZONE --most-disruptive-allowed-action=RESTART",
@@ -248,11 +248,11 @@ pub static CONTAINER: Entry = Entry {
         Fix::general("Start the container with the device /dev/kvm of its host."),
         Fix::when(
             "docker",
-            "Start it with the device; in a compose file: `devices: [/dev/kvm]`.\n$ docker run --device /dev/kvm …",
+            "Where the container is started, give it the device (`…`: the rest of your command); in a compose file: `devices: [/dev/kvm]`.\n$ docker run --device /dev/kvm …",
         ),
         Fix::when(
             "podman",
-            "Start it with the device, and keep your groups where podman runs as you.\n$ podman run --device /dev/kvm --group-add keep-groups …",
+            "Where the container is started, give it the device (`…`: the rest of your command), and keep your groups where podman runs as you.\n$ podman run --device /dev/kvm --group-add keep-groups …",
         ),
         Fix::when(
             "kubernetes",
@@ -260,11 +260,11 @@ pub static CONTAINER: Entry = Entry {
         ),
         Fix::when(
             "lxc",
-            "On the host (Incus: `incus` for `lxc`):\n$ lxc config device add NAME kvm unix-char path=/dev/kvm mode=0666",
+            "On the host, for the container NAME (Incus: `incus` for `lxc`):\n$ lxc config device add NAME kvm unix-char path=/dev/kvm mode=0666",
         ),
         Fix::when(
             "systemd-nspawn",
-            "Start it with the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
+            "Where the container is started, give it the device (`…`: the rest of your command).\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
         ),
     ],
 };
@@ -281,15 +281,15 @@ pub static DEVICE_POLICY: Entry = Entry {
         ),
         Fix::when(
             "docker",
-            "A node made by hand or a bind mount is not enough: let docker allow the device.\n$ docker run --device /dev/kvm …",
+            "A node made by hand or a bind mount is not enough: let docker allow the device where the container is started (`…`: the rest of your command).\n$ docker run --device /dev/kvm …",
         ),
         Fix::when(
             "podman",
-            "A bind mount is not enough: let podman allow the device.\n$ podman run --device /dev/kvm --group-add keep-groups …",
+            "A bind mount is not enough: let podman allow the device where the container is started (`…`: the rest of your command).\n$ podman run --device /dev/kvm --group-add keep-groups …",
         ),
         Fix::when(
             "systemd-nspawn",
-            "Allow the device.\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
+            "Allow the device where the container is started (`…`: the rest of your command).\n$ systemd-nspawn --bind=/dev/kvm --property=DeviceAllow='/dev/kvm rw' …",
         ),
     ],
 };
@@ -301,7 +301,7 @@ pub static WSL1: Entry = Entry {
     title: "WSL 1 has no Linux kernel, hence no KVM",
     cause: "WSL 1 translates system calls; only WSL 2 is a virtual machine with a kernel.",
     fixes: &[Fix::general(
-        "In PowerShell on Windows 11, then see the advice for WSL 2:\n$ wsl --set-version DISTRIBUTION 2",
+        "In PowerShell on Windows 11, for DISTRIBUTION as `wsl --list` names it; then see the advice for WSL 2:\n$ wsl --set-version DISTRIBUTION 2",
     )],
 };
 
@@ -326,22 +326,22 @@ pub static GROUP: Entry = Entry {
     cause: "The device is open to its owner and its group only.",
     fixes: &[
         Fix::general(
-            "Join the group, then log out and in again (or use `newgrp kvm` in one terminal).\n$ sudo usermod -aG kvm \"$USER\"",
+            "Join the group, then log out and in again (or use `newgrp` in one terminal).\n$ sudo usermod -aG \"$(stat -c %G /dev/kvm)\" \"$USER\"",
         ),
         Fix::when(
             "NixOS",
-            "Add `users.users.NAME.extraGroups = [ \"kvm\" ];` to the configuration, rebuild, and log in again.",
+            "Add `users.users.NAME.extraGroups = [ \"kvm\" ];`, with your name, to the configuration, rebuild, and log in again.",
         ),
         Fix::when("builders too", OPEN_TO_ALL),
         Fix::when("builders in a container", BY_ITS_HOST),
         Fix::when(
             "docker",
-            "Where the container is started, give it the group of the device.\n\
+            "Where the container is started, give it the group of the device (`…`: the rest of your command).\n\
              $ docker run --device /dev/kvm --group-add \"$(stat -c %g /dev/kvm)\" …",
         ),
         Fix::when(
             "podman",
-            "Where the container is started, let it keep your groups (you have to be in the group of the device there).\n\
+            "Where the container is started, let it keep your groups (you have to be in the group of the device there; `…`: the rest of your command).\n\
              $ podman run --device /dev/kvm --group-add keep-groups …",
         ),
         Fix::when(
@@ -358,7 +358,7 @@ pub static GROUP_NOT_ACTIVE: Entry = Entry {
     title: "you joined the group of /dev/kvm, but this session has not noticed",
     cause: "A session takes its groups when it begins.",
     fixes: &[Fix::general(
-        "Log out and in again; a desktop, tmux or an editor's server may keep the old session, then reboot. For this terminal alone:\n$ newgrp kvm",
+        "Log out and in again; a desktop, tmux or an editor's server may keep the old session, then reboot. For this terminal alone:\n$ newgrp \"$(stat -c %G /dev/kvm)\"",
     )],
 };
 
@@ -388,7 +388,7 @@ pub static BUSY: Entry = Entry {
     cause: "VirtualBox, VMware and KVM cannot use it at the same time on most machines.",
     fixes: &[
         Fix::general(
-            "Stop the machines of the other hypervisor; if that is not enough, unload its module.\n$ sudo modprobe -r vboxnetadp vboxnetflt vboxdrv vmmon",
+            "Stop the machines of the other hypervisor; if that is not enough, see which module is its own, and unload it.\n$ lsmod",
         ),
         Fix::when(
             "VirtualBox",
@@ -410,13 +410,16 @@ pub static STALE: Entry = Entry {
     cause: "A node in /dev is only a pair of numbers. It was made by hand, kept from an image, or left when the module was unloaded; or the module is loaded and the node was never made.",
     fixes: &[
         Fix::general(
-            "Remove the node and let the module and udev make it anew (kvm_amd on AMD).\n\
+            "Remove the node and let the module and udev make it anew.\n\
              $ sudo rm /dev/kvm\n\
-             $ sudo modprobe -r kvm_intel kvm\n\
-             $ sudo modprobe kvm_intel",
+             $ sudo modprobe -r kvm_intel kvm_amd kvm\n\
+             $ sudo modprobe kvm_intel || sudo modprobe kvm_amd",
         ),
         ON_ITS_HOST,
-        Fix::when("no node", "Let udev make it.\n$ sudo udevadm trigger --name-match=kvm --action=add"),
+        Fix::when(
+            "no node",
+            "Make it, and let udev set its mode.\n$ sudo mknod /dev/kvm c 10 232\n$ sudo udevadm trigger --settle --name-match=kvm",
+        ),
     ],
 };
 
@@ -428,10 +431,11 @@ pub static NOT_A_DEVICE: Entry = Entry {
     cause: "Something else was put in its place, for example by a program that wrote to it before it was there, or by a container that bind-mounts a folder.",
     fixes: &[
         Fix::general(
-            "See what it is, then remove it and load the module anew (kvm_amd on AMD).\n\
+            "See what it is, then remove it and load the module anew.\n\
          $ ls -ld /dev/kvm\n\
          $ sudo rm -r /dev/kvm\n\
-         $ sudo modprobe kvm_intel",
+         $ sudo modprobe -r kvm_intel kvm_amd kvm\n\
+         $ sudo modprobe kvm_intel || sudo modprobe kvm_amd",
         ),
         ON_ITS_HOST,
     ],
@@ -463,9 +467,12 @@ pub static GUEST_FAILED: Entry = Entry {
     severity: Severity::Error,
     title: "KVM makes a virtual machine, but cannot run it",
     cause: "A guest of five instructions ended in another way than it should. Nested virtualisation of the hypervisor above us is broken, or the processor's microcode is.",
-    fixes: &[Fix::general(
-        "See what the kernel says, and update kernel, firmware and the hypervisor above.\n$ sudo dmesg | grep -i kvm | tail",
-    )],
+    fixes: &[
+        Fix::general(
+            "See what the kernel says, and update kernel, firmware and the hypervisor above.\n$ sudo dmesg | grep -i kvm | tail",
+        ),
+        ON_ITS_HOST,
+    ],
 };
 
 /// Emulated.
@@ -498,7 +505,7 @@ pub static UNKNOWN: Entry = Entry {
     severity: Severity::Error,
     title: "KVM failed in a way that we have no name for",
     cause: "The kernel refused a step of making and running a virtual machine.",
-    fixes: &[Fix::general("See what the kernel says.\n$ sudo dmesg | grep -i kvm | tail")],
+    fixes: &[Fix::general("See what the kernel says.\n$ sudo dmesg | grep -i kvm | tail"), ON_ITS_HOST],
 };
 
 /// No measurement.

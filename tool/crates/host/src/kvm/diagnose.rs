@@ -262,7 +262,8 @@ fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
         (Step::Hung, _) => Some(Finding::new(&advice::HANGS, format!("killed after {:.1} s", used.millis / 1e3))),
         (Step::Run, None) => {
             let exit = used.exit.as_deref().unwrap_or("unknown");
-            Some(Finding::new(&advice::GUEST_FAILED, format!("the guest ended with {exit} instead of HLT")))
+            let evidence = format!("the guest ended with {exit} instead of HLT");
+            Some(Finding::of_case(&advice::GUEST_FAILED, facts.case(""), evidence))
         }
         (Step::ApiVersion, None) => {
             let version = used.api.map_or("unknown".to_owned(), |v| v.to_string());
@@ -286,7 +287,7 @@ fn use_finding(facts: &Facts, node: &Node, used: &Use) -> Option<Finding> {
             let also = if others.is_empty() { String::new() } else { format!("; loaded: {}", others.join(" ")) };
             Some(Finding::of_case(&advice::BUSY, facts.case(case), failed("making a VM") + &also))
         }
-        (step, _) => Some(Finding::new(&advice::UNKNOWN, failed(step_name(step)))),
+        (step, _) => Some(Finding::of_case(&advice::UNKNOWN, facts.case(""), failed(step_name(step)))),
     }
 }
 

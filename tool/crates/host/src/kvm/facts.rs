@@ -40,7 +40,7 @@ pub struct Facts {
 
 impl Facts {
     /// The case of a fix: in a container, nothing of the machine can be mended.
-    pub(super) fn case<'a>(&self, otherwise: &'a str) -> &'a str {
+    pub(crate) fn case<'a>(&self, otherwise: &'a str) -> &'a str {
         if self.container.is_some() { "container" } else { otherwise }
     }
 }
