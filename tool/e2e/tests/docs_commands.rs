@@ -26,6 +26,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("doctor", "as the host is: tests/doctor.rs"),
     ("test simple --debug", "wants a terminal: tests/debug.rs"),
     ("test --debug", "wants a terminal: tests/debug.rs"),
+    ("test --unit", "calls make where EPICS is there: tests/make.rs"),
     ("test --watch", "ends by Ctrl-C: tests/watch.rs"),
     ("test simple --until-failure", "never ends with a check that passes: tests/many.rs"),
     ("test NAME", "has a name to fill in"),

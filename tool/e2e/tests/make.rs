@@ -79,6 +79,76 @@ fn a_stale_build_is_built_again_or_refused() {
     test().expect(0, &["again (ioc/iocBoot/iocTank/envPaths is not there, as after `make clean`)"]);
 }
 
+/// EPICS' own test programs: what `epicsUnitTest` prints is read as it is.
+#[test]
+fn unit_tests_by_epics_base() {
+    let Some((scratch, base)) = scratch() else { return };
+    scratch.write("ioc/configure/RELEASE.local", &format!("EPICS_BASE = {}\n", base.display()));
+    let test = || scratch.xtask(&["test", "--unit", "--backend", "sandbox", "--junit", "target/junit.xml"]);
+    test().expect(
+        0,
+        &["Testing the code of ioc/ by make (the sandbox was asked for, and ioc/configure", "PASS twiceTest"],
+    );
+    let report = fs::read_to_string(scratch.root.join("target/junit.xml")).unwrap();
+    for name in ["1 - twice 3 is 6", "2 - twice(0) == 0", "3 - (skipped: no device here)"] {
+        assert!(report.contains(&format!("<testcase classname=\"twiceTest\" name=\"{name}\"")), "{report}");
+    }
+    scratch.edit("ioc/tankApp/src/twiceTest.c", "2 * value", "3 * value");
+    test().expect(1, &["FAIL twiceTest", "not ok 1 - twice 3 is 6"]);
+    scratch.edit("ioc/tankApp/src/twiceTest.c", "testPlan(3);", "testPlan(3); return 0;");
+    test().expect(1, &["it has 3 tests and ran 0"]);
+}
+
+/// No EPICS base, only rules as EPICS has them, so that this runs everywhere.
+#[test]
+fn unit_tests_become_reports() {
+    let scratch = Scratch::new();
+    let missing =
+        "unit tests are programs that EPICS base builds; the sandbox was asked for, and neither EPICS_BASE nor";
+    let hint = "hint: EPICS_BASE=/path/to/base cargo xtask test --unit";
+    scratch.xtask(&["test", "--unit", "--backend", "sandbox"]).expect(5, &[missing, hint]);
+    let test = |more: &[&str]| {
+        let words = [&["test", "--unit", "--backend", "sandbox"], more].concat();
+        common::Run::of(&scratch.command(&words).env("EPICS_BASE", "/usr").output().unwrap())
+    };
+    scratch.write("ioc/Makefile", "tapfiles:\n");
+    test(&[]).expect(4, &["`make tapfiles` ran no unit test in ioc/", "hint: TESTPROD_HOST"]);
+
+    let rule = "O.host/%.tap: %.sh\n\tmkdir -p $(@D)\n\tsh $< >$@ || echo $(@F) >>$(@D)/.taps-failed.log\n";
+    scratch.write("ioc/Makefile", &format!("tapfiles: O.host/good.tap O.host/bad.tap O.host/idle.tap\n{rule}"));
+    scratch.write("ioc/good.sh", "echo 1..1; echo ok 1 - it runs");
+    scratch.write("ioc/bad.sh", "echo 1..3; echo ok 1 - one; echo not ok 2 - two; echo '# at line 7'; exit 1");
+    scratch.write("ioc/idle.sh", "echo 1..0 '# SKIP no hardware'");
+    let told = [
+        "SKIP idle",
+        "no hardware",
+        "PASS good",
+        "FAIL bad",
+        "not ok 2 - two",
+        "at line 7",
+        "it has 3 tests and ran 2",
+    ];
+    let run = test(&["--junit", "target/junit.xml", "--message-format", "json"]).expect(1, &told);
+    let run =
+        run.expect(1, &["run again    cargo xtask test bad --backend sandbox --unit", "1 passed, 1 failed, 1 skipped"]);
+    assert!(!run.stderr.contains("look inside"), "there is no machine: {}", run.stderr);
+    assert!(run.stdout.contains("\"backend\":\"unit\"") && run.stdout.contains("2 - two"), "{}", run.stdout);
+    let report = fs::read_to_string(scratch.root.join("target/junit.xml")).unwrap();
+    assert!(report.contains("tests=\"6\" failures=\"1\""), "{report}");
+    assert!(report.contains("name=\"2 - two\" time=\"0.000\"><failure"), "{report}");
+    scratch.xtask(&["report"]).expect(0, &[]);
+    assert!(scratch.result("report.html").contains("not ok 2 - two"));
+    scratch.xtask(&["test", "--rerun-failed"]).expect(4, &["no run is kept in"]);
+
+    test(&["good"]).expect(0, &["1 passed in"]);
+    test(&["go", "bad"]).expect(4, &["no unit test is called `go`", "hint: they are: bad, good, idle"]);
+    // It ran anew although no source of make's is newer.
+    scratch.write("ioc/bad.sh", "echo ok 1; echo 1..1; exit 3");
+    test(&["b*"]).expect(1, &["each test passed, but the program ended with an error"]);
+    scratch.write("ioc/Makefile", "tapfiles:\n\tfalse\n");
+    test(&[]).expect(1, &["tapfiles` ended with exit status: 2"]);
+}
+
 #[test]
 fn an_ioc_for_another_computer_is_not_run() {
     let Some((scratch, base)) = scratch() else { return };

@@ -384,6 +384,10 @@ fn build_says_by_what_and_where() {
     let flake = fs::read_to_string(fixture.root.join("flake.nix")).unwrap();
     fixture.write("flake.nix", &flake.replace("echo compiling;", "echo compiling; exit 1;"));
     fixture.xtask(&["build"]).expect(1, &["Nix could not build it", "failed with exit code 1"]);
+    // That Nix builds them is all: their output tells the rest.
+    let told =
+        ["Building .#legacyPackages.", "FAIL badTest", "not ok 2 - twice", "FAIL goodTest", "ended with an error"];
+    fixture.xtask(&["test", "--unit"]).expect(1, &told);
 }
 
 /// An input that is nowhere.

@@ -18,6 +18,7 @@ pub mod nixos;
 pub mod options;
 mod packages;
 pub mod sandbox;
+pub mod unit;
 pub mod units;
 
 use anyhow::Result;

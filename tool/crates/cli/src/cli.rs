@@ -90,6 +90,11 @@ pub struct Test {
     /// Print the names of the checks that would run, and run none
     #[arg(long)]
     pub list: bool,
+    /// Build and run the unit tests of the code in ioc/ instead, by make or Nix; NAME is a test program
+    #[arg(long, conflicts_with_all = ["tag", "skip_tag", "changed", "rerun_failed", "list", "timeout", "global_timeout"])]
+    #[arg(conflicts_with_all = ["jobs", "retries", "repeat", "until_failure", "watch", "no_run", "dry_run", "debug"])]
+    #[arg(conflicts_with_all = ["rebuild", "no_record", "coverage", "no_lint", "strict", "ioc", "accel"])]
+    pub unit: bool,
     /// Write a JUnit report of the whole run to this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

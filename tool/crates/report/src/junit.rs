@@ -150,15 +150,24 @@ fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
         Verdict::Failed(_) | Verdict::TimedOut(_) => suite.failures += 1,
     }
     let log = format!("<system-out>{}</system-out>", xml(&log(&exec.dir)));
+    // The tests of a program are told by TAP: each is one of its own.
+    let tap = outcome.failure.as_ref().is_some_and(|failure| failure.class == "TAP");
+    let failed_tests = outcome.subtests.iter().filter(|subtest| tap && !subtest.ok).count();
+    suite.failures = suite.failures.max(failed_tests);
     for (at, subtest) in outcome.subtests.iter().enumerate() {
         let seconds = subtest.seconds.unwrap_or_else(|| (outcome.seconds - subtest.start).max(0.0));
         // A script may catch what goes wrong in a subtest: then nothing has failed.
-        let children = if Some(at) == failed { what.as_str() } else { "" };
-        suite.case(&subtest.name, seconds, children);
+        let children = match () {
+            () if tap && !subtest.ok => problem("failure", "TAP", &format!("not ok {}", subtest.name)),
+            () if Some(at) == failed => what.clone(),
+            () => String::new(),
+        };
+        suite.case(&subtest.name, seconds, &children);
     }
     let script_name = exec.check.script.as_deref().and_then(Path::file_name);
     let script_name = script_name.map_or_else(|| exec.check.name.clone().into(), |n| n.to_string_lossy());
     let script = match failed.map(|at| &outcome.subtests[at].name) {
+        None if failed_tests > 0 => log,
         None => what + &log,
         Some(subtest) => {
             suite.skipped += 1;

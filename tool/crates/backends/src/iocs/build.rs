@@ -53,13 +53,27 @@ impl Base {
     }
 }
 
-/// Builds by `make`, and gives the executables. What `make` says is shown, or kept for the case that it fails.
+/// Builds by `make`, and gives the executables.
 ///
 /// # Errors
 /// `make` fails, or leaves no IOC that can run here.
 pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
+    make(project, base, &[], show)?;
+    match state::made(project) {
+        State::Current(IocBuild::Make(programs)) => Ok(programs),
+        State::Missing(why) => {
+            let hint = "`app` in ioc.toml is the name of the executable, PROD_IOC in a Makefile of ioc/";
+            Err(fail::config(format!("make has ended well, but {why}")).hint(hint).into())
+        }
+        State::Stale(why) => Err(fail::config(format!("make has ended well, but {why}")).into()),
+        State::Current(_) => Err(fail::host("make has built no IOC").into()),
+    }
+}
+
+/// Runs `make`. What it says is shown, or kept for the case that it fails.
+pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool) -> Result<()> {
     state::forget_moved(project);
-    let cmd = Cmd::new("make").arg("-C").arg(project.ioc_dir());
+    let cmd = Cmd::new("make").arg("-C").arg(project.ioc_dir()).args(targets);
     let cmd = base.given.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
     let (reader, writer) = std::io::pipe()?;
     let mut command = cmd.to_std();
@@ -84,33 +98,37 @@ pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
         let missing = missing(&said, &Release::read(&project.ioc_dir()));
         return Err(failure.hint(missing.unwrap_or_else(|| "see its messages above".to_owned())).into());
     }
-    state::keep(project, &project.ioc_dir())?;
-    match state::made(project) {
-        State::Current(IocBuild::Make(programs)) => Ok(programs),
-        State::Missing(why) => {
-            let hint = "`app` in ioc.toml is the name of the executable, PROD_IOC in a Makefile of ioc/";
-            Err(fail::config(format!("make has ended well, but {why}")).hint(hint).into())
-        }
-        State::Stale(why) => Err(fail::config(format!("make has ended well, but {why}")).into()),
-        State::Current(_) => Err(fail::host("make has built no IOC").into()),
-    }
+    state::keep(project, &project.ioc_dir())
 }
 
-/// Builds by Nix, and gives the link to what was built.
+/// Builds the IOC by Nix, and gives the link to what was built.
 ///
 /// # Errors
 /// As Nix's.
 pub fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
+    let link = attribute_by_nix(project, options, Nix::package, &project.root.join("result"))?;
+    if let Ok(top) = link.canonicalize() {
+        state::keep(project, &top)?;
+    }
+    Ok(link)
+}
+
+/// Builds an attribute by Nix, and gives the link to what was built.
+pub(crate) fn attribute_by_nix(
+    project: &Project,
+    options: &NixOptions,
+    attribute: impl Fn(&Nix) -> String,
+    link: &Path,
+) -> Result<PathBuf> {
     let nix = Nix::find(project, options)?;
     nix::git::see_to(&project.root, &[], options.track)?;
-    let attribute = nix.package();
+    let attribute = attribute(&nix);
     ui::say(&format!("{} .#{attribute} with {}", ui::paint(ui::STRONG, "Building"), nix.version()));
-    let link = project.root.join("result");
     std::fs::create_dir_all(&project.target)?;
     let (_, interrupts) = interrupt::messages()?;
     let mut session = Session::new(&nix, &interrupts, &project.target.join("nix-build.log"), true)?;
     let derivations = session.evaluate(std::slice::from_ref(&attribute))?;
-    let how = nix::Build { out_link: Some(&link), ..nix::Build::default() };
+    let how = nix::Build { out_link: Some(link), ..nix::Build::default() };
     let built = session.build(&derivations.iter().collect::<Vec<_>>(), how, |session, step| {
         if let Step::Line(_, line) = step {
             session.write(line);
@@ -118,15 +136,12 @@ pub fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
         }
     })?;
     if built.end.interrupted {
-        return Err(Failure::new(Status::Interrupted, "interrupted while Nix built the IOC").into());
+        return Err(Failure::new(Status::Interrupted, format!("interrupted while Nix built {attribute}")).into());
     }
     if built.end.code != 0 {
         return Err(built.failure().into());
     }
-    if let Ok(top) = link.canonicalize() {
-        state::keep(project, &top)?;
-    }
-    Ok(link)
+    Ok(link.to_owned())
 }
 
 /// Beginnings of names that support modules give their files, and the names that RELEASE files give the modules.

@@ -72,6 +72,11 @@ impl Nix {
         format!("packages.{}.default", self.system())
     }
 
+    /// The attribute of what the unit tests of the IOC's code said, see `tool/nix/default.nix`.
+    pub fn unit(&self) -> String {
+        format!("legacyPackages.{}.unit", self.system())
+    }
+
     /// `nix VERB` for attributes, with what was given on the command line, in the project's folder.
     fn nix(&self, verb: &str) -> Cmd {
         // A run must not change the lock file behind the user's back.

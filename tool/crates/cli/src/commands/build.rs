@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::cli::Build;
+use crate::cli::{BackendChoice, Build};
 use crate::convert;
 use tool_backends::embedded;
 use tool_backends::iocs::build::{self, Base};
@@ -40,7 +40,27 @@ struct BuildAlone {
 }
 
 fn by(project: &Project, args: &Build) -> Result<PathBuf> {
-    let why_not_nix = match convert::backend(project, args.backend) {
+    let Some(why) = why_not_nix(project, args.backend) else { return build::by_nix(project, &(&args.nix).into()) };
+    match Base::find(project) {
+        Some(base) => {
+            ui::say(&format!("{} the IOC by make ({why}, and {})", verb(), base.said_by));
+            let programs = build::by_make(project, &base, true)?;
+            programs.into_values().next().context("ioc.toml has no IOC")
+        }
+        None => {
+            ui::say(&format!("{} the soft IOC of tool/embedded/ ({why}, and {NO_BASE})", verb()));
+            let programs = embedded::programs(project)?;
+            Ok(programs.into_iter().find(|p| p.name == "soft-ioc").context("tool/embedded/ has no soft-ioc")?.path)
+        }
+    }
+}
+
+/// Why `make` builds nothing.
+pub(super) const NO_BASE: &str = "neither EPICS_BASE nor ioc/configure/RELEASE.local names an EPICS base that is here";
+
+/// Why Nix builds nothing; `None` where it does.
+pub(super) fn why_not_nix(project: &Project, backend: Option<BackendChoice>) -> Option<String> {
+    match convert::backend(project, backend) {
         Some(Choice::Sandbox) => Some("the sandbox was asked for".to_owned()),
         Some(Choice::Nixos | Choice::Driver) => None,
         None if process::which("nix").is_none() => Some("Nix is not here".to_owned()),
@@ -49,20 +69,6 @@ fn by(project: &Project, args: &Build) -> Result<PathBuf> {
             Inputs::Missing(input, host) => Some(format!("{host} does not answer, and Nix needs {input} from there")),
             Inputs::Unknown(why) => Some(format!("Nix cannot be used: {why}")),
         },
-    };
-    let Some(why) = why_not_nix else { return build::by_nix(project, &(&args.nix).into()) };
-    match Base::find(project) {
-        Some(base) => {
-            ui::say(&format!("{} the IOC by make ({why}, and {})", verb(), base.said_by));
-            let programs = build::by_make(project, &base, true)?;
-            programs.into_values().next().context("ioc.toml has no IOC")
-        }
-        None => {
-            let nor = "neither EPICS_BASE nor ioc/configure/RELEASE.local names an EPICS base that is here";
-            ui::say(&format!("{} the soft IOC of tool/embedded/ ({why}, and {nor})", verb()));
-            let programs = embedded::programs(project)?;
-            Ok(programs.into_iter().find(|p| p.name == "soft-ioc").context("tool/embedded/ has no soft-ioc")?.path)
-        }
     }
 }
 

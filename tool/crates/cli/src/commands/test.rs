@@ -7,7 +7,10 @@ use std::sync::mpsc::{Receiver, Sender};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use super::build;
 use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
+use tool_backends::iocs::build::Base;
+use tool_backends::unit::Unit;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, interrupt, ui};
 use tool_project::{Check, Project};
@@ -18,12 +21,19 @@ use tool_report::json::Json;
 use tool_report::junit::Junit;
 use tool_report::terminal::{self, Telling, Terminal};
 use tool_runner::slots::Slots;
-use tool_runner::{Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
+use tool_runner::{Backend, Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
 
 /// What a run is about, once it is settled.
 struct Settled {
     machine: tool_backends::options::MachineOptions,
     decision: tool_backends::Decision,
+    checks: Vec<Check>,
+    skipped: Vec<Skipped>,
+}
+
+/// What a run needs.
+struct Prepared {
+    backend: Box<dyn Backend>,
     checks: Vec<Check>,
     skipped: Vec<Skipped>,
 }
@@ -34,6 +44,9 @@ pub fn run(args: &Test, github: Option<&mut Github<'static>>) -> Result<Status> 
         return super::watch::run(args);
     }
     let project = &Project::load()?;
+    if args.unit {
+        return Ok(status(&perform(args, project, || unit_tests(args, project), github, interrupt::messages)?));
+    }
     let settled = settle(args, project, select::select(project, &(&args.selection).into())?.or_nothing()?)?;
     if args.list {
         for check in settled.checks {
@@ -51,12 +64,15 @@ pub fn run(args: &Test, github: Option<&mut Github<'static>>) -> Result<Status> 
     if args.no_run {
         return tool_backends::build_only(project, &settled.machine, &args.into(), settled.decision, &settled.checks);
     }
-    let summary = perform(args, project, settled, github, interrupt::messages)?;
-    Ok(match () {
+    Ok(status(&perform(args, project, || settled.prepare(args, project), github, interrupt::messages)?))
+}
+
+fn status(summary: &Summary) -> Status {
+    match () {
         () if summary.interrupted() => Status::Interrupted,
         () if summary.passed() => Status::Done,
         () => Status::CheckFailed,
-    })
+    }
 }
 
 /// Runs checks once; `stop` gives what ends the run and hears of that, when it begins.
@@ -66,7 +82,8 @@ pub(super) fn once(
     checks: Vec<Check>,
     stop: impl FnOnce() -> Result<(Sender<()>, Receiver<()>)>,
 ) -> Result<Summary> {
-    perform(args, project, settle(args, project, checks)?, None, stop)
+    let settled = settle(args, project, checks)?;
+    perform(args, project, || settled.prepare(args, project), None, stop)
 }
 
 fn settle(args: &Test, project: &Project, chosen: Vec<Check>) -> Result<Settled> {
@@ -80,27 +97,54 @@ fn settle(args: &Test, project: &Project, chosen: Vec<Check>) -> Result<Settled>
     Ok(Settled { machine, decision, checks, skipped })
 }
 
+impl Settled {
+    fn prepare(self, args: &Test, project: &Project) -> Result<Prepared> {
+        let Self { machine, decision, checks, skipped } = self;
+        let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
+        Ok(Prepared { backend, checks, skipped })
+    }
+}
+
+/// Builds the unit tests of the code in `ioc/`, and lets them run.
+fn unit_tests(args: &Test, project: &Project) -> Result<Prepared> {
+    let unit = match (build::why_not_nix(project, args.machine.backend), Base::find(project)) {
+        (None, _) => Unit::by_nix(project, &(&args.machine.nix).into())?,
+        (Some(why), Some(base)) => {
+            let verb = ui::paint(ui::STRONG, "Testing");
+            ui::say(&format!("{verb} the code of ioc/ by make ({why}, and {})", base.said_by));
+            Unit::by_make(project, &base, args.show_output)?
+        }
+        (Some(why), None) => {
+            let what = format!("unit tests are programs that EPICS base builds; {why}, and {}", build::NO_BASE);
+            return Err(fail::host(what).hint("EPICS_BASE=/path/to/base cargo xtask test --unit").into());
+        }
+    };
+    let unit = unit.only(&args.selection.names)?;
+    let (checks, skipped) = unit.checks();
+    Ok(Prepared { backend: Box::new(unit), checks, skipped })
+}
+
 fn perform(
     args: &Test,
     project: &Project,
-    settled: Settled,
+    prepare: impl FnOnce() -> Result<Prepared>,
     mut github: Option<&mut Github<'static>>,
     stop: impl FnOnce() -> Result<(Sender<()>, Receiver<()>)>,
 ) -> Result<Summary> {
-    let Settled { machine, decision, checks, skipped } = settled;
     let again = Again { machine: args.machine.words(), limits: args.limits() };
     if let Some(github) = &mut github {
         github.tell(&again);
     }
     let mut reporters = for_programs(args, &again)?;
-    let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
+    let Prepared { backend, checks, skipped } = prepare()?;
     let slots = Slots::of(if args.debug { Some(1) } else { args.jobs }, backend.name(), &slots::host_size());
     let plan = plan(args, checks, &slots)?;
     let (interrupt, interrupts) = stop()?;
     let mut terminal = Terminal::new(Telling { root: project.root.clone(), show_output: args.show_output, again });
     let run_dir = tool_runner::new_run_dir(project)?;
     let repeat = if args.until_failure { Repeat::UntilFailure } else { Repeat::Times(args.repeat) };
-    let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going: args.no_fail_fast, repeat };
+    let keep_going = args.no_fail_fast || args.unit;
+    let limits = Limits { jobs: slots.jobs, memory: slots.memory, keep_going, repeat };
     let begun = Begun {
         checks: plan.iter().map(|planned| planned.check.name.clone()).collect(),
         skipped,
@@ -155,7 +199,7 @@ impl Test {
     /// The options that were given and that the verdict depends on.
     fn limits(&self) -> Vec<String> {
         let mut words = self.timeout.map_or_else(Vec::new, |limit| vec!["--timeout".to_owned(), limit.to_string()]);
-        let flags = [(self.strict, "--strict"), (self.no_lint, "--no-lint")];
+        let flags = [(self.unit, "--unit"), (self.strict, "--strict"), (self.no_lint, "--no-lint")];
         words.extend(flags.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).to_owned()));
         words
     }

@@ -18,7 +18,7 @@ const SLOWEST: usize = 3;
 
 /// All of it, for a terminal of so many columns, or for a file.
 pub fn text(summary: &Summary, telling: &Telling, backend: &str, width: Option<usize>) -> String {
-    let report = Report { telling, sandbox: backend == "sandbox", width };
+    let report = Report { telling, backend, width };
     let results = || summary.results();
     let mut text: String = results().filter(|o| o.verdict.is_failure()).map(|o| report.failure(o)).collect();
     let failed = !text.is_empty();
@@ -110,7 +110,7 @@ fn counts(summary: &Summary) -> String {
 
 struct Report<'a> {
     telling: &'a Telling,
-    sandbox: bool,
+    backend: &'a str,
     width: Option<usize>,
 }
 
@@ -211,8 +211,11 @@ impl Report<'_> {
         let name = outcome.exec.check.name.as_str();
         let mut text = format!("\n  log          {}\n", relative(root, &outcome.exec.dir.join("log")));
         text += &format!("  run again    {}\n", again.test(&[name], &[]));
-        if self.sandbox {
+        if self.backend == "sandbox" {
             text += &format!("  debug        {}\n", again.test(&[name], &["--debug"]));
+        }
+        if self.backend == "unit" {
+            return text;
         }
         text + &format!("  look inside  {}\n", again.interactive(name))
     }

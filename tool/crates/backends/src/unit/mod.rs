@@ -1,0 +1,207 @@
+//! Unit tests of the code in `ioc/`: programs that `make` builds and runs, and whose TAP becomes the results of a run.
+
+mod tap;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::Receiver;
+
+use anyhow::{Context, Result};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::iocs::build::{self, Base};
+use crate::nix::Nix;
+use crate::options::NixOptions;
+use tap::Tap;
+use tool_base::fail::{Failure, Status};
+use tool_base::{glob, ui};
+use tool_project::settings::Settings;
+use tool_project::{Check, Project};
+use tool_runner::{Backend, DriverEvent, Job, Outcome, ScriptFailure, Skipped, Verdict};
+
+/// Its name among the backends.
+pub const NAME: &str = "unit";
+/// Where EPICS' rules name the test programs that ended with an error.
+const FAILED: &str = ".taps-failed.log";
+
+/// Test programs that have run.
+#[derive(Debug)]
+pub struct Unit {
+    programs: Vec<Program>,
+}
+
+/// A test program that has run.
+#[derive(Debug)]
+struct Program {
+    name: String,
+    said: String,
+    /// Whether it ended with an error.
+    broken: bool,
+    seconds: f64,
+}
+
+impl Program {
+    fn has_failed(&self) -> bool {
+        !Tap::read(&self.said).problems(self.broken).is_empty()
+    }
+}
+
+impl Unit {
+    /// Builds and runs the test programs by `make`.
+    ///
+    /// # Errors
+    /// `make` fails, or has no test programs. A test that fails is no error.
+    pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Self> {
+        // A program whose sources did not change would not run again.
+        for (file, _) in files(&project.ioc_dir()) {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+        // The rules of gtest stop at a test that fails, others do not.
+        match build::make(project, base, &["-k", "tapfiles"], show) {
+            Ok(()) => Self::read(&project.ioc_dir()),
+            Err(error) => match Self::read(&project.ioc_dir()) {
+                Ok(unit) if unit.programs.iter().any(Program::has_failed) => {
+                    ui::warn(&format!("{error}: see its messages above"));
+                    Ok(unit)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Builds and runs the test programs by Nix.
+    ///
+    /// # Errors
+    /// As Nix's, and where there are no test programs. A test that fails is no error.
+    pub fn by_nix(project: &Project, options: &NixOptions) -> Result<Self> {
+        let out = build::attribute_by_nix(project, options, Nix::unit, &project.target.join("unit-tests"))?;
+        Self::read(&out.join("tap"))
+    }
+
+    fn read(dir: &Path) -> Result<Self> {
+        let files = files(dir);
+        let named = |log: &PathBuf| {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            text.lines().map(|name| log.with_file_name(name)).collect::<Vec<_>>()
+        };
+        let logs = files.iter().map(|(file, _)| file).filter(|file| file.ends_with(FAILED));
+        let failed: Vec<PathBuf> = logs.flat_map(named).collect();
+        let taps: Vec<_> = files.iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "tap")).collect();
+        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        for (file, _) in &taps {
+            *known.entry(stem(file)).or_default() += 1;
+        }
+        let program = |(file, seconds): &(PathBuf, f64)| {
+            let mut name = stem(file);
+            if known[&name] > 1 {
+                // Two folders have one of this name.
+                let folder = file.ancestors().nth(2).and_then(|folder| folder.strip_prefix(dir).ok()).unwrap_or(file);
+                name = format!("{}-{name}", folder.display().to_string().replace('/', "-"));
+            }
+            let said = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            Ok(Program { name, said, broken: failed.contains(file), seconds: *seconds })
+        };
+        let programs = taps.into_iter().map(program).collect::<Result<Vec<_>>>()?;
+        if programs.is_empty() {
+            return Err(Failure::new(Status::NothingSelected, "`make tapfiles` ran no unit test in ioc/")
+                .hint("TESTPROD_HOST and TESTSCRIPTS_HOST in a Makefile name test programs: tool/docs/unit-tests.md")
+                .into());
+        }
+        Ok(Self { programs })
+    }
+
+    /// Leaves the programs that have one of these names; all where there is none.
+    ///
+    /// # Errors
+    /// No program has such a name.
+    pub fn only(mut self, names: &[String]) -> Result<Self> {
+        let all: Vec<String> = self.programs.iter().map(|program| program.name.clone()).collect();
+        if let Some(name) = names.iter().find(|name| !all.iter().any(|own| glob::matches(name, own))) {
+            return Err(Failure::new(Status::NothingSelected, format!("no unit test is called `{name}`"))
+                .hint(format!("they are: {}", all.join(", ")))
+                .into());
+        }
+        self.programs.retain(|program| names.is_empty() || names.iter().any(|name| glob::matches(name, &program.name)));
+        Ok(self)
+    }
+
+    /// The programs as checks of a run, and those that say themselves that they test nothing here.
+    pub fn checks(&self) -> (Vec<Check>, Vec<Skipped>) {
+        let (mut checks, mut skipped) = (Vec::new(), Vec::new());
+        for program in &self.programs {
+            match Tap::read(&program.said).skipped {
+                Some(reason) => skipped.push(Skipped { check: program.name.clone(), reason }),
+                None => checks.push(Check {
+                    name: program.name.clone(),
+                    // There is no checks/NAME.toml of it; a check of the same name may have one.
+                    settings: OnceLock::from(Settings::default()).into(),
+                    ..Check::default()
+                }),
+            }
+        }
+        (checks, skipped)
+    }
+}
+
+impl Backend for Unit {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// Tells what came of the programs, which have run already.
+    fn run(&self, job: &mut Job, _: &Receiver<()>) -> Result<()> {
+        while let Some(exec) = job.schedule.start() {
+            let program = self.programs.iter().find(|program| program.name == exec.check.name);
+            let program = program.context("each check is a program")?;
+            job.started(&exec)?;
+            let log = exec.dir.join("log");
+            fs::write(&log, &program.said).with_context(|| format!("cannot write {}", log.display()))?;
+            program.said.lines().for_each(|line| job.line(&exec, line));
+            let tap = Tap::read(&program.said);
+            for point in &tap.points {
+                let (kind, name, depth) = ("subtest".to_owned(), point.label(), 0);
+                job.driver(&exec, &DriverEvent::Enter { kind: kind.clone(), name: name.clone(), depth });
+                job.driver(&exec, &DriverEvent::Leave { kind, name, depth, seconds: 0.0, ok: point.ok });
+            }
+            let problems = tap.problems(program.broken);
+            let failure = (!problems.is_empty()).then(|| ScriptFailure {
+                class: "TAP".to_owned(),
+                message: problems.join("\n"),
+                ..ScriptFailure::default()
+            });
+            let verdict = if failure.is_some() { Verdict::Failed(1) } else { Verdict::Passed };
+            if let Some(failure) = &failure {
+                job.driver(&exec, &DriverEvent::Failure(failure.clone()));
+            }
+            job.ended(Outcome::new(&exec, verdict, failure, program.seconds));
+        }
+        Ok(())
+    }
+}
+
+/// What the rules of EPICS and gtest leave of test programs, in folders `O.ARCH`, and how long each was written to.
+fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
+    let made = |entry: &DirEntry| {
+        entry.path().parent().and_then(Path::file_name).is_some_and(|name| name.to_string_lossy().starts_with("O."))
+    };
+    let ours = |entry: &DirEntry| {
+        let end = entry.path().extension().unwrap_or_default();
+        // gtest's sign that a program has run.
+        let run = end == "run" && entry.file_name().to_string_lossy().starts_with('.');
+        end == "tap" || run || entry.file_name() == FAILED
+    };
+    let seconds = |entry: &DirEntry| {
+        let metadata = entry.metadata().ok()?;
+        let time = metadata.modified().ok()?.duration_since(metadata.created().ok()?).ok()?;
+        Some(time.as_secs_f64())
+    };
+    let entries = WalkDir::new(dir).sort_by_file_name().into_iter().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_file() && made(entry) && ours(entry))
+        .map(|entry| (entry.path().to_owned(), seconds(&entry).unwrap_or(0.0)))
+        .collect()
+}
