@@ -13,10 +13,16 @@
 let
   inherit (pkgs) lib;
 
-  iocMachine = lib.modules.importApply ./machine.nix {
-    inherit project iocService;
-    inherit (pkgs) epnixLib;
-  };
+  iocMachine =
+    settings:
+    lib.modules.importApply ./machine.nix {
+      project = project // {
+        python = project.python ++ settings.python or [ ];
+        path = project.path ++ settings.path or [ ];
+      };
+      inherit iocService;
+      inherit (pkgs) epnixLib;
+    };
 
   common = {
     # EPNix's module brings its overlay, which read-only packages refuse.
@@ -67,15 +73,12 @@ let
     modules: name:
     let
       file = "checks/${name}.nix";
-      settings = project.root + "/checks/${name}.toml";
+      settings = project.settings name;
       # Seconds, as in the sandbox: crates/project/src/settings.rs.
-      limit = {
-        globalTimeout = lib.mkDefault (
-          if builtins.pathExists settings then (lib.importTOML settings).timeout or 900 else 900
-        );
-      };
+      limit.globalTimeout = lib.mkDefault (settings.timeout or 900);
       result = pkgs.callPackage (project.root + "/${file}") {
-        inherit iocMachine iocService;
+        inherit iocService;
+        iocMachine = iocMachine settings;
         nixosTest =
           test:
           pkgs.testers.runNixOSTest {

@@ -125,6 +125,16 @@ in
   environment.systemPackages = [
     pkgs.epnix.epics-base
   ]
+  # Before what else there is: as /machine/bin of the sandbox.
+  ++ map (
+    folder:
+    lib.hiPrio (
+      pkgs.runCommand "programs" { } ''
+        mkdir $out
+        cp -r ${project.root + "/${folder}"} $out/bin
+      ''
+    )
+  ) project.path
   ++ lib.optional (project.python != [ ]) (
     pkgs.python3.withPackages (
       packages: map (project.find "python" "python3Packages" packages) project.python

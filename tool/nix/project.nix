@@ -67,6 +67,14 @@ let
       text = "a list of names of ${nameRule}";
       example = quote [ "StreamDevice" ];
     };
+    folders = {
+      is =
+        v:
+        isList v
+        && all (f: isString f && match "[A-Za-z0-9_][A-Za-z0-9_./-]*" f != null && match ".*[.][.].*" f == null) v;
+      text = "a list of folders of the project";
+      example = quote [ "tools" ];
+    };
     command = {
       is = v: isList v && v != [ ] && all isString v && head v != "";
       text = "a list of strings, the program first";
@@ -138,6 +146,43 @@ let
     };
   };
 
+  # What programs have on a machine: in ioc.toml for all checks, in checks/NAME.toml for one beside that.
+  programKeys = {
+    python = kinds.names // {
+      example = quote [ "pyepics" ];
+    };
+    path = kinds.folders;
+  };
+  programProblems =
+    file: toml:
+    map
+      (
+        key:
+        "${file}: ${key} = ${toJSON toml.${key}} is not ${programKeys.${key}.text}\nhint: ${key} = ${programKeys.${key}.example}"
+      )
+      (
+        filter (key: hasAttr key toml && !programKeys.${key}.is toml.${key}) (attrNames programKeys)
+      );
+
+  # Two simulators at one tty: the second one would take it from the first.
+  serialProblems =
+    simulators:
+    let
+      serial = name: if isAttrs simulators.${name} then simulators.${name}.serial or null else null;
+      byTty = listToAttrs (
+        map
+          (tty: {
+            name = tty;
+            value = filter (name: serial name == tty) (attrNames simulators);
+          })
+          (filter isString (map serial (attrNames simulators)))
+      );
+    in
+    map (
+      tty:
+      "ioc.toml: ${tty} is the serial line of ${concatStringsSep " and " byTty.${tty}}\nhint: give each a line of its own"
+    ) (filter (tty: length byTty.${tty} > 1) (attrNames byTty));
+
   tableProblems =
     where: keys: table:
     if !isAttrs table then
@@ -203,16 +248,8 @@ let
     toml:
     let
       several = toml.iocs or { };
-      python = toml.python or [ ];
     in
-    (
-      if kinds.names.is python then
-        [ ]
-      else
-        [
-          "ioc.toml: python = ${toJSON python} is not ${kinds.names.text}\nhint: python = [\"pyepics\"]"
-        ]
-    )
+    programProblems "ioc.toml" toml
     ++ (
       if !isAttrs several then
         [ "ioc.toml: iocs is not a table\nhint: [iocs.NAME]" ]
@@ -228,6 +265,7 @@ let
     ++ (
       if isAttrs (toml.simulators or { }) then
         concatLists (values (mapAttrs (simulatorProblems (iocsOf toml)) (toml.simulators or { })))
+        ++ serialProblems (toml.simulators or { })
       else
         [ "ioc.toml: simulators is not a table\nhint: [simulators.simulator]" ]
     );
@@ -316,6 +354,7 @@ in
     iocTomlProblems
     nixFiles
     portConflicts
+    programProblems
     ;
 
   # The keys of ioc.toml that are known here.  A test holds them against those that cargo xtask knows.
@@ -368,12 +407,22 @@ in
       );
       simulators = valid.simulators or { };
       python = valid.python or [ ];
+      path = valid.path or [ ];
       checks = orThrow (concatLists (map checkNameProblems names)) names;
 
       # The package; not just `app`, which may be the name of another package.
       pname = "${(head (values iocs)).app}-ioc";
 
       inherit portConflicts;
+
+      # What checks/NAME.toml says, and the project with the programs that it adds.
+      settings =
+        name:
+        let
+          file = root + "/checks/${name}.toml";
+          own = if pathExists file then builtins.fromTOML (readFile file) else { };
+        in
+        orThrow (programProblems "checks/${name}.toml" own) own;
 
       # The attribute that a value in ioc.toml names; `search` is a word that finds its like.
       find =

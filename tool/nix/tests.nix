@@ -67,6 +67,24 @@ let
         "ioc.toml: python = [\"a b\"] is not a list of names of letters, digits, \"_\" and \"-\" (not first)\nhint: python = [\"pyepics\"]"
       ];
     };
+    "programs of checks" = {
+      got = project.programProblems "checks/a.toml" (fromTOML "path = [\"../x\"]\npython = [\"numpy\"]\ntimeout = 3");
+      want = [
+        "checks/a.toml: path = [\"../x\"] is not a list of folders of the project\nhint: path = [\"tools\"]"
+      ];
+    };
+    "two simulators at one serial line" = {
+      got = toml (
+        good
+        + builtins.concatStringsSep "" (
+          map (n: "[simulators.${n}]\npackage = \"p\"\ncommand = [\"p\"]\nserial = \"/dev/ttyP\"\n") [
+            "a"
+            "b"
+          ]
+        )
+      );
+      want = [ "ioc.toml: /dev/ttyP is the serial line of a and b\nhint: give each a line of its own" ];
+    };
     "ioc is no table" = {
       got = toml "ioc = 1";
       want = [ "ioc.toml: ioc is not a table\nhint: [ioc]" ];
@@ -296,5 +314,6 @@ else
   removeAttrs (project.load ../template) [
     "find"
     "portConflicts"
+    "settings"
     "root"
   ]

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,6 +46,24 @@ fn programs_of_a_machine_have_packages_and_the_second_run_needs_no_network() {
     scratch.check("py", CHECK);
     scratch.edit("ioc.toml", "[ioc]", "python = [\"greeter\"]\n\n[ioc]");
     test(&scratch, packages.path()).expect(0, &["Python packages for machines: greeter"]);
+    // A check has those of ioc.toml and its own, and programs of a folder, which find what lies beside them.
+    scratch.edit("ioc.toml", "[\"greeter\"]", "[]\npath = [\"tools\"]");
+    scratch.write("checks/py.toml", "python = [\"greeter\"]\npath = [\"checks/bin\"]\n");
+    for folder in ["tools", "checks/bin"] {
+        std::fs::create_dir(scratch.root.join(folder)).unwrap();
+    }
+    scratch.write("tools/beside.py", "word = 'beside'\n");
+    scratch.write("tools/tell", "#!/usr/bin/env python3\nimport beside, greeter\nprint(beside.word)\n");
+    scratch.write("checks/bin/own", "#!/bin/sh\necho own\n");
+    for file in ["tools/tell", "checks/bin/own"] {
+        std::fs::set_permissions(scratch.root.join(file), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    scratch.check("py", &format!("{CHECK}assert machine.succeed('tell; own') == 'beside\\nown\\n'\n"));
+    test(&scratch, packages.path()).expect(0, &["PASS"]);
+    scratch.edit("ioc.toml", "tools", "toolz");
+    test(&scratch, packages.path()).expect(3, &["`path` names the folder toolz, which cannot be read"]);
+    scratch.edit("ioc.toml", "[]\npath = [\"toolz\"]", "[\"greeter\"]");
+    scratch.check("py", CHECK);
     let again = test(&scratch, Path::new("/nonexistent")).expect(0, &["PASS"]);
     assert!(!again.stderr.contains("Python packages"), "{}", again.stderr);
 

@@ -1,6 +1,7 @@
 //! Python packages for the programs on a machine, as `python` in ioc.toml names them: a venv of the Python that machines
 //! see, kept in the target folder. Scripts run outside of machines, and have none of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -24,11 +25,10 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Those of a project, installed where they are not yet; `None` where it names none.
-    pub fn provide(project: &Project) -> Result<Option<Self>> {
-        let mut names: Vec<&str> = project.config.python.iter().map(String::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
+    /// Those of a project, and of a check beside them, installed where they are not yet; `None` where none is named.
+    pub fn provide(project: &Project, more: &[String]) -> Result<Option<Self>> {
+        let names: BTreeSet<&str> = project.config.python.iter().chain(more).map(String::as_str).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         if names.is_empty() {
             return Ok(None);
         }

@@ -53,8 +53,8 @@ pub struct Sandbox {
     driver: Driver,
     config: Config,
     lib: Option<PathBuf>,
-    /// Python packages of machines that `ioc.toml` describes.
-    packages: Option<Packages>,
+    /// What programs have on machines that `ioc.toml` describes, by check.
+    provided: BTreeMap<String, Provided>,
     /// The IOC and the programs of machines that `ioc.toml` describes; none where no check has such a machine.
     ours: Option<(InMachine, Vec<Program>)>,
     /// Checks whose machines come from Nix.
@@ -68,6 +68,31 @@ pub struct Sandbox {
     strict: bool,
     /// Whether the caller's variables go before those of ioc.toml and of the check.
     by_hand: bool,
+}
+
+/// What programs have on the machines of a check: `python` and `path` of ioc.toml and checks/NAME.toml.
+#[derive(Debug, Clone, Default)]
+struct Provided {
+    packages: Option<Packages>,
+    programs: Vec<Program>,
+}
+
+fn provide(project: &Project, checks: &[Check]) -> Result<BTreeMap<String, Provided>> {
+    let of_check = |check: &Check| {
+        let settings = check.settings()?;
+        let mut programs = Vec::new();
+        for folder in project.config.path.iter().chain(&settings.path) {
+            let missing = || fail::config(format!("`path` names the folder {folder}, which cannot be read"));
+            for entry in std::fs::read_dir(project.root.join(folder)).with_context(missing)?.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if entry.path().is_file() && !programs.iter().any(|own: &Program| own.name == name) {
+                    programs.push(Program { name, path: entry.path(), searches: false });
+                }
+            }
+        }
+        Ok((check.name.clone(), Provided { packages: Packages::provide(project, &settings.python)?, programs }))
+    };
+    checks.iter().map(of_check).collect()
 }
 
 /// The soft IOC on its machine.
@@ -130,7 +155,7 @@ impl Sandbox {
             driver,
             config: project.config.clone(),
             lib: project.lib(),
-            packages: if ours.is_some() { Packages::provide(project)? } else { None },
+            provided: if ours.is_some() { provide(project, checks)? } else { BTreeMap::new() },
             ours,
             evaluated,
             timeout,
@@ -230,15 +255,16 @@ impl Sandbox {
                         self.recorded(machine.clone(), recorder::starts(&machine.units), &dir.join("record"))
                     })
                     .collect::<Result<_>>()?,
-                None => self.machines(settings, dir)?,
+                None => self.machines(&check.name, settings, dir)?,
             },
             ..Spec::new(&check.name, dir)?
         })
     }
 
     /// The machines that `ioc.toml` and the settings of a check describe.
-    fn machines(&self, settings: &Settings, dir: &Path) -> Result<Vec<MachineSpec>> {
+    fn machines(&self, check: &str, settings: &Settings, dir: &Path) -> Result<Vec<MachineSpec>> {
         let Some((place, programs)) = &self.ours else { return Ok(Vec::new()) };
+        let Provided { packages, programs: more } = self.provided.get(check).cloned().unwrap_or_default();
         let machine = |((name, node), number): ((String, Node), u8)| {
             let iocs = node.iocs_of(&self.config);
             let variables = node.variables(iocs.len());
@@ -264,7 +290,7 @@ impl Sandbox {
             let soft = place.programs.values().all(|program| program.starts_with(SOFT_IOC));
             let coverage = (self.coverage && soft && !iocs.is_empty())
                 .then(|| dir.join("record").join(&name).with_extension("coverage"));
-            let mut programs = programs.clone();
+            let mut programs: Vec<Program> = programs.iter().chain(&more).cloned().collect();
             if !node.faults.is_empty() {
                 units.extend(faults::units(&self.config.simulators, &node.faults, &units));
                 programs.push(faults::program(&self.driver.folder));
@@ -277,8 +303,8 @@ impl Sandbox {
                 vlans: node.vlans.clone(),
                 units,
                 programs,
-                binds: place.binds.clone().into_iter().chain(self.packages.iter().map(Packages::bind)).collect(),
-                tools: self.packages.as_ref().map(Packages::tools),
+                binds: place.binds.clone().into_iter().chain(packages.iter().map(Packages::bind)).collect(),
+                tools: packages.as_ref().map(Packages::tools),
                 ..MachineSpec::default()
             };
             self.recorded(machine, starts, &dir.join("record"))
@@ -362,7 +388,7 @@ pub fn console(
         script += &format!("export {variable}={}\n", process::quote(value.as_ref()));
     }
     let boot = ioc.boot(&place.top);
-    let packages = Packages::provide(project)?;
+    let packages = Packages::provide(project, &[])?;
     let binds = place.binds.iter().cloned().chain(packages.iter().map(Packages::bind)).collect();
     script += &format!("cd {} && exec {} {}", process::quote(boot.as_os_str()), place.program(ioc), ioc.script);
     Ok(Spec {

@@ -32,6 +32,8 @@ pub struct Config {
     pub backend: Option<Choice>,
     /// Python packages for programs on a machine.
     pub python: Vec<String>,
+    /// Folders of the project whose programs a machine has.
+    pub path: Vec<String>,
     /// The IOCs by unit name, at least one: `[ioc]` is `ioc`, and `[iocs.NAME]` is `NAME`.
     pub iocs: BTreeMap<String, Ioc>,
     /// Device simulators by unit name: `simulator` becomes `simulator.service`.
@@ -46,6 +48,8 @@ struct Toml {
     backend: Option<Choice>,
     #[serde(default)]
     python: Vec<String>,
+    #[serde(default)]
+    path: Vec<String>,
     ioc: Option<Ioc>,
     #[serde(default)]
     iocs: BTreeMap<String, Ioc>,
@@ -322,7 +326,7 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Reads the text of an `ioc.toml`. Errors name file, line and key.
 pub fn parse(text: &str) -> Result<Config> {
-    let Toml { backend, python, ioc, iocs, simulators } = read_toml("ioc.toml", text)?;
+    let Toml { backend, python, path, ioc, iocs, simulators } = read_toml("ioc.toml", text)?;
     let table = if iocs.is_empty() { "ioc" } else { "iocs" };
     let problem = |(key, problem): (String, String)| {
         // The only IOC has a table of its own.
@@ -339,7 +343,7 @@ pub fn parse(text: &str) -> Result<Config> {
             return Err(problem(both).hint("give the one of [ioc] a name, too: [iocs.NAME]").into());
         }
     };
-    let config = Config { backend, python, iocs, simulators };
+    let config = Config { backend, python, path, iocs, simulators };
     validate(&config).map_err(problem)?;
     Ok(config)
 }
@@ -391,13 +395,26 @@ pub fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Resu
     toml::from_str(text).map_err(|e| describe(file, text, &e).into())
 }
 
+/// What is wrong with `python` and `path`, of ioc.toml or checks/NAME.toml: the key and the problem.
+pub(crate) fn programs_problem(python: &[String], path: &[String]) -> Result<(), (String, String)> {
+    let package = |name: &String| valid_name(name).map_err(|why| ("python", format!("`python` is `{name}`: {why}")));
+    let folder = |name: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+        let below = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !name.contains("..");
+        let what = || ("path", format!("`path` is `{name}`: it is a folder of the project"));
+        (below && name.chars().all(plain)).then_some(()).ok_or_else(what)
+    };
+    let problem = python.iter().try_for_each(package).and_then(|()| path.iter().try_for_each(folder));
+    problem.map_err(|(key, problem)| (key.to_owned(), problem))
+}
+
 /// What the types cannot say. The error is the path of the key and the problem.
 fn validate(config: &Config) -> Result<(), (String, String)> {
     let named = |key: &str, value: &str| {
         let name = key.rsplit('.').next().unwrap_or(key);
         valid_name(value).map_err(|problem| (key.to_owned(), format!("`{name}` is `{value}`: {problem}")))
     };
-    config.python.iter().try_for_each(|package| named("python", package))?;
+    programs_problem(&config.python, &config.path)?;
     for (name, ioc) in &config.iocs {
         let key = |key: &str| format!("iocs.{name}.{key}");
         valid_name(name)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::project::variables_problem;
+use crate::project::{programs_problem, variables_problem};
 use crate::{Check, Choice, Config, Ioc};
 use tool_base::fail;
 
@@ -29,6 +29,10 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Where its machines and their services come from.
     pub services: Services,
+    /// Python packages for programs on its machines, beside those of ioc.toml.
+    pub python: Vec<String>,
+    /// Folders of the project whose programs its machines have, beside those of ioc.toml.
+    pub path: Vec<String>,
     /// Units that fail or are restarted because the check wants it so: no word is lost about them.
     pub may_fail: Vec<String>,
     /// The machines of the check; one called `machine` where there are none.
@@ -151,6 +155,9 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         let failure = fail::config(format!("{file}{}: `{unit}` in may_fail is no unit", line("may_fail")));
         return Err(failure.hint(format!("may_fail = [\"{unit}.service\"]")).into());
     }
+    if let Err((key, problem)) = programs_problem(&settings.python, &settings.path) {
+        return Err(fail::config(format!("{file}{}: {problem}", line(&key))).into());
+    }
     for tag in &settings.tags {
         crate::valid_name(tag)
             .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
@@ -204,6 +211,9 @@ mod tests {
 
     #[test]
     fn what_would_do_nothing_is_refused() {
+        assert!(
+            error_of("path = [\"../x\"]\n").starts_with("error: checks/two.toml:1: `path` is `../x`: it is a folder")
+        );
         assert!(error_of("timeout = 0\n").starts_with("error: checks/two.toml:1: `timeout` is 0"));
         assert!(error_of("may_fail = [\"ioc\"]\n").ends_with("hint: may_fail = [\"ioc.service\"]"));
         let wrong = error_of("timeout = \"20\"\n");
