@@ -117,12 +117,6 @@ pub fn status(error: &anyhow::Error) -> Status {
     error.downcast_ref::<Failure>().map_or(Status::HostNotReady, |f| f.status)
 }
 
-/// Prints an error to stderr and returns its exit status.
-pub fn report(error: &anyhow::Error) -> Status {
-    crate::ui::error(&render(error));
-    status(error)
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::Context;

@@ -19,7 +19,6 @@ pub mod netlink;
 pub mod process;
 pub mod protocol;
 pub mod stage;
-pub mod stdout;
 pub mod sys;
 pub mod ui;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The only place that talks: stderr is talk, stdout is data ([`crate::stdout`]).
+//! The only place that talks: stderr is talk, stdout is data ([`data`]).
 //!
 //! Colour is dropped where it is not wanted (`NO_COLOR`, `CLICOLOR`, a pipe), as `anstream` judges it. While checks run on a
 //! terminal, a few live lines stand below the talk: [`Screen`] keeps the two apart.
@@ -8,9 +8,12 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::fail::{self, Status};
 use crate::{disarm, sys};
 
-pub use crate::stdout::{Data, data};
+mod stdout;
+
+pub use stdout::{Data, data, finish};
 
 /// Red and bold: errors and failed checks.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -202,6 +205,12 @@ pub fn error(text: &str) {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let text = prose(&format!("{}{text}", paint(BAD, "error: ")));
     say(&text.replace("\n\nhint: ", &format!("\n\n{}", paint(HINT, "hint: "))));
+}
+
+/// Prints an error to stderr and returns its exit status.
+pub fn report(failed: &anyhow::Error) -> Status {
+    error(&fail::render(failed));
+    fail::status(failed)
 }
 
 /// Columns of the terminal, 80 where there is none. `COLUMNS` overrides it.

@@ -35,10 +35,10 @@ pub fn main(own: &[Own]) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let status = match run(&args, own) {
         Ok(status) => status,
-        Err(error) => fail::report(&error),
+        Err(error) => ui::report(&error),
     };
     // Whoever asked for data must hear that it is not there; what failed before is worse.
-    match tool_base::stdout::finish().map_err(|failure| fail::report(&failure.into())) {
+    match ui::finish().map_err(|failure| ui::report(&failure.into())) {
         Err(trouble) if status == Status::Done => trouble.into(),
         _ => status.into(),
     }
@@ -47,7 +47,7 @@ pub fn main(own: &[Own]) -> ExitCode {
 /// Runs one command line, `args[0]` being the name the program was called by.
 ///
 /// # Errors
-/// Whatever the command fails with; [`fail::report`] tells it.
+/// Whatever the command fails with; [`ui::report`] tells it.
 fn run(args: &[OsString], own: &[Own]) -> Result<Status> {
     if let Some(status) = tool_init::applets::dispatch(args)? {
         return Ok(status);

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::facts::Builders;
-use crate::kvm;
-use crate::kvm::Known;
+use crate::kvm::{self, Known};
+use crate::nix;
+use crate::nix::facts::Builders;
 use tool_base::host::Host;
 use tool_base::process::Cmd;
 
@@ -105,11 +105,11 @@ pub fn lack(builders: &[Builder], needs: &Needs) -> Option<Lack> {
 pub fn read(show: Cmd) -> Result<Vec<Builder>> {
     let host = Host::new("/".as_ref());
     // A daemon hears no features of its clients, and its own of KVM depend on what it may open.
-    let asks_a_daemon = |nix: &super::facts::Nix| match host.env("NIX_REMOTE") {
+    let asks_a_daemon = |nix: &nix::facts::Nix| match host.env("NIX_REMOTE") {
         Some(remote) => remote == "daemon",
         None => host.uid != 0 && nix.builders != Builders::Caller,
     };
-    let facts = super::read::nix(&host).filter(asks_a_daemon).map(|_| kvm::read::facts(&host));
+    let facts = nix::read::nix(&host).filter(asks_a_daemon).map(|_| kvm::read::facts(&host));
     let show = match facts {
         Some(_) => show.env("NIX_USER_CONF_FILES", "").env("NIX_CONFIG", ""),
         None => show,

@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::apply::Edit;
-use super::plan::{self, Target, Undone};
-use super::{ConfValues, place, system_settings, user_confs, user_settings};
-use crate::kvm;
-use crate::kvm::Known;
+use crate::kvm::{self, Known};
 use crate::nix::facts::{Builders, Daemon, Nix};
+use crate::nixconf::apply::Edit;
+use crate::nixconf::plan::{self, Target, Undone};
+use crate::nixconf::{ConfValues, place, system_settings, user_confs, user_settings};
 use tool_base::fail;
 use tool_base::host::Host;
 use tool_base::process::{Cmd, Limited, quote};

@@ -4,8 +4,11 @@
 //! It must not know how checks are run.
 
 mod accounts;
+pub mod builders;
+pub mod configure;
 pub mod doctor;
 pub mod finding;
 pub mod kvm;
 pub mod nix;
 pub mod nixconf;
+pub mod used;

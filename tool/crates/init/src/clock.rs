@@ -2,7 +2,12 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::manager::types::Time;
+/// A moment: µs since the machine started, µs since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Time {
+    pub mono: u64,
+    pub real: u64,
+}
 
 /// Counts from the start of the machine.
 #[derive(Debug, Clone, Copy)]

@@ -149,7 +149,7 @@ fn prepare<'a>(
     mut env: Env,
 ) -> Result<Prepared<'a>, Failed> {
     let user = user(rt, service, journal)?;
-    let notify = notify_access(service) != "none";
+    let notify = service.notify_access() != "none";
     if let Some((name, home, shell)) = user.as_ref().and_then(|u| u.login.as_ref()) {
         let defaults = [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)];
         for (key, value) in defaults.into_iter().filter(|(_, value)| !value.is_empty()) {
@@ -257,15 +257,6 @@ fn resource(name: &str) -> Option<u32> {
         "RTPRIO" => libc::RLIMIT_RTPRIO,
         _ => return None,
     })
-}
-
-/// Who may say that a service is ready.
-pub(super) fn notify_access(service: &Service) -> &'static str {
-    match service.notify_access {
-        "" if service.kind() == super::unit::service::Type::Notify || service.watchdog_us > 0 => "main",
-        "" => "none",
-        other => other,
-    }
 }
 
 /// Makes the folders of a service. The result: folders that were there for all, and where they are now.

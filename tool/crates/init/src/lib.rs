@@ -39,10 +39,11 @@ use unix::sys::signalfd::{SfdFlags, SignalFd};
 use unix::unistd::Pid;
 
 use self::clock::Clock;
+use self::clock::Time;
 use self::console::Console;
 use self::journal::Journal;
 use self::manager::Manager;
-use self::manager::types::{Action, Event, Time};
+use self::manager::types::{Action, Event};
 use self::paths::Paths;
 use self::unit::load::Loader;
 use self::unit::service::KillMode;

@@ -2,8 +2,9 @@
 
 mod service;
 
+use super::clock::Time;
 use super::manager::Manager;
-use super::manager::types::{Rt, State, Time};
+use super::manager::types::{Rt, State};
 use super::unit::values::show_timespan;
 use super::unit::{Dep, Kind, Load};
 use crate::applets::time;

@@ -7,6 +7,7 @@ pub mod adopt;
 pub mod change;
 mod choice;
 pub mod editor;
+mod names;
 mod project;
 pub mod saved;
 pub mod scaffold;
@@ -14,4 +15,5 @@ pub mod settings;
 pub mod upgrade;
 
 pub use choice::Choice;
+pub use names::valid_name;
 pub use project::*;

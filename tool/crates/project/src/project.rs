@@ -12,6 +12,7 @@ use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 
 use crate::Choice;
+use crate::names::{is_path, is_tty, programs_problem, valid_name, variables_problem};
 use crate::settings::Settings;
 
 /// The project: where it is and what its `ioc.toml` says.
@@ -348,64 +349,9 @@ pub fn parse(text: &str) -> Result<Config> {
     Ok(config)
 }
 
-/// Whether units, files and machines can have this name; the error says what can be used.
-pub fn valid_name(name: &str) -> Result<(), &'static str> {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || name.starts_with('-') || !name.chars().all(word) {
-        return Err("only ASCII letters, digits, `_` and `-` can be used");
-    }
-    Ok(())
-}
-
-/// Whether it is a tty for a simulator: NixOS has /dev/tty1, /dev/ttyS0 and their like itself.
-fn is_tty(path: &str) -> bool {
-    let Some(name) = path.strip_prefix("/dev/tty") else { return false };
-    let own = name.strip_prefix('S').unwrap_or(name);
-    own.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && valid_name(name).is_ok()
-}
-
-/// Whether it is a plain absolute path.
-fn is_path(path: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
-    path.starts_with('/') && path.len() > 1 && path.chars().all(plain) && !path.contains("..")
-}
-
-/// What the unit of an IOC sets itself on NixOS, whatever else is said.
-const OF_THE_UNIT: [&str; 4] = ["EPICS_CA_ADDR_LIST", "EPICS_CA_AUTO_ADDR_LIST", "EPICS_IOCSH_HISTFILE", "PATH"];
-
-/// What is wrong with the names of an IOC's variables.
-pub(crate) fn variables_problem(variables: &BTreeMap<String, String>) -> Option<String> {
-    variables.keys().find_map(|name| {
-        let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !word {
-            return Some(format!("`{name}` is no name for a variable"));
-        }
-        let which = match name.as_str() {
-            "EPICS_CA_ADDR_LIST" | "EPICS_CA_AUTO_ADDR_LIST" => {
-                " (by `ca_addr_list` of its machine in checks/NAME.toml)"
-            }
-            _ => "",
-        };
-        OF_THE_UNIT.contains(&name.as_str()).then(|| format!("`{name}` is set by the unit of the IOC{which}"))
-    })
-}
-
 /// Reads the text of a TOML file. Errors name file, line and key.
 pub fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| describe(file, text, &e).into())
-}
-
-/// What is wrong with `python` and `path`, of ioc.toml or checks/NAME.toml: the key and the problem.
-pub(crate) fn programs_problem(python: &[String], path: &[String]) -> Result<(), (String, String)> {
-    let package = |name: &String| valid_name(name).map_err(|why| ("python", format!("`python` is `{name}`: {why}")));
-    let folder = |name: &String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
-        let below = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !name.contains("..");
-        let what = || ("path", format!("`path` is `{name}`: it is a folder of the project"));
-        (below && name.chars().all(plain)).then_some(()).ok_or_else(what)
-    };
-    let problem = python.iter().try_for_each(package).and_then(|()| path.iter().try_for_each(folder));
-    problem.map_err(|(key, problem)| (key.to_owned(), problem))
 }
 
 /// What the types cannot say. The error is the path of the key and the problem.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::project::{programs_problem, variables_problem};
+use crate::names::{programs_problem, variables_problem};
 use crate::{Check, Choice, Config, Ioc};
 use tool_base::fail;
 

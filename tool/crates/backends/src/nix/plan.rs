@@ -9,8 +9,8 @@ use super::classify::{Told, Trouble, explain};
 use super::run::Session;
 use super::{Nix, store_name};
 use tool_base::ui;
-use tool_host::nix::builders;
-use tool_host::nix::builders::Lack;
+use tool_host::builders;
+use tool_host::builders::Lack;
 
 /// Prints what building attributes would build and fetch, one store path on a line.
 ///

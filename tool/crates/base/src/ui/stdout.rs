@@ -3,8 +3,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
 
+use super::{hold, screen};
+use crate::disarm;
 use crate::fail::{self, Failure};
-use crate::{disarm, ui};
 
 static TROUBLE: OnceLock<String> = OnceLock::new();
 
@@ -17,7 +18,7 @@ pub fn data(text: &str) {
 
 /// Whole lines while checks run: stdout may be the same terminal as stderr. The live lines come back with their next picture.
 fn write(lines: &str) {
-    let mut screen = ui::hold(ui::screen());
+    let mut screen = hold(screen());
     screen.show(Vec::new());
     let lines = if disarm::wanted() { disarm::text(lines) } else { lines.into() };
     note(io::stdout().write_all(lines.as_bytes()));

@@ -6,8 +6,8 @@ use crate::cli::ConfigureNix;
 use tool_base::fail::Status;
 use tool_base::host::Host;
 use tool_base::ui;
+use tool_host::configure::{Outcome, State, Wish, configure};
 use tool_host::kvm;
-use tool_host::nixconf::configure::{Outcome, State, Wish, configure};
 
 /// Plans, shows the difference, and with `--apply` or `--undo` makes it.
 pub(crate) fn run(args: &ConfigureNix) -> Result<Status> {

@@ -7,7 +7,7 @@ pub mod facts;
 pub mod mend;
 pub mod probe;
 pub mod read;
-pub mod used;
 
+pub use crate::used;
 pub use diagnose::{For, Known, Report, report, usual};
 pub use facts::Facts;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kvm::used::Use;
 use crate::nixconf::Features;
+use crate::used::Use;
 
 /// Nix, as far as it matters for VMs.
 #[derive(Debug, Clone, PartialEq, Serialize)]

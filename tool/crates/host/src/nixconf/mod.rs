@@ -1,8 +1,6 @@
-//! nix.conf: read as Nix reads it (`parse`), decide what to add and where (`plan`), write it safely (`apply`);
-//! `configure` does all of it.
+//! nix.conf: read as Nix reads it (`parse`), decide what to add and where (`plan`), write it safely (`apply`).
 
 pub mod apply;
-pub mod configure;
 mod parse;
 pub mod plan;
 

@@ -1,6 +1,5 @@
 //! What happens to a service by itself: its processes end, its time runs out, it speaks to its manager.
 
-use super::super::exec::notify_access;
 use super::super::unit::Service;
 use super::super::unit::service::Type;
 use super::super::unit::values::{show_timespan, signal_name, status_name};
@@ -212,7 +211,7 @@ impl Manager {
     pub(super) fn notified(&mut self, name: &str, pid: Pid, fields: &[(String, String)]) {
         let service = self.service(name);
         let Some(rt) = self.units.get(name) else { return };
-        let access = notify_access(&service);
+        let access = service.notify_access();
         let allowed = match access {
             "all" => true,
             "main" => rt.main == Some(pid),

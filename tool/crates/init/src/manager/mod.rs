@@ -14,8 +14,9 @@ pub mod types;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use super::clock::Time;
 use super::unit::{Dep, Kind, Load, Unit};
-use types::{Action, Active, Event, Job, JobKind, JobResult, Rt, ServiceResult, State, Time, Unmet};
+use types::{Action, Active, Event, Job, JobKind, JobResult, Rt, ServiceResult, State, Unmet};
 
 pub use request::Refusal;
 

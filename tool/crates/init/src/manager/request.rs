@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::super::clock::Time;
 use super::super::unit::is_valid_name;
 use super::Manager;
-use super::types::{JobKind, JobResult, Time};
+use super::types::{JobKind, JobResult};
 
 /// Why a request is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! The life of a service, state by state, as systemd's manager leads it.
 
+use super::super::clock::Time;
 use super::super::unit::service::{Exec, KillMode, Type};
 use super::super::unit::values::INFINITY;
 use super::super::unit::{Kind, Service};
 use super::Manager;
 use super::states::should_restart;
-use super::types::{Action, Active, Phase, Pid, Ran, ServiceResult, State, Time, Who};
+use super::types::{Action, Active, Phase, Pid, Ran, ServiceResult, State, Who};
 
 /// Syslog priorities.
 pub(super) const NOTICE: u8 = 5;
@@ -147,7 +148,7 @@ impl Manager {
         }
         self.with(name, |rt| {
             rt.main = Some(pid);
-            rt.exec_main = super::types::ExecMain { pid, exit: None, start: now, end: super::types::Time::default() };
+            rt.exec_main = super::types::ExecMain { pid, exit: None, start: now, end: Time::default() };
         });
         let started = match service.kind() {
             Type::Simple | Type::Idle => true,

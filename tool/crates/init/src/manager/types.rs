@@ -5,19 +5,12 @@ use std::rc::Rc;
 use super::super::unit::service::Exec;
 use super::super::unit::{Kind, Unit};
 
+use super::super::clock::Time;
 pub use super::states::{Active, Exit, Phase, ServiceResult, State};
 pub use tool_base::protocol::control::Who;
 
 /// A process id.
 pub type Pid = i32;
-
-/// A moment: µs since the machine started, µs since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "said above")]
-pub struct Time {
-    pub mono: u64,
-    pub real: u64,
-}
 
 /// What happens to the manager.
 #[derive(Debug, Clone, PartialEq, Eq)]

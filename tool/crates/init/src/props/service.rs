@@ -1,6 +1,5 @@
 //! Properties of services.
 
-use super::super::exec::notify_access;
 use super::super::manager::types::{Exit, Phase, Ran, Rt};
 use super::super::unit::limits;
 use super::super::unit::protect::{Home, Place, System};
@@ -67,7 +66,7 @@ pub(super) fn state(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, Strin
     };
     put("Restart", restart.to_owned());
     put("PIDFile", service.pid_file.as_ref().map(|p| p.display().to_string()).unwrap_or_default());
-    put("NotifyAccess", notify_access(service).to_owned());
+    put("NotifyAccess", service.notify_access().to_owned());
     put("RestartUSec", show_timespan(service.restart_us));
     put("TimeoutStartUSec", show_timespan(service.timeout_start()));
     put("TimeoutStopUSec", show_timespan(service.timeout_stop_us));

@@ -248,6 +248,15 @@ impl Service {
         self.kind.unwrap_or(if self.exec_start.is_empty() { Type::Oneshot } else { Type::Simple })
     }
 
+    /// Who may say that it is ready: `NotifyAccess=`, or its default.
+    pub fn notify_access(&self) -> &'static str {
+        match self.notify_access {
+            "" if self.kind() == Type::Notify || self.watchdog_us > 0 => "main",
+            "" => "none",
+            other => other,
+        }
+    }
+
     /// Limit of a start, µs; a oneshot has none unless one is given.
     pub fn timeout_start(&self) -> u64 {
         self.timeout_start_us.unwrap_or(if self.kind() == Type::Oneshot { INFINITY } else { 90_000_000 })
