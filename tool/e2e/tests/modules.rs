@@ -1,4 +1,5 @@
 //! The structure of the tool, as its sources have it.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
