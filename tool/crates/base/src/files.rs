@@ -110,16 +110,24 @@ pub fn remove_if(path: &Path, before: &[u8]) -> io::Result<bool> {
 }
 
 /// What a file system says that cannot exchange names: EINVAL, ENOSYS, EOPNOTSUPP.
-const CANNOT_EXCHANGE: [i32; 3] = [22, 38, 95];
+pub const CANNOT_EXCHANGE: [i32; 3] = [22, 38, 95];
 
+/// Two files or folders change places, at once.
+///
+/// # Errors
+/// If that fails, with one of [`CANNOT_EXCHANGE`] where the file system cannot do so.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     use unix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
 }
 
+/// The same where no kernel does so.
+///
+/// # Errors
+/// Always.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+pub fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(CANNOT_EXCHANGE[0]))
 }
 

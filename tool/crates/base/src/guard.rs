@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use unix::errno::Errno;
 use unix::sys::signal::{Signal, kill};
-use unix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use unix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use unix::unistd::Pid;
 
 use crate::fail::Status;
-use crate::process::{Cmd, code};
+use crate::process::{self, Cmd, code};
 use crate::{stage, sys};
 
 /// Time between SIGTERM and SIGKILL for a program whose xtask is gone.
@@ -70,10 +70,9 @@ impl Guarded {
     /// does. `None` once [`Self::wait`] or [`Self::kill`] have taken note.
     pub fn end(&self) -> impl FnOnce() -> Option<u8> + Send + 'static {
         let pid = Pid::from_raw(self.child.id().cast_signed());
-        move || match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).ok()? {
-            WaitStatus::Exited(_, code) => u8::try_from(code).ok(),
-            WaitStatus::Signaled(_, signal, _) => u8::try_from(128 + signal as i32).ok(),
-            _ => None,
+        move || {
+            let status = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).ok()?;
+            process::ended(status).map(|(_, code)| code)
         }
     }
 

@@ -12,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use unix::sys::wait::WaitStatus;
+use unix::unistd::Pid;
 
 use crate::fail;
 
@@ -20,6 +22,15 @@ pub fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
     u8::try_from(code).unwrap_or(1)
+}
+
+/// The process that has ended, and its exit status as a shell has it; `None` where it has only stopped or gone on.
+pub fn ended(status: WaitStatus) -> Option<(Pid, u8)> {
+    match status {
+        WaitStatus::Exited(pid, code) => Some((pid, u8::try_from(code).unwrap_or(1))),
+        WaitStatus::Signaled(pid, signal, _) => Some((pid, u8::try_from(128 + signal as i32).unwrap_or(1))),
+        _ => None,
+    }
 }
 
 /// A command line, not yet run.

@@ -294,10 +294,9 @@ fn go_on(root: &Path, journal: &Journal) -> Result<()> {
 
 /// Two folders change places, at once where the file system can.
 fn exchange(one: &Path, other: &Path) -> Result<()> {
-    use unix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE) {
+    match files::exchange(one, other) {
         Ok(()) => Ok(()),
-        Err(unix::Error::EINVAL | unix::Error::ENOSYS) => {
+        Err(error) if error.raw_os_error().is_some_and(|code| files::CANNOT_EXCHANGE.contains(&code)) => {
             // NFS and the like: the old one is aside for a moment, and the mark still says what is to be done.
             let aside = one.with_extension("old");
             if !aside.exists() {

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 
 use anyhow::{Context, Result, bail};
-use unix::sys::wait::{WaitStatus, waitpid};
+use unix::sys::wait::waitpid;
 
 use super::network::Switches;
 use super::spec::Spec;
 use super::{as_root, machine};
 use tool_base::fail::Status;
-use tool_base::process::Cmd;
+use tool_base::process::{self, Cmd};
 
 /// Boots the first machine, runs the command on it, and ends with it; its exit status is ours.
 pub fn run(spec: &Spec, command: &[String]) -> Result<Status> {
@@ -23,14 +23,15 @@ pub fn run(spec: &Spec, command: &[String]) -> Result<Status> {
     let inside = as_root(&Cmd::new(program).args(arguments));
     let pid = booted.spawn_inside(inside)?;
     loop {
-        let (ended, code) = match waitpid(None, None) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), code),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid.as_raw(), 128 + signal as i32),
-            Ok(_) | Err(unix::Error::EINTR) => continue,
+        let status = match waitpid(None, None) {
+            Err(unix::Error::EINTR) => continue,
             Err(_) => bail!("the sandbox lost track of its command"),
+            Ok(status) => status,
         };
-        if ended == pid {
-            return Ok(Status::Other(u8::try_from(code).unwrap_or(1)));
+        if let Some((ended, code)) = process::ended(status)
+            && ended.as_raw() == pid
+        {
+            return Ok(Status::Other(code));
         }
     }
 }

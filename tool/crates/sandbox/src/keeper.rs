@@ -16,7 +16,7 @@ use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, recv, sendmsg, socketpair,
 };
-use unix::sys::wait::{WaitStatus, waitpid};
+use unix::sys::wait::waitpid;
 use unix::unistd::Pid;
 
 use super::machine::{self, Booted, Lines};
@@ -26,7 +26,7 @@ use tool_base::fail::Status;
 use tool_base::process::Cmd;
 use tool_base::protocol::driver;
 use tool_base::protocol::keeper::{Answer, Message, News, Request, Wish};
-use tool_base::{fail, stage, sys};
+use tool_base::{fail, process, stage, sys};
 
 enum Event {
     /// The driver asks for something.
@@ -141,14 +141,14 @@ fn start_driver(spec: &Spec, channel: OwnedFd, events: Option<OwnedFd>) -> Resul
 fn watch_children(sender: Sender<Event>) {
     std::thread::spawn(move || {
         loop {
-            let ended = match waitpid(None, None) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, code),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
-                Ok(_) | Err(unix::Error::EINTR) => continue,
+            let status = match waitpid(None, None) {
+                Err(unix::Error::EINTR) => continue,
                 // No child is left: the driver has ended, and so will this process.
                 Err(_) => return,
+                Ok(status) => status,
             };
-            if sender.send(Event::Ended(ended.0.as_raw(), ended.1)).is_err() {
+            let Some((pid, code)) = process::ended(status) else { continue };
+            if sender.send(Event::Ended(pid.as_raw(), code.into())).is_err() {
                 return;
             }
         }

@@ -70,7 +70,7 @@ pub fn run(args: &Ci) -> Result<Status> {
 fn project_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
     let (cargo, xtask) = (cargo(), process::own_program()?);
     // `cargo run` sets it: who renames the package has it tested all the same.
-    let package = std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| "xtask".to_owned());
+    let package = super::package();
     // Where CI services look for it (tool/ci/).
     let junit = project.target.join("checks/junit.xml");
     Ok(vec![

@@ -23,6 +23,11 @@ pub mod test;
 pub mod upgrade;
 mod watch;
 
+/// The name of the package that runs us: the user's, called as they like.
+fn package() -> String {
+    std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| "xtask".to_owned())
+}
+
 /// The cargo that runs us, else the one on PATH.
 fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

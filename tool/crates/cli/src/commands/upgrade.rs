@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -235,8 +235,13 @@ fn cargo_lock(root: &Path, there: &There, scratch: &Path) -> Option<String> {
         Some(scratch.join("outside").join(path)).filter(|aside| aside.exists()).unwrap_or_else(|| root.join(path))
     };
     fs::create_dir_all(&trial).ok()?;
-    Cmd::new("cp").arg("-R").arg(root.join("xtask")).arg(&trial).read().ok()?;
-    for path in ["Cargo.toml", "xtask/Cargo.toml", ".cargo/config.toml"] {
+    // Whatever it is called: cargo says where the package is that runs.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let own = own.and_then(|own| Some(own.strip_prefix(root).ok()?.to_str()?.to_owned()));
+    let own = own.unwrap_or_else(|| "xtask".to_owned());
+    fs::create_dir_all(trial.join(&own).parent()?).ok()?;
+    Cmd::new("cp").arg("-R").arg(root.join(&own)).arg(trial.join(&own)).read().ok()?;
+    for path in ["Cargo.toml", &format!("{own}/Cargo.toml"), ".cargo/config.toml"] {
         let target = trial.join(path);
         fs::create_dir_all(target.parent()?).ok()?;
         let _ = fs::copy(new(path), target);
@@ -274,7 +279,8 @@ fn show(root: &Path, scratch: &Path, outside: &Outside) -> Result<()> {
 
 /// The new tool looks at the host. What it says is said; it undoes nothing.
 fn doctor(root: &Path) {
-    let cmd = Cmd::new(super::cargo()).args(["run", "--quiet", "--package", "xtask", "--", "doctor"]).cwd(root);
+    let cmd =
+        Cmd::new(super::cargo()).args(["run", "--quiet", "--package", &super::package(), "--", "doctor"]).cwd(root);
     ui::say(&ui::paint(ui::DIM, &format!("{cmd}")));
     if let Err(error) = cmd.status() {
         ui::warn(&fail::render(&error));
