@@ -10,11 +10,16 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 pub mod pages;
 pub mod tops;
+
+/// Of a program on a terminal; a busy computer needs a fraction of it.
+const LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Scratch {
     dir: TempDir,
@@ -181,7 +186,7 @@ impl Run {
 }
 
 /// `xtask` on a terminal of its own (script(1)), after other commands for the shell there. `talk` sees what has been printed,
-/// and types.
+/// and types. What is still not over after [`LIMIT`] is shown.
 pub fn on_terminal(
     scratch: &Scratch,
     before: &str,
@@ -194,10 +199,24 @@ pub fn on_terminal(
     scratch.environment(&mut command);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (printed, prints) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(size @ 1..) = screen.read(&mut buffer)
+            && printed.send(buffer[..size].to_vec()).is_ok()
+        {}
+    });
     let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(size @ 1..) = screen.read(&mut buffer) {
-        text.extend_from_slice(&buffer[..size]);
+    let begun = Instant::now();
+    loop {
+        match prints.recv_timeout(LIMIT.saturating_sub(begun.elapsed())) {
+            Ok(more) => text.extend(more),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("`{args}` is not over after {LIMIT:?}:\n{}", String::from_utf8_lossy(&text));
+            }
+        }
         while let Some(typed) = talk(&String::from_utf8_lossy(&text)) {
             keyboard.write_all(typed.as_bytes()).unwrap();
         }

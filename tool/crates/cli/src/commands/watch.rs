@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::test;
 use crate::cli::Test;
 use tool_base::fail::Status;
-use tool_base::ui::{self, BAD, DIM, GOOD, cut, paint};
+use tool_base::ui::{self, BAD, DIM, GOOD, clean, cut, paint};
 use tool_base::{fail, interrupt};
 use tool_project::saved::Saved;
 use tool_project::{Check, Project};
@@ -33,12 +33,22 @@ enum Woken {
 #[derive(Default)]
 struct Running {
     stop: Option<Sender<()>>,
-    /// A second word would kill it.
+    /// Something was saved since its checks were read. A second word would kill it.
     saved: bool,
     pressed: bool,
 }
 
 impl Running {
+    /// What ends a run that begins, and hears of that: at once, where that was wanted while it was prepared.
+    fn begin(&mut self) -> Result<(Sender<()>, Receiver<()>)> {
+        let (sender, receiver) = channel();
+        if self.pressed || self.saved {
+            sender.send(())?;
+        }
+        self.stop = Some(sender.clone());
+        Ok((sender, receiver))
+    }
+
     fn end(&self) {
         if let Some(stop) = &self.stop {
             let _ = stop.send(());
@@ -47,6 +57,9 @@ impl Running {
 }
 
 type Shared = Arc<Mutex<Running>>;
+
+/// Whether each check passed last.
+type Verdicts = BTreeMap<String, bool>;
 
 /// Runs the command: until Ctrl-C.
 pub fn run(args: &Test) -> Result<Status> {
@@ -64,8 +77,11 @@ pub fn run(args: &Test) -> Result<Status> {
     })?;
     let (mut saved, running) = (Saved::watch(&project.root, &project.target)?, Arc::clone(&shared));
     std::thread::spawn(move || {
+        let mut unread = Vec::new();
         loop {
-            let wake = next(&mut saved, &selection);
+            let wake = next(&mut saved, &mut unread, |paths| {
+                Project::load().and_then(|project| select::concerned(&project, &selection, paths))
+            });
             let mut running = hold(&running);
             if matches!(wake, Woken::Saved(..)) && !std::mem::replace(&mut running.saved, true) {
                 running.end();
@@ -76,20 +92,17 @@ pub fn run(args: &Test) -> Result<Status> {
             }
         }
     });
-    let mut verdicts = BTreeMap::new();
+    let mut verdicts = Verdicts::new();
     loop {
-        match once(args, &due, &shared) {
+        match once(args, &mut due, &mut verdicts, &shared) {
             Ok(summary) => take(&summary, &mut verdicts, &mut due),
-            Err(error) => {
-                due.clear();
-                ui::error(&fail::render(&error));
-            }
+            Err(error) => ui::error(&fail::render(&error)),
         }
         let idle = || ui::say(&format!("\n{}", row(&verdicts, "waits for a save, or Ctrl-C")));
-        let Some(paths) = wait(&wakes, &mut due, idle)? else { return Ok(Status::Interrupted) };
+        let Some(paths) = wait(&wakes, &shared, &mut due, idle)? else { return Ok(Status::Interrupted) };
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
         ui::hold(ui::screen()).clear();
-        ui::say(&row(&verdicts, &format!("saved: {}{more}", paths[0])));
+        ui::say(&row(&verdicts, &format!("saved: {}{more}", clean(&paths[0], 500))));
         if paths.iter().any(|path| path.starts_with("xtask/") || path.starts_with("tool/crates/")) {
             ui::warn("this is the xtask of before: Ctrl-C, and start it again to have what was saved of it");
         }
@@ -97,7 +110,12 @@ pub fn run(args: &Test) -> Result<Status> {
 }
 
 /// Waits until something was saved that concerns a check, `idle` where nothing was saved meanwhile; `None` is Ctrl-C.
-fn wait(wakes: &Receiver<Woken>, due: &mut BTreeSet<String>, idle: impl FnOnce()) -> Result<Option<Vec<String>>> {
+fn wait(
+    wakes: &Receiver<Woken>,
+    shared: &Shared,
+    due: &mut BTreeSet<String>,
+    idle: impl FnOnce(),
+) -> Result<Option<Vec<String>>> {
     let mut paths = Vec::new();
     let mut idle = Some(idle);
     loop {
@@ -108,6 +126,9 @@ fn wait(wakes: &Receiver<Woken>, due: &mut BTreeSet<String>, idle: impl FnOnce()
                 wakes.recv()?
             }
         };
+        // From here on, what is saved ends the next run.
+        let mut running = hold(shared);
+        running.saved = false;
         for wake in std::iter::once(first).chain(wakes.try_iter()) {
             match wake {
                 Woken::Stop => return Ok(None),
@@ -124,25 +145,34 @@ fn wait(wakes: &Receiver<Woken>, due: &mut BTreeSet<String>, idle: impl FnOnce()
     }
 }
 
-fn next(saved: &mut Saved, selection: &Selection) -> Woken {
+/// `unread` has what was saved while the project could not be read: whom that concerns shows once it can.
+fn next(saved: &mut Saved, unread: &mut Vec<String>, concerned: impl Fn(&[String]) -> Result<Vec<Check>>) -> Woken {
     loop {
         let paths = match saved.wait() {
             Ok(paths) => paths,
             Err(error) => return Woken::Trouble(error),
         };
-        match Project::load().and_then(|project| select::concerned(&project, selection, &paths)) {
-            Ok(checks) if checks.is_empty() => {}
-            Ok(checks) => return Woken::Saved(paths, checks),
+        unread.extend_from_slice(&paths);
+        match concerned(unread) {
+            Ok(checks) => {
+                unread.clear();
+                if !checks.is_empty() {
+                    return Woken::Saved(paths, checks);
+                }
+            }
             // As it was saved, nothing can be run; the run says why.
             Err(_) => return Woken::Saved(paths, Vec::new()),
         }
     }
 }
 
-/// Runs those checks that are due, as they are now.
-fn once(args: &Test, due: &BTreeSet<String>, shared: &Shared) -> Result<Summary> {
+/// Runs those checks that are due, as they are now. Checks that are gone are neither due nor counted any more.
+fn once(args: &Test, due: &mut BTreeSet<String>, verdicts: &mut Verdicts, shared: &Shared) -> Result<Summary> {
     let project = Project::load()?;
     let mut checks = project.checks()?;
+    let all = names(&checks);
+    due.retain(|name| all.contains(name));
+    verdicts.retain(|name, _| all.contains(name));
     if due.is_empty() {
         select::select(&project, &(&args.selection).into())?;
     }
@@ -150,32 +180,20 @@ fn once(args: &Test, due: &BTreeSet<String>, shared: &Shared) -> Result<Summary>
     if checks.is_empty() {
         return Ok(Summary::default());
     }
-    let result = test::once(args, &project, checks, || {
-        let (sender, receiver) = channel();
-        let mut running = hold(shared);
-        if running.pressed {
-            sender.send(())?;
-        }
-        (running.stop, running.saved) = (Some(sender.clone()), false);
-        Ok((sender, receiver))
-    });
+    let result = test::once(args, &project, checks, || hold(shared).begin());
     hold(shared).stop = None;
     result
 }
 
-/// Takes note of a run's verdicts. What it did not come to, as it was ended, is due still.
-fn take(summary: &Summary, verdicts: &mut BTreeMap<String, bool>, due: &mut BTreeSet<String>) {
+/// Takes note of a run's verdicts. What it did not come to, as it was ended or another check failed, is due still.
+fn take(summary: &Summary, verdicts: &mut Verdicts, due: &mut BTreeSet<String>) {
     let known = |verdict: &Verdict| *verdict == Verdict::Passed || verdict.is_failure();
     for outcome in summary.results().filter(|outcome| known(&outcome.verdict)) {
         due.remove(&outcome.exec.check.name);
         verdicts.insert(outcome.exec.check.name.clone(), true);
     }
     let failed = |outcome: &&tool_runner::Outcome| outcome.verdict.is_failure();
-    let mut failures = summary.results().filter(failed).peekable();
-    if !summary.interrupted() && failures.peek().is_some() {
-        due.clear();
-    }
-    for outcome in failures {
+    for outcome in summary.results().filter(failed) {
         verdicts.insert(outcome.exec.check.name.clone(), false);
     }
     for skipped in &summary.skipped {
@@ -184,7 +202,7 @@ fn take(summary: &Summary, verdicts: &mut BTreeMap<String, bool>, due: &mut BTre
 }
 
 /// A line: the last verdict of each check, and something else.
-fn row(verdicts: &BTreeMap<String, bool>, rest: &str) -> String {
+fn row(verdicts: &Verdicts, rest: &str) -> String {
     let failed: Vec<&str> = verdicts.iter().filter(|(_, passed)| !**passed).map(|(name, _)| name.as_str()).collect();
     let passed = verdicts.len() - failed.len();
     let (style, standing) = match (passed, failed.len()) {
@@ -203,4 +221,61 @@ fn names(checks: &[Check]) -> BTreeSet<String> {
 
 fn hold(shared: &Shared) -> std::sync::MutexGuard<'_, Running> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tool_runner::{Exec, Outcome};
+
+    use super::*;
+
+    fn check(name: &str) -> Check {
+        Check { name: name.into(), ..Check::default() }
+    }
+
+    #[test]
+    fn what_a_failure_left_out_is_due_still() {
+        let outcome = |name, verdict| {
+            let exec = Exec { id: 0, check: check(name), repetition: 1, attempt: 1, dir: "".into() };
+            Outcome::new(&exec, verdict, None, 0.0)
+        };
+        let outcomes = vec![outcome("a", Verdict::Passed), outcome("b", Verdict::Failed(1))];
+        let summary = Summary { outcomes, not_run: 1, ..Summary::default() };
+        let (mut verdicts, mut due) = (Verdicts::new(), names(&["a", "b", "c"].map(check)));
+        take(&summary, &mut verdicts, &mut due);
+        assert_eq!(due, names(&[check("c")]));
+        assert_eq!(verdicts, BTreeMap::from([("a".into(), true), ("b".into(), false)]));
+    }
+
+    #[test]
+    fn a_save_while_a_run_is_prepared_ends_it_as_it_begins() {
+        let (shared, (sender, wakes)) = (Shared::default(), channel());
+        let began = || hold(&shared).begin().unwrap().1.try_recv().is_ok();
+        assert!(!began());
+        hold(&shared).saved = true;
+        sender.send(Woken::Saved(vec!["checks/a.py".into()], vec![check("a")])).unwrap();
+        assert!(began(), "it may have been prepared with the former text");
+        let mut due = BTreeSet::new();
+        let paths = wait(&wakes, &shared, &mut due, || panic!("nothing is waited for")).unwrap();
+        assert_eq!((paths, due), (Some(vec!["checks/a.py".into()]), names(&[check("a")])));
+        assert!(!began(), "it has what was saved");
+    }
+
+    #[test]
+    fn what_was_saved_while_nothing_could_be_read_is_judged_with_the_next_save() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut saved, mut unread) = (Saved::watch(dir.path(), &dir.path().join("target")).unwrap(), Vec::new());
+        fs::write(dir.path().join("a.py"), "").unwrap();
+        let wake = next(&mut saved, &mut unread, |_| Err(anyhow::anyhow!("no")));
+        assert!(matches!(wake, Woken::Saved(paths, checks) if paths == ["a.py"] && checks.is_empty()));
+        fs::write(dir.path().join("b.py"), "").unwrap();
+        let wake = next(&mut saved, &mut unread, |paths| {
+            assert_eq!(paths, ["a.py", "b.py"]);
+            Ok(vec![check("a")])
+        });
+        assert!(matches!(wake, Woken::Saved(paths, _) if paths == ["b.py"]));
+        assert!(unread.is_empty());
+    }
 }
