@@ -1,6 +1,7 @@
 //! Folders of runs: `target/checks/RUN/`, the newest as `target/checks/latest`.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,9 +26,9 @@ pub struct RunDir {
 /// Makes the folder of a new run, points `latest` to it, and drops the oldest ones.
 pub fn new_run_dir(project: &Project) -> Result<RunDir> {
     let checks = project.target.join("checks");
-    let path = checks.join(format!("{}-{}", date::stamp(SystemTime::now()), std::process::id()));
-    fs::create_dir_all(&path).with_context(|| {
-        fail::host(format!("cannot create {}", path.display()))
+    let name = format!("{}-{}", date::stamp(SystemTime::now()), std::process::id());
+    let path = fresh(&checks, &name).with_context(|| {
+        fail::host(format!("cannot create {}", checks.join(&name).display()))
             .hint("in a read-only checkout, build elsewhere: export CARGO_TARGET_DIR=\"$HOME/target\"")
     })?;
     let lock = File::open(&path)?;
@@ -42,6 +43,22 @@ pub fn new_run_dir(project: &Project) -> Result<RunDir> {
     }
     prune(&checks)?;
     Ok(RunDir { path, _lock: lock })
+}
+
+/// A folder that was not there before: `--watch` may run twice within a second.
+fn fresh(checks: &Path, name: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(checks)?;
+    let mut path = checks.join(name);
+    let mut number = 1;
+    loop {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number += 1;
+                path = checks.join(format!("{name}-{number}"));
+            }
+            made => return made.map(|()| path),
+        }
+    }
 }
 
 fn prune(checks: &Path) -> Result<()> {
@@ -64,6 +81,16 @@ fn prune(checks: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_runs_within_a_second_share_no_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let checks = dir.path().join("target/checks");
+        let made = [(); 3].map(|()| fresh(&checks, "20260101T000000Z-7").unwrap());
+        assert_eq!(made, ["", "-2", "-3"].map(|end| checks.join(format!("20260101T000000Z-7{end}"))));
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(fresh(&dir.path().join("file"), "x").is_err());
+    }
 
     #[test]
     fn old_runs_are_pruned_oldest_first() {
