@@ -110,7 +110,9 @@ pub fn affected(paths: &[String], checks: &[Check], mentions: impl Fn(&Check, &s
         if is_only_read(path) {
             continue;
         }
-        let Some(file) = path.strip_prefix("checks/") else { return Affected::All(path.clone()) };
+        // A module's name stands in no check that has it from another module.
+        let file = path.strip_prefix("checks/").filter(|file| !file.starts_with("lib/"));
+        let Some(file) = file else { return Affected::All(path.clone()) };
         let mut known = false;
         for check in checks {
             let own = ["py", "nix", "toml"].iter().any(|kind| file == format!("{}.{kind}", check.name));
@@ -160,7 +162,7 @@ mod tests {
         let checks: Vec<Check> =
             ["ramp", "simple"].iter().map(|n| Check { name: (*n).into(), ..Check::default() }).collect();
         let paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
-        affected(&paths, &checks, |check, word| check.name == "ramp" && word == "table.csv")
+        affected(&paths, &checks, |check, word| check.name == "ramp" && ["table.csv", "lib/limits.py"].contains(&word))
     }
 
     #[test]
@@ -196,6 +198,7 @@ mod tests {
             "simulators/psu.py",
             "checks/common/limits.nix",
             "checks/other.csv",
+            "checks/lib/limits.py",
         ] {
             assert_eq!(judge(&["checks/simple.py", file]), Affected::All(file.to_owned()), "{file}");
         }
