@@ -292,7 +292,7 @@ fn tops_as_labs_have_them_are_adopted_without_a_false_alarm() {
         if style == "asyn record" {
             scratch.check(
                 "asyn",
-                "start_all()\nmachine.wait_for_unit(\"ioc.service\")\nmachine.succeed(\"caget A:asyn.PORT\")\n",
+                "start_all()\nmachine.wait_for_unit(\"ioc.service\")\nmachine.succeed(\"caget -w 60 A:asyn.PORT\")\n",
             );
             scratch.xtask(&["test", "asyn", "--backend", "sandbox"]).expect(0, &["1 passed"]);
             fs::remove_file(scratch.root.join("checks/asyn.py")).unwrap();

@@ -314,10 +314,10 @@ fn two_runs_at_once_do_not_meet() {
     let script = |volts: u32| {
         format!(
             "{UP}machine.wait_until_succeeds('caget VOLT-RB', timeout=60)\n\
-             machine.succeed('caput -c VOLT {volts}')\n\
+             machine.succeed('caput -w 60 -c VOLT {volts}')\n\
              reached()\n\
              machine.sleep(1)\n\
-             machine.succeed('caget -t VOLT-RB | grep -qxF {volts}')\n"
+             machine.succeed('caget -w 60 -t VOLT-RB | grep -qxF {volts}')\n"
         )
     };
     let (one, two) = (start(&scratch, "one", &script(11)), start(&scratch, "two", &script(22)));

@@ -88,19 +88,19 @@ fn two_iocs_on_one_machine_are_both_reached() {
         "both",
         "start_all()\n\
          for unit in ('a', 'b', 'simulator', 'line'):\n    machine.wait_for_unit(f'{unit}.service')\n\
-         machine.succeed('caget -t A:VOLT B:VOLT')\n\
-         machine.succeed('caput A:VOLT 5')\n\
+         machine.succeed('caget -w 60 -t A:VOLT B:VOLT')\n\
+         machine.succeed('caput -w 60 A:VOLT 5')\n\
          machine.wait_until_succeeds('caget -t A:VOLT-RB | grep -qxF 5')\n\
-         machine.succeed('caget -t B:VOLT | grep -qxF 0')\n\
+         machine.succeed('caget -w 60 -t B:VOLT | grep -qxF 0')\n\
          machine.wait_until_succeeds('caget -t B:IDN | grep -qxF \"a line\"')\n\
-         machine.succeed('caput B:VOLT 7.5')\n\
+         machine.succeed('caput -w 60 B:VOLT 7.5')\n\
          machine.wait_until_succeeds('caget -t B:VOLT-RB | grep -qxF 7.5')\n\
          for port, own in ((2000, 'A'), (2001, 'B')):\n    \
              machine.wait_until_succeeds(f'echo dbl | nc -w 1 localhost {port} | grep -qF {own}:VOLT-RB')\n\
          machine.succeed('test -d /var/lib/epics/a && test -d /var/lib/epics/b')\n\
          machine.fail('systemctl cat ioc.service')\n\
          machine.succeed('systemctl restart a')\n\
-         machine.succeed('caget -t A:VOLT B:VOLT')\n",
+         machine.succeed('caget -w 60 -t A:VOLT B:VOLT')\n",
     );
     // Each machine has its own, and a client elsewhere finds what it may search.
     scratch.check(
@@ -113,10 +113,10 @@ fn two_iocs_on_one_machine_are_both_reached() {
          first.fail('systemctl start b.service')\n\
          second.fail('systemctl cat simulator.service')\n\
          first.fail('test -e /dev/ttyPSU')\n\
-         second.succeed('caget -t C:VOLT-RB | grep -qxF 0')\n\
-         second.succeed('caget -t C:VOLT')\n\
+         second.succeed('caget -w 60 -t C:VOLT-RB | grep -qxF 0')\n\
+         second.succeed('caget -w 60 -t C:VOLT')\n\
          second.fail('caget -w 0.2 -t B:VOLT')\n\
-         client.succeed('caget -t C:VOLT A:VOLT-RB B:VOLT-RB')\n",
+         client.succeed('caget -w 60 -t C:VOLT A:VOLT-RB B:VOLT-RB')\n",
     );
     scratch.write(
         "checks/apart.toml",
@@ -153,14 +153,14 @@ fn by_hand_the_callers_variables_go_first() {
         let run = told(command, "dbl\n").expect(0, &["device"]);
         assert!(run.stdout.contains(&format!("{own}VOLT-MEAS\n")), "{own} {host:?}\n{}", run.stdout);
     }
-    scratch.check("both", "start_all()\nmachine.wait_for_unit('b.service')\nmachine.succeed('caget B:VOLT')\n");
+    scratch.check("both", "start_all()\nmachine.wait_for_unit('b.service')\nmachine.succeed('caget -w 60 B:VOLT')\n");
     // A check means the same, whoever runs it.
     let mut test = scratch.command(&["test", "--backend", "sandbox"]);
     Run::of(&test.env("PREFIX", "MINE:").output().unwrap()).expect(0, &["1 passed"]);
     let mut prompt = scratch.command(&["interactive", "both", "--backend", "sandbox"]);
     prompt.env("PREFIX", "MINE:");
     let script =
-        "start_all()\nmachine.wait_for_unit('b.service')\nprint('got', machine.succeed('caget -t MINE:VOLT'))\n";
+        "start_all()\nmachine.wait_for_unit('b.service')\nprint('got', machine.succeed('caget -w 60 -t MINE:VOLT'))\n";
     let run = told(prompt, script);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("got 0\n"), "{}{}", run.stdout, run.stderr);

@@ -16,14 +16,14 @@ with subtest("nobody sees the recorder"):
     machine.fail("pgrep -f -- '--[r]ecord'")
 
 with subtest("the voltage <rises>"):
-    machine.succeed("caput -c VOLT 42")
+    machine.succeed("caput -w 60 -c VOLT 42")
     machine.wait_until_succeeds("caget -t VOLT-RB | grep -qxF 42", timeout=60)
 
 with subtest("the IOC restarts"):
     machine.systemctl("restart ioc.service")
     machine.wait_until_succeeds("caget VOLT-RB", timeout=60)
     # An update that the recorder has is one that a client has: it was there before.
-    machine.succeed("caput -c CURR 17.5")
+    machine.succeed("caput -w 60 -c CURR 17.5")
     machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 17.5", timeout=60)
 
 with subtest("the machine restarts"):
@@ -31,7 +31,7 @@ with subtest("the machine restarts"):
     machine.start()
     machine.wait_for_unit("ioc.service")
     machine.wait_until_succeeds("caget VOLT-RB", timeout=60)
-    machine.succeed("caput -c CURR 12.5")
+    machine.succeed("caput -w 60 -c CURR 12.5")
     machine.wait_until_succeeds("caget -t CURR-RB | grep -qxF 12.5", timeout=60)
 
 with subtest("it fails"):
@@ -102,14 +102,20 @@ fn a_failed_check_as_a_page() {
 #[test]
 fn coverage_of_an_ioc() {
     let scratch = Scratch::new();
+    // On a busy computer, the other answers come all the same.
+    for (limit, longer) in
+        [("ReplyTimeout = 500;", "ReplyTimeout = 60000;"), ("ReadTimeout = 100;", "ReadTimeout = 60000;")]
+    {
+        scratch.edit("ioc/exampleApp/Db/example.proto", limit, longer);
+    }
     scratch.edit(
         "ioc/exampleApp/Db/example.proto",
         "    out \"meas:curr?\"; in \"%f\";\n",
         "    out \"meas:curr?\"; in \"%f A\";\n    @mismatch { out \":volt?\"; in \"%*f\"; }\n    @replytimeout { wait 1; }\n",
     );
     let script = "machine.wait_for_unit('ioc.service')\n\
-                  machine.succeed('caput -c VOLT 12')\n\
-                  machine.wait_until_succeeds('caget -t CURR-MEAS.SEVR | grep -qx INVALID', timeout=20)\n\
+                  machine.succeed('caput -w 60 -c VOLT 12')\n\
+                  machine.wait_until_succeeds('caget -t CURR-MEAS.SEVR | grep -qx INVALID', timeout=60)\n\
                   machine.succeed('systemctl restart ioc.service')\n";
     scratch.check("used", script);
     let run = scratch.xtask(&["test", "used", "--backend", "sandbox", "--coverage"]);

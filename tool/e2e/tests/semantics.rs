@@ -62,7 +62,7 @@ fn the_files_of_the_host_cannot_be_written() {
 fn an_ioc_is_active_once_it_serves_clients() {
     let scratch = Scratch::new();
     scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "epicsThreadSleep(4)\niocInit()");
-    scratch.check("it", "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget VOLT')\n");
+    scratch.check("it", "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget -w 3 VOLT')\n");
     let run =
         scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it", "ioc.service: LockPersonality="]);
     assert_eq!(run.stderr.matches("have no effect in the sandbox").count(), 1, "{}", run.stderr);
