@@ -15,6 +15,7 @@ from .polling import Poll, PollingCondition, retry
 from .vm import NspawnMachine, OnlyMachine, QemuMachine
 
 REPORTED_SHORT = (RequestedAssertionFailed, MachineError, NotInSandbox)  # no traceback but the script's own lines
+print_it = threading.excepthook
 STDERR_PATIENCE = 0.02  # seconds for a failed command's last words to come in over the console
 
 
@@ -121,6 +122,7 @@ class Driver:
 
     def test_script(self):
         """Runs the script. A failure ends the run with status 1."""
+        threading.excepthook = self.thread_died
         with self.logger.nested("run the VM test script"):
             symbols = self.symbols = self.test_symbols()
             try:
@@ -133,6 +135,8 @@ class Driver:
             except SystemExit as end:
                 if end.code not in (None, 0):
                     self.report(end)
+                else:
+                    self.remark(end, "the script ended early, by sys.exit")
                 raise
             except BaseException as error:
                 self.report(error)
@@ -145,6 +149,17 @@ class Driver:
         told = values.told(error, self.tests, failure.where(error))
         self.failure = failure.event(error, self.tests, subtest, told)
         self.events.emit("failure", **self.failure)
+
+    def remark(self, error, what):
+        """Tells the runner what a pass is not to hide."""
+        line = failure.where(error)
+        self.events.emit("remark", text=what + (f", in line {line}" if line else ""))
+
+    def thread_died(self, args):
+        """A thread of the script ended with an exception, which nobody sees but in the log."""
+        print_it(args)
+        if args.exc_type is not SystemExit and args.exc_value is not None:
+            self.remark(args.exc_value, f"a thread ended with {args.exc_type.__name__}: {args.exc_value}")
 
     def run_tests(self):
         """Runs the script under the global limit."""

@@ -73,6 +73,18 @@ class Whole(WholeProcess):
             seen = [e for e in told.event(kind) if e.get("kind", "subtest") == "subtest"][-1]
             self.assertEqual({**seen, **samples[kind], "seconds": 0}, {**seen, "seconds": 0}, kind)
 
+    def test_remarks(self):
+        ends = "import sys\n\nsys.exit()\n"
+        sample = next(sample for sample in SAMPLES["events"] if sample["event"] == "remark")
+        self.assertEqual([e["text"] for e in self.drive(ends).event("remark")], [sample["text"]])
+
+    def test_remark_of_a_thread(self):
+        dies = "from threading import Thread\n\none = Thread(target=lambda: 1 / 0)\none.start()\none.join()\n"
+        told = self.drive(dies)
+        self.assertEqual([e["text"] for e in told.event("remark")],
+                         ["a thread ended with ZeroDivisionError: division by zero, in line 3"])
+        self.assertIn("Traceback", told.stderr)
+
     def test_configuration(self):
         # The one that all other tests are run with.
         self.assertEqual(kinds(self.peer.config(junit="x", lib="x", events_fd=1, vlans=[1, 2])), kinds(SAMPLES["config"]))

@@ -167,6 +167,22 @@ fn a_pass_hides_nothing_and_strict_makes_it_a_failure() {
     scratch.write("checks/kills.toml", "may_fail = [\"ioc.service\"]\n");
     let run = scratch.xtask(&["test", "kills", "--strict"]).expect(0, &["PASS kills"]);
     assert!(!run.stderr.contains("passed, but"), "{}", run.stderr);
+    scratch.check("ends", "import sys\nstart_all()\nwith subtest('early'):\n    sys.exit(0)\nmachine.fail('true')\n");
+    scratch.xtask(&["test", "ends"]).expect(0, &["ends passed, but", "the script ended early, by sys.exit, in line 4"]);
+    scratch.xtask(&["test", "ends", "--strict"]).expect(1, &["FAIL ends", "the script ended early"]);
+}
+
+#[test]
+fn an_ioc_writes_nothing_beside_its_script() {
+    let scratch = Scratch::new();
+    scratch.edit(
+        "ioc/iocBoot/iocExample/st.cmd",
+        "iocInit()",
+        "dbl > records.txt\ndbl > \"${TOP}/db/x\"\ndbl > /tmp/x\niocInit()",
+    );
+    let run = scratch.xtask(&["test", "simple", "--backend", "sandbox"]);
+    let [warned, told] = ["warning[read-only]", "ERROR st.cmd line"].map(|part| run.stderr.matches(part).count());
+    assert_eq!((run.code, warned, told), (Some(0), 2, 2), "{}", run.stderr);
 }
 
 #[test]

@@ -13,6 +13,7 @@ const DB: &str = "ioc/exampleApp/Db/example.db";
 const MAKEFILE: &str = "ioc/exampleApp/Db/Makefile";
 const PROTO: &str = "ioc/exampleApp/Db/example.proto";
 const ST_CMD: &str = "ioc/iocBoot/iocExample/st.cmd";
+const SOURCES: &str = "ioc/exampleApp/src/Makefile";
 const SCRIPT: &str = "checks/simple.py";
 
 /// `code file:line:column` of each finding, and the first hint.
@@ -37,75 +38,89 @@ fn the_template_has_none() {
 
 /// Each row: file, text, what stands there instead with a `¶` before the place of the finding, its code, a part of its
 /// hint. Without a `¶`, the place may be anywhere and others may follow.
+const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
+    // Databases
+    (DB, "record(mbbi,", "record(¶mbi,", "unknown-record-type", "`mbbi`"),
+    (DB, "field(DESC, \"Current set", "field(¶DECS, \"Current set", "unknown-field", "`DESC`"),
+    (DB, "\"Current set on the device", "\"Current that is said to be set on the de¶vice", "too-long", ""),
+    (DB, "field(HSV, \"MINOR\")", "field(HSV, ¶\"MINR\")", "unknown-choice", "`MINOR`"),
+    (DB, "field(SCAN, \"10 second\")", "field(SCAN, ¶\"3 second\")", "unknown-choice", "second"),
+    (DB, "field(HOPR, \"65\")", "field(HOPR, ¶\"sixty\")", "bad-value", ""),
+    (DB, "field(DTYP, \"stream\")", "field(DTYP, ¶\"Stream\")", "unknown-device", "`stream`"),
+    (DB, "field(FLNK, \"$(PREFIX)MODE-RB\")", "field(FLNK, ¶\"$(PREFIX)MODE-RBV\")", "unknown-record", "`MODE-RB`"),
+    (DB, "field(LNK4, \"$(PREFIX)MODE-RB\")", "field(LNK4, ¶\"$(PREFIX)MODE-RB.PROX\")", "unknown-field", "`PROC`"),
+    (DB, "@example.proto getMode", "@¶exmple.proto getMode", "no-file", "`example.proto`"),
+    (DB, "@example.proto getMode", "@example.proto ¶getMod", "unknown-function", "`getMode`"),
+    (DB, "getMode $(PORT)", "getMode ¶PS2", "unknown-port", "`PS1`"),
+    (DB, "getMode $(PORT)", "getMode ¶$(PROT)", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17 defines `PORT`"),
+    (DB, "\"@example.proto getMode", "¶\"example.proto getMode", "bad-link", "@"),
+    (DB, "record(stringin, \"$(PREFIX)IDN\")", "record(stringin, ¶\"$(PREFIX)POLL\")", "duplicate-record", "rename"),
+    (DB, "    field(ONAM, \"ON\")\n}\n\nrecord", "    field(ONAM, \"ON\")\n\n¶record", "syntax", "`}`"),
+    (DB, "field(EGU, \"A\")", "field(EGU, ¶\"A)", "syntax", "same line"),
+    (DB, "field(EGU, \"A\")", "field(EGU ¶\"A\")", "syntax", "field(NAME"),
+    (DB, "field(EGU, \"A\")", "field(EGU, ¶°C)", "syntax", "quotes"),
+    // Protocols
+    (PROTO, "out \"outp:mode?\";", "¶ot \"outp:mode?\";", "protocol", ""),
+    (PROTO, "in \"%{CV|CC}\"", "in \"%{CV|CC\"", "protocol", ""),
+    (PROTO, "@init { getMode; }", "¶@int { getMode; }", "protocol", ""),
+    (PROTO, "Terminator = LF;", "Terminator = LF", "protocol", ""),
+    (PROTO, "Terminator = LF;", "¶Termnator = LF;", "unknown-variable", "`Terminator`"),
+    (PROTO, "ReplyTimeout = 500;", "¶ReplyTimeout = 500ms;", "protocol", ""),
+    // The start-up script
+    (ST_CMD, "${TOP}/db/example.db", "¶${TOP}/db/exampel.db", "no-file", "`example.db`"),
+    (ST_CMD, "${TOP}/dbd/example.dbd", "¶${TOP}/dbd/exampel.dbd", "no-file", "`example.dbd`"),
+    (ST_CMD, "example_register", "¶exmple_register", "unknown-command", "`example_registerRecordDeviceDriver`"),
+    (ST_CMD, "dbLoadRecords(", "¶dbLoadRecord(", "unknown-command", "`dbLoadRecords`"),
+    (ST_CMD, "${PREFIX=}", "¶${PREFX}", "undefined-variable", "${PREFX=…}"),
+    (DB, "getIdentification $(PORT)", "getIdentification ¶$(POTR) $(POTR)", "undefined-macro", "st.cmd:17"),
+    (ST_CMD, ",PORT=PS1", "", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17"),
+    (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
+    (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "not-built", "#!"),
+    (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶/opt/bin/other", "other-program", "#!"),
+    (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bim/linux-x86_64/example", "not-a-program", "../bin/"),
+    (ST_CMD, "< envPaths", "< ¶common.cmd", "no-file", ""),
+    (ST_CMD, "< envPaths\n", "", "undefined-variable", "< envPaths"),
+    (ST_CMD, "iocInit()", "asSetFilename(\"¶${TOP}/db/no.acf\")\niocInit()", "no-file", ""),
+    (ST_CMD, "iocInit()", "asynOctetSetInputEos(\"¶PS2\", 0, \"\")\niocInit()", "unknown-port", "`PS1`"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' > ¶records.txt\n", "read-only", "/var/lib/epics/ioc"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' >>\"¶${TOP}/x\"\n", "read-only", "/tmp"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl >¶/var/lib/x\n", "read-only", "/tmp"),
+    (ST_CMD, "\"PREFIX=${PREFIX=},PORT=PS1\"", "\"¶PREFIX=${PREFIX=} PORT=PS1\"", "syntax", "PREFIX=,PORT=PS1"),
+    // ioc.toml
+    ("ioc.toml", "app = \"example\"", "app = ¶\"exampel\"", "not-built", "`example`"),
+    ("ioc.toml", "port = 9999", "port = ¶9998", "other-port", "9999"),
+    ("ioc.toml", "[\"psu-simulator\"]", "[\"psu-simulator\", \"--port=9998\"]", "other-port", "9998"),
+    // The Makefiles
+    (MAKEFILE, "DB += example.db\n", "", "not-installed", "ioc/exampleApp/Db/Makefile: DB += example.db"),
+    (MAKEFILE, "DB += example.db\n", "¶DB += example.db none.db\n", "make-stops", "make"),
+    (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB none.db\n", "make-stops", "make"),
+    (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB += $(MORE)\n", "undecided", "DB += NAME"),
+    (SOURCES, "example_DBD += stream.dbd", "¶example_DBD += straem.dbd", "make-stops", ""),
+    (SOURCES, "example_LIBS += $(EPICS_BASE_IOC_LIBS)\n", "", "make-stops", ""),
+    (
+        SOURCES,
+        "example_SRCS += example_registerRecordDeviceDriver.cpp\n",
+        "",
+        "not-built",
+        "example_SRCS += example_reg",
+    ),
+    (SOURCES, "example_SRCS_DEFAULT += exampleMain.cpp\n", "", "make-stops", ""),
+    (SOURCES, "include $(TOP)/configure/RULES\n", "", "make-stops", ""),
+    // Checks
+    (SCRIPT, "wait_for_open_port(9999)", "¶wait_for_open_prt(9999)", "unknown-method", "`wait_for_open_port`"),
+    (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
+    (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
+    (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
+    (SCRIPT, "start_all()", "machine.¶screenshot('x')", "not-in-sandbox", ""),
+    (SCRIPT, "start_all()", "import ¶time\nstart_all()", "unused-import", "import"),
+    (SCRIPT, "start_all()", "print(¶f'abc')\nstart_all()", "f-string-missing-placeholders", "`f`"),
+];
+
 #[test]
 fn every_mistake_is_found_at_its_place() {
-    let mistakes: &[(&str, &str, &str, &str, &str)] = &[
-        // Databases
-        (DB, "record(mbbi,", "record(¶mbi,", "unknown-record-type", "`mbbi`"),
-        (DB, "field(DESC, \"Current set", "field(¶DECS, \"Current set", "unknown-field", "`DESC`"),
-        (DB, "\"Current set on the device", "\"Current that is said to be set on the de¶vice", "too-long", ""),
-        (DB, "field(HSV, \"MINOR\")", "field(HSV, ¶\"MINR\")", "unknown-choice", "`MINOR`"),
-        (DB, "field(SCAN, \"10 second\")", "field(SCAN, ¶\"3 second\")", "unknown-choice", "second"),
-        (DB, "field(HOPR, \"65\")", "field(HOPR, ¶\"sixty\")", "bad-value", ""),
-        (DB, "field(DTYP, \"stream\")", "field(DTYP, ¶\"Stream\")", "unknown-device", "`stream`"),
-        (DB, "field(FLNK, \"$(PREFIX)MODE-RB\")", "field(FLNK, ¶\"$(PREFIX)MODE-RBV\")", "unknown-record", "`MODE-RB`"),
-        (DB, "field(LNK4, \"$(PREFIX)MODE-RB\")", "field(LNK4, ¶\"$(PREFIX)MODE-RB.PROX\")", "unknown-field", "`PROC`"),
-        (DB, "@example.proto getMode", "@¶exmple.proto getMode", "no-file", "`example.proto`"),
-        (DB, "@example.proto getMode", "@example.proto ¶getMod", "unknown-function", "`getMode`"),
-        (DB, "getMode $(PORT)", "getMode ¶PS2", "unknown-port", "`PS1`"),
-        (
-            DB,
-            "getMode $(PORT)",
-            "getMode ¶$(PROT)",
-            "undefined-macro",
-            "ioc/iocBoot/iocExample/st.cmd:17 defines `PORT`",
-        ),
-        (DB, "\"@example.proto getMode", "¶\"example.proto getMode", "bad-link", "@"),
-        (
-            DB,
-            "record(stringin, \"$(PREFIX)IDN\")",
-            "record(stringin, ¶\"$(PREFIX)POLL\")",
-            "duplicate-record",
-            "rename",
-        ),
-        (DB, "    field(ONAM, \"ON\")\n}\n\nrecord", "    field(ONAM, \"ON\")\n\n¶record", "syntax", "`}`"),
-        (DB, "field(EGU, \"A\")", "field(EGU, ¶\"A)", "syntax", "same line"),
-        (DB, "field(EGU, \"A\")", "field(EGU ¶\"A\")", "syntax", "field(NAME"),
-        (DB, "field(EGU, \"A\")", "field(EGU, ¶°C)", "syntax", "quotes"),
-        // Protocols
-        (PROTO, "out \"outp:mode?\";", "¶ot \"outp:mode?\";", "protocol", ""),
-        (PROTO, "in \"%{CV|CC}\"", "in \"%{CV|CC\"", "protocol", ""),
-        (PROTO, "@init { getMode; }", "¶@int { getMode; }", "protocol", ""),
-        (PROTO, "Terminator = LF;", "Terminator = LF", "protocol", ""),
-        // The start-up script
-        (ST_CMD, "${TOP}/db/example.db", "¶${TOP}/db/exampel.db", "no-file", "`example.db`"),
-        (ST_CMD, "${TOP}/dbd/example.dbd", "¶${TOP}/dbd/exampel.dbd", "no-file", "`example.dbd`"),
-        (ST_CMD, "example_register", "¶exmple_register", "unknown-command", "`example_registerRecordDeviceDriver`"),
-        (ST_CMD, "dbLoadRecords(", "¶dbLoadRecord(", "unknown-command", "`dbLoadRecords`"),
-        (ST_CMD, "${PREFIX=}", "¶${PREFX}", "undefined-variable", "${PREFX=…}"),
-        (DB, "getIdentification $(PORT)", "getIdentification ¶$(POTR) $(POTR)", "undefined-macro", "st.cmd:17"),
-        (ST_CMD, ",PORT=PS1", "", "undefined-macro", "ioc/iocBoot/iocExample/st.cmd:17"),
-        (ST_CMD, "#!../../bin/linux-x86_64/example", "¶# IOC", "not-a-program", "#!"),
-        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶../../bin/linux-x86_64/other", "not-built", "#!"),
-        (ST_CMD, "#!../../bin/linux-x86_64/example", "#!¶/opt/bin/other", "other-program", "#!"),
-        (ST_CMD, "< envPaths", "< ¶common.cmd", "no-file", ""),
-        // The Makefiles
-        (MAKEFILE, "DB += example.db\n", "", "not-installed", "ioc/exampleApp/Db/Makefile: DB += example.db"),
-        (MAKEFILE, "DB += example.db\n", "¶DB += example.db none.db\n", "make-stops", "make"),
-        (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB none.db\n", "make-stops", "make"),
-        (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB += $(MORE)\n", "undecided", "DB += NAME"),
-        // Checks
-        (SCRIPT, "wait_for_open_port(9999)", "¶wait_for_open_prt(9999)", "unknown-method", "`wait_for_open_port`"),
-        (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
-        (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
-        (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
-        (SCRIPT, "start_all()", "machine.¶screenshot('x')", "not-in-sandbox", ""),
-        (SCRIPT, "start_all()", "import ¶time\nstart_all()", "unused-import", "import"),
-        (SCRIPT, "start_all()", "print(¶f'abc')\nstart_all()", "f-string-missing-placeholders", "`f`"),
-    ];
     let mut wrong = Vec::new();
     let scratch = Scratch::new();
-    for (file, from, to, code, hint) in mistakes {
+    for (file, from, to, code, hint) in MISTAKES {
         let good = fs::read_to_string(scratch.root.join(file)).unwrap();
         assert!(good.contains(from), "{file} has no `{from}`");
         let marked = good.replacen(from, to, 1);
@@ -211,6 +226,13 @@ fn checks_set_the_environment_of_their_iocs() {
         ["a", "b"].map(|name| format!("[nodes.{name}]\nenvironment = {{ PREFIX = \"{}:\" }}\n", name.to_uppercase()));
     scratch.write("checks/two.toml", &nodes.concat());
     assert_eq!(found(&scratch, &[]).0, ["unknown-pv checks/two.py:2:32"]);
+    // A name without the macro is another check's only by chance.
+    scratch.edit(DB, "field(FLNK, \"$(PREFIX)MODE-RB\")", "field(FLNK, \"MODE-RB\")");
+    scratch.check("two", "start_all()\n");
+    let (findings, hint) = found(&scratch, &[]);
+    assert!(findings.len() == 1 && findings[0].starts_with("unknown-record "), "{findings:?}");
+    assert!(hint.contains("is a macro missing"), "{hint}");
+    scratch.edit(DB, "field(FLNK, \"MODE-RB\")", "field(FLNK, \"$(PREFIX)MODE-RB\")");
     // Where only a check sets it, the script needs no default.
     scratch.check("two", "start_all()\n");
     scratch.edit(ST_CMD, "${PREFIX=}", "${PREFIX}");

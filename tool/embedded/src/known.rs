@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use epics_base_rs::server::db_loader::create_record;
 use epics_base_rs::server::record::dbd_generated::{RECORD_TYPES, device_menu};
 
+use crate::lint::distance;
 use crate::modules;
 
 /// Record types beyond those of EPICS base: calc's, and asyn's own.
@@ -28,6 +29,11 @@ const DEFINITIONS: [&str; 11] = [
 /// Whether all that these definitions bring is built in.
 pub fn has_definitions(name: &str) -> bool {
     DEFINITIONS.contains(&name) || (cfg!(feature = "pva") && (name == "qsrv.dbd" || has_pv_access(name)))
+}
+
+/// The definitions that were meant by a name of nobody's.
+pub fn misspelt(name: &str) -> Option<&'static str> {
+    DEFINITIONS.into_iter().find(|own| own.len() > "calc.dbd".len() && distance(name, own) == 1)
 }
 
 /// Whether these definitions bring a server of PV Access: that of PVXS, or of EPICS base.

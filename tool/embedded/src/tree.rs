@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::build::{Build, Product};
@@ -49,6 +49,7 @@ impl View {
 
     /// Removes the folder; one that cannot be removed is left to whoever cleans temporary files.
     pub fn remove(&self) {
+        let _ = allow(&self.root, 0o700);
         let _ = fs::remove_dir_all(&self.root);
     }
 
@@ -78,7 +79,8 @@ impl View {
             let own = own.map(fs::read_to_string).transpose()?.unwrap_or_default();
             fs::write(dbd, format!("# record types and device support are built into the soft IOC\n{own}"))?;
         }
-        Ok(())
+        // In the Nix store an IOC writes nothing beside its script.
+        allow(&self.root, 0o555)
     }
 
     /// Puts in place what `make` would install.
@@ -131,6 +133,20 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// Gives a folder, with those below it, its rights.
+fn allow(folder: &Path, mode: u32) -> Result<()> {
+    // Before what is in there, which else nobody may look at or change.
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode))?;
+    for path in sorted(folder)? {
+        if path.symlink_metadata()?.is_dir() {
+            allow(&path, mode)?;
+        } else if !path.is_symlink() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o644))?;
+        }
+    }
+    Ok(())
 }
 
 /// Links a file, in the place of what may be there.

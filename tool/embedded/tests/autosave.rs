@@ -59,7 +59,7 @@ fn top(save: &Path) -> Top {
     top.write("iocBoot/iocExample/array.req", "# more\n$(P)array\n");
     top.write("iocBoot/iocExample/early.req", "$(P)early\n");
     let boot = format!(
-        "< envPaths\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+        "#!../../bin/linux-x86_64/example\n< envPaths\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          set_requestfile_path(\"$(TOP)/iocBoot/$(IOC)\")\nset_savefile_path(\"{}\")\n\
          set_pass0_restoreFile(\"early.sav\")\nset_pass1_restoreFile(\"late.sav\")\n\
          save_restoreSet_NumSeqFiles(1)\nsave_restoreSet_SeqPeriodInSeconds(10)\nsave_restoreSet_RetrySeconds(5)\n\

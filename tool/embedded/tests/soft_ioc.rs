@@ -48,8 +48,12 @@ fn script(top: &Top, lines: &str) {
     top.write("iocBoot/iocExample/st.cmd", lines);
 }
 
-/// Without these two lines a C IOC knows no records.
-const REGISTERED: &str = "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n";
+/// Without this line no kernel starts it.
+const STARTS: &str = "#!../../bin/linux-x86_64/example\n";
+
+/// Without the other two a C IOC knows no records.
+const REGISTERED: &str = "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\n\
+                          example_registerRecordDeviceDriver(pdbbase)\n";
 
 #[test]
 fn an_ioc_runs_unchanged_from_a_tree_that_make_never_saw() {
@@ -154,11 +158,11 @@ fn a_file_that_no_makefile_installs_is_not_there() {
     top.write("exampleApp/Db/mine.db", "record(ai, \"X\") {}\n");
     script(
         &top,
-        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+        "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
                   dbLoadRecords(\"../../db/mine.db\")\niocInit\ndbl\necho through\n",
     );
     let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
-    let said = "ioc/iocBoot/iocExample/st.cmd:3: there is no file `../../db/mine.db`: no Makefile installs it: \
+    let said = "ioc/iocBoot/iocExample/st.cmd:4: there is no file `../../db/mine.db`: no Makefile installs it: \
                 make never puts ioc/exampleApp/Db/mine.db there";
     assert!(
         output.contains(said) && output.contains("hint: add to ioc/exampleApp/Db/Makefile: DB += mine.db"),
@@ -166,7 +170,7 @@ fn a_file_that_no_makefile_installs_is_not_there() {
     );
     assert!(output.contains("Can't open file '../../db/mine.db'") && !output.contains("\nX\n"), "{output}");
     let found = lint(&top);
-    assert_eq!(found, ["error not-installed ioc/iocBoot/iocExample/st.cmd:3"]);
+    assert_eq!(found, ["error not-installed ioc/iocBoot/iocExample/st.cmd:4"]);
 }
 
 #[test]
@@ -337,7 +341,7 @@ fn databases_are_expanded_from_substitutions_as_make_does() {
     );
     script(
         &top,
-        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+        "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          dbLoadRecords(\"../../db/many.db\", \"P=me\")\niocInit\ndbgrep *\ndbgf me:A.DESC\ndbgf me:C.DESC\necho through\n",
     );
     let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
@@ -366,7 +370,7 @@ fn record_types_of_calc_and_variables_of_stream_are_there() {
     top.database("types.db", &records);
     script(
         &top,
-        "dbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+        "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          var streamError 0\nvar streamDebug 0\nvar streamErrorDeadTime 5\nvar streamMsgTimeStamped 1\n\
          var streamDebugColored 0\ndbLoadRecords(\"../../db/types.db\")\niocInit()\nvar\ndbl\necho through\n",
     );
@@ -380,7 +384,7 @@ fn record_types_of_calc_and_variables_of_stream_are_there() {
 #[test]
 fn a_script_that_breaks_off_leaves_the_prompt() {
     let top = Top::new();
-    script(&top, "on error break\nno_such_command\necho never\n");
+    script(&top, "#!../../bin/linux-x86_64/example\non error break\nno_such_command\necho never\n");
     let mut ioc = Ioc::start(&top, "st.cmd", None);
     ioc.type_line("echo still_here");
     ioc.wait_for("still_here\n");
@@ -417,9 +421,11 @@ fn a_script_that_brings_up_no_c_ioc_brings_up_none_here() {
     let whole = format!("{REGISTERED}dbLoadRecords(\"../../db/example.db\", \"PREFIX=,PORT=PS1\")\niocInit\n");
     let other = "ecample_registerRecordDeviceDriver(pdbbase)\n";
     for (gone, instead, said) in [
-        (REGISTERED, "", "1: dbLoadRecords comes before any dbLoadDatabase"),
-        (register, "", "2: dbLoadRecords comes before example_"),
-        (register, other, "2: the application has no command `ecample_"),
+        (STARTS, "", "1: the script does not say which program runs it"),
+        ("linux-x86_64", "Linux", "1: `../../bin/Linux/example` is no place where make puts a program"),
+        (REGISTERED, STARTS, "2: dbLoadRecords comes before any dbLoadDatabase"),
+        (register, "", "3: dbLoadRecords comes before example_"),
+        (register, other, "3: the application has no command `ecample_"),
     ] {
         let top = Top::new();
         script(&top, &whole.replace(gone, instead));
@@ -441,12 +447,12 @@ fn a_last_line_without_its_end_is_one_that_the_shell_never_reads() {
     script(&top, &format!("{REGISTERED}dbLoadRecords \\\n  \"../../db/mine.db\"\niocInit"));
     assert_eq!(
         lint(&top),
-        ["error no-init ioc/iocBoot/iocExample/st.cmd:1", "error unended-line ioc/iocBoot/iocExample/st.cmd:5"]
+        ["error no-init ioc/iocBoot/iocExample/st.cmd:1", "error unended-line ioc/iocBoot/iocExample/st.cmd:6"]
     );
     let output = top.soft_ioc().arg("st.cmd").stdin(Stdio::null()).output().unwrap();
     let problem = String::from_utf8(output.stderr).unwrap();
     assert!(
-        problem.contains("st.cmd:5: the file ends within this line") && output.status.code() == Some(5),
+        problem.contains("st.cmd:6: the file ends within this line") && output.status.code() == Some(5),
         "{problem}"
     );
     script(&top, &format!("{REGISTERED}dbLoadRecords \\\n  \"../../db/mine.db\"\niocInit\ndbl\n# end"));
@@ -492,12 +498,12 @@ fn commands_are_there_only_with_their_definitions() {
     top.write(
         boot,
         &format!(
-            "#!../../bin/linux-x86_64/example\nasynReport\n{REGISTERED}asynSetTraceMask(PS1,0,0)\n\
-             drvAsynIPPortConfigure(PS1,\"localhost:9\")\nsystem(\"touch '{}'\")\nset_savefile_path /\niocInit\necho through\n",
+            "#!../../bin/linux-x86_64/example\nasynReport\n{REGISTERED}asynSetTraceMask(\"\",0,0)\n\
+             drvAsynIPPortConfigure(PS1,\"localhost:9\")\nsystem(\"touch '{}'\")\nset_savefile_path /tmp\niocInit\necho through\n",
             mine.display()
         ),
     );
-    let lines = [2, 6, 7, 8].map(|line| format!("error no-command ioc/{boot}:{line}"));
+    let lines = [2, 7, 8, 9].map(|line| format!("error no-command ioc/{boot}:{line}"));
     assert_eq!(lint(&top), lines);
     let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
     for name in ["drvAsynIPPortConfigure", "system", "set_savefile_path"] {
@@ -505,13 +511,13 @@ fn commands_are_there_only_with_their_definitions() {
     }
     assert!(
         output
-            .contains("ioc/iocBoot/iocExample/st.cmd:6: command `drvAsynIPPortConfigure` comes with drvAsynIPPort.dbd")
+            .contains("ioc/iocBoot/iocExample/st.cmd:7: command `drvAsynIPPortConfigure` comes with drvAsynIPPort.dbd")
     );
     assert!(!output.contains("Command asynSetTraceMask") && !mine.exists(), "{output}");
     top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd\n", "example_DBD += mine.dbd\n");
     assert_eq!(lint(&top), [lines[0].clone()], "what mine.dbd brings is not known");
     top.replace(boot, "localhost:9", "localhost9");
-    assert_eq!(lint(&top)[1], format!("error no-address ioc/{boot}:6"));
+    assert_eq!(lint(&top)[1], format!("error no-address ioc/{boot}:7"));
 }
 
 #[test]
@@ -523,6 +529,7 @@ fn a_makefile_that_builds_another_ioc_stops_this_one() {
         ("PROD_IOC = example", "PROD_IOC = exampel", "not-built", 4, "nothing here builds `example`"),
         ("DBD += example.dbd", "DBD += exampel.dbd", "not-built", 5, "nothing here makes dbd/example.dbd"),
         ("exampleMain.cpp", "exampelMain.cpp", "make-stops", 26, "there is no source `exampelMain.cpp`"),
+        ("example_SRCS += example_registerRecordDeviceDriver.cpp\n", "", "not-built", 4, "no source of `example` has"),
         ("+= example_reg", "+= exampel_reg", "make-stops", 25, "is made from exampel.dbd"),
     ] {
         let top = Top::new();
@@ -654,12 +661,12 @@ fn a_check_lists_what_a_soft_ioc_cannot_do() {
     top.write("iocBoot/iocExample/more.cmd", "mineConfigure(\"A\")\n");
     top.replace("exampleApp/src/Makefile", "example_DBD += stream.dbd", "example_DBD += stream.dbd motor.dbd");
     let load = "dbLoadRecords(\"../../db/mine.db\")\ndbLoadRecords(\"$(CALC)/db/transform.db\")\n";
-    script(&top, &format!("{REGISTERED}# more\n< more.cmd\n{load}iocInit()\nseq ramp\n"));
+    script(&top, &format!("{REGISTERED}< envPaths\n< more.cmd\n{load}iocInit()\nseq ramp\n"));
     let output = top.soft_ioc().args(["--check", "st.cmd"]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "iocBoot/iocExample/st.cmd:6: `$(CALC)/db/transform.db` is of a support module: $(CALC) is nowhere\n\
-         iocBoot/iocExample/st.cmd:8: a sequencer program is not run\n\
+        "iocBoot/iocExample/st.cmd:7: `$(CALC)/db/transform.db` is of a support module: $(CALC) is nowhere\n\
+         iocBoot/iocExample/st.cmd:9: a sequencer program is not run\n\
          iocBoot/iocExample/more.cmd:1: command `mineConfigure` is not in a soft IOC\n\
          exampleApp/Db/mine.db:2: device support `Mine` for ai is not in a soft IOC\n\
          exampleApp/src/devMine.c:1: C or C++ code of this IOC is not run\n\
@@ -737,7 +744,7 @@ fn what_process_variables_do_is_recorded() {
     );
     script(
         &top,
-        "< envPaths\ndbLoadDatabase(\"${TOP}/dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
+        "#!../../bin/linux-x86_64/example\n< envPaths\ndbLoadDatabase(\"${TOP}/dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          epicsEnvSet(\"P\", \"A:\")\n# dbLoadRecords(\"not.db\")\nepicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"${TOP}/db\")\n\
          drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS}\")\niocshLoad(\"more.cmd\", \"Q=B:\")\niocInit()\n",
     );

@@ -82,6 +82,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
 
     let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
     let mut failure: Option<(ScriptFailure, f64)> = None;
+    let mut remarks = Vec::new();
     let mut interruptions = 0;
     let mut hung = false;
     let mut heard = true;
@@ -92,6 +93,9 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
                 if let DriverEvent::Failure(f) = &mut event {
                     f.message.extend(search_hint(spec, f));
                     failure = Some((f.clone(), tool_runner::now()));
+                }
+                if let DriverEvent::Remark { text } = &event {
+                    remarks.push(text.clone());
                 }
                 let debug = if let DriverEvent::Debug { open } = event { Some(open) } else { None };
                 watch.driver(event);
@@ -149,7 +153,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         _ if !heard => return Err(not_ready(&exec.dir.join("log"))),
         code => Verdict::Failed(code),
     };
-    Ok(Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()))
+    Ok(Outcome { remarks, ..Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()) })
 }
 
 /// Where a search for a PV may have failed because it reaches only the machine itself: how it reaches the others.

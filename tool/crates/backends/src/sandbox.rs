@@ -205,13 +205,16 @@ impl Sandbox {
         let spec = self.spec(&exec.check, &exec.dir)?;
         let mut outcome = follow(&spec, exec, watch)?;
         if outcome.verdict == Verdict::Passed {
-            outcome.remarks = aftermath::remarks(&spec.journal_dir, &self.lasting(), &exec.check.settings()?.may_fail);
+            let may_fail = &exec.check.settings()?.may_fail;
+            outcome.remarks.extend(aftermath::remarks(&spec.journal_dir, &self.lasting(), may_fail));
             if self.strict && !outcome.remarks.is_empty() {
                 let message = format!("the script passed, but {}", outcome.remarks.join("; "));
                 outcome.verdict = Verdict::Failed(1);
                 outcome.failure =
                     Some(tool_runner::ScriptFailure { class: "Remarks".to_owned(), message, ..Default::default() });
             }
+        } else {
+            outcome.remarks.clear();
         }
         Ok(outcome)
     }

@@ -2,6 +2,44 @@
 
 use std::collections::BTreeMap;
 
+/// Modules of EPNix's `support`, by the name that RELEASE files give them.
+pub(crate) const MODULES: [(&str, &str); 24] = [
+    ("ADS_DRIVER", "adsDriver"),
+    ("ASYN", "asyn"),
+    ("AUTOPARAM", "autoparamDriver"),
+    ("AUTOSAVE", "autosave"),
+    ("BUSY", "busy"),
+    ("CALC", "calc"),
+    ("DEVLIB2", "devlib2"),
+    ("EPICS_SYSTEMD", "epics-systemd"),
+    ("GTEST", "gtest"),
+    ("IPAC", "ipac"),
+    ("MODBUS", "modbus"),
+    ("MRFIOC2", "mrfioc2"),
+    ("OPCUA", "opcua"),
+    ("PVXS", "pvxs"),
+    ("RECCASTER", "reccaster"),
+    ("SEQ", "seq"),
+    ("SNCSEQ", "seq"),
+    ("SNMP", "snmp"),
+    ("SSCAN", "sscan"),
+    ("STREAM", "StreamDevice"),
+    ("STREAMDEVICE", "StreamDevice"),
+    ("STREAM_DEVICE", "StreamDevice"),
+    ("TWINCATADS", "twincat-ads"),
+    ("TWINCAT_ADS", "twincat-ads"),
+];
+
+/// The support module of EPNix that was meant by a name which it has not. Others may come with an overlay.
+pub(crate) fn misspelt_support(name: &str) -> Option<&'static str> {
+    let known = || MODULES.iter().map(|(_, own)| *own);
+    let near = |own: &&str| {
+        let edits = strsim::damerau_levenshtein(&name.to_lowercase(), &own.to_lowercase());
+        edits <= own.len() / 4 && !name.starts_with(own)
+    };
+    known().find(near).filter(|_| known().all(|own| own != name))
+}
+
 /// Whether units, files and machines can have this name; the error says what can be used.
 pub fn valid_name(name: &str) -> Result<(), &'static str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

@@ -12,7 +12,7 @@ use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
 
 use crate::Choice;
-use crate::names::{is_path, is_tty, programs_problem, valid_name, variables_problem};
+use crate::names::{is_path, is_tty, misspelt_support, programs_problem, valid_name, variables_problem};
 use crate::settings::Settings;
 
 /// The project: where it is and what its `ioc.toml` says.
@@ -333,7 +333,9 @@ pub fn parse(text: &str) -> Result<Config> {
         // The only IOC has a table of its own.
         let key = if table == "ioc" { key.replace("iocs.ioc", "ioc") } else { key };
         let line = find_key(text, &key).map_or_else(String::new, |line| format!(":{line}"));
-        fail::config(format!("ioc.toml{line}: {problem}"))
+        let (problem, hint) = problem.split_once("\n\nhint: ").unwrap_or((&problem, ""));
+        let failure = fail::config(format!("ioc.toml{line}: {problem}"));
+        if hint.is_empty() { failure } else { failure.hint(hint) }
     };
     let iocs = match (ioc, iocs) {
         (Some(ioc), iocs) if iocs.is_empty() => BTreeMap::from([("ioc".to_owned(), ioc)]),
@@ -368,6 +370,10 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         named(&key("app"), &ioc.app)?;
         named(&key("ioc"), &ioc.ioc)?;
         ioc.support.iter().try_for_each(|module| named(&key("support"), module))?;
+        if let Some((own, near)) = ioc.support.iter().find_map(|own| Some((own, misspelt_support(own)?))) {
+            let problem = format!("EPNix has no support module `{own}`\n\nhint: did you mean `{near}`?");
+            return Err((key("support"), problem));
+        }
         if ioc.script.starts_with('.') || valid_name(&ioc.script.replace('.', "_")).is_err() {
             let script = &ioc.script;
             return Err((
@@ -518,6 +524,20 @@ mod tests {
     fn an_unknown_key_is_named_with_line_and_neighbour() {
         let text = "[ioc]\napp = \"a\"\nioc = \"b\"\nsuport = []\n";
         assert_eq!(error_of(text), "error: ioc.toml:4: unknown key `suport`\n\nhint: did you mean `support`?");
+    }
+
+    #[test]
+    fn a_misspelt_support_module_is_named_and_one_of_an_overlay_is_let_pass() {
+        let of = |name| format!("[ioc]\napp = \"a\"\nioc = \"b\"\nsupport = [\"asyn\", \"{name}\"]\n");
+        for (name, meant) in
+            [("StreamDevise", "StreamDevice"), ("streamdevice", "StreamDevice"), ("autosav", "autosave")]
+        {
+            let said = format!("ioc.toml:4: EPNix has no support module `{name}`\n\nhint: did you mean `{meant}`?");
+            assert_eq!(error_of(&of(name)), format!("error: {said}"));
+        }
+        for name in ["motor", "std", "calc2", "pvxs"] {
+            assert!(parse(&of(name)).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -164,6 +164,7 @@ fn driver(id: usize, said: &DriverEvent) -> Option<Message<'_>> {
         | DriverEvent::Leave { .. }
         | DriverEvent::Try { .. }
         | DriverEvent::Debug { .. }
+        | DriverEvent::Remark { .. }
         | DriverEvent::Other => {
             return None;
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Build, Definitions, OF_SITES, Product, Recipe};
+use crate::known;
 use crate::makefile::{Makefile, Problem, Word};
 use crate::msi::Request;
 use crate::top::plain;
@@ -130,6 +131,12 @@ impl Step<'_> {
         for word in self.makefile.words(&variable) {
             all.open |= word.partial;
             if !word.partial {
+                let there = folders.iter().any(|folder| folder.join(&word.text).is_file());
+                if let Some(near) = known::misspelt(&word.text).filter(|_| word.doubt.is_none() && !there) {
+                    let what = format!("make stops: there is no `{}`; did you mean `{near}`?", word.text);
+                    let fault = self.problem(&variable, &word.text, what);
+                    self.build.faults.push(fault);
+                }
                 let what = format!("what `{}` defines is not built into a soft IOC", word.text);
                 all.parts.push((word.text.clone(), self.problem(&variable, &word.text, what)));
             }

@@ -22,7 +22,7 @@ const DEEPEST: usize = 32;
 const OF_SITES: [&str; 3] = ["PROTOCOL", "DATA", "IOCSH"];
 
 /// What EPICS base sets before a Makefile is read.
-const PRESET: [(&str, &str); 16] = [
+const PRESET: [(&str, &str); 18] = [
     ("OS_CLASS", "Linux"),
     ("COMMON_DIR", "../O.Common"),
     ("INSTALL_DB", "$(INSTALL_LOCATION)/db"),
@@ -39,6 +39,8 @@ const PRESET: [(&str, &str); 16] = [
     ("TEMPL_SUFFIX", ".template"),
     ("BUILD_ARCHS", "$(EPICS_HOST_ARCH)"),
     ("MAKE", "make"),
+    ("EPICS_BASE_IOC_LIBS", "dbRecStd dbCore ca Com"),
+    ("EPICS_BASE_HOST_LIBS", "ca Com"),
 ];
 
 /// What stands behind an installed file.
@@ -81,6 +83,15 @@ pub struct Definitions {
     pub menu_scan: Option<PathBuf>,
 }
 
+/// A program that `make` builds.
+#[derive(Debug)]
+pub struct Program {
+    /// Where its Makefile says so.
+    pub at: Problem,
+    /// The applications whose record types it registers, where all of its sources and libraries are known.
+    pub registers: Option<Vec<String>>,
+}
+
 /// What `make` would install.
 #[derive(Debug, Default)]
 pub struct Build {
@@ -89,8 +100,8 @@ pub struct Build {
     pub installed: BTreeMap<PathBuf, Product>,
     /// By the name of the application.
     pub definitions: BTreeMap<String, Definitions>,
-    /// The programs that it builds, and where their Makefiles say so.
-    pub programs: BTreeMap<String, Problem>,
+    /// The programs that it builds.
+    pub programs: BTreeMap<String, Program>,
     /// There may be more programs and definitions.
     unsure: bool,
     /// Why `make` stops.
@@ -148,7 +159,10 @@ impl Build {
             uses(&["RULES_DIRS", "RULES_TOP"]),
             uses(&["RULES.ioc"]),
         );
-        if !installs && !descends && !other {
+        if !installs && !descends && !other && first.rules.is_empty() && first.foreign.is_empty() {
+            let what = "make stops: no rule of this Makefile makes anything".to_owned();
+            self.faults.push(Problem { file: path.clone(), line: 1, what });
+        } else if !installs && !descends && !other {
             let what = "what this Makefile makes is not known here: it does not include EPICS' rules".to_owned();
             self.doubts.push((String::new(), Problem { file: path.clone(), line: 1, what }));
         }

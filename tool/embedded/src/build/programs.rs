@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::Program;
 use super::install::Step;
+use crate::makefile::Problem;
 
 /// Libraries that have nothing of other modules in them.
 const KNOWN: [&str; 17] = [
@@ -10,8 +12,12 @@ const KNOWN: [&str; 17] = [
     "seq", "sscan", "std", "stream",
 ];
 
+/// One of the libraries of EPICS base, all of which `$(EPICS_BASE_IOC_LIBS)` names.
+const OF_BASE: &str = "dbRecStd";
+
 /// Definitions, and the library that has what they name.
-const LIBRARIES: [(&[&str], &str); 4] = [
+const LIBRARIES: [(&[&str], &str); 5] = [
+    (&["base.dbd"], OF_BASE),
     (&["stream.dbd", "stream-base.dbd", "stream-scalcout.dbd"], "stream"),
     (&["asyn.dbd", "drvAsynIPPort.dbd", "drvAsynSerialPort.dbd"], "asyn"),
     (&["calc.dbd", "calcSupport.dbd"], "calc"),
@@ -63,26 +69,30 @@ impl Step<'_> {
             self.build.unsure |= !certain;
             for program in programs {
                 let at = self.problem(variable, &program, String::new());
-                if self.build.unsure {
-                    self.build.programs.entry(program).or_insert(at);
-                    continue;
+                let mut registers = None;
+                if !self.build.unsure {
+                    let (applications, main) = self.sources(&program);
+                    if self.libraries(&program, &applications) {
+                        if main == Some(false) {
+                            let what = format!("make stops: no source of `{program}` has a function `main`");
+                            self.build.faults.push(Problem { what, ..at.clone() });
+                        }
+                        registers = main.is_some().then_some(applications);
+                    }
                 }
-                let applications = self.sources(&program);
-                for application in applications {
-                    self.libraries(&program, &application);
-                }
-                self.build.programs.entry(program).or_insert(at);
+                self.build.programs.entry(program).or_insert(Program { at, registers });
             }
         }
     }
 
-    /// Finds the sources of a program; the applications whose record types it registers.
-    fn sources(&mut self, program: &str) -> Vec<String> {
+    /// Finds the sources of a program: the applications whose record types it registers, and whether one has `main`, where
+    /// all of them are known.
+    fn sources(&mut self, program: &str) -> (Vec<String>, Option<bool>) {
         let mut folders = vec![self.place.to_owned(), self.folder.to_owned()];
         for variable in ["USR_VPATH", "SRC_DIRS"] {
             let (more, certain) = self.certain(variable);
             if !certain {
-                return Vec::new();
+                return (Vec::new(), None);
             }
             folders.extend(more.iter().map(|name| self.path(name)));
         }
@@ -93,13 +103,24 @@ impl Step<'_> {
         let text = std::fs::read_to_string(self.folder.join("Makefile")).unwrap_or_default();
         let elsewhere =
             text.lines().any(|line| line.trim_start().starts_with("vpath") || line.trim_start().starts_with("VPATH"));
-        let mut applications = Vec::new();
+        let (mut applications, mut main) = (Vec::new(), None);
+        let mut known = true;
         for variable in [format!("{program}_SRCS"), "PROD_SRCS".to_owned(), "USR_SRCS".to_owned(), "SRCS".to_owned()] {
-            for source in self.certain(&variable).0 {
+            let (sources, certain) = self.certain(&variable);
+            known &= certain;
+            for source in sources {
                 let name = source.rsplit('/').next().unwrap_or(&source).to_owned();
                 let Some((stem, _)) = name.rsplit_once('.') else { continue };
                 let application = name.strip_suffix(REGISTERS);
                 applications.extend(application.map(str::to_owned));
+                main.get_or_insert(false);
+                if application.is_none() {
+                    let text = folders.iter().find_map(|folder| std::fs::read(folder.join(&name)).ok());
+                    // A sequencer program may bring one, and what is generated, too.
+                    known &= text.is_some() && !name.ends_with(".st") && !name.ends_with(".stt");
+                    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+                    main = Some(main == Some(true) || text.contains("main"));
+                }
                 let stems = [
                     Some(stem.to_owned()),
                     application.map(str::to_owned),
@@ -129,11 +150,11 @@ impl Step<'_> {
                 self.build.faults.push(fault);
             }
         }
-        applications
+        (applications, main.filter(|_| known))
     }
 
-    /// Looks whether a program has the libraries that the definitions of an application need.
-    fn libraries(&mut self, program: &str, application: &str) {
+    /// Looks whether a program has the libraries that the definitions of its applications need; false where some are not known.
+    fn libraries(&mut self, program: &str, applications: &[String]) -> bool {
         let mut libraries = Vec::new();
         let own = ["LIBS", "SYS_LIBS", "LDFLAGS", "OBJS", "LDOBJS"].map(|kind| format!("{program}_{kind}"));
         for variable in own.into_iter().chain(OF_ALL.map(str::to_owned)) {
@@ -141,23 +162,27 @@ impl Step<'_> {
                 for word in self.makefile.words(&variable) {
                     let of_base = word.doubt.as_ref().is_some_and(|own| own.what.starts_with("`$(EPICS_BASE_"));
                     if !KNOWN.contains(&word.text.as_str()) && word.text != "-nil-" && !(word.partial && of_base) {
-                        return;
+                        return false;
                     }
                     libraries.push(word.text);
                 }
             }
         }
-        let variable = format!("{application}_DBD");
-        for (definitions, library) in LIBRARIES {
-            let words = self.makefile.words(&variable);
-            let needs = words.iter().find(|word| word.doubt.is_none() && definitions.contains(&word.text.as_str()));
-            let Some(needs) = needs.filter(|_| !libraries.iter().any(|own| own == library)) else { continue };
-            let what = format!(
-                "make stops: {} needs the library `{library}`, and {program}_LIBS does not name it",
-                needs.text
-            );
-            let fault = self.problem(&variable, &needs.text, what);
-            self.build.faults.push(fault);
+        for application in applications {
+            let variable = format!("{application}_DBD");
+            for (definitions, library) in LIBRARIES {
+                let words = self.makefile.words(&variable);
+                let needs = words.iter().find(|word| word.doubt.is_none() && definitions.contains(&word.text.as_str()));
+                let Some(needs) = needs.filter(|_| !libraries.iter().any(|own| own == library)) else { continue };
+                let named = if library == OF_BASE { "$(EPICS_BASE_IOC_LIBS)" } else { library };
+                let what = format!(
+                    "make stops: {} needs the library `{named}`, and {program}_LIBS does not name it",
+                    needs.text
+                );
+                let fault = self.problem(&variable, &needs.text, what);
+                self.build.faults.push(fault);
+            }
         }
+        true
     }
 }

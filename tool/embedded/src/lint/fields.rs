@@ -217,10 +217,15 @@ fn target_of(
     let part = &part[..part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len())];
     let Some(found) = database.get(wanted) else {
         if let Some(class) = class.filter(|_| !report.open) {
-            let hint = suggest(wanted, database.names(), || match class {
-                DbfLinkClass::FwdLink => "a forward link to another IOC is \"NAME.PROC CA\"".to_owned(),
-                _ => format!("a link to another IOC says so: \"{target} CA\""),
-            });
+            let prefixed = database.names().any(|own| own.len() > wanted.len() && own.ends_with(wanted));
+            let hint = if prefixed {
+                "a record of that name has something before it: is a macro missing, as in \"$(PREFIX)NAME\"?".to_owned()
+            } else {
+                suggest(wanted, database.names(), || match class {
+                    DbfLinkClass::FwdLink => "a forward link to another IOC is \"NAME.PROC CA\"".to_owned(),
+                    _ => format!("a link to another IOC says so: \"{target} CA\""),
+                })
+            };
             let what = format!("{kind}.{name} leads to `{wanted}`, which no database defines");
             report.warning(field.value_at, "unknown-record", what, hint);
         }

@@ -205,7 +205,7 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, otherwi
 }
 
 /// Edits between two words: letters put in, taken out, changed, or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();

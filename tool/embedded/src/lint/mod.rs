@@ -34,10 +34,11 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 use crate::build::Product;
 use crate::known;
 use crate::makefile::Problem;
-use crate::top::{sorted, source_folders, top_of};
+use crate::top::{plain, registration, sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
 use exchange::Said;
+pub use finding::distance;
 use finding::{Answer, NOT_IN_SOFT_IOC, Parts, Place, Port, Report, Severity, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
@@ -239,9 +240,11 @@ impl Lint {
         elsewhere: &BTreeSet<String>,
         commands: &BTreeSet<String>,
     ) -> Startup {
-        let mut variables = self.variables(script);
+        let mut variables: Environment =
+            SURROUNDINGS.iter().map(|name| ((*name).to_owned(), UNKNOWN.to_owned())).collect();
         variables.extend(environment.clone());
-        startup::follow(script, &self.layout, (variables, elsewhere), commands, &mut self.report)
+        let env_paths = self.env_paths(script);
+        startup::follow(script, &self.layout, (variables, env_paths, elsewhere), commands, &mut self.report)
     }
 
     /// The script as a program.
@@ -263,11 +266,18 @@ impl Lint {
             let hint = format!("sed -i 's/\\r$//' {}", finding::shown(script, &self.layout.top));
             self.report.error(place, "carriage-return", what, hint);
         }
-        let of_top = program.filter(|own| own.starts_with('.') && own.contains("/bin/"));
-        if of_top
-            .is_some_and(|own| !self.built(own.rsplit('/').next().unwrap_or(own), app, Place { column: 3, ..place }))
-        {
-            return;
+        if let Some(own) = program.filter(|own| !own.starts_with('/')) {
+            let place = Place { column: 3, ..place };
+            let path = plain(&script.parent().unwrap_or(script).join(own));
+            let within = path.strip_prefix(self.layout.top.join("bin")).unwrap_or(Path::new(""));
+            if within.components().count() != 2 || !within.to_string_lossy().starts_with("linux-") {
+                let what = format!("`{own}` is no place where make puts a program: the script does not start");
+                self.report.error(place, "not-a-program", what, format!("#!../../bin/linux-x86_64/{app}"));
+                return;
+            }
+            if !self.built(own.rsplit('/').next().unwrap_or(own), app, place) {
+                return;
+            }
         }
         match program.map(|program| program.rsplit('/').next().unwrap_or(program)) {
             None => {
@@ -296,7 +306,8 @@ impl Lint {
         }
         let place =
             |report: &mut Report, own: &Problem| Place { file: report.file(&own.file), line: own.line, column: 1 };
-        let programs = build.programs.clone();
+        let programs: BTreeMap<String, Problem> =
+            build.programs.iter().map(|(name, own)| (name.clone(), own.at.clone())).collect();
         if !programs.contains_key(program) {
             let other = programs.values().next().filter(|_| !programs.contains_key(app));
             let at = other.map_or(script, |own| place(&mut self.report, own));
@@ -315,12 +326,23 @@ impl Lint {
             let at = others.first().or(programs.get(program)).map_or(script, |own| place(&mut self.report, own));
             let what = format!("nothing here makes dbd/{name}, the definitions of the application `{app}`");
             self.report.error(at, "not-built", what, format!("DBD += {name}"));
+            return true;
+        }
+        let registers = build.programs[program].registers.as_ref();
+        if registers.is_some_and(|own| !own.iter().any(|own| own == app)) {
+            let at = place(&mut self.report, &programs[program]);
+            let what = format!(
+                "no source of `{program}` has {}: a C IOC has no such command, and no records",
+                registration(app)
+            );
+            let hint = format!("{program}_SRCS += {app}_registerRecordDeviceDriver.cpp");
+            self.report.error(at, "not-built", what, hint);
         }
         true
     }
 
-    /// What `envPaths` and the surroundings set.
-    fn variables(&self, script: &Path) -> Environment {
+    /// What `envPaths` sets.
+    fn env_paths(&self, script: &Path) -> Environment {
         let boot = script.parent().unwrap_or(script);
         // The name of a module tells whose files a path leads to.
         let unknown = |name: &str| (name.to_owned(), format!("{UNKNOWN}{name}"));
@@ -332,7 +354,8 @@ impl Lint {
             let names = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim());
             variables.extend(names.filter(|name| !name.starts_with('#')).map(unknown));
         }
-        variables.extend(SURROUNDINGS.map(|name| (name.to_owned(), UNKNOWN.to_owned())));
+        // asyn has its databases here, whatever RELEASE says.
+        variables.retain(|name, _| !SURROUNDINGS.contains(&name.as_str()));
         for line in fs::read_to_string(boot.join("envPaths")).unwrap_or_default().lines() {
             if let [_, name, _, value, ..] = line.split('"').collect::<Vec<_>>()[..] {
                 variables.insert(name.to_owned(), value.to_owned());

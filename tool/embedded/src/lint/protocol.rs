@@ -11,7 +11,7 @@ use stream_rs::error::{self as stream, stream_error_at};
 use stream_rs::format::{COMPARE_FLAG, PSEUDO_FORMAT, SKIP_FLAG, StreamFormat};
 use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, path, print_string, set_path};
 
-use super::finding::{Place, Report};
+use super::finding::{Place, Report, nearest, suggest};
 
 /// Handlers that a function can have; `None` is the function itself.
 const HANDLERS: [Option<&[u8]>; 6] =
@@ -138,6 +138,21 @@ impl Protocols {
 fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
     let name = path.to_string_lossy();
     let file = report.file(path);
+    if text.starts_with('\u{feff}') {
+        let what = "the file starts with a byte order mark, which StreamDevice takes for a part of its first word";
+        report.error(Place { file, line: 1, column: 1 }, "byte-order-mark", what, "save it as UTF-8 without BOM");
+        return;
+    }
+    for (name, line) in unknown_variables(text) {
+        let what = format!("StreamDevice has no variable `{name}`, and nothing here uses it");
+        let hint = suggest(&name, VARIABLES, String::new);
+        report.warning(
+            Place { file, line, column: column(text, line, &format!("'{name}'")) },
+            "unknown-variable",
+            what,
+            hint,
+        );
+    }
     // A file without functions is parsed too.
     for function in functions.iter().map(String::as_str).chain([""]) {
         let function = function.to_lowercase();
@@ -148,7 +163,13 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
             (said, compiled, _) = compile(&name, &all);
         }
         let start = line_of(text, &function);
-        let Some((line, what)) = first_message(&said, &name, start) else { continue };
+        let Some((mut line, what)) = first_message(&said, &name, start) else { continue };
+        if line == 0 {
+            // A variable's value is without its line: what the message quotes tells it.
+            let quoted = what.rsplit(": ").next().unwrap_or(&what);
+            let found = text.lines().position(|own| own.contains(quoted));
+            line = found.map_or(start, |at| u32::try_from(at + 1).unwrap_or(1));
+        }
         let parse_failed = !said.contains("not found in protocol file");
         // What only the record's arguments decide is judged where the record is.
         let sure = !open || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
@@ -286,6 +307,35 @@ fn functions(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Variables that StreamDevice looks at.
+const VARIABLES: [&str; 11] = [
+    "Terminator",
+    "InTerminator",
+    "OutTerminator",
+    "Separator",
+    "LockTimeout",
+    "ReadTimeout",
+    "ReplyTimeout",
+    "WriteTimeout",
+    "MaxInput",
+    "PollPeriod",
+    "ExtraInput",
+];
+
+/// Variables that are nearly one of those, with their lines, and that nothing in the file refers to.
+fn unknown_variables(text: &str) -> Vec<(String, u32)> {
+    let lower = text.to_lowercase();
+    let own = text.lines().zip(1..).filter_map(|(line, number)| {
+        let name = line.split_once('=')?.0.rsplit([';', '{', '}', ' ', '\t']).find(|word| !word.is_empty())?;
+        let near = nearest(name, VARIABLES).filter(|own| !own.eq_ignore_ascii_case(name));
+        let word = name.to_lowercase();
+        let used = lower.contains(&format!("${word}")) || lower.contains(&format!("${{{word}}}"));
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (near.is_some() && is_name && !used).then(|| (name.to_owned(), number))
+    });
+    own.collect()
 }
 
 /// Looks at the variables that StreamDevice knows, as it does, so that handlers alone are left unused. What ends output
@@ -495,6 +545,10 @@ mod tests {
         assert_eq!(found("get {\n  out \"x;\n}\n").len(), 1);
         assert_eq!(found("get {\n  in \"%y\";\n}\n")[0].0, 2);
         assert_eq!(found("get {\n  in \"%f\";\n").len(), 1);
+        assert_eq!(found("\nReplyTimeout = 500ms;\nget { in \"%f\"; }\n")[0], (2, 1, "protocol"));
+        assert_eq!(found("\u{feff}Terminator = LF;\nget { in \"%f\"; }\n"), [(1, 1, "byte-order-mark")]);
+        assert_eq!(found("  Termnator = LF;\nget { in \"%f\"; }\n"), [(1, 3, "unknown-variable")]);
+        assert_eq!(found("Seperator = \",\";\nget { in \"%f\" $Seperator; }\n"), []);
         assert_eq!(found("get { in \"%f\"; @nonsense { in \"x\"; } }\n").len(), 1);
     }
 }

@@ -33,6 +33,23 @@ pub fn pairs(text: &str) -> Vec<(String, String)> {
     pairs.filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
+/// The file that the output of a command goes to.
+pub fn redirected(line: &Text) -> Option<Text> {
+    let (mut quote, mut escaped) = (0, false);
+    let starts = line.bytes.iter().position(|&byte| {
+        let plain = quote == 0 && !std::mem::take(&mut escaped);
+        match byte {
+            b'\\' => escaped = plain,
+            b'"' | b'\'' if plain => quote = byte,
+            _ if byte == quote => quote = 0,
+            _ => {}
+        }
+        plain && byte == b'>'
+    })?;
+    let name = starts + line.bytes[starts..].iter().position(|byte| *byte != b'>')?;
+    words(&line.slice(name, line.bytes.len())).ok()?.into_iter().next()
+}
+
 /// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty. The error is
 /// where a quote opens that is never closed.
 pub fn words(line: &Text) -> Result<Vec<Text>, usize> {

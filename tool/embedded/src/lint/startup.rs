@@ -79,7 +79,8 @@ enum Stage {
 }
 
 /// Codes of findings for which a C IOC has no records where ours would have them.
-pub const REFUSED: [&str; 8] = [
+pub const REFUSED: [&str; 9] = [
+    "not-a-program",
     "no-dbd",
     "not-registered",
     "unknown-command",
@@ -94,23 +95,52 @@ pub const REFUSED: [&str; 8] = [
 pub fn follow(
     script: &Path,
     layout: &Layout,
-    (variables, elsewhere): (BTreeMap<String, String>, &BTreeSet<String>),
+    (variables, env_paths, elsewhere): (BTreeMap<String, String>, BTreeMap<String, String>, &BTreeSet<String>),
     commands: &BTreeSet<String>,
     report: &mut Report,
 ) -> Startup {
     let folder = script.parent().unwrap_or(script).to_owned();
-    let mut follower =
-        Follower { layout, commands, elsewhere, report, out: Startup { variables, folder, ..Startup::default() } };
+    let out = Startup { variables, folder, ..Startup::default() };
+    let mut follower = Follower { layout, commands, elsewhere, env_paths, report, unread: false, out };
     follower.script(script, &BTreeMap::new(), DEEPEST);
     follower.end(script);
     follower.out
 }
 
+/// Commands of asyn whose first word is a port.
+const OF_PORT: [&str; 14] = [
+    "asynAutoConnect",
+    "asynEnable",
+    "asynInterposeDelay",
+    "asynInterposeEcho",
+    "asynInterposeEosConfig",
+    "asynInterposeFlushConfig",
+    "asynOctetSetInputEos",
+    "asynOctetSetOutputEos",
+    "asynSetOption",
+    "asynSetTraceFile",
+    "asynSetTraceIOMask",
+    "asynSetTraceInfoMask",
+    "asynSetTraceMask",
+    "asynWaitConnect",
+];
+
+/// Commands that write a file, and which of their words names it or its folder.
+const WRITERS: [(&str, usize); 4] =
+    [("set_savefile_path", 1), ("streamSetLogfile", 1), ("asynSetTraceFile", 3), ("makeAutosaveFileFromDbInfo", 1)];
+
+/// Folders that EPNix's unit of an IOC lets it write to.
+const WRITABLE: [&str; 4] = ["/tmp", "/var/tmp", "/dev", "/var/lib/epics"];
+
 struct Follower<'a> {
     layout: &'a Layout,
     commands: &'a BTreeSet<String>,
     elsewhere: &'a BTreeSet<String>,
+    /// What `envPaths` sets.
+    env_paths: BTreeMap<String, String>,
     report: &'a mut Report,
+    /// A script could not be read.
+    unread: bool,
     out: Startup,
 }
 
@@ -142,7 +172,10 @@ impl Follower<'_> {
                     }
                     return;
                 }
-                Ok(words) => self.command(&words, macros, depth),
+                Ok(words) => {
+                    self.command(&words, macros, depth);
+                    self.writes(&words, shell::redirected(&line));
+                }
                 Err(at) => {
                     let what = "this quote is not closed, so the shell drops the whole line";
                     let hint =
@@ -166,10 +199,16 @@ impl Follower<'_> {
         // What any IOC has is not what a mistyped name was meant to be.
         let set = self.out.variables.iter().chain(macros).filter(|(_, value)| *value != UNKNOWN);
         let known: Vec<String> = set.map(|(name, _)| name.clone()).collect();
-        let (report, elsewhere) = (&mut *self.report, self.elsewhere);
+        // What could not be read may set any.
+        let open = self.unread;
+        let (report, elsewhere, env_paths) = (&mut *self.report, self.elsewhere, &self.env_paths);
         line.expand(&mut table, |fault| {
             match fault.name {
-                Some(name) if elsewhere.contains(&name) => {}
+                Some(name) if open || elsewhere.contains(&name) => {}
+                Some(name) if env_paths.contains_key(&name) => {
+                    let what = format!("`{name}` comes with envPaths, which the script has not read here");
+                    report.warning(fault.place, "undefined-variable", what, "add this line before: < envPaths");
+                }
                 Some(name) => {
                     let hint = suggest(&name, known.iter().map(String::as_str), || {
                         format!("give it a default, as in ${{{name}=…}}, or set it with epicsEnvSet(\"{name}\", …)")
@@ -229,7 +268,26 @@ impl Follower<'_> {
                 self.needs(&words[0], Stage::Registered);
                 self.out.stage = Stage::Running;
             }
+            "asSetFilename" => drop(word(1).filter(|word| !word.is_unknown()).and_then(|file| self.file(file))),
             _ => self.other(words),
+        }
+    }
+
+    /// Files that a command writes: an IOC on NixOS may do so in few places.
+    fn writes(&mut self, words: &[Text], redirected: Option<Text>) {
+        let first = words[0].lossy();
+        let own = WRITERS.iter().find(|(name, _)| *name == first).and_then(|(_, at)| words.get(*at));
+        for file in own.cloned().into_iter().chain(redirected).filter(|file| !file.bytes.is_empty()) {
+            let name = file.lossy();
+            let path = crate::top::plain(&self.out.folder.join(&name));
+            let may = !path.starts_with(&self.layout.top) && WRITABLE.iter().any(|folder| path.starts_with(folder));
+            if file.is_unknown() || may {
+                continue;
+            }
+            let what =
+                format!("on NixOS, and on a machine of a check, an IOC cannot write `{}`", plain(&name, self.layout));
+            let hint = "take a file in /tmp, or in /var/lib/epics/ioc, which outlives the IOC";
+            self.report.warning(file.place(0), "read-only", what, hint);
         }
     }
 
@@ -272,8 +330,9 @@ impl Follower<'_> {
     fn run(&mut self, file: Option<&Text>, macros: &BTreeMap<String, String>, depth: usize) {
         let Some(file) = file else { return };
         let name = file.lossy();
-        // Variables of envPaths are set from the start: make writes it.
+        // There once make has written it.
         if Path::new(&name).file_name().is_some_and(|name| name == "envPaths") {
+            self.out.variables.extend(self.env_paths.clone());
             return;
         }
         match self.file(file) {
@@ -282,7 +341,7 @@ impl Follower<'_> {
                 let what = format!("`{name}` runs itself");
                 self.report.error(file.place(0), "includes-itself", what, "take this line out");
             }
-            None => self.out.open = true,
+            None => (self.out.open, self.unread) = (true, true),
         }
     }
 
@@ -343,7 +402,12 @@ impl Follower<'_> {
         if let Some((source, path)) = path.and_then(|path| Some((self.layout.find(&path)?, path))) {
             let mut defs = MacroDefs::new();
             for (name, value) in macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default() {
+                let own = macros.and_then(|word| self.without_comma(&name, &value, &source, word.place(0)));
+                let (value, more) = own.unwrap_or((value, None));
                 defs.put(name, value);
+                if let Some((name, value)) = more {
+                    defs.put(name, value);
+                }
             }
             let recipe = self.layout.recipe(&path).cloned();
             let template = name == "dbLoadTemplate";
@@ -351,6 +415,26 @@ impl Follower<'_> {
         } else {
             self.out.open = true;
         }
+    }
+
+    /// What was meant where a value runs into the next macro, `PREFIX=A: PORT=PS1`, which the file uses.
+    #[expect(clippy::type_complexity, reason = "a value, and one more pair")]
+    fn without_comma(
+        &mut self,
+        name: &str,
+        value: &str,
+        file: &Path,
+        at: Place,
+    ) -> Option<(String, Option<(String, String)>)> {
+        let (before, after) = value.split_once('=')?;
+        let (own, next) = before.rsplit_once([' ', '\t']).unwrap_or(("", before));
+        let text = fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
+        if next.is_empty() || !["$(", "${"].iter().any(|open| text.contains(&format!("{open}{next}"))) {
+            return None;
+        }
+        let what = format!("no comma stands before `{next}=`, so it is a part of `{name}`");
+        self.report.error(at, "syntax", what, format!("\"{name}={own},{next}={after}\""));
+        Some((own.trim_end().to_owned(), Some((next.to_owned(), after.to_owned()))))
     }
 
     /// Commands that open a port, or say what ends its messages.
@@ -406,8 +490,16 @@ impl Follower<'_> {
         let known = self.commands.iter().map(String::as_str);
         if let Some(near) = strange.then(|| nearest(&name, known)).flatten() {
             let what = format!("`{name}` is no command of EPICS base, asyn or StreamDevice");
-            self.report.warning(words[0].place(0), "unknown-command", what, format!("did you mean `{near}`?"));
+            self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{near}`?"));
             self.out.open = true;
+        }
+        let port =
+            words.get(1).filter(|own| OF_PORT.contains(&name.as_str()) && !own.bytes.is_empty() && !own.is_unknown());
+        if let Some(port) = port.filter(|own| !self.out.open && !self.out.ports.contains(&own.lossy())) {
+            let known = self.out.opened.iter().map(|own| own.name.as_str());
+            let hint = suggest(&port.lossy(), known, || "open it above this line".to_owned());
+            let what = format!("nothing above opens a port `{}`", port.lossy());
+            self.report.error(port.place(0), "unknown-port", what, hint);
         }
         let uses =
             ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];

@@ -3,6 +3,7 @@
 //! Two programs know the languages: the soft IOC reads st.cmd, databases and protocols (`soft-ioc --lint`), the test
 //! driver reads scripts (`python3 tool/driver --preflight`). They run side by side; here their answers become findings.
 
+mod config;
 pub mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,9 @@ use tool_base::{fail, ui};
 use tool_project::settings::{Services, Settings};
 use tool_project::{Check, Choice, Project};
 
+/// Codes of warnings that are told before a run: what they are about does not work there.
+const TOLD: [&str; 5] = ["not-executable", "undefined-variable", "read-only", "unknown-variable", "other-port"];
+
 /// All findings in the files of the IOC and in all checks, by file and line.
 ///
 /// # Errors
@@ -34,8 +38,8 @@ pub fn run(project: &Project, backend: Option<Choice>) -> Result<Vec<Mistake>> {
 /// An error where the IOC or the scripts of a run have mistakes: no machine is started to find them one by one.
 pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTreeMap<String, Evaluated>) -> Result<()> {
     let findings = of(project, checks, Some(Choice::Sandbox), Some(evaluated))?;
-    // The only warning that nobody wants to look for: by hand, the IOC does not start.
-    let told = |finding: &Mistake| finding.severity == Severity::Error || finding.code == "not-executable";
+    // Warnings that nobody wants to look for once the script has failed, or the IOC does not start by hand.
+    let told = |finding: &Mistake| finding.severity == Severity::Error || TOLD.contains(&finding.code.as_str());
     for finding in findings.iter().filter(|finding| told(finding)) {
         ui::say(&show::finding(finding, &project.root, Some(ui::width())));
     }
@@ -239,6 +243,8 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: Option<Choice>
 /// Asks the soft IOC of all IOCs, for every environment that a check gives them.
 fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
     let mut all = OfIoc { complete: true, ..OfIoc::default() };
+    let text = std::fs::read_to_string(project.root.join("ioc.toml")).unwrap_or_default();
+    let toml = config::Toml { config: &project.config, text: &text };
     for (name, ioc) in &project.config.iocs {
         let boot = ioc.boot(&project.ioc_dir());
         if !boot.is_dir() {
@@ -252,7 +258,11 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
         let own = nodes.filter(|node| node.iocs_of(&project.config).iter().any(|(own, _)| own == name));
         environments.extend(own.map(|node| environment.clone().into_iter().chain(node.environment.clone()).collect()));
         let own = ask(project, &boot, &ioc.app, &ioc.script, &environments)?;
-        all.findings.extend(own.findings);
+        match toml.application(name, &ioc.app, &own.parts) {
+            Some(mistake) => all.findings.push(mistake),
+            None => all.findings.extend(own.findings),
+        }
+        all.findings.extend(toml.simulators(name, &own.parts));
         all.records.extend(own.records);
         all.complete &= own.complete;
     }

@@ -79,6 +79,11 @@ pub enum DriverEvent {
     },
     /// The script has failed.
     Failure(ScriptFailure),
+    /// What went wrong although the script may pass.
+    Remark {
+        /// A sentence.
+        text: String,
+    },
     /// The driver wants the terminal for a prompt, or gives it back.
     Debug {
         /// Whether it wants it.

@@ -140,6 +140,7 @@ fn samples() -> Value {
                 subtest: Some(name),
                 unit: None,
             }),
+            driver::DriverEvent::Remark { text: "the script ended early, by sys.exit, in line 3".into() },
             driver::DriverEvent::Debug { open: true },
         ]),
         "soft-ioc": said(vec![of_ioc()]),

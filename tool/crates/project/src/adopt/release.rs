@@ -2,33 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// Modules of EPNix's `support`, by the name that RELEASE files give them.
-const MODULES: [(&str, &str); 24] = [
-    ("ADS_DRIVER", "adsDriver"),
-    ("ASYN", "asyn"),
-    ("AUTOPARAM", "autoparamDriver"),
-    ("AUTOSAVE", "autosave"),
-    ("BUSY", "busy"),
-    ("CALC", "calc"),
-    ("DEVLIB2", "devlib2"),
-    ("EPICS_SYSTEMD", "epics-systemd"),
-    ("GTEST", "gtest"),
-    ("IPAC", "ipac"),
-    ("MODBUS", "modbus"),
-    ("MRFIOC2", "mrfioc2"),
-    ("OPCUA", "opcua"),
-    ("PVXS", "pvxs"),
-    ("RECCASTER", "reccaster"),
-    ("SEQ", "seq"),
-    ("SNCSEQ", "seq"),
-    ("SNMP", "snmp"),
-    ("SSCAN", "sscan"),
-    ("STREAM", "StreamDevice"),
-    ("STREAMDEVICE", "StreamDevice"),
-    ("STREAM_DEVICE", "StreamDevice"),
-    ("TWINCATADS", "twincat-ads"),
-    ("TWINCAT_ADS", "twincat-ads"),
-];
+use crate::names::MODULES;
 
 /// The local file that EPNix and people write.
 pub const LOCAL: &str = "RELEASE.local";
