@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,8 @@ impl Packages {
         // Another run may be at it.
         let lock = fs::File::create(folder.join("=lock"))?;
         lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
-        if !packages.done().is_file() {
+        // Its programs name their folder: a project that was moved needs another one.
+        if fs::read(packages.done()).ok().as_deref() != Some(packages.venv.as_os_str().as_bytes()) {
             ui::remark(&format!("Python packages for machines: {}", names.join(", ")));
             packages.install(&python, &names)?;
         }
@@ -93,7 +95,7 @@ impl Packages {
                 symlink(entry.path(), bin.join(&name))?;
             }
         }
-        fs::write(self.done(), "")?;
+        fs::write(self.done(), self.venv.as_os_str().as_bytes())?;
         Ok(())
     }
 }

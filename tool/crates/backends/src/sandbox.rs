@@ -232,6 +232,7 @@ impl Sandbox {
             faults::fit(&check.name, node, &self.config)?;
         }
         let evaluated = self.evaluated.get(&check.name);
+        let scripts: Vec<&str> = self.config.iocs.values().map(|ioc| ioc.script.as_str()).collect();
         let script = match (&check.script, evaluated) {
             (None, Some(evaluated)) => {
                 let file = dir.join("script.py");
@@ -255,7 +256,7 @@ impl Sandbox {
                     .machines
                     .iter()
                     .map(|machine| {
-                        self.recorded(machine.clone(), recorder::starts(&machine.units), &dir.join("record"))
+                        self.recorded(machine.clone(), recorder::starts(&machine.units, &scripts), &dir.join("record"))
                     })
                     .collect::<Result<_>>()?,
                 None => self.machines(&check.name, settings, dir)?,
@@ -293,7 +294,10 @@ impl Sandbox {
             let soft = place.programs.values().all(|program| program.starts_with(SOFT_IOC));
             let coverage = (self.coverage && soft && !iocs.is_empty())
                 .then(|| dir.join("record").join(&name).with_extension("coverage"));
-            let mut programs: Vec<Program> = programs.iter().chain(&more).cloned().collect();
+            // As on NixOS, where the module of the IOC brings them.
+            let packages = packages.as_ref().filter(|_| !iocs.is_empty());
+            let more = if iocs.is_empty() { [].iter() } else { more.iter() };
+            let mut programs: Vec<Program> = programs.iter().chain(more).cloned().collect();
             if !node.faults.is_empty() {
                 units.extend(faults::units(&self.config.simulators, &node.faults, &units));
                 programs.push(faults::program(&self.driver.folder));
@@ -306,8 +310,8 @@ impl Sandbox {
                 vlans: node.vlans.clone(),
                 units,
                 programs,
-                binds: place.binds.clone().into_iter().chain(packages.iter().map(Packages::bind)).collect(),
-                tools: packages.as_ref().map(Packages::tools),
+                binds: place.binds.clone().into_iter().chain(packages.map(Packages::bind)).collect(),
+                tools: packages.map(Packages::tools),
                 ..MachineSpec::default()
             };
             self.recorded(machine, starts, &dir.join("record"))

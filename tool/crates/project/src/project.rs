@@ -418,9 +418,12 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         if let Some(problem) = variables_problem(&simulator.environment) {
             return Err((key("environment"), problem));
         }
-        if let Some(other) = places.insert(simulator.place(), name) {
-            let (own, place) = (if simulator.port.is_some() { "port" } else { "serial" }, simulator.place());
-            return Err((key(own), format!("simulators `{other}` and `{name}` both use {place}")));
+        let port = simulator.port.map(|port| format!("port {port}"));
+        for (own, place) in [("port", port), ("serial", simulator.serial.clone()), ("ready", simulator.ready.clone())] {
+            let Some(place) = place else { continue };
+            if let Some(other) = places.insert(place.clone(), name) {
+                return Err((key(own), format!("simulators `{other}` and `{name}` both use {place}")));
+            }
         }
     }
     Ok(())
@@ -572,6 +575,10 @@ mod tests {
         let simulator = |name| format!("[simulators.{name}]\npackage = \"p\"\ncommand = [\"c\"]\nport = 7\n");
         let text = format!("[ioc]\napp = \"a\"\nioc = \"b\"\n{}{}", simulator("x"), simulator("y"));
         assert_eq!(error_of(&text), "error: ioc.toml:11: simulators `x` and `y` both use port 7");
+        let text = text
+            .replacen("port = 7", "serial = \"/dev/ttyA\"\nport = 8", 1)
+            .replace("port = 7", "serial = \"/dev/ttyA\"\nport = 7");
+        assert!(error_of(&text).ends_with(": simulators `x` and `y` both use /dev/ttyA"), "{}", error_of(&text));
     }
 
     #[test]

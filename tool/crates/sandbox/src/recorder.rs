@@ -20,17 +20,23 @@ pub struct Start {
 }
 
 /// The IOCs that some units start: by a start-up script, of procServ or on its own.
-pub fn starts(units: &[UnitFile]) -> Vec<Start> {
-    units.iter().filter(|unit| unit.name.ends_with(".service")).filter_map(start).collect()
+///
+/// A script is what ends with `.cmd`, or has one of the names that are given.
+pub fn starts(units: &[UnitFile], scripts: &[&str]) -> Vec<Start> {
+    units.iter().filter(|unit| unit.name.ends_with(".service")).filter_map(|unit| start(unit, scripts)).collect()
 }
 
-fn start(unit: &UnitFile) -> Option<Start> {
+fn start(unit: &UnitFile, scripts: &[&str]) -> Option<Start> {
     let entries = syntax::parse(&unit.text).ok()?;
     let values = |key: &'static str| {
         entries.iter().filter(move |e| e.section == "Service" && e.key == key).map(|e| e.value.as_str())
     };
     let command = words::split(values("ExecStart").next_back()?).ok()?;
-    let script = command.iter().rfind(|word| Path::new(word).extension().is_some_and(|kind| kind == "cmd"))?.clone();
+    let is_script = |word: &Path| {
+        let named = word.file_name().is_some_and(|name| scripts.iter().any(|script| name == *script));
+        named || word.extension().is_some_and(|kind| kind == "cmd")
+    };
+    let script = command.iter().rfind(|word| is_script(Path::new(word)))?.clone();
     let chdir = command.iter().enumerate().find_map(|(i, word)| match word.strip_prefix("--chdir=") {
         None if word == "--chdir" || word == "-c" => command.get(i + 1).map(String::as_str),
         folder => folder,
@@ -51,7 +57,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Option<Start> {
-        start(&UnitFile { name: "ioc.service".into(), text: text.into() })
+        start(&UnitFile { name: "ioc.service".into(), text: text.into() }, &["start.iocsh"])
     }
 
     #[test]
@@ -72,6 +78,8 @@ mod tests {
     fn other_services_are_none() {
         let own = of("[Service]\nWorkingDirectory=/i\nExecStart=/i/bin/ioc 'other st.cmd'\n").unwrap();
         assert_eq!((own.boot.as_path(), own.script.as_str()), (Path::new("/i"), "other st.cmd"));
+        let own = of("[Service]\nWorkingDirectory=/i\nExecStart=/i/procServ 2000 ./start.iocsh\n").unwrap();
+        assert_eq!(own.script, "./start.iocsh");
         assert_eq!(of("[Service]\nExecStart=/bin/sleep infinity\n"), None);
         assert_eq!(of("[Service]\nExecStart=/bin/ioc st.cmd\n"), None, "nobody knows where");
         assert_eq!(of("no unit"), None);
