@@ -17,7 +17,9 @@ fn project() -> Scratch {
     for file in [".gitignore", "flake.nix", "checks"] {
         copy(&template.join(file), &scratch.root.join(file));
     }
-    copy(&template.join("checks"), &scratch.root.join("tool/template/checks"));
+    for file in ["checks", "ioc.toml"] {
+        copy(&template.join(file), &scratch.root.join("tool/template").join(file));
+    }
     git(&scratch, &["init", "-q"]);
     git(&scratch, &["add", "-A"]);
     git(&scratch, &["commit", "-q", "-m", "x"]);
@@ -73,6 +75,24 @@ fn a_top_of_a_beam_line_comes_to_a_green_check() {
 
     git(&scratch, &["restore", "--staged", "--worktree", "."]);
     assert!(files(&scratch) == before && git(&scratch, &["status", "--porcelain"]).is_empty());
+
+    // Once more: nothing new beside what is there, and what was written since stays.
+    adopt(&scratch, &lab, &["--apply"]).expect(0, &[]);
+    git(&scratch, &["commit", "-q", "-m", "adopted"]);
+    adopt(&scratch, &lab, &["--apply"]).expect_out("Adopted iocSpare, iocbeam-psu");
+    assert_eq!(git(&scratch, &["status", "--porcelain"]), "");
+    // A top that somebody has put into ioc/ by hand is read where it is.
+    scratch.write("simulators/l1.py", "# mine\n");
+    scratch.edit(
+        "ioc.toml",
+        "[simulators.l0]",
+        "[simulators.mine]\npackage = \"mine\"\ncommand = [\"x\"]\nport = 9003\n\n[simulators.l0]",
+    );
+    git(&scratch, &["commit", "-q", "-a", "-m", "mine"]);
+    let own = scratch.xtask(&["adopt", "--apply"]).expect(0, &[]).stdout;
+    assert!(own.contains("simulators/l1.py: a simulator that was here before"), "{own}");
+    let toml = fs::read_to_string(scratch.root.join("ioc.toml")).unwrap();
+    assert!(toml.contains("[simulators.mine]") && !toml.contains("l0-3"), "{toml}");
 }
 
 /// Nix takes the adopted files as they are: nothing is missing, nothing is wrong.

@@ -3,6 +3,7 @@
 //! It runs beside the IOC on the same network, and asks over the loopback interface only: what a
 //! test does to cables does not touch it, and no other machine hears of it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -53,31 +54,40 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
+        let mut known = BTreeSet::new();
         loop {
-            match server_socket(port) {
-                Some(server) => monitor(chosen, &out, port, &server).await?,
-                None => sleep(SEEK).await,
+            let servers = server_sockets(port);
+            // One of several may come and go: the port is served all the same.
+            if known.is_disjoint(&servers) {
+                let states = [(!known.is_empty(), "down"), (!servers.is_empty(), "up")];
+                for (_, state) in states.iter().filter(|(changed, _)| *changed) {
+                    out.line(&format!(r#"{{"time":{},"ioc":"{state}"}}"#, now()));
+                }
+            }
+            known = servers;
+            if known.is_empty() {
+                sleep(SEEK).await;
+            } else {
+                monitor(chosen, &out, port, &known).await?;
             }
         }
     })
 }
 
-/// Writes down updates until the IOC that serves at `server` is gone.
-async fn monitor(records: &[Record], out: &Log, port: u16, server: &str) -> Result<(), String> {
+/// Writes down updates until others serve than `servers`: a client looks anew at once, and later only now and then.
+async fn monitor(records: &[Record], out: &Log, port: u16, servers: &BTreeSet<String>) -> Result<(), String> {
     let client = CaClient::new().await.map_err(|error| error.to_string())?;
     client.set_user_name(RECORDER);
-    out.line(&format!(r#"{{"time":{},"ioc":"up"}}"#, now()));
     let follow =
         |record: &Record| tokio::spawn(follow(client.create_channel(&record.name), record.name.clone(), out.clone()));
     let tasks: Vec<_> = records.iter().map(follow).collect();
-    while server_socket(port).as_deref() == Some(server) {
+    while server_sockets(port) == *servers {
         sleep(WATCH).await;
     }
     for task in tasks {
         task.abort();
     }
-    out.line(&format!(r#"{{"time":{},"ioc":"down"}}"#, now()));
-    // The server it would say farewell to is gone.
+    // A server that it would say farewell to may be gone.
     let _ = timeout(WATCH, client.shutdown()).await;
     Ok(())
 }
@@ -92,15 +102,14 @@ async fn follow(channel: CaChannel, name: String, out: Log) {
     }
 }
 
-/// What listens for searches at a port of this machine, by the kernel's number: it changes with a restart. `None` where nobody does.
-/// Reading it costs no packet, so the IOC is not disturbed before it serves.
-fn server_socket(port: u16) -> Option<String> {
-    let table = fs::read_to_string("/proc/self/net/udp").ok()?;
+/// What listens for searches at a port of this machine, by the kernel's numbers: they change with a restart.
+/// Reading them costs no packet, so the IOC is not disturbed before it serves.
+fn server_sockets(port: u16) -> BTreeSet<String> {
+    let table = fs::read_to_string("/proc/self/net/udp").unwrap_or_default();
     let wanted = format!(":{port:04X}");
-    let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    sockets
-        .find(|fields| fields.get(1).is_some_and(|local| local.ends_with(&wanted)))
-        .map(|fields| fields[9].to_owned())
+    let sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let served = sockets.filter(|fields| fields.get(1).is_some_and(|local| local.ends_with(&wanted)));
+    served.filter_map(|fields| fields.get(9).map(|inode| (*inode).to_owned())).collect()
 }
 
 /// A file that several tasks append whole lines to.

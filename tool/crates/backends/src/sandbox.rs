@@ -327,31 +327,33 @@ impl Sandbox {
 
     /// A machine with what records its IOC. What is not recorded is told in a file of `dir`, which the report reads.
     fn recorded(&self, mut machine: MachineSpec, starts: Vec<recorder::Start>, dir: &Path) -> Result<MachineSpec> {
-        let mut starts = starts.into_iter().filter(|_| self.record);
-        let Some(start) = starts.next() else { return Ok(machine) };
-        let own = start.unit.strip_suffix(".service").and_then(|name| self.config.iocs.get(name));
-        let app = own.or(self.config.iocs.values().next()).map(|ioc| ioc.app.clone()).unwrap_or_default();
-        let mut notes = String::new();
-        let script = start.boot.join(&start.script);
-        match &self.soft_ioc {
-            None => notes += "not recorded: the recorder is not built; cargo xtask build --backend sandbox builds it\n",
-            Some(_) if !script.is_file() => {
-                notes += &format!("not recorded: {}: there is no {} on this host\n", start.unit, script.display());
-            }
-            Some(program) => {
-                machine.recorder = Some(Recorder {
-                    program: program.clone(),
-                    app,
-                    boot: start.boot,
-                    script: start.script,
-                    environment: start.environment,
-                    file: dir.join(&machine.name).with_extension("jsonl"),
-                });
+        let starts: Vec<_> = starts.into_iter().filter(|_| self.record).collect();
+        let (several, mut notes) = (starts.len() > 1, String::new());
+        for start in starts {
+            let unit = start.unit.strip_suffix(".service").unwrap_or(&start.unit).to_owned();
+            let app = self.config.iocs.get(&unit).or(self.config.iocs.values().next());
+            let script = start.boot.join(&start.script);
+            match &self.soft_ioc {
+                None => {
+                    notes += "not recorded: the recorder is not built; cargo xtask build --backend sandbox builds it\n";
+                }
+                Some(_) if !script.is_file() => {
+                    notes += &format!("not recorded: {}: there is no {} on this host\n", start.unit, script.display());
+                }
+                Some(program) => {
+                    // No machine has such a name.
+                    let name = if several { format!("{unit}@{}", machine.name) } else { machine.name.clone() };
+                    machine.recorders.push(Recorder {
+                        program: program.clone(),
+                        app: app.map(|ioc| ioc.app.clone()).unwrap_or_default(),
+                        boot: start.boot,
+                        script: start.script,
+                        environment: start.environment,
+                        file: dir.join(name).with_extension("jsonl"),
+                    });
+                }
             }
         }
-        notes.extend(starts.map(|other| {
-            format!("not recorded: {}: only one IOC of a machine is, and that is {}\n", other.unit, start.unit)
-        }));
         if !notes.is_empty() {
             let file = dir.join(&machine.name).with_extension("log");
             std::fs::create_dir_all(dir)

@@ -435,8 +435,8 @@ pub struct Rename {
 /// Arguments of `adopt`.
 #[derive(Debug, Args)]
 pub struct Adopt {
-    /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read
-    pub dir: PathBuf,
+    /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read [default: ioc/, where you have put yours]
+    pub dir: Option<PathBuf>,
     /// Which IOC, where there are several and not all shall come: a folder below iocBoot/; may be repeated
     #[arg(long, value_name = "iocNAME")]
     pub ioc: Vec<String>,

@@ -253,11 +253,11 @@ impl Keeper {
         let (mut booted, Lines { shell, console }) =
             machine::boot(&self.spec, machine, &mut self.switches).with_context(|| Down(name.to_owned()))?;
         let pid = booted.pid;
-        if let Some(recorder) = &machine.recorder
-            && let Err(e) = booted.record(recorder)
-        {
-            // No check fails for it: the report will have no curves.
-            let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));
+        for recorder in &machine.recorders {
+            if let Err(e) = booted.record(recorder) {
+                // No check fails for it: the report will have no curves.
+                let _ = std::fs::write(recorder.file.with_extension("log"), format!("{e:#}\n"));
+            }
         }
         self.booted.insert(name.to_owned(), booted);
         Ok((Answer::Started { pid }, vec![shell, console]))

@@ -38,7 +38,7 @@ pub struct Booted {
     /// Its user namespace: what it may do it may do there only.
     users: File,
     /// What records its process variables, and where to.
-    recorder: Option<(i32, PathBuf)>,
+    recorders: Vec<(i32, PathBuf)>,
 }
 
 /// The driver's ends of a machine's shell channel and console.
@@ -102,7 +102,7 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     sync.write_all(&[0])?;
     next_step(&mut sync)?;
     let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<_>>()?;
-    Ok((Booted { pid, cables, namespaces, users: open("user")?, recorder: None }, Lines { shell, console }))
+    Ok((Booted { pid, cables, namespaces, users: open("user")?, recorders: Vec::new() }, Lines { shell, console }))
 }
 
 /// Waits until PID 1 has come a step further.
@@ -158,18 +158,19 @@ impl Booted {
             Ok(i32::try_from(child.id())?)
         });
         let pid = thread.join().map_err(|_| anyhow!("the thread that starts recorders has panicked"))??;
-        self.recorder = Some((pid, recorder.file.clone()));
+        self.recorders.push((pid, recorder.file.clone()));
         Ok(())
     }
 
     /// Ends what was started beside the machine.
     pub fn end(&self) {
-        let Some((pid, file)) = &self.recorder else { return };
-        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-        // It did not live to see the IOC go.
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-        if let Ok(mut file) = File::options().append(true).open(file) {
-            let _ = writeln!(file, "\n{}", serde_json::json!({"time": time, "ioc": "down"}));
+        for (pid, file) in &self.recorders {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            // It did not live to see the IOC go.
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+            if let Ok(mut file) = File::options().append(true).open(file) {
+                let _ = writeln!(file, "\n{}", serde_json::json!({"time": time, "ioc": "down"}));
+            }
         }
     }
 }

@@ -71,8 +71,8 @@ pub struct MachineSpec {
     pub variables: BTreeMap<String, String>,
     /// Who has an account on it.
     pub accounts: Accounts,
-    /// What records the process variables of its IOC; it runs beside the machine, not in it.
-    pub recorder: Option<Recorder>,
+    /// What records the process variables of its IOCs; it runs beside the machine, not in it.
+    pub recorders: Vec<Recorder>,
     /// A file of the host that its soft IOC finds at [`COVERAGE`], and tells in there what is used of it.
     pub coverage: Option<PathBuf>,
 }

@@ -229,7 +229,7 @@ fn machine(name: String, number: u8, node: Node, store: &Path) -> MachineSpec {
     }));
     let here = |path: &Path| Bind { source: path.to_owned(), target: path.to_owned() };
     MachineSpec {
-        recorder: None,
+        recorders: Vec::new(),
         coverage: None,
         variables: node.variables,
         name,

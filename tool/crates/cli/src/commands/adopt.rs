@@ -22,7 +22,7 @@ use tool_project::{Project, valid_name};
 pub fn run(args: &Adopt) -> Result<Status> {
     let project = Project::load()?;
     let root = &project.root;
-    let from = top_of(&args.dir)?;
+    let from = top_of(args.dir.as_deref().unwrap_or(&project.ioc_dir()))?;
     let tree = tracked(root, "adopt")?;
     git::clean(root, &["."], "the adopted files")?;
     nothing_built(root)?;

@@ -10,7 +10,7 @@ pub const CHECK_HEAD: &str =
     "# The first check of this IOC, made by `cargo xtask adopt`: tool/docs/checks.md says what it can use.\n";
 
 /// Ports of the machine from here on.
-const FIRST_PORT: u16 = 9001;
+pub(super) const FIRST_PORT: u16 = 9001;
 
 /// A device that is simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]

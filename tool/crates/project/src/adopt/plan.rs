@@ -88,12 +88,15 @@ pub fn plan(facts: &Facts) -> Plan {
             if *count == 1 { "file" } else { "files" }
         ));
     }
+    let before = Before::read(facts);
     for own in facts.iocs {
-        devices(facts, own, &mut plan);
+        devices(facts, own, &before, &mut plan);
     }
+    let kept = before.kept(facts, &mut plan);
     includes(facts, &mut plan);
+    let mut shifted = Vec::new();
     for own in facts.iocs {
-        script(own, facts, &mut plan);
+        shifted.extend(script(own, facts, &mut plan));
     }
     let modules = configuration(facts, &mut plan);
     left(facts, &modules, &mut plan);
@@ -101,13 +104,24 @@ pub fn plan(facts: &Facts) -> Plan {
     for device in &plan.devices {
         let own = facts.iocs.iter().find(|own| facts.unit(own) == device.ioc.as_deref());
         let exchanges = own.map_or(&[][..], |own| &own.ioc.parts.exchanges);
-        plan.files.insert(format!("simulators/{}.py", device.name), text(device.program(exchanges)));
+        let (path, program) = (format!("simulators/{}.py", device.name), device.program(exchanges));
+        match facts.project.get(&path) {
+            // It may have been written further since.
+            Some(old) if *old != program.as_bytes() => {
+                plan.todo
+                    .push(format!("{path}: a simulator that was here before: look whether it answers this device"));
+            }
+            _ => drop(plan.files.insert(path, text(program))),
+        }
     }
-    plan.files.insert("ioc.toml".to_owned(), text(ioc_toml(facts, &modules, &plan.devices)));
+    plan.files.insert("ioc.toml".to_owned(), text(ioc_toml(facts, &modules, &plan.devices) + &kept));
     flake(facts, &mut plan);
     let name = free_name(facts);
     for (kind, body) in check(&name, &plan.devices, facts) {
         plan.files.insert(format!("checks/{name}.{kind}"), text(body));
+    }
+    for path in shifted {
+        plan.todo.iter_mut().chain(&mut plan.mended).for_each(|item| *item = a_line_later(item, &path));
     }
     let mut told = BTreeSet::new();
     plan.todo.retain(|item| told.insert(item.clone()));
@@ -125,6 +139,63 @@ pub fn plan(facts: &Facts) -> Plan {
         |path: &&String| (path.starts_with("ioc/") && !kept(path)) || (is_check(path) && facts.shipped.contains(*path));
     plan.remove = facts.project.keys().filter(goes).filter(|path| !plan.files.contains_key(*path)).cloned().collect();
     plan
+}
+
+/// A text whose place in a file is a line further down.
+fn a_line_later(item: &str, path: &str) -> String {
+    let later = || {
+        let rest = item.strip_prefix(path)?.strip_prefix(':')?;
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        Some(format!("{path}:{}{}", rest[..end].parse::<u32>().ok()? + 1, &rest[end..]))
+    };
+    later().unwrap_or_else(|| item.to_owned())
+}
+
+/// The simulators that ioc.toml had, by name, each with its table. Those of the template go with the example.
+struct Before(BTreeMap<String, String>);
+
+impl Before {
+    fn read(facts: &Facts) -> Self {
+        let text = facts.project.get("ioc.toml").filter(|_| !facts.shipped.contains("ioc.toml"));
+        let text = text.map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
+        let mut tables: BTreeMap<String, String> = BTreeMap::new();
+        let mut name = None;
+        for line in text.lines() {
+            if let Some(header) = line.trim_start().strip_prefix('[') {
+                let own = header.strip_prefix("simulators.").and_then(|rest| rest.split([']', '.']).next());
+                name = own.map(|own| own.trim_matches('"').to_owned());
+            }
+            if let Some(name) = &name {
+                *tables.entry(name.clone()).or_default() += &format!("{line}\n");
+            }
+        }
+        tables.retain(|_, table| !table.contains("\"psu-simulator\""));
+        Self(tables)
+    }
+
+    /// The tables that stay: those of other devices than the new ones. Ports that they take are none of the new.
+    fn kept(self, facts: &Facts, plan: &mut Plan) -> String {
+        let mut tables = self.0;
+        tables.retain(|name, table| {
+            let ioc = table.lines().find_map(|line| line.strip_prefix("ioc = \"")?.strip_suffix('"'));
+            let gone = ioc.is_some_and(|ioc| facts.iocs.iter().all(|own| facts.unit(own) != Some(ioc)));
+            if gone && plan.devices.iter().all(|device| device.name != *name) {
+                plan.todo.push(format!(
+                    "ioc.toml: [simulators.{name}] was of an IOC that goes, and goes with it; where it still has a use, take it from Git"
+                ));
+            }
+            !gone && plan.devices.iter().all(|device| device.name != *name)
+        });
+        let taken =
+            |port: &u16| tables.values().any(|table| table.lines().any(|line| line == format!("port = {port}")));
+        let mut free = (device::FIRST_PORT..).filter(|port| !taken(port));
+        for device in &mut plan.devices {
+            if let device::Place::Port(port) = &mut device.place {
+                *port = free.next().unwrap_or(*port);
+            }
+        }
+        tables.values().map(|table| format!("\n{}\n", table.trim_end())).collect()
+    }
 }
 
 fn is_check(path: &str) -> bool {
@@ -154,7 +225,7 @@ fn change(plan: &mut Plan, file: &str, line: u32, change: impl FnOnce(&str) -> O
 }
 
 /// A simulator for each TCP port and each serial one that records of an IOC use, and the script's word for where it is.
-fn devices(facts: &Facts, own: &Adopted, plan: &mut Plan) {
+fn devices(facts: &Facts, own: &Adopted, before: &Before, plan: &mut Plan) {
     let parts = &own.ioc.parts;
     let used = |port: &&Port| parts.exchanges.iter().any(|own| own.port == port.name);
     let serial = |port: &Port| port.command == "drvAsynSerialPortConfigure";
@@ -179,7 +250,8 @@ fn devices(facts: &Facts, own: &Adopted, plan: &mut Plan) {
     let names: Vec<(&str, bool)> = known.iter().map(|port| (port.name.as_str(), serial(port))).collect();
     let units = facts.iocs.iter().map(|own| facts.unit(own).unwrap_or("ioc").to_owned());
     let taken = facts.project.keys().filter_map(|path| path.strip_prefix("simulators/")?.strip_suffix(".py"));
-    let taken = taken.map(str::to_owned).chain(units).collect();
+    // One that an earlier adoption has made stays what it is.
+    let taken = taken.filter(|name| !before.0.contains_key(*name)).map(str::to_owned).chain(units).collect();
     let devices = device::devices(&names, facts.unit(own), &taken, &plan.devices);
     for (mut device, port) in devices.into_iter().zip(&known) {
         let (file, line) = (&port.file, port.line);
@@ -264,11 +336,12 @@ fn is_include(facts: &Facts, own: &Mistake) -> bool {
     own.code == "no-file" && (line.starts_with('<') || line.starts_with("iocshLoad"))
 }
 
-/// The start-up script can be run.
-fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) {
+/// The start-up script can be run; its path, where it has a line more than before.
+fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) -> Option<String> {
     let folder = format!("ioc/iocBoot/{}", own.boot.name);
     let path = format!("{folder}/{}", own.script());
-    let Some(mut source) = plan.files.remove(&path) else { return };
+    let mut source = plan.files.remove(&path)?;
+    let mut shifted = None;
     if !source.runs {
         plan.mended.push(format!("{path}: can be executed"));
         source.runs = true;
@@ -277,6 +350,7 @@ fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) {
         let line = format!("#!../../bin/linux-x86_64/{}", own.app);
         plan.mended.push(format!("{path}: begins with {line}, the program that runs it"));
         source.text = [line.as_bytes(), b"\n", &source.text].concat();
+        shifted = Some(path.clone());
     }
     if let Some(end) =
         source.text.iter().position(|own| *own == b'\n').filter(|end| source.text[..*end].ends_with(b"\r"))
@@ -300,6 +374,7 @@ fn script(own: &Adopted, facts: &Facts, plan: &mut Plan) {
             ));
         }
     }
+    shifted
 }
 
 /// RELEASE and CONFIG_SITE, which EPNix writes a local file for. The modules.
@@ -359,7 +434,8 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
         plan.todo.push(format!("ioc/{path}: left out, as it leads out of the top or is no file"));
     }
     let script = |path: &str| path.strip_suffix(".py").is_some() && is_check(path);
-    let own = |path: &&String| script(path) && !facts.shipped.contains(*path);
+    let made = |path: &String| facts.project[path].starts_with(device::CHECK_HEAD.as_bytes());
+    let own = |path: &&String| script(path) && !facts.shipped.contains(*path) && !made(path);
     for path in facts.project.keys().filter(own) {
         plan.todo.push(format!("{path}: a check that was here before: look whether it fits this IOC"));
     }
@@ -417,15 +493,20 @@ fn flake(facts: &Facts, plan: &mut Plan) {
     if plan.devices.is_empty() {
         return;
     }
-    let packages: String = plan.devices.iter().map(Device::overlay).collect();
     let text = facts.project.get("flake.nix").and_then(|text| std::str::from_utf8(text).ok());
+    let there = |device: &&Device| text.is_some_and(|text| text.contains(&format!(" {} = ", device.package())));
+    let missing: Vec<&Device> = plan.devices.iter().filter(|device| !there(device)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let packages: String = missing.iter().map(|device| device.overlay()).collect();
     match text.filter(|text| text.matches(EMPTY).count() == 1) {
         Some(text) => {
             let after = text.replace(EMPTY, &format!("        (final: prev: {{\n{packages}        }})\n"));
             plan.files.insert("flake.nix".to_owned(), Source { text: after.into_bytes(), runs: false });
         }
         None => {
-            let names: Vec<String> = plan.devices.iter().map(Device::package).collect();
+            let names: Vec<String> = missing.iter().map(|device| device.package()).collect();
             plan.todo.push(format!(
                 "flake.nix: overlays need {}, each as in tool/docs/tutorial.md, \"A device of your own\"",
                 names.join(", ")
@@ -472,6 +553,12 @@ mod tests {
     }
 
     fn planned(script: &str, ports: Vec<Port>) -> Plan {
+        let project =
+            ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/__builtins__.pyi", "checks/inputs.py"];
+        planned_in(script, ports, &project.map(|path| (path.to_owned(), b"backend = \"sandbox\"\n".to_vec())).into())
+    }
+
+    fn planned_in(script: &str, ports: Vec<Port>, project: &BTreeMap<String, Vec<u8>>) -> Plan {
         let files = BTreeMap::from([("iocBoot/iocA/st.cmd".to_owned(), source(script))]);
         let exchange = |port: &Port| Exchange {
             port: port.name.clone(),
@@ -480,8 +567,6 @@ mod tests {
             function: "a.proto a".to_owned(),
         };
         let parts = Parts { exchanges: ports.iter().map(exchange).collect(), ports, ..Parts::default() };
-        let project =
-            ["ioc/old/Makefile", "ioc.toml", "checks/simple.py", "checks/__builtins__.pyi", "checks/inputs.py"];
         plan(&Facts {
             top: &Top { files, strange: vec!["out".to_owned()] },
             from: "lab",
@@ -492,7 +577,7 @@ mod tests {
                 ioc: OfIoc { parts, ..OfIoc::default() },
             }],
             others: &[],
-            project: &project.map(|path| (path.to_owned(), b"backend = \"sandbox\"\n".to_vec())).into(),
+            project,
             shipped: &["checks/simple.py", "checks/__builtins__.pyi"].map(str::to_owned).into(),
         })
     }
@@ -511,6 +596,36 @@ mod tests {
         let todo: Vec<&str> = plan.todo.iter().filter_map(|item| item.split(':').next()).collect();
         assert_eq!(todo, ["ioc/out", "checks/inputs.py"]);
         assert!(plan.files.contains_key("checks/inputs-2.py") && !plan.files.contains_key("checks/inputs.py"));
+    }
+
+    #[test]
+    fn the_first_line_is_mended_and_places_follow() {
+        let udp = "drvAsynIPPortConfigure(\"L1\", \"10.0.0.1:1 UDP\")\n";
+        let plan = planned(udp, vec![port("drvAsynIPPortConfigure", "10.0.0.1:1 UDP", 1)]);
+        assert_eq!(line(&plan, 1), "#!../../bin/linux-x86_64/a");
+        assert!(plan.todo[0].starts_with("ioc/iocBoot/iocA/st.cmd:2: "), "{:?}", plan.todo);
+        let plan = planned("#!a\r\niocInit\r\n", Vec::new());
+        assert_eq!(plan.files["ioc/iocBoot/iocA/st.cmd"].text, b"#!a\niocInit\r\n", "no system executes `a\\r`");
+    }
+
+    #[test]
+    fn simulators_of_before_stay() {
+        let toml = "[simulators.l1]\nport = 9001\n\n[simulators.mine]\nport = 9001\nenvironment.A = \"1\"\n\n\
+                    [simulators.gone]\nioc = \"iocOld\"\n[simulators.simulator]\npackage = \"psu-simulator\"\n";
+        let project = [("ioc.toml", toml), ("simulators/l1.py", "theirs"), ("flake.nix", "{ l1-simulator = 1; }")];
+        let script = "#!a\ndrvAsynIPPortConfigure(\"L1\", \"10.0.0.1:4001\")\n";
+        let port = Port { line: 2, ..port("drvAsynIPPortConfigure", "10.0.0.1:4001", 1) };
+        let plan = planned_in(script, vec![port], &project.map(|(path, text)| (path.to_owned(), text.into())).into());
+        let toml = String::from_utf8_lossy(&plan.files["ioc.toml"].text).into_owned();
+        assert!(toml.ends_with("\n[simulators.mine]\nport = 9001\nenvironment.A = \"1\"\n"), "{toml}");
+        assert!(toml.contains("[simulators.l1]") && toml.contains("port = 9002"), "{toml}");
+        assert!(!toml.contains("gone") && !toml.contains("psu-simulator"), "{toml}");
+        assert!(
+            plan.files.keys().all(|path| !path.starts_with("simulators/") && path != "flake.nix"),
+            "what is theirs"
+        );
+        let todo: Vec<&str> = plan.todo.iter().map(|item| item.split_once(':').unwrap().0).collect();
+        assert_eq!(todo, ["ioc.toml", "ioc/out", "simulators/l1.py"]);
     }
 
     #[test]
