@@ -29,10 +29,9 @@ pub fn untracked(root: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
 
 /// Those of `paths` that Git ignores; none outside of Git.
 pub fn ignored(root: &Path, paths: &[&String]) -> Vec<String> {
-    // Without `-z`, which this one takes with its stdin only.
-    let list = git(root).args(["-c", "core.quotePath=false", "check-ignore", "--"]).args(paths);
-    let lines = list.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    lines.lines().map(str::to_owned).collect()
+    let list: String = paths.iter().flat_map(|path| [path.as_str(), "\0"]).collect();
+    let answer = git(root).args(["check-ignore", "-z", "--stdin"]).output_of(list.as_bytes());
+    answer.map_or_else(|_| Vec::new(), |output| self::paths(&output.stdout))
 }
 
 /// An error where there are changes of `paths` that `what` would mix with.

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -105,6 +105,19 @@ impl Cmd {
     /// Runs, stdin closed, and returns status, stdout and stderr.
     pub fn output(&self) -> Result<std::process::Output> {
         self.to_std().stdin(Stdio::null()).output().map_err(|e| self.not_started(&e))
+    }
+
+    /// Runs with `input` on stdin, and returns status, stdout and stderr.
+    pub fn output_of(&self, input: &[u8]) -> Result<std::process::Output> {
+        let mut command = self.to_std();
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
+        let stdin = child.stdin.take();
+        std::thread::scope(|scope| {
+            // Who answers before it has read all would wait for us, and we for it. One that ends early wants no more.
+            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
+            Ok(child.wait_with_output()?)
+        })
     }
 
     /// Runs, stdin closed, and returns stdout without the final newline; a bad status is an error that shows stderr.

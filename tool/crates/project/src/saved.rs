@@ -1,6 +1,6 @@
 //! Files of the project that are saved while somebody waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -59,8 +59,8 @@ impl Saved {
             let mut paths: Vec<&String> = before.keys().chain(self.known.keys()).filter(differs).collect();
             paths.sort_unstable();
             paths.dedup();
-            let ignored = git::ignored(&self.root, &paths);
-            let saved: Vec<String> = paths.into_iter().filter(|path| !ignored.contains(path)).cloned().collect();
+            let ignored = BTreeSet::from_iter(git::ignored(&self.root, &paths));
+            let saved: Vec<String> = paths.into_iter().filter(|path| !ignored.contains(*path)).cloned().collect();
             if !saved.is_empty() {
                 return Ok(saved);
             }
@@ -154,7 +154,14 @@ mod tests {
         let (_dir, mut saved) = watched();
         let root = saved.root.clone();
         git::git(&root).args(["init", "-q"]).read().unwrap();
-        fs::write(root.join("built.o"), "").unwrap();
+        for built in ["built.o", "a \"b\"\\\n.o"] {
+            fs::write(root.join(built), "").unwrap();
+        }
+        // More than fits a command line.
+        let long = "x".repeat(240);
+        for number in 0..10_000 {
+            fs::write(root.join(format!("ioc/{long}{number}.o")), "").unwrap();
+        }
         fs::write(root.join(".gitignore"), "*.o\n").unwrap();
         fs::write(root.join("ioc/new.db"), "").unwrap();
         assert_eq!(saved.wait().unwrap(), ["ioc/new.db"]);
