@@ -53,9 +53,9 @@ pub struct Use {
     /// A client wrote to it.
     pub written: Option<bool>,
     /// It was processed.
-    pub processed: bool,
+    pub processed: Option<bool>,
     /// It was in alarm after it was processed.
-    pub alarmed: bool,
+    pub alarmed: Option<bool>,
 }
 
 /// What became of a function of a protocol file. `None` is not known.
@@ -67,7 +67,7 @@ pub struct Function {
     pub name: String,
     /// Records that call it.
     pub records: BTreeSet<String>,
-    /// Whether it ran.
+    /// Whether it ran; of one that no record calls nobody knows, as others may include it.
     pub ran: Option<bool>,
     /// Its handlers, and whether each of them ran.
     pub handlers: BTreeMap<String, Option<bool>>,
@@ -90,7 +90,11 @@ pub fn gather<'a>(folders: impl Iterator<Item = &'a Path>) -> Coverage {
             let path = file.path();
             match path.extension().and_then(|kind| kind.to_str()) {
                 Some("jsonl") => lines(&path, |line| told.recorded(line)),
-                Some("coverage") => lines(&path, |line| told.of_ioc(line)),
+                // It is there once the soft IOC is asked, even if that says nothing.
+                Some("coverage") => {
+                    told.by_ioc = true;
+                    lines(&path, |line| told.of_ioc(line));
+                }
                 _ => {}
             }
         }
@@ -121,10 +125,13 @@ impl Told {
         } else if let Some(name) = line["pv"].as_str() {
             if let Some(kind) = line["type"].as_str() {
                 self.kinds.insert(name.to_owned(), kind.to_owned());
-            } else if line["stamp"].as_f64().is_some_and(|stamp| stamp > NEVER) {
-                let alarmed = line["severity"].as_u64() > Some(0);
-                for fact in ["processed", "alarmed"].into_iter().take(if alarmed { 2 } else { 1 }) {
-                    self.facts.insert((fact.to_owned(), name.to_owned()));
+            } else {
+                let processed = line["stamp"].as_f64().is_some_and(|stamp| stamp > NEVER);
+                let alarmed = processed && line["severity"].as_u64() > Some(0);
+                for (fact, _) in
+                    [("seen", true), ("processed", processed), ("alarmed", alarmed)].iter().filter(|own| own.1)
+                {
+                    self.facts.insert(((*fact).to_owned(), name.to_owned()));
                 }
             }
         }
@@ -134,7 +141,6 @@ impl Told {
     }
 
     fn of_ioc(&mut self, line: &Value) {
-        self.by_ioc = true;
         for (fact, name) in line.as_object().into_iter().flatten() {
             self.facts.insert((fact.clone(), name.as_str().unwrap_or_default().to_owned()));
         }
@@ -153,12 +159,14 @@ impl Told {
             let written = has("written", &name);
             // A client that is still there when the IOC ends, and has not written, reads.
             let read = has("read", &name) || has("opened", &name) && !written;
-            let (processed, alarmed) = (has("processed", &name), has("alarmed", &name));
+            let seen = |fact: &str| (by_ioc || has("seen", &name)).then(|| has(fact, &name));
+            let (processed, alarmed) = (seen("processed"), seen("alarmed"));
             (name, Use { kind, read: known(read), written: known(written), processed, alarmed })
         };
         let function =
             |((file, name), (records, handlers)): ((String, String), (BTreeSet<String>, BTreeSet<String>))| {
-                let any = |fact: &str| known(records.iter().any(|record| has(fact, record)));
+                let any =
+                    |fact: &str| known(records.iter().any(|record| has(fact, record))).filter(|_| !records.is_empty());
                 let handlers = handlers.iter().map(|handler| (handler.clone(), any(handler))).collect();
                 Function { file, name, ran: any("ran"), handlers, records: records.clone() }
             };
@@ -200,9 +208,11 @@ mod tests {
     fn what_channel_access_shows() {
         let coverage = of(None);
         assert_eq!(coverage.source, Source::ChannelAccess);
-        let a = Use { kind: "ai".into(), read: None, written: None, processed: true, alarmed: true };
+        let a = Use { kind: "ai".into(), read: None, written: None, processed: Some(true), alarmed: Some(true) };
         assert_eq!(coverage.records["A"], a);
-        assert!(!coverage.records["B"].processed && !coverage.records["B"].alarmed && coverage.records.len() == 3);
+        let of_the_rest = ["B", "Z"].map(|name| (coverage.records[name].processed, coverage.records[name].alarmed));
+        assert_eq!(of_the_rest, [(Some(false), Some(false)), (None, None)], "nobody looked at the latter");
+        assert_eq!(coverage.records.len(), 3);
         assert!(coverage.functions.iter().all(|function| function.ran.is_none()));
         assert_eq!(gather(std::iter::empty()).source, Source::Nothing);
     }
@@ -216,14 +226,16 @@ mod tests {
             let Use { read, written, processed, .. } = coverage.records[name];
             (read, written, processed)
         };
-        assert_eq!(used("A"), (Some(true), Some(false), true));
-        assert_eq!(used("B"), (Some(false), Some(true), true));
-        assert_eq!(used("Z"), (Some(false), Some(false), false));
+        assert_eq!(used("A"), (Some(true), Some(false), Some(true)));
+        assert_eq!(used("B"), (Some(false), Some(true), Some(true)));
+        assert_eq!(used("Z"), (Some(false), Some(false), Some(false)));
         let get = &coverage.functions[0];
         assert_eq!(
             (get.ran, get.handlers["@mismatch"], get.handlers["@replytimeout"]),
             (Some(true), Some(true), Some(false))
         );
         assert_eq!(coverage.functions[1].ran, Some(false));
+        assert_eq!(coverage.functions[2].ran, None, "another function may include it");
+        assert_eq!(of(Some("")).source, Source::SoftIoc, "it was asked, and saw nothing");
     }
 }

@@ -14,10 +14,15 @@ pub fn coverage(coverage: &Coverage, file: &str) -> String {
         return format!("{head}  nothing is known: only the sandbox follows the records of an IOC\n");
     }
     let count = |used: fn(&Use) -> bool| records.values().filter(|own| used(own)).count();
+    let functions: Vec<&Function> = functions.iter().filter(|own| own.ran.is_some()).collect();
     let handlers = || functions.iter().flat_map(|own| own.handlers.values());
-    let mut text = format!("{head}  {} of {} records processed", count(|own| own.processed), records.len());
-    let alarmed = count(|own| own.alarmed);
-    let mut lists: Vec<(&str, Vec<String>)> = vec![("never processed", named(coverage, |own| !own.processed))];
+    let mut text =
+        format!("{head}  {} of {} records processed", count(|own| own.processed == Some(true)), records.len());
+    let alarmed = count(|own| own.alarmed == Some(true));
+    let mut lists: Vec<(&str, Vec<String>)> = vec![
+        ("never processed", named(coverage, |own| own.processed == Some(false))),
+        ("never seen, so not known", named(coverage, |own| own.processed.is_none())),
+    ];
     if *source == Source::SoftIoc {
         let (read, written) = (count(|own| own.read == Some(true)), count(|own| own.written == Some(true)));
         text += &format!(", {read} read, {written} written, {alarmed} in alarm");
@@ -32,7 +37,7 @@ pub fn coverage(coverage: &Coverage, file: &str) -> String {
         ));
         let idle = functions.iter().filter(|own| own.ran == Some(false));
         lists.push(("protocols never run", idle.map(|own| format!("{} {}", own.file, own.name)).collect()));
-        lists.push(("handlers never run", functions.iter().flat_map(idle_handlers).collect()));
+        lists.push(("handlers never run", functions.iter().flat_map(|own| idle_handlers(own)).collect()));
     } else {
         text +=
             &format!(", {alarmed} in alarm, as far as Channel Access shows: a record that kept its value and alarm");
@@ -66,7 +71,7 @@ mod tests {
         let known = (source == Source::SoftIoc).then_some(true);
         let used = |name: &str, processed| {
             let own = Use { read: known, written: known.map(|_| false), processed, ..Use::default() };
-            (name.to_owned(), if processed { own } else { Use { read: known.map(|_| false), ..own } })
+            (name.to_owned(), if processed == Some(true) { own } else { Use { read: known.map(|_| false), ..own } })
         };
         let function = Function {
             file: "p.proto".into(),
@@ -75,23 +80,25 @@ mod tests {
             handlers: BTreeMap::from([("@init".into(), known), ("@mismatch".into(), known.map(|_| false))]),
             ..Function::default()
         };
-        let records = BTreeMap::from([used("A", true), used("B", false)]);
-        Coverage { version: 1, source, records, functions: vec![function] }
+        let records = BTreeMap::from([used("A", Some(true)), used("B", Some(false)), used("C", known.map(|_| false))]);
+        let spare = Function { file: "p.proto".into(), name: "spare".into(), ..Function::default() };
+        Coverage { version: 1, source, records, functions: vec![function, spare] }
     }
 
     #[test]
     fn what_was_never_used_is_named() {
         let text = |source| anstream::adapter::strip_str(&coverage(&example(source), "x/coverage.json")).to_string();
         insta::assert_snapshot!(text(Source::SoftIoc), @r"
-        coverage  1 of 2 records processed, 1 read, 0 written, 0 in alarm; 1 of 1 protocols, 1 of 2 handlers
-          never processed: B
-          neither read nor written: B
+        coverage  1 of 3 records processed, 1 read, 0 written, 0 in alarm; 1 of 1 protocols, 1 of 2 handlers
+          never processed: B, C
+          neither read nor written: B, C
           handlers never run: p.proto get @mismatch
           all of it: x/coverage.json
         ");
         insta::assert_snapshot!(text(Source::ChannelAccess), @r"
-        coverage  1 of 2 records processed, 0 in alarm, as far as Channel Access shows: a record that kept its value and alarm may have been processed too, and who reads, writes or runs protocols only the soft IOC knows
+        coverage  1 of 3 records processed, 0 in alarm, as far as Channel Access shows: a record that kept its value and alarm may have been processed too, and who reads, writes or runs protocols only the soft IOC knows
           never processed: B
+          never seen, so not known: C
           all of it: x/coverage.json
         ");
         assert!(text(Source::Nothing).contains("only the sandbox"));
