@@ -161,7 +161,7 @@ pub struct Execution {
     /// Files that it left.
     pub files: Vec<Left>,
     /// The last pass of the same check, where it failed.
-    pub pass: Option<Pass>,
+    pub pass: Option<std::rc::Rc<Pass>>,
 }
 
 /// A file that an execution left.

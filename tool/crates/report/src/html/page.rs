@@ -301,13 +301,13 @@ fn size(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::PathBuf;
 
     use super::super::{Alarm, Kind, Line, Pv, Recording, Room, Span, Update};
     use super::*;
 
-    fn failed() -> Execution {
+    pub fn failed() -> Execution {
         let update = |time, value, alarm| Update { time, value: Kind::Number(value), alarm };
         Execution {
             label: "ramp/2".into(),

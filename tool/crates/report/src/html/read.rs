@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::Value;
 use walkdir::WalkDir;
@@ -25,8 +26,9 @@ const BLOCKS: usize = 50_000;
 const JOURNAL: u64 = 16 << 20;
 /// Files that are linked.
 const FILES: usize = 200;
-/// Bytes of the files of an execution that the page has itself.
+/// Bytes of the files of an execution that the page has itself, and of those of all.
 const COPIES: u64 = 200_000;
+const ALL_COPIES: u64 = 2_000_000;
 /// What is done to a run and not by it.
 const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
 
@@ -38,13 +40,18 @@ pub fn run(dir: &Path, root: &Path) -> Run {
     executions.sort_by(|a, b| a.state.cmp(&b.state).then(begun(a).total_cmp(&begun(b))));
     let passed = executions.iter().filter(|execution| execution.state == State::Passed).count();
     let others = executions.len() - passed;
+    let mut copies = ALL_COPIES;
+    let mut passes: BTreeMap<String, Option<Rc<Pass>>> = BTreeMap::new();
     for execution in &mut executions {
         let good = execution.state == State::Passed;
         execution.room = Room::of(good, if good { passed } else { others });
         let folder = dir.join(&execution.label);
         if execution.state <= State::TimedOut {
-            execution.pass = last_pass(dir, &execution.check, root);
+            let check = &execution.check;
+            let pass = passes.entry(check.clone()).or_insert_with(|| last_pass(dir, check, root).map(Rc::new));
+            execution.pass.clone_from(pass);
         }
+        execution.files = files(&folder, dir, &mut copies);
         execution.log = log(&folder, execution.room.text / 2);
         execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
@@ -125,7 +132,7 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
     Execution {
         state: state(&result),
         cached: result["cached"] == true,
-        files: files(folder, run),
+        files: Vec::new(),
         log: Text::default(),
         journals: Vec::new(),
         label,
@@ -321,12 +328,13 @@ fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
     Text { lines, cut: Some((head, cut)) }
 }
 
-/// What an execution left in its folder, but for those of further executions.
-fn files(folder: &Path, run: &Path) -> Vec<Left> {
-    let mut room = COPIES;
+/// What an execution left in its folder, but for those of further executions. `copies` is what copies may take.
+fn files(folder: &Path, run: &Path, copies: &mut u64) -> Vec<Left> {
+    let given = COPIES.min(*copies);
+    let mut room = given;
     // The page has these in other words.
     let told = ["log", "journal", "record"].map(|name| folder.join(name));
-    WalkDir::new(folder)
+    let files = WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
         .filter_entry(|entry| entry.depth() != 1 || !is_again(entry.path()))
@@ -342,7 +350,9 @@ fn files(folder: &Path, run: &Path) -> Vec<Left> {
             (size > 0).then(|| Left { path: path.to_owned(), size, copy })
         })
         .take(FILES)
-        .collect()
+        .collect();
+    *copies -= given - room;
+    files
 }
 
 #[cfg(test)]
@@ -395,6 +405,30 @@ mod tests {
     fn an_empty_folder_is_a_run_without_executions() {
         let dir = tempfile::tempdir().unwrap();
         assert!(run(dir.path(), dir.path()).executions.is_empty());
+    }
+
+    /// Many executions that left files and failed: the copies share the page, failures first, and all stand beside one pass.
+    #[test]
+    fn many_executions_share_the_copies_and_the_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |folder: &str, verdict: &str| {
+            let folder = dir.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let result = format!("{{\"result\":{{\"check\":\"a\",\"attempt\":1,\"verdict\":{verdict}}}}}");
+            fs::write(folder.join("result.json"), result).unwrap();
+            fs::write(folder.join("data"), vec![b'x'; 150_000]).unwrap();
+        };
+        write("1/a", "\"passed\"");
+        for number in 2..=30 {
+            write(&format!("2/a/{number}"), if number > 20 { "{\"failed\":1}" } else { "\"passed\"" });
+        }
+        let Run { executions, .. } = run(&dir.path().join("2"), dir.path());
+        let copied = |own: &&Execution| own.files.iter().any(|file| file.copy.is_some());
+        assert_eq!(executions.iter().filter(copied).count(), 13);
+        assert!(executions.iter().take(10).all(|own| own.state == State::Failed && copied(&own)));
+        assert!(executions.iter().all(|own| own.files.len() == 1));
+        let pass = |at: usize| executions[at].pass.as_ref().unwrap();
+        assert!(Rc::ptr_eq(pass(0), pass(9)) && pass(0).run == "1");
     }
 
     #[test]

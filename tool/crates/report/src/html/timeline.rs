@@ -35,7 +35,9 @@ pub fn figure(html: &mut Html, execution: &Execution) {
         return;
     }
     let named = said(execution);
-    tools(html, execution, &named);
+    let charts = execution.room.charts;
+    let chosen: Vec<_> = execution.recordings.iter().map(|recording| chosen(recording, charts, &named)).collect();
+    tools(html, chosen.iter().flat_map(|(drawn, _)| drawn));
     html.raw(&format!(
         "<div class=\"figure\" tabindex=\"0\" data-total=\"{total:.4}\" role=\"group\" aria-label=\"Time line; arrow keys \
          move the cursor from change to change, Enter shows the journals then, + and - zoom, &lt; and &gt; pan, 0 shows all\">"
@@ -43,27 +45,26 @@ pub fn figure(html: &mut Html, execution: &Execution) {
     let frame = Frame { total, bands: bands(&execution.spans), failed_at: failed_at(execution) };
     frame.axis(html);
     frame.subtests(html, execution);
-    for recording in &execution.recordings {
-        frame.recording(html, recording, execution.room, &named);
+    for (recording, (drawn, _)) in execution.recordings.iter().zip(&chosen) {
+        frame.recording(html, recording, drawn, execution.room);
     }
     html.raw("</div>");
-    for recording in &execution.recordings {
-        quiet(html, recording, execution.room.charts, &named);
+    for (recording, (_, others)) in execution.recordings.iter().zip(&chosen) {
+        quiet(html, recording, others);
     }
     steps(html, &execution.spans, execution.room.steps);
 }
 
 /// What zooms and pans the time line, and picks process variables; the script shows it.
-fn tools(html: &mut Html, execution: &Execution, said: &str) {
+fn tools<'a>(html: &mut Html, drawn: impl Iterator<Item = &'a &'a Pv>) {
     html.raw("<div class=\"timetools\" hidden>");
     let buttons = [("+", "+", "Zoom in"), ("-", "−", "Zoom out"), ("&lt;", "‹", "Earlier"), ("&gt;", "›", "Later")];
     for (key, sign, word) in buttons {
         html.raw(&format!("<button type=\"button\" data-zoom=\"{key}\" aria-label=\"{word}\">{sign}</button>"));
     }
     html.raw("<button type=\"button\" data-zoom=\"0\" class=\"whole\">All</button>");
-    let drawn = |recording| chosen(recording, execution.room.charts, said).0;
-    let drawn: Vec<&Pv> = execution.recordings.iter().flat_map(drawn).collect();
-    if !drawn.is_empty() {
+    let mut drawn = drawn.peekable();
+    if drawn.peek().is_some() {
         html.raw("<input type=\"search\" class=\"pvs\" placeholder=\"Filter process variables\" ");
         html.raw("aria-label=\"Filter process variables\"><details><summary>Pick</summary><ul tabindex=\"0\" ");
         html.raw("aria-label=\"Process variables\">");
@@ -181,14 +182,13 @@ impl Frame {
         }
     }
 
-    fn recording(&self, html: &mut Html, recording: &Recording, room: Room, said: &str) {
-        let (changed, _) = chosen(recording, room.charts, said);
-        if changed.is_empty() {
+    fn recording(&self, html: &mut Html, recording: &Recording, pvs: &[&Pv], room: Room) {
+        if pvs.is_empty() {
             return;
         }
         html.raw("<h3>Process variables of ").text(&recording.machine).raw("</h3>");
-        let drawn = changed.len();
-        for pv in changed {
+        let drawn = pvs.len();
+        for pv in pvs {
             html.raw("<div class=\"row pv\" data-pv=\"")
                 .text(&pv.name)
                 .raw("\"><div class=\"name\"><span class=\"pvname\" title=\"");
@@ -294,8 +294,7 @@ fn chosen<'a>(recording: &'a Recording, most: usize, said: &str) -> (Vec<&'a Pv>
 }
 
 /// Process variables that did nothing, and those that there is no room for.
-fn quiet(html: &mut Html, recording: &Recording, most: usize, said: &str) {
-    let (_, quiet) = chosen(recording, most, said);
+fn quiet(html: &mut Html, recording: &Recording, quiet: &[&Pv]) {
     if quiet.is_empty() && recording.left_out.is_empty() {
         return;
     }
