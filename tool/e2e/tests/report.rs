@@ -138,6 +138,13 @@ fn coverage_of_an_ioc() {
     let of = |name: &str| functions.iter().find(|own| own["name"] == name).unwrap();
     assert_eq!(of("measureCurrent")["handlers"], serde_json::json!({"@mismatch": true, "@replytimeout": false}));
     assert_eq!((&of("setVoltage")["ran"], &of("setMode")["ran"]), (&true.into(), &false.into()));
+
+    // Where it cannot be written, a check that failed is told all the same, and is what counts.
+    let blocked = scratch.root.join("target/checks/latest/coverage.json");
+    scratch.check("used", &format!("import os\nos.mkdir({blocked:?})\nassert 1 == 2, 'no'\n"));
+    scratch
+        .xtask(&["test", "used", "--backend", "sandbox", "--coverage"])
+        .expect(1, &["1 failed", "error: cannot write ", "coverage.json"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::cli::{IocChoice, MachineOptions, MessageFormat, Test};
 use tool_backends::iocs::build::Base;
 use tool_backends::unit::Unit;
 use tool_base::fail::{Failure, Status};
-use tool_base::{fail, interrupt, ui};
+use tool_base::{fail, files, interrupt, ui};
 use tool_project::{Check, Project};
 use tool_report::Reporter;
 use tool_report::again::Again;
@@ -172,7 +172,7 @@ fn perform(
         .of(&project.root);
     let result = tool_runner::run(backend.as_ref(), &begun, job, &interrupts);
     if let (true, Ok(summary)) = (args.coverage, &result) {
-        coverage(project, &run_dir.path, summary)?;
+        trouble = trouble.or(coverage(project, &run_dir.path, summary).err());
     }
     if let Some(trouble) = trouble {
         // Whoever asked for the report must hear that it is not there; a check's failure is worse.
@@ -188,7 +188,7 @@ fn perform(
 fn coverage(project: &Project, dir: &Path, summary: &Summary) -> Result<()> {
     let coverage = tool_runner::coverage::gather(summary.outcomes.iter().map(|outcome| outcome.exec.dir.as_path()));
     let file = dir.join(tool_runner::coverage::FILE);
-    std::fs::write(&file, serde_json::to_vec_pretty(&coverage)?)
+    files::replace(&file, &serde_json::to_string_pretty(&coverage)?)
         .with_context(|| format!("cannot write {}", file.display()))?;
     let told = terminal::coverage(&coverage, &terminal::relative(&project.root, &file));
     ui::say(told.trim_end());
