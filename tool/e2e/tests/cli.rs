@@ -106,6 +106,20 @@ fn the_scripts_of_all_shells_are_valid() {
 }
 
 #[test]
+fn the_manual_opens_a_pager_before_a_terminal() {
+    if Command::new("man").arg("--version").output().is_err() {
+        return common::skipped("no man(1) here");
+    }
+    let scratch = Scratch::new();
+    let mut script = Command::new("script");
+    scratch.environment(&mut script);
+    let command = format!("'{}' man", env!("CARGO_BIN_EXE_foreign"));
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(std::process::Stdio::null());
+    let run = Run::of(&script.env("TERM", "xterm").env("MANPAGER", "sed s/^/PAGED:/").output().unwrap()).expect(0, &[]);
+    assert!(run.stdout.contains("PAGED:CARGO-XTASK(1)") && !run.stdout.contains(".TH CARGO"), "{}", run.stdout);
+}
+
+#[test]
 fn the_manual_page_is_roff() {
     let page = Scratch::new().xtask(&["man"]).expect(0, &[]).stdout;
     assert!(page.starts_with(".TH CARGO-XTASK 1"), "{page}");

@@ -62,7 +62,18 @@ fn the_files_of_the_host_cannot_be_written() {
 fn an_ioc_is_active_once_it_serves_clients() {
     let scratch = Scratch::new();
     scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "epicsThreadSleep(4)\niocInit()");
-    scratch.check("it", "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget -w 3 VOLT')\n");
+    // Programs that nobody reads any more end as C's do, and their status is told through a pipe.
+    let unread = "import os, subprocess\nr, w = os.pipe()\nos.close(r)\nfor i in range(2):\n    \
+                  print(subprocess.run(['caget', '-w', '3', 'VOLT', 'NONE'][: 4 + i], stdout=w, stderr=w, restore_signals=False).returncode)\n";
+    scratch.check(
+        "it",
+        &format!(
+            "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget -w 3 VOLT')\n\
+             machine.succeed('cat > /tmp/unread.py <<END\\n' + {unread:?} + 'END')\n\
+             assert machine.succeed('python3 /tmp/unread.py') == '0\\n1\\n'\n\
+             machine.fail('caget NONE 2>&1 | cat')\n"
+        ),
+    );
     let run =
         scratch.xtask(&["test", "it", "--backend", "sandbox"]).expect(0, &["PASS it", "ioc.service: LockPersonality="]);
     assert_eq!(run.stderr.matches("have no effect in the sandbox").count(), 1, "{}", run.stderr);

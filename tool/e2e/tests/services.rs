@@ -133,7 +133,7 @@ fn a_check_written_for_nixos_alone_runs_in_the_sandbox() {
         &[
             "services from checks/web.nix, evaluated by Nix",
             "(checks/web.toml says so)",
-            "sandbox (asked for) with the services of NixOS; untested: its boot",
+            "sandbox with the services of NixOS (asked for)\nuntested: its boot",
             "warning: checks/web.nix: foo.service: MemoryMax= has no effect in the sandbox",
             "PASS web",
         ],

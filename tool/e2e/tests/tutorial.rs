@@ -181,7 +181,7 @@ fn plain(text: &str) -> String {
         (r"\d+ files, ", "SOME files, "),
         // The page is about those who ask for nothing.
         (" --backend sandbox", ""),
-        (r"(?m)^sandbox \(.*\) with", "sandbox with"),
+        (r"(?m)^(sandbox with .*) \(.*\)$", "$1"),
     ];
     changes
         .iter()

@@ -94,7 +94,7 @@ impl Decision {
     }
 }
 
-/// Makes the backend of a `test` command ready, and says on one line what will run.
+/// Makes the backend of a `test` command ready, and says what will run.
 pub fn prepare(
     project: &Project,
     machine: &MachineOptions,
@@ -177,15 +177,19 @@ pub fn ready_for_nix(project: &Project, nix: &Nix, checks: &[Check], choice: Cho
     Ok(())
 }
 
-/// What runs, why, and what that leaves untested.
 fn announcement(choice: Choice, nix: &Nix, why: &str) -> String {
-    let version = nix.version();
-    match choice {
-        Choice::Driver => format!(
-            "driver ({why}) with {version}: a NixOS machine, run as you; untested: the build sandbox, as this run has a network"
-        ),
-        _ => format!("nixos ({why}) with {version}: a NixOS machine; untested: nothing but the real device"),
-    }
+    let untested = match choice {
+        Choice::Driver => "the build sandbox, as this run has a network",
+        _ => "nothing but the real device",
+    };
+    announce(&format!("{}, a NixOS machine by {}", choice.name(), nix.version()), why, untested)
+}
+
+/// What runs, why, and what that leaves untested, on lines that fit a usual terminal.
+fn announce(what: &str, why: &str, untested: &str) -> String {
+    let line = format!("{what} ({why})");
+    let line = if line.chars().count() > 80 { format!("{what}\nas {why}") } else { line };
+    format!("{line}\nuntested: {untested}")
 }
 
 #[cfg(test)]

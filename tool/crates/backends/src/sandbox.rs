@@ -16,7 +16,7 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::packages::Packages;
 use crate::units::OnMachine;
-use crate::{embedded, faults, iocs, units};
+use crate::{announce, embedded, faults, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
@@ -114,7 +114,7 @@ struct InMachine {
 }
 
 impl Sandbox {
-    /// Builds what the checks need in the sandbox and says on one line what will run, and why.
+    /// Builds what the checks need in the sandbox and says what will run, and why.
     pub fn prepare(
         project: &Project,
         options: &MachineOptions,
@@ -450,16 +450,15 @@ fn behind_shim(found: PathBuf) -> PathBuf {
     asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
 }
 
-/// What runs, why, and what that leaves untested.
 fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
     let Some(ioc) = ioc else {
-        return format!("sandbox ({why}) with the services of NixOS; untested: its boot, its kernel, its firewall");
+        return announce("sandbox with the services of NixOS", why, "its boot, its kernel, its firewall");
     };
     let untested = match ioc {
         IocBuild::Embedded => "the NixOS machine and code of your own in *App/src",
         IocBuild::Make(_) | IocBuild::Nix(..) => "the NixOS machine",
     };
-    format!("sandbox ({why}) with {ioc}; untested: {untested}")
+    announce(&format!("sandbox with {ioc}"), why, untested)
 }
 
 impl InMachine {
@@ -532,9 +531,12 @@ mod tests {
     fn the_announcement_names_what_is_untested() {
         assert_eq!(
             announcement(Some(&IocBuild::Embedded), "Nix is not here"),
-            "sandbox (Nix is not here) with the embedded soft IOC; \
+            "sandbox with the embedded soft IOC (Nix is not here)\n\
              untested: the NixOS machine and code of your own in *App/src"
         );
+        let why = "KVM cannot be used: KVM answers but is emulated: tests would hang or crawl";
+        let text = announcement(Some(&IocBuild::Embedded), why);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

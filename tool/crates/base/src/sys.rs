@@ -38,6 +38,18 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
+/// Ends the child by SIGKILL when this process ends, however that happens.
+pub fn dying_with_us(command: &mut Command) -> &mut Command {
+    let parent = unix::unistd::getpid();
+    let die = move || {
+        unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL)?;
+        // It may have ended before.
+        if unix::unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: the closure only calls prctl and getppid, plain system calls.
+    unsafe { command.pre_exec(die) }
+}
+
 /// Has the child enter a machine's user namespace, which a process of several threads cannot, and be confined as all on it is.
 pub fn in_user_namespace(command: &mut Command, namespace: std::fs::File) -> &mut Command {
     use unix::sched::{CloneFlags, setns};

@@ -136,7 +136,7 @@ fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'sta
         Command::Ci(args) => commands::ci::run(&args),
         Command::CiMatrix(args) => commands::ci_matrix::run(&args),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
-        Command::Man => Ok(commands::man::run(line)),
+        Command::Man => commands::man::run(line),
         Command::Complete(args) => Ok(commands::completions::complete(&args, line)),
         Command::Adopt(args) => commands::adopt::run(&args),
         Command::Rename(args) => commands::rename::run(&args),

@@ -31,7 +31,7 @@ pub fn dispatch(args: &[OsString]) -> Result<Option<Status>> {
         "nc" => nc::run,
         "ioc-console" => console::run,
         "systemd-run" => transient::run,
-        _ => return if search::has(name) { search::run(name, args).map(|never| match never {}) } else { Ok(None) },
+        _ => return if search::has(name) { search::run(name, args).map(Some) } else { Ok(None) },
     };
     let rest: Vec<String> = args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let status = applet(name, &rest).unwrap_or_else(|message| {

@@ -5,18 +5,27 @@
 //! has none: what getifaddrs(3) gives in their place is the card's own address. So a PV of another machine is not found
 //! there before `EPICS_CA_ADDR_LIST` says where to look, and must not be found here. PV Access has the same, with its own variables.
 
-use std::convert::Infallible;
-use std::ffi::{OsStr, OsString};
-use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
+//!
+//! And they die of a panic when nobody reads them any more, as in `caget A B | grep -q A`, which C's do not: where they print
+//! into a pipe, they print into one of ours.
 
-use anyhow::{Result, anyhow};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow};
 use unix::ifaddrs::{InterfaceAddress, getifaddrs};
 use unix::net::if_::InterfaceFlags;
 
-use super::SEARCHERS;
+use super::{SEARCHERS, print};
+use tool_base::fail::Status;
 use tool_base::process::Cmd;
+use tool_base::sys;
 
 /// The variables of a program: whether it searches by itself, and where else.
 fn variables(name: &str) -> (&'static str, &'static str) {
@@ -32,8 +41,8 @@ pub(super) fn has(name: &str) -> bool {
     !name.is_empty() && Path::new(SEARCHERS).join(name).is_file()
 }
 
-/// Becomes the program.
-pub(super) fn run(name: &str, args: &[OsString]) -> Result<Infallible> {
+/// Becomes the program, or passes on what it prints.
+pub(super) fn run(name: &str, args: &[OsString]) -> Result<Status> {
     let mut command = Cmd::new(Path::new(SEARCHERS).join(name)).args(&args[1..]).to_std();
     command.arg0(&args[0]);
     let (auto_list, list) = variables(name);
@@ -45,7 +54,55 @@ pub(super) fn run(name: &str, args: &[OsString]) -> Result<Infallible> {
         let own = own.chain(getifaddrs()?.filter_map(|card| destination(&card)));
         command.env(auto_list, "NO").env(list, addresses(own, &std::env::var_os(list).unwrap_or_default()));
     }
-    Err(anyhow!("cannot start {name}: {}", command.exec()))
+    match pipe(1).filter(|_| name != "soft-ioc") {
+        Some(out) => pass_on(command, pipe(2) == Some(out)).with_context(|| format!("cannot start {name}")),
+        None => Err(anyhow!("cannot start {name}: {}", command.exec())),
+    }
+}
+
+/// Which pipe a descriptor of ours is, if it is one. What services print into is a socket.
+fn pipe(fd: u32) -> Option<(u64, u64)> {
+    let about = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
+    about.file_type().is_fifo().then(|| (about.dev(), about.ino()))
+}
+
+/// Runs a program to its end; its stderr comes along where it is the same pipe.
+fn pass_on(mut command: Command, stderr_too: bool) -> Result<Status> {
+    let (mut output, input) = io::pipe()?;
+    if stderr_too {
+        command.stderr(input.try_clone()?);
+    }
+    command.stdout(input);
+    let mut child = sys::dying_with_us(&mut command).spawn()?;
+    // It holds ends of the pipe.
+    drop(command);
+    let mut bytes = [0; 4096];
+    loop {
+        let some = output.read(&mut bytes)?;
+        if some == 0 {
+            break;
+        }
+        if !print(&bytes[..some]) {
+            if !ignores_sigpipe(std::os::unix::process::parent_id()) {
+                // As a shell says it of a program that SIGPIPE has ended.
+                child.kill()?;
+                return Ok(Status::Other(128 + 13));
+            }
+            // C's go on, and nobody hears them.
+            io::copy(&mut output, &mut io::sink())?;
+        }
+    }
+    let end = child.wait()?;
+    let code = end.code().or_else(|| Some(128 + end.signal()?)).and_then(|code| u8::try_from(code).ok());
+    Ok(Status::Other(code.unwrap_or(1)))
+}
+
+/// Whether a process ignores SIGPIPE, and so what it starts: all commands of a test machine's shell do. Rust's runtime has
+/// changed that for ourselves.
+fn ignores_sigpipe(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & (1 << 12) != 0)
 }
 
 /// Where C searches by way of a network card.
