@@ -155,6 +155,18 @@ fn places_hold_through_includes_and_substitutions() {
 }
 
 #[test]
+fn a_script_that_another_program_of_the_top_runs_is_no_script_of_the_application() {
+    let scratch = Scratch::new();
+    let other = "PROD_IOC = example other\nother_SRCS += exampleMain.cpp example_registerRecordDeviceDriver.cpp\n\
+                 other_LIBS += stream asyn $(EPICS_BASE_IOC_LIBS)\n";
+    scratch.edit("ioc/exampleApp/src/Makefile", "PROD_IOC = example\n", other);
+    scratch.edit(ST_CMD, "/example\n", "/other\n");
+    let (findings, hint) = found(&scratch, &[]);
+    assert_eq!(findings, [format!("other-program {ST_CMD}:1:3")]);
+    assert_eq!(hint, "#!../../bin/linux-x86_64/example");
+}
+
+#[test]
 fn strange_files_are_no_trouble() {
     let long = format!("record(ai, \"{}\") {{}}\n", "x".repeat(100_000));
     let files: &[(&str, &[u8], &[&str])] = &[

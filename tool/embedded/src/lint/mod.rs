@@ -275,7 +275,14 @@ impl Lint {
                 self.report.error(place, "not-a-program", what, format!("#!../../bin/linux-x86_64/{app}"));
                 return;
             }
-            if !self.built(own.rsplit('/').next().unwrap_or(own), app, place) {
+            let program = own.rsplit('/').next().unwrap_or(own);
+            if !self.built(program, app, place) {
+                return;
+            }
+            if program != app {
+                // NixOS starts the script; here the application runs, whatever it says.
+                let what = format!("the script is run by `{program}` of this top, and `app` in ioc.toml is `{app}`");
+                self.report.error(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
                 return;
             }
         }
