@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use tool_base::host::Host;
-use tool_base::{fail, sys};
+use tool_base::{fail, left, sys};
 use tool_host::doctor;
 use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch, record};
 use tool_sandbox::run::{Output, Run, Streams, Trouble};
@@ -150,7 +150,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
         143 if begun.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
-        _ if !heard => return Err(not_ready(&exec.dir.join("log"))),
+        _ if !heard => return Err(not_ready(&exec.dir)),
         code => Verdict::Failed(code),
     };
     Ok(Outcome { remarks, ..Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()) })
@@ -174,8 +174,8 @@ fn search_hint(spec: &Spec, failure: &ScriptFailure) -> Option<String> {
 }
 
 /// Why the driver could not even begin, in its own words (`tool/driver/__main__.py`) or Python's.
-fn not_ready(log: &Path) -> anyhow::Error {
-    let text = fs::read(log).unwrap_or_default();
+fn not_ready(dir: &Path) -> anyhow::Error {
+    let (_, text) = left::tail(dir, Path::new("log"), 64 * 1024).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     if let Some((message, hint)) = text.split_once("hint: ") {
         return fail::host(message.trim().trim_start_matches("error: ")).hint(hint.trim()).into();
@@ -183,7 +183,7 @@ fn not_ready(log: &Path) -> anyhow::Error {
     let line = text.lines().find(|line| line.contains("rror: ")).unwrap_or("it has said nothing");
     let hint = match std::env::var_os("PYTHONHOME") {
         Some(home) => format!("PYTHONHOME is `{}`: unset PYTHONHOME", home.display()),
-        None => format!("all that was said: less {}", log.display()),
+        None => format!("all that was said: less {}", dir.join("log").display()),
     };
     fail::host(format!("the test driver could not be started: {line}")).hint(hint).into()
 }

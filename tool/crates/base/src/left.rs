@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
 use unix::fcntl::{OFlag, openat};
@@ -72,6 +72,12 @@ impl Ends {
     }
 }
 
+/// The lines in the first `room` bytes of a file; none where it cannot be read.
+pub fn lines(folder: &Path, path: &Path, room: u64) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let file = open(folder, path).ok().map(|file| BufReader::new(file.take(room)));
+    file.into_iter().flat_map(|file| file.split(b'\n').map_while(Result::ok))
+}
+
 /// The last bytes of a file, at most `room`, and how many there are before them.
 ///
 /// # Errors
@@ -119,8 +125,10 @@ mod tests {
         {
             assert!(read(path).is_err(), "{path}");
             assert!(tail(&root, Path::new(path), 100).is_err(), "{path}");
+            assert_eq!(lines(&root, Path::new(path), 100).count(), 0, "{path}");
         }
         assert_eq!(folders(&root), ["machine"]);
+        assert_eq!(lines(&root, Path::new("machine/good"), 3).collect::<Vec<_>>(), [b"goo"]);
     }
 
     proptest! {

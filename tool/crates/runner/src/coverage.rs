@@ -4,15 +4,17 @@
 //! (tool/embedded/src/coverage.rs).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tool_base::left;
 
 /// Its file in the folder of a run.
 pub const FILE: &str = "coverage.json";
+/// Bytes that are read of what one machine left: its root can write there.
+const ROOM: u64 = 64 << 20;
 /// Time of a record that was never processed, in seconds since 1970: the begin of EPICS's calendar.
 const NEVER: f64 = 631_152_000.0;
 
@@ -87,29 +89,22 @@ pub fn gather<'a>(folders: impl Iterator<Item = &'a Path>) -> Coverage {
     let mut told = Told::default();
     for folder in folders {
         for file in fs::read_dir(folder.join("record")).into_iter().flatten().flatten() {
-            let path = file.path();
-            match path.extension().and_then(|kind| kind.to_str()) {
-                Some("jsonl") => lines(&path, |line| told.recorded(line)),
-                // It is there once the soft IOC is asked, even if that says nothing.
-                Some("coverage") => {
-                    told.by_ioc = true;
-                    lines(&path, |line| told.of_ioc(line));
+            let take = match file.path().extension().and_then(|kind| kind.to_str()) {
+                Some("jsonl") => Told::recorded,
+                Some("coverage") => Told::of_ioc,
+                _ => continue,
+            };
+            // It is there once the soft IOC is asked, even if that says nothing.
+            told.by_ioc |= file.path().extension().is_some_and(|kind| kind == "coverage");
+            for line in left::lines(folder, &Path::new("record").join(file.file_name()), ROOM) {
+                // The last line may be half of one.
+                if let Ok(line) = serde_json::from_slice(&line) {
+                    take(&mut told, &line);
                 }
-                _ => {}
             }
         }
     }
     told.finish()
-}
-
-fn lines(path: &Path, mut each: impl FnMut(&Value)) {
-    let file = File::open(path).ok();
-    for line in file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)) {
-        // The last line may be half of one.
-        if let Ok(line) = serde_json::from_slice(&line) {
-            each(&line);
-        }
-    }
 }
 
 impl Told {

@@ -1,18 +1,18 @@
 //! What the process variables of a machine did, as the soft IOC recorded it (tool/embedded/src/record.rs).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::Value;
 
-use tool_base::ui;
+use tool_base::{left, ui};
 
 /// Updates that are read of one machine; a report of more would not be looked at.
 const MOST: usize = 200_000;
+/// Bytes of a recording that are read.
+const ROOM: u64 = 256 << 20;
 /// Bytes of what the recorder says of itself.
-const NOTES: usize = 5000;
+const NOTES: u64 = 5000;
 /// Process variables whose last values a failure tells.
 const NAMED: usize = 8;
 /// Characters of a value that are kept.
@@ -124,8 +124,7 @@ pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
     let mut recording = Recording { machine: machine.to_owned(), ..Recording::default() };
     let mut pvs: BTreeMap<String, Pv> = BTreeMap::new();
     let (mut updates, mut seen, mut port) = (0, false, None);
-    let file = File::open(dir.join(format!("{machine}.jsonl"))).ok();
-    for line in file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)) {
+    for line in left::lines(dir, Path::new(&format!("{machine}.jsonl")), ROOM) {
         // The last line may be half of one: the recorder is killed in the end.
         let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
         let time = line["time"].as_f64().map(|time| (time - start).max(0.0));
@@ -162,7 +161,7 @@ pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
     if let Some(port) = port.filter(|_| !seen) {
         recording.notes.push(format!("nothing served port {port} of Channel Access"));
     }
-    recording.notes.extend(said(&dir.join(format!("{machine}.log")), updates == 0));
+    recording.notes.extend(said(dir, machine, updates == 0));
     recording
 }
 
@@ -195,11 +194,11 @@ pub fn names(text: &str, name: &str) -> bool {
 }
 
 /// What the recorder says was not recorded, or all it says.
-fn said(file: &Path, all: bool) -> Vec<String> {
-    let text = std::fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[..text.len().min(NOTES)]).into_owned();
-    let lines = text.lines().filter(|line| all || line.starts_with("not recorded: "));
-    lines.map(|line| ui::clean(line, LONG)).filter(|line| !line.is_empty()).collect()
+fn said(dir: &Path, machine: &str, all: bool) -> Vec<String> {
+    let lines = left::lines(dir, Path::new(&format!("{machine}.log")), NOTES);
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+    let lines = lines.filter(|line| all || line.starts_with("not recorded: "));
+    lines.map(|line| ui::clean(&line, LONG)).filter(|line| !line.is_empty()).collect()
 }
 
 fn value(json: &Value) -> Kind {

@@ -343,11 +343,11 @@ fn files(folder: &Path, run: &Path, copies: &mut u64) -> Vec<Left> {
         .filter(|entry| !OWN.iter().any(|own| entry.path() == folder.join(own)))
         .filter_map(|entry| {
             let size = entry.metadata().ok()?.len();
-            let path = entry.path().strip_prefix(run).ok()?.to_str()?;
+            let path = entry.path().strip_prefix(run).ok()?.to_str()?.to_owned();
             let fits = size <= room && !told.iter().any(|own| entry.path().starts_with(own));
-            let copy = fits.then(|| fs::read(entry.path()).ok()).flatten().filter(|copy| copy.len() as u64 <= room);
+            let copy = fits.then(|| Ends::read(run, Path::new(&path), room).ok()).flatten().map(|whole| whole.head);
             room -= copy.as_ref().map_or(0, |copy| copy.len() as u64);
-            (size > 0).then(|| Left { path: path.to_owned(), size, copy })
+            (size > 0).then_some(Left { path, size, copy })
         })
         .take(FILES)
         .collect();
