@@ -77,14 +77,13 @@ impl Storm<'_> {
             "shell" => whole.extend(["sh", "-c", &waits]),
             _ => whole.extend(line),
         }
-        let mut command = Command::new(whole[0]);
+        // It ends with the test, however that ends: nobody else would end script(1).
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
         if let Some(user) = self.user {
-            command = Command::new("setpriv");
             command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
-            command.args(&whole);
-        } else {
-            command.args(&whole[1..]);
         }
+        command.args(&whole);
         self.scratch.environment(&mut command);
         command.env("TMPDIR", self.scratch.scratch_dir().join("tmp")).env("HOME", self.scratch.scratch_dir());
         command
