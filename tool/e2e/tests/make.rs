@@ -165,6 +165,6 @@ fn an_ioc_for_another_computer_is_not_run() {
     fs::write(arm.join(EXE), program).unwrap();
     build(&["test", "level", "--no-lint", "--ioc", "make", "--backend", "sandbox"]).expect(0, &["PASS level"]);
     fs::remove_dir_all(scratch.root.join(own)).unwrap();
-    let only = "there is no IOC in ioc/bin/ for this computer, only for linux-arm";
+    let only = "there is no `tank` in ioc/bin/ for this computer, only for linux-arm";
     build(&["test", "level", "--no-lint", "--ioc", "make", "--backend", "sandbox"]).expect(5, &[only]);
 }
