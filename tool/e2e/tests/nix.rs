@@ -22,7 +22,9 @@ use unix::unistd::Pid;
 #[test]
 fn a_pass_is_run_once_and_again_only_when_asked() {
     let Some(fixture) = Fixture::new() else { return };
-    let run = fixture.nixos(&["good"]).expect(0, &["nixos (asked for)", "PASS good", "1 passed in"]);
+    let run = fixture
+        .nixos(&["good"])
+        .expect(0, &["nixos, a NixOS machine by Nix ", " (asked for)\n", "PASS good", "1 passed in"]);
     assert!(!run.stderr.contains("not run again"), "{}", run.stderr);
     assert_eq!(fixture.result("good/log"), "begin\n");
     assert!(!fixture.result("good/out").is_empty(), "what the build left is at hand");
@@ -298,7 +300,9 @@ fn nothing_outlives_a_killed_xtask() {
 #[test]
 fn the_driver_runs_as_the_user_with_folders_of_its_own() {
     let Some(fixture) = Fixture::new() else { return };
-    let run = fixture.driver(&["good"]).expect(0, &["driver (asked for)", "✓ all lines, one by one", "PASS good"]);
+    let run = fixture
+        .driver(&["good"])
+        .expect(0, &["driver, a NixOS machine by Nix ", " (asked for)\n", "✓ all lines, one by one", "PASS good"]);
     assert_eq!(run.stdout, "");
     assert_eq!(fixture.result("good/out/file"), "kept\n");
     assert_eq!(fixture.result("good/junit.xml"), "<testsuites/>\n");
@@ -438,7 +442,7 @@ fn an_input_that_nix_never_uses_may_be_out_of_reach() {
     let auto = || fixture.xtask(&["test", "other", "--accel", "tcg"]);
     auto().expect(2, &["the flake's input gone is not in the store"]);
     fixture.nixos(&["other"]).expect(0, &["PASS other"]);
-    auto().expect(0, &["nixos (Nix is here", "PASS other"]);
+    auto().expect(0, &["nixos, a NixOS machine by Nix ", " (Nix is here", "PASS other"]);
 }
 
 #[test]
@@ -461,7 +465,9 @@ fn a_lock_file_out_of_date_is_left_alone() {
 fn auto_takes_nix_where_all_is_there_and_says_why() {
     let Some(fixture) = Fixture::new() else { return };
     // Emulation was asked for, so that KVM does not matter.
-    fixture.xtask(&["test", "other", "--accel", "tcg"]).expect(0, &["nixos (Nix is here", "PASS other"]);
+    fixture
+        .xtask(&["test", "other", "--accel", "tcg"])
+        .expect(0, &["nixos, a NixOS machine by Nix ", " (Nix is here", "PASS other"]);
     let mut command = fixture.command(&["test", "other", "--accel", "tcg"]);
     command.env("PATH", "/nonexistent");
     Run::of(&command.output().unwrap()).expect(2, &["this run is in the sandbox (Nix is not here)"]);
