@@ -218,7 +218,7 @@ const IOC: &str = r#"
         mkdir -p $out/iocBoot/iocExample $out/db $out/dbd
         echo > $out/dbd/example.dbd
         echo 'record(ao, "X") {}' > $out/db/x.db
-        printf '%s\n' 'dbLoadDatabase("../../dbd/example.dbd")' 'example_registerRecordDeviceDriver(pdbbase)' \
+        printf '%s\n' '#!../../bin/linux-x86_64/example' 'dbLoadDatabase("../../dbd/example.dbd")' 'example_registerRecordDeviceDriver(pdbbase)' \
           'dbLoadRecords("../../db/x.db")' 'iocInit()' > $out/iocBoot/iocExample/st.cmd
       '';
       procServ = script "procServ" ''
