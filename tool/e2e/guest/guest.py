@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""guest.py FOLDER PROJECT CHECK [--without-addresses]: runs a check on Debian guests under emulation, by nixpkgs' own driver.
+"""guest.py FOLDER PROJECT CHECK: runs a check on Debian guests under emulation, by nixpkgs' own driver.
 
 Real systemd, with the units, addresses and firewall scripts that Nix evaluates for the check: FOLDER/machines.json. What else
-FOLDER holds, ci/guest.sh says. --without-addresses takes away what `ca_addr_list` of the machines says.
+FOLDER holds, ci/guest.sh says.
 """
 
 import json
@@ -90,14 +90,10 @@ def archive(tree, file):
 
 
 def main():
-    folder, project, check, *more = sys.argv[1:]
+    folder, project, check = sys.argv[1:]
     folder, project = Path(folder).resolve(), Path(project).resolve()
     os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
-    text = (folder / "machines.json").read_text()
-    if more:
-        # As the machines are evaluated where the option is not set.
-        text = re.sub(r'(EPICS_CA_ADDR_LIST(=|": "))[0-9.]+', r"\1", text)
-    nodes = json.loads(text)[check]
+    nodes = json.loads((folder / "machines.json").read_text())[check]
     with tempfile.TemporaryDirectory(prefix="guest-") as scratch:
         starts = []
         for name, config in nodes.items():

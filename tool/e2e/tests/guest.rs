@@ -1,5 +1,8 @@
 //! The checks of the template on Debian guests: real systemd, what Nix evaluates for each machine, nixpkgs' own driver.
 //! Emulated, so that it needs no KVM: minutes for each. `ci/guest.sh` makes what it needs, and runs it.
+//!
+//! The clients are the soft IOC's, which search by 255.255.255.255 as well. C's do not, so that a check without `ca_addr_list`
+//! fails on NixOS cannot be seen here.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -8,11 +11,11 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn run(folder: &Path, check: &str, more: &[&str]) -> Output {
+fn run(folder: &Path, check: &str) -> Output {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let template = here.parent().unwrap().join("template");
     let mut python = Command::new(folder.join("python/bin/python"));
-    python.arg("-B").arg(here.join("guest/guest.py")).args([folder, &template]).arg(check).args(more).output().unwrap()
+    python.arg("-B").arg(here.join("guest/guest.py")).args([folder, &template]).arg(check).output().unwrap()
 }
 
 /// One at a time: two machines take a processor each.
@@ -26,15 +29,7 @@ fn the_checks_pass_on_guests_as_nix_sets_them_up() {
     let folder = Path::new(&folder);
     for check in ["simple", "reconnect", "network", "two-iocs"] {
         common::tell(check);
-        let output = run(folder, check, &[]);
+        let output = run(folder, check);
         assert!(output.status.success(), "{check}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // A search stays on its machine where nothing says where else to look.
-    common::tell("network, without ca_addr_list");
-    let output = run(folder, "network", &["--without-addresses"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && text.contains("\"a client on another machine finds the IOC\" failed"),
-        "{text}"
-    );
 }
