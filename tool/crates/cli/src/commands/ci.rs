@@ -121,13 +121,16 @@ fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
         step(
             "tests of the tool",
             None,
-            cmd!(sh, "{cargo} test --workspace --locked --manifest-path {tool} --target-dir {target}"),
+            cmd!(sh, "{cargo} test --no-fail-fast --workspace --locked --manifest-path {tool} --target-dir {target}"),
         ),
         step(
             "tests of the soft IOC",
             None,
-            cmd!(sh, "{cargo} test --locked --workspace --manifest-path {embedded} --target-dir {programs}")
-                .envs(environment),
+            cmd!(
+                sh,
+                "{cargo} test --no-fail-fast --locked --workspace --manifest-path {embedded} --target-dir {programs}"
+            )
+            .envs(environment),
         ),
     ])
 }
