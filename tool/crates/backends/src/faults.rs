@@ -26,6 +26,9 @@ pub fn fit(check: &str, node: &Node, config: &Config) -> Result<()> {
         .collect();
     for (name, port) in &node.faults {
         let wrong = |what: String| fail::config(format!("checks/{check}.toml: faults of `{name}`: {what}"));
+        if *port == 0 {
+            return Err(wrong("TCP port 0 is none".to_owned()).hint(format!("faults = {{ {name} = 9998 }}")).into());
+        }
         if !ports.contains_key(name.as_str()) {
             let names: Vec<&str> = ports.keys().copied().collect();
             let hint = match names.as_slice() {
@@ -93,6 +96,7 @@ mod tests {
         assert!(
             fail::render(&fit("x", &bare, &config()).unwrap_err()).ends_with("hint: its machine has none: ioc = false")
         );
+        assert!(told("simulator", 0).contains("TCP port 0 is none"));
         assert!(told("simulator", 2000).contains("TCP port 2000 is that of `ioc`"));
         assert_eq!(
             told("simulator", 9999),

@@ -334,9 +334,11 @@ impl Sandbox {
             let app = self.config.iocs.get(&unit).or(self.config.iocs.values().next());
             let script = start.boot.join(&start.script);
             match &self.soft_ioc {
-                None => {
+                // Once, for all of them.
+                None if notes.is_empty() => {
                     notes += "not recorded: the recorder is not built; cargo xtask build --backend sandbox builds it\n";
                 }
+                None => {}
                 Some(_) if !script.is_file() => {
                     notes += &format!("not recorded: {}: there is no {} on this host\n", start.unit, script.display());
                 }

@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -25,7 +25,7 @@ use unix::net::if_::InterfaceFlags;
 use super::{SEARCHERS, print};
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
-use tool_base::sys;
+use tool_base::{process, sys};
 
 /// The variables of a program: whether it searches by itself, and where else.
 fn variables(name: &str) -> (&'static str, &'static str) {
@@ -92,9 +92,7 @@ fn pass_on(mut command: Command, stderr_too: bool) -> Result<Status> {
             io::copy(&mut output, &mut io::sink())?;
         }
     }
-    let end = child.wait()?;
-    let code = end.code().or_else(|| Some(128 + end.signal()?)).and_then(|code| u8::try_from(code).ok());
-    Ok(Status::Other(code.unwrap_or(1)))
+    Ok(Status::Other(process::code(child.wait()?)))
 }
 
 /// Whether a process ignores SIGPIPE, and so what it starts: all commands of a test machine's shell do. Rust's runtime has
