@@ -59,12 +59,13 @@ in
       doCheck = true;
       # The rules of gtest stop at a test that fails.
       checkPhase = ''
-        make "''${makeFlags[@]}" -k tapfiles || echo "a test failed"
+        make "''${makeFlags[@]}" -k tapfiles || touch make-failed
       '';
       postInstall = ''
         ${ioc.postInstall or ""}
         mkdir -p $out/tap
-        find . \( -path '*/O.*/*.tap' -o -path '*/O.*/.taps-failed.log' \) -exec cp --parents -t $out/tap {} +
+        find . \( -path ./make-failed -o -path '*/O.*/*.tap' -o -path '*/O.*/.taps-failed.log' \
+          -o -path '*/O.*/*.make' -o -path '*/O.*/.*.run' \) -exec cp --parents -t $out/tap {} +
       '';
     });
   });

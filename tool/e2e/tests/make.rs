@@ -97,6 +97,11 @@ fn unit_tests_by_epics_base() {
     test().expect(1, &["FAIL twiceTest", "not ok 1 - twice 3 is 6"]);
     scratch.edit("ioc/tankApp/src/twiceTest.c", "testPlan(3);", "testPlan(3); return 0;");
     test().expect(1, &["it has 3 tests and ran 0"]);
+    // The IOC that is current after them is that of the files.
+    scratch.edit("ioc/tankApp/Db/tank.db", "\"3\"", "\"4\"");
+    test().expect(1, &["it has 3 tests and ran 0"]);
+    let run = scratch.xtask(&["test", "level", "--no-lint", "--backend", "sandbox"]).expect(1, &["FAIL level"]);
+    assert!(!run.stderr.contains("Building"), "{}", run.stderr);
 }
 
 /// No EPICS base, only rules as EPICS has them, so that this runs everywhere.
@@ -111,12 +116,14 @@ fn unit_tests_become_reports() {
         let words = [&["test", "--unit", "--backend", "sandbox"], more].concat();
         common::Run::of(&scratch.command(&words).env("EPICS_BASE", "/usr").output().unwrap())
     };
-    scratch.write("ioc/Makefile", "tapfiles:\n");
+    scratch.write("ioc/Makefile", "all:\ntapfiles:\n");
     test(&[]).expect(4, &["`make tapfiles` ran no unit test in ioc/", "hint: TESTPROD_HOST"]);
 
     let rule = "O.host/%.tap: %.sh\n\tmkdir -p $(@D)\n\tsh $< >$@ || echo $(@F) >>$(@D)/.taps-failed.log\n";
-    scratch.write("ioc/Makefile", &format!("tapfiles: O.host/good.tap O.host/bad.tap O.host/idle.tap\n{rule}"));
-    scratch.write("ioc/good.sh", "echo 1..1; echo ok 1 - it runs");
+    // A test needs what only the build installs.
+    let all = "all:\n\ttouch built\n";
+    scratch.write("ioc/Makefile", &format!("{all}tapfiles: O.host/good.tap O.host/bad.tap O.host/idle.tap\n{rule}"));
+    scratch.write("ioc/good.sh", "echo 1..1; test -f built && echo ok 1 - it runs");
     scratch.write("ioc/bad.sh", "echo 1..3; echo ok 1 - one; echo not ok 2 - two; echo '# at line 7'; exit 1");
     scratch.write("ioc/idle.sh", "echo 1..0 '# SKIP no hardware'");
     let told = [
@@ -145,7 +152,12 @@ fn unit_tests_become_reports() {
     // It ran anew although no source of make's is newer.
     scratch.write("ioc/bad.sh", "echo ok 1; echo 1..1; exit 3");
     test(&["b*"]).expect(1, &["each test passed, but the program ended with an error"]);
-    scratch.write("ioc/Makefile", "tapfiles:\n\tfalse\n");
+    // As gtest's rules do: `.NAME.run` is there once a program has passed, its TAP once it has ended.
+    let gtest = "O.host/.%.run:\n\tmkdir -p $(@D)\n\ttouch O.host/$*.make\n\tsh -c 'kill -SEGV $$$$'\n";
+    scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/.crash.run O.host/good.tap\n{rule}{gtest}"));
+    test(&[]).expect(1, &["FAIL crash", "it ran 0 tests and never said", "PASS good", "1 passed, 1 failed"]);
+    test(&["good"]).expect(0, &["1 passed in"]);
+    scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/good.tap\n\tfalse\n{rule}"));
     test(&[]).expect(1, &["tapfiles` ended with exit status: 2"]);
 }
 

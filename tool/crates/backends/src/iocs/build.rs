@@ -61,11 +61,13 @@ pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
     make(project, base, &[], show)?;
     match state::made(project) {
         State::Current(IocBuild::Make(programs)) => Ok(programs),
-        State::Missing(why) => {
+        State::Missing(why) | State::Stale(why) => {
             let hint = "`app` in ioc.toml is the name of the executable, PROD_IOC in a Makefile of ioc/";
-            Err(fail::config(format!("make has ended well, but {why}")).hint(hint).into())
+            let failure = fail::config(format!("make has ended well, but {why}"));
+            // Not where a boot folder lacks a file.
+            let program = why.starts_with("there is no `");
+            Err(if program { failure.hint(hint) } else { failure }.into())
         }
-        State::Stale(why) => Err(fail::config(format!("make has ended well, but {why}")).into()),
         State::Current(_) => Err(fail::host("make has built no IOC").into()),
     }
 }
@@ -98,7 +100,8 @@ pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool)
         let missing = missing(&said, &Release::read(&project.ioc_dir()));
         return Err(failure.hint(missing.unwrap_or_else(|| "see its messages above".to_owned())).into());
     }
-    state::keep(project, &project.ioc_dir())
+    // Other targets install nothing.
+    if targets.is_empty() { state::keep(project, &project.ioc_dir()) } else { Ok(()) }
 }
 
 /// Builds the IOC by Nix, and gives the link to what was built.

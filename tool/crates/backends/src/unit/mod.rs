@@ -16,6 +16,7 @@ use crate::nix::Nix;
 use crate::options::NixOptions;
 use tap::Tap;
 use tool_base::fail::{Failure, Status};
+use tool_base::process::quote;
 use tool_base::{glob, ui};
 use tool_project::settings::Settings;
 use tool_project::{Check, Project};
@@ -25,6 +26,8 @@ use tool_runner::{Backend, DriverEvent, Job, Outcome, ScriptFailure, Skipped, Ve
 pub const NAME: &str = "unit";
 /// Where EPICS' rules name the test programs that ended with an error.
 const FAILED: &str = ".taps-failed.log";
+/// Ending of what gtest's rules write before a program runs; `.NAME.run` is there once it has passed.
+const GTEST: &str = "make";
 
 /// Test programs that have run.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl Program {
 }
 
 impl Unit {
-    /// Builds and runs the test programs by `make`.
+    /// Builds the IOC and its test programs by `make`, and runs them.
     ///
     /// # Errors
     /// `make` fails, or has no test programs. A test that fails is no error.
@@ -58,17 +61,10 @@ impl Unit {
         for (file, _) in files(&project.ioc_dir()) {
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
+        // `tapfiles` installs nothing, and a test may need another folder's library.
+        build::make(project, base, &[], show)?;
         // The rules of gtest stop at a test that fails, others do not.
-        match build::make(project, base, &["-k", "tapfiles"], show) {
-            Ok(()) => Self::read(&project.ioc_dir()),
-            Err(error) => match Self::read(&project.ioc_dir()) {
-                Ok(unit) if unit.programs.iter().any(Program::has_failed) => {
-                    ui::warn(&format!("{error}: see its messages above"));
-                    Ok(unit)
-                }
-                _ => Err(error),
-            },
-        }
+        Self::read(&project.ioc_dir(), build::make(project, base, &["-k", "tapfiles"], show).err())
     }
 
     /// Builds and runs the test programs by Nix.
@@ -76,11 +72,18 @@ impl Unit {
     /// # Errors
     /// As Nix's, and where there are no test programs. A test that fails is no error.
     pub fn by_nix(project: &Project, options: &NixOptions) -> Result<Self> {
-        let out = build::attribute_by_nix(project, options, Nix::unit, &project.target.join("unit-tests"))?;
-        Self::read(&out.join("tap"))
+        let link = project.target.join("unit-tests");
+        let taps = build::attribute_by_nix(project, options, Nix::unit, &link)?.join("tap");
+        let failure = || {
+            Failure::new(Status::CheckFailed, "`make -k tapfiles` failed, and no test program says why")
+                .hint(format!("what it said: nix log {}", quote(link.as_os_str())))
+        };
+        let failure = taps.join("make-failed").exists().then(|| failure().into());
+        Self::read(&taps, failure)
     }
 
-    fn read(dir: &Path) -> Result<Self> {
+    /// Reads what the programs left in folders `O.ARCH`. That `make` failed is told by a program that has failed, else by itself.
+    fn read(dir: &Path, make_failed: Option<anyhow::Error>) -> Result<Self> {
         let files = files(dir);
         let named = |log: &PathBuf| {
             let text = fs::read_to_string(log).unwrap_or_default();
@@ -88,24 +91,34 @@ impl Unit {
         };
         let logs = files.iter().map(|(file, _)| file).filter(|file| file.ends_with(FAILED));
         let failed: Vec<PathBuf> = logs.flat_map(named).collect();
-        let taps: Vec<_> = files.iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "tap")).collect();
+        let ending =
+            |end: &'static str| files.iter().filter(move |(file, _)| file.extension().is_some_and(|e| e == end));
         let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        for (file, _) in &taps {
-            *known.entry(stem(file)).or_default() += 1;
-        }
-        let program = |(file, seconds): &(PathBuf, f64)| {
-            let mut name = stem(file);
-            if known[&name] > 1 {
-                // Two folders have one of this name.
-                let folder = file.ancestors().nth(2).and_then(|folder| folder.strip_prefix(dir).ok()).unwrap_or(file);
-                name = format!("{}-{name}", folder.display().to_string().replace('/', "-"));
-            }
+        let mut programs = Vec::new();
+        for (file, seconds) in ending("tap") {
             let said = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             let said = String::from_utf8_lossy(&said).into_owned();
-            Ok(Program { name, said, broken: failed.contains(file), seconds: *seconds })
-        };
-        let programs = taps.into_iter().map(program).collect::<Result<Vec<_>>>()?;
+            programs.push((file, Program { name: stem(file), said, broken: failed.contains(file), seconds: *seconds }));
+        }
+        // A program of gtest that crashes writes no TAP, nor is there any of a suite that has a `/` in its name.
+        for (file, _) in ending(GTEST) {
+            let name = stem(file);
+            let told = |(tap, program): &(&PathBuf, Program)| {
+                tap.parent() == file.parent() && program.name.starts_with(&format!("{name}-")) && program.has_failed()
+            };
+            if !file.with_file_name(format!(".{name}.run")).exists() && !programs.iter().any(told) {
+                programs.push((file, Program { name, said: String::new(), broken: true, seconds: 0.0 }));
+            }
+        }
+        tell_apart(dir, &mut programs);
+        let programs: Vec<Program> = programs.into_iter().map(|(_, program)| program).collect();
+        match make_failed {
+            Some(error) if programs.iter().any(Program::has_failed) => {
+                ui::warn(&format!("{error}: see its messages above"));
+            }
+            Some(error) => return Err(error),
+            None => {}
+        }
         if programs.is_empty() {
             return Err(Failure::new(Status::NothingSelected, "`make tapfiles` ran no unit test in ioc/")
                 .hint("TESTPROD_HOST and TESTSCRIPTS_HOST in a Makefile name test programs: tool/docs/unit-tests.md")
@@ -133,7 +146,7 @@ impl Unit {
     pub fn checks(&self) -> (Vec<Check>, Vec<Skipped>) {
         let (mut checks, mut skipped) = (Vec::new(), Vec::new());
         for program in &self.programs {
-            match Tap::read(&program.said).skipped {
+            match Tap::read(&program.said).skipped(program.broken) {
                 Some(reason) => skipped.push(Skipped { check: program.name.clone(), reason }),
                 None => checks.push(Check {
                     name: program.name.clone(),
@@ -183,6 +196,30 @@ impl Backend for Unit {
     }
 }
 
+/// Gives programs of one name others: with their folder, then with their architecture.
+fn tell_apart(dir: &Path, programs: &mut [(&PathBuf, Program)]) {
+    for level in 0..3 {
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, program) in &*programs {
+            *known.entry(program.name.clone()).or_default() += 1;
+        }
+        let twice = programs.iter_mut().enumerate().filter(|(_, (_, program))| known[&program.name] > 1);
+        for (at, (file, program)) in twice {
+            let arch = file.parent().unwrap_or(dir);
+            let part = match level {
+                0 => {
+                    arch.parent().and_then(|folder| folder.strip_prefix(dir).ok()).unwrap_or(dir).display().to_string()
+                }
+                1 => arch.extension().unwrap_or_default().to_string_lossy().into_owned(),
+                _ => at.to_string(),
+            };
+            if !part.is_empty() {
+                program.name = format!("{}-{}", part.replace('/', "-"), program.name);
+            }
+        }
+    }
+}
+
 /// What the rules of EPICS and gtest leave of test programs, in folders `O.ARCH`, and how long each was written to.
 fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
     let made = |entry: &DirEntry| {
@@ -190,9 +227,8 @@ fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
     };
     let ours = |entry: &DirEntry| {
         let end = entry.path().extension().unwrap_or_default();
-        // gtest's sign that a program has run.
         let run = end == "run" && entry.file_name().to_string_lossy().starts_with('.');
-        end == "tap" || run || entry.file_name() == FAILED
+        end == "tap" || end == GTEST || run || entry.file_name() == FAILED
     };
     let seconds = |entry: &DirEntry| {
         let metadata = entry.metadata().ok()?;
@@ -204,4 +240,49 @@ fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
         .filter(|entry| entry.file_type().is_file() && made(entry) && ours(entry))
         .map(|entry| (entry.path().to_owned(), seconds(&entry).unwrap_or(0.0)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder in which programs have left these files.
+    fn left(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn programs_of_one_name_are_told_apart() {
+        let all = ["O.host/v.tap", "a/O.host/v.tap", "a/O.other/v.tap", "a-b/O.host/v.tap", "a/b/O.host/v.tap"];
+        let dir = left(&all.map(|path| (path, "1..1\nok 1\n")));
+        let unit = Unit::read(dir.path(), None).unwrap();
+        let names: Vec<&str> = unit.programs.iter().map(|program| program.name.as_str()).collect();
+        assert_eq!(names, ["v", "host-a-v", "other-a-v", "3-host-a-b-v", "4-host-a-b-v"]);
+    }
+
+    #[test]
+    fn a_program_of_gtest_that_wrote_nothing_has_failed() {
+        let passed = ("O.host/good-Suite.tap", "1..1\nok 1 a\n");
+        let dir = left(&[
+            passed,
+            ("O.host/good.make", ""),
+            ("O.host/.good.run", ""),
+            ("O.host/bad-Suite.tap", "1..1\nnot ok 1 a\n"),
+            ("O.host/bad.make", ""),
+            ("O.host/crash.make", ""),
+        ]);
+        let unit = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap();
+        let failed: Vec<_> =
+            unit.programs.iter().map(|program| (program.name.as_str(), program.has_failed())).collect();
+        assert_eq!(failed, [("bad-Suite", true), ("good-Suite", false), ("crash", true)]);
+        let dir = left(&[passed]);
+        let error = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap_err();
+        assert_eq!(error.to_string(), "make ended with 2", "no program says why");
+    }
 }

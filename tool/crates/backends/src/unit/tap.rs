@@ -5,8 +5,8 @@
 pub struct Tap {
     /// Its tests, in the order in which they ended.
     pub points: Vec<Point>,
-    /// Why it ran none, where it says so.
-    pub skipped: Option<String>,
+    /// What it says beside the plan: why it runs none.
+    skip: Option<String>,
     /// How many it meant to run.
     plan: Option<usize>,
     /// Why it gave up.
@@ -32,7 +32,7 @@ impl Tap {
         let mut tap = Self::default();
         for line in text.lines() {
             if let Some((count, reason)) = plan(line) {
-                (tap.plan, tap.skipped) = (Some(count), reason);
+                (tap.plan, tap.skip) = (Some(count), reason);
             } else if let Some(why) = line.strip_prefix("Bail out!") {
                 tap.bail = Some(why.trim().to_owned());
             } else if let Some(point) = point(line, tap.points.len() + 1) {
@@ -42,6 +42,12 @@ impl Tap {
             }
         }
         tap
+    }
+
+    /// Why it has meant to run none, and ran none. `broken`: the program itself has failed.
+    pub fn skipped(&self, broken: bool) -> Option<String> {
+        let none = self.plan == Some(0) && self.problems(broken).is_empty();
+        none.then(|| self.skip.clone().unwrap_or_else(|| "it has no tests".to_owned()))
     }
 
     /// What is wrong, a line each and what is said about it; empty where nothing is. `broken`: the program itself has failed.
@@ -150,8 +156,18 @@ mod tests {
 
     #[test]
     fn none_may_be_run() {
-        let tap = Tap::read("1..0 # Skipped: no generator here\n");
-        assert_eq!((tap.skipped.as_deref(), tap.problems(false).len()), (Some("no generator here"), 0));
+        let skipped = |text: &str, broken| Tap::read(text).skipped(broken);
+        assert_eq!(skipped("1..0 # Skipped: no generator here\n", false).as_deref(), Some("no generator here"));
+        assert_eq!(skipped("1..0\n", false).as_deref(), Some("it has no tests"));
+        assert_eq!(skipped("1..0 # SKIP it crashed after that\n", true), None);
+        for text in [
+            "not ok 1\n1..0 # SKIP\n",
+            "1..2 # SKIP\nnot ok 1\nnot ok 2\n",
+            "1..0 # SKIP\nBail out!\n",
+            "1..1 # SKIP\n",
+        ] {
+            assert!(skipped(text, false).is_none() && !Tap::read(text).problems(false).is_empty(), "{text}");
+        }
     }
 
     proptest! {
