@@ -14,13 +14,14 @@ const BOTH: &str = r#"
 [iocs.a]
 app = "example"
 ioc = "iocExample"
-support = ["StreamDevice"]
+support = ["StreamDevice", "autosave"]
 environment = { PREFIX = "A:" }
 
 [iocs.b]
 app = "example"
 ioc = "iocOther"
 script = "stOther.cmd"
+support = ["StreamDevice", "autosave"]
 environment = { PREFIX = "B:" }
 
 [simulators.simulator]
@@ -65,7 +66,13 @@ fn project() -> Scratch {
     assert!(script.contains(tcp));
     let script = script.replace(tcp, "drvAsynSerialPortConfigure(\"PS1\", \"${PSU_TTY=/dev/ttyS0}\")");
     let dbd = "example_DBD += drvAsynIPPort.dbd";
-    scratch.edit("ioc/exampleApp/src/Makefile", dbd, &format!("{dbd} drvAsynSerialPort.dbd"));
+    scratch.edit("ioc/exampleApp/src/Makefile", dbd, &format!("{dbd} drvAsynSerialPort.dbd asSupport.dbd"));
+    scratch.edit("ioc/exampleApp/src/Makefile", "example_LIBS += stream", "example_LIBS += autosave stream");
+    let save = "set_savefile_path(\"/var/lib/epics/b\")\nset_requestfile_path(\"${TOP}/iocBoot/iocOther\")\n\
+                set_pass1_restoreFile(\"b.sav\")\ncreate_monitor_set(\"b.req\", 1, \"P=${PREFIX}\")\niocInit";
+    assert!(script.contains("\niocInit"));
+    let script = script.replace("iocInit", save);
+    scratch.write("ioc/iocBoot/iocOther/b.req", "$(P)VOLT.HIGH\n");
     fs::create_dir(scratch.root.join("simulators")).unwrap();
     scratch.write("simulators/line.py", LINE);
     scratch.write("ioc/iocBoot/iocOther/stOther.cmd", &script);
@@ -83,7 +90,8 @@ fn told(mut command: Command, text: &str) -> Run {
 #[test]
 fn two_iocs_on_one_machine_are_both_reached() {
     let scratch = project();
-    // Both are found by every client and recorded, and each has its own console, folder and environment.
+    // Both are found by every client and recorded, and each has its own console, folder and environment. What autosave
+    // of the one has saved is there after a restart.
     scratch.check(
         "both",
         "import pathlib, time\n\
@@ -104,7 +112,11 @@ fn two_iocs_on_one_machine_are_both_reached() {
          machine.succeed('test -d /var/lib/epics/a && test -d /var/lib/epics/b')\n\
          machine.fail('systemctl cat ioc.service')\n\
          machine.succeed('systemctl restart a')\n\
-         machine.succeed('caget -w 60 -t A:VOLT B:VOLT')\n",
+         machine.succeed('caget -w 60 -t A:VOLT B:VOLT')\n\
+         machine.succeed('caput -w 60 B:VOLT.HIGH 42')\n\
+         machine.wait_until_succeeds(\"grep -qx 'B:VOLT.HIGH 42' /var/lib/epics/b/b.sav\", timeout=120)\n\
+         machine.succeed('systemctl restart b')\n\
+         machine.succeed('caget -w 60 -t B:VOLT.HIGH | grep -qxF 42')\n",
     );
     // Each machine has its own, and a client elsewhere finds what it may search.
     scratch.check(

@@ -1,11 +1,15 @@
 //! Commands of support modules that are generic: autosave, which epics-base-rs has, and caPutLog, which logs nothing here.
 
+use std::cmp::Reverse;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use epics_base_rs::server::autosave::AutosaveStartupConfig;
 use epics_base_rs::server::autosave::format::ARRAY_MARKER;
-use epics_base_rs::server::autosave::save_file::read_save_file;
+use epics_base_rs::server::autosave::macros::MacroContext;
+use epics_base_rs::server::autosave::save_file::{SaveFileContents, read_save_file};
+use epics_base_rs::server::autosave::{AutosaveStartupConfig, BootRestore};
 use epics_base_rs::server::database::PvDatabase;
 use epics_base_rs::server::ioc_app::IocApplication;
 use epics_base_rs::server::iocsh::registry::{ArgDesc, ArgType, ArgValue, CommandContext, CommandDef, CommandOutcome};
@@ -38,24 +42,45 @@ pub fn of_autosave() -> impl Iterator<Item = String> {
     autosave.into_iter().map(|command| command.name)
 }
 
-/// Restores long strings of lsi and lso. The crate saves them as an array of characters, and takes the first one back.
+/// Restores long strings of lsi and lso. The crate saves them as C does, as an array of characters, which is restored in
+/// pass 1 only, and takes the first one back.
 async fn long_strings(db: Arc<PvDatabase>, autosave: Arc<Mutex<AutosaveStartupConfig>>) {
-    let files: Vec<_> =
-        autosave.lock().map(|config| [false, true].map(|late| config.boot_restores(late)).concat()).unwrap_or_default();
+    let files = autosave.lock().map(|config| config.boot_restores(true)).unwrap_or_default();
     for file in files {
-        let Ok(Some(saved)) = read_save_file(&file.path).await else { continue };
-        for entry in saved.entries {
-            let record = db.get_record(entry.pv_name.trim_end_matches(".VAL"));
+        let Some(saved) = whole(&file).await else { continue };
+        let macros = MacroContext::from_macrostring(&file.macrostring);
+        // C stops at the line that says what could not be saved.
+        let end = saved.incomplete_at.filter(|_| !file.settings.incomplete_sets_ok());
+        for entry in saved.entries.iter().take(end.unwrap_or(usize::MAX)).filter(|entry| entry.connected) {
+            let name = if macros.has_handle() { macros.expand(&entry.pv_name) } else { entry.pv_name.clone() };
+            let record = db.get_record(name.trim_end_matches(".VAL"));
             let kind = record.map(|record| record.read().record.record_type());
             let Some(elements) = entry.value.strip_prefix(ARRAY_MARKER) else { continue };
             if matches!(kind, Some("lsi" | "lso")) {
-                let characters = elements.split('"').filter_map(|number| number.parse::<u8>().ok());
+                // C's characters have a sign.
+                let numbers = elements.split('"').filter_map(|number| number.parse::<i16>().ok());
+                let characters = numbers.map(|number| number.to_le_bytes()[0]);
                 let text: Vec<u8> = characters.take_while(|character| *character != 0).collect();
                 let text = EpicsValue::String(PvString::from_bytes(text));
-                let _refused = db.put_pv_no_process(&entry.pv_name, text).await;
+                if let Err(error) = db.put_pv_no_process(&name, text).await {
+                    let _ = writeln!(std::io::stderr(), "autosave: {name} is not restored: {error}");
+                }
             }
         }
     }
+}
+
+/// The file that C restores from: itself, or else the backup, or else the newest numbered one; none that is cut off.
+async fn whole(file: &BootRestore) -> Option<SaveFileContents> {
+    let other = |suffix: &str| PathBuf::from([file.path.as_os_str(), suffix.as_ref()].join(OsStr::new("")));
+    let mut numbered: Vec<PathBuf> = (0..file.settings.seq_files()).map(|number| other(&number.to_string())).collect();
+    numbered.sort_by_key(|path| Reverse(path.metadata().and_then(|data| data.modified()).ok()));
+    for path in [other(""), other("B")].into_iter().chain(numbered) {
+        if let Ok(Some(saved)) = read_save_file(&path).await {
+            return Some(saved);
+        }
+    }
+    None
 }
 
 /// A command that takes what C's takes, and says that it does nothing.

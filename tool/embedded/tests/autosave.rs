@@ -113,6 +113,49 @@ fn values_survive_a_restart() {
     assert_eq!(ioc.value("as:array"), ARRAY);
 }
 
+/// Characters as C saves them: with a sign.
+fn characters(text: &str) -> String {
+    let all: Vec<String> = text.bytes().map(|byte| format!("\"{}\"", byte.cast_signed())).collect();
+    format!("@array@ {{ {} }}", all.join(" "))
+}
+
+#[test]
+fn long_strings_come_from_the_file_that_c_would_take() {
+    let folder = common::Folder::new();
+    let save = folder.path();
+    let top = top(save);
+    let names = ["backup", "macro", "numbered", "before", "behind", "zero", "dollar"];
+    let link = "field(DOL, {const:\"constant\"}) field(OMSL, \"supervisory\")";
+    let records = names.map(|name| format!("record(lso, \"$(P){name}\") {{ {link} }}\n"));
+    top.database("saved.db", &records.concat());
+    let script = fs::read_to_string(top.path("iocBoot/iocExample/st.cmd")).unwrap();
+    let (head, tail) = script.split_once("set_pass0").unwrap();
+    let tail = &tail[tail.find("dbLoadRecords").unwrap()..tail.find("create_monitor").unwrap()];
+    let restores = "set_pass0_restoreFile(\"zero.sav\")\nset_pass1_restoreFile(\"a.sav\")\nset_pass1_restoreFile(\"b.sav\", \"P=as:\")\n\
+                    set_pass1_restoreFile(\"c.sav\")\nset_pass1_restoreFile(\"d.sav\")\n\
+                    save_restoreSet_NumSeqFiles(2)\nsave_restoreSet_IncompleteSetsOk(0)\n";
+    top.write("iocBoot/iocExample/st.cmd", &format!("{head}{restores}{tail}iocInit()\necho through\n"));
+    let file = |name: &str, lines: &[(&str, &str)], end: &str| {
+        let lines: String = lines.iter().map(|(pv, text)| format!("{pv} {}\n", characters(text))).collect();
+        fs::write(save.join(name), format!("# Autosave R6.0\n{lines}{end}")).unwrap();
+    };
+    file("a.sav", &[("as:backup", "cut off")], "");
+    file("a.savB", &[("as:backup", "größer")], "<END>\n");
+    file("b.sav", &[("$(P)macro.VAL", "by a macro")], "<END>\n");
+    file("c.sav1", &[("as:numbered", "from the second")], "<END>\n");
+    let missing = format!("! 1 channel(s) not connected\nas:behind {}\nas:dollar$ long\n<END>\n", characters("no"));
+    file("d.sav", &[("as:before", "yes")], &missing);
+    file("zero.sav", &[("as:zero", "no")], "as:dollar$ by name\n<END>\n");
+    let ioc = Ioc::start(&top, "st.cmd", None);
+    ioc.wait_for("\nthrough\n");
+    // caget shows bytes beyond ASCII so.
+    let wanted = [r"gr\xc3\xb6\xc3\x9fer", "by a macro", "from the second", "yes", "constant", "constant", "constant"];
+    for (name, value) in names.iter().zip(wanted) {
+        let output = ioc.ca("caget", ["-w", "20", "-S", "-t", &format!("as:{name}.VAL$")]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), value, "{name}");
+    }
+}
+
 #[test]
 fn lint_knows_its_commands_and_the_gap_that_is_left() {
     let folder = common::Folder::new();

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// What `adopt` could not do: a list that the user owns, and `doctor` shows.
+pub const TODO: &str = "TODO-adopt.md";
+
 /// Modules of EPNix's `support`, by the name that RELEASE files give them.
 pub(crate) const MODULES: [(&str, &str); 24] = [
     ("ADS_DRIVER", "adsDriver"),

@@ -126,3 +126,14 @@ pub fn field_names(kind: &str) -> impl Iterator<Item = &'static str> {
 pub fn has_fields(kind: &str) -> bool {
     declared_field_table(kind).is_some()
 }
+
+#[cfg(test)]
+impl Database {
+    /// Those of a text.
+    pub fn of(text: &str) -> Self {
+        let (mut all, mut report) = (Self::default(), Report::default());
+        report.file(std::path::Path::new("x.db"));
+        super::grammar::read(&super::text::Text::of_file(0, text.as_bytes()), &mut all, &mut report);
+        all
+    }
+}

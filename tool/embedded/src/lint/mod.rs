@@ -7,6 +7,7 @@
 //! One way: places and texts (`finding`, `text`, `lexer`, `shell`) ← models (`database`, `layout`, `startup`) ← readers
 //! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
 
+mod answer;
 mod database;
 mod exchange;
 mod fields;
@@ -17,6 +18,8 @@ mod layout;
 mod lexer;
 mod load;
 mod protocol;
+mod quiet;
+mod regexp;
 mod shell;
 mod startup;
 mod streams;
@@ -214,21 +217,24 @@ impl Lint {
 
     fn parts(&self, startup: Startup, said: Said) -> Parts {
         let file = |at: Place| finding::shown(self.report.path(at.file), &self.layout.top);
+        // What is not known here is no word of the user's.
+        let plain = |text: String| text.replace(UNKNOWN, "…");
         let port = |Opened { name, command, address, at, .. }| Port {
-            name,
+            name: plain(name),
             command,
-            address,
+            address: plain(address),
             file: file(at),
             line: at.line,
             column: at.column,
         };
+        let (exchanges, inputs) = said.exchanges();
         Parts {
             applications: self.layout.build.definitions.keys().cloned().collect(),
             registers: startup.registers,
             ports: startup.opened.into_iter().map(port).collect(),
-            of_modules: startup.of_modules.into_iter().map(|(name, _)| name).collect(),
-            inputs: said.inputs.clone(),
-            exchanges: said.exchanges(),
+            of_modules: startup.of_modules.into_iter().map(|(name, _)| plain(name)).collect(),
+            inputs,
+            exchanges,
         }
     }
 

@@ -48,8 +48,19 @@ pub struct Compiled {
     pub execs: Vec<u32>,
     /// What it says and waits for, and what @init does.
     pub steps: Vec<Step>,
+    pub variables: Variables,
+}
+
+/// What StreamDevice's variables say of its lines.
+#[derive(Debug, Default)]
+pub struct Variables {
     /// What ends what it says, and what it waits for; `None` is up to the port.
     pub ends: [Option<Vec<u8>>; 2],
+    pub separator: Vec<u8>,
+    /// `ExtraInput = Ignore`.
+    pub more: bool,
+    /// `MaxInput`.
+    pub longest: usize,
 }
 
 /// An `out` or `in`.
@@ -67,8 +78,8 @@ pub enum Piece {
     Any,
     /// `\_`, white space.
     Blank,
-    /// A conversion, coded as StreamDevice has it, without its `%` and the target.
-    Value(Vec<u8>),
+    /// A conversion, coded as StreamDevice has it, without its `%` and the target; whether it is of the record itself.
+    Value(Vec<u8>, bool),
 }
 
 /// A conversion such as `%f`, of a value and not of nothing (`%*f`, checksums).
@@ -129,8 +140,8 @@ impl Protocols {
             let (said, compiled, commands) = compile(&name, &wanted);
             let known = || wanted.len() == 1 && !said.contains(MISSING);
             let fault = (!compiled && !known()).then(|| first_message(&said, &name, 1)).flatten();
-            let Commands { conversions, execs, steps, ends, .. } = commands;
-            Compiled { fault, conversions, execs, steps, ends }
+            let Commands { conversions, execs, steps, variables, .. } = commands;
+            Compiled { fault, conversions, execs, steps, variables }
         })
     }
 }
@@ -204,7 +215,7 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
             commands.handlers.extend(name.filter(|_| !code.is_empty()));
             compiled
         });
-        commands.ends = use_variables(&mut protocol);
+        commands.variables = use_variables(&mut protocol);
         compiled = compiled && protocol.check_unused();
     }
     let said = String::from_utf8_lossy(&stream::take_captured()).into_owned();
@@ -338,21 +349,30 @@ fn unknown_variables(text: &str) -> Vec<(String, u32)> {
     own.collect()
 }
 
-/// Looks at the variables that StreamDevice knows, as it does, so that handlers alone are left unused. What ends output
-/// and input.
-fn use_variables(protocol: &mut Protocol) -> [Option<Vec<u8>>; 2] {
-    for name in [&b"locktimeout"[..], b"readtimeout", b"replytimeout", b"writetimeout", b"maxinput", b"pollperiod"] {
-        let mut number = 0;
-        protocol.get_number_variable(name, &mut number, u64::from(u32::MAX));
-    }
+/// Looks at the variables that StreamDevice knows, as it does, so that handlers alone are left unused.
+fn use_variables(protocol: &mut Protocol) -> Variables {
+    let [.., longest, _] =
+        [&b"locktimeout"[..], b"readtimeout", b"replytimeout", b"writetimeout", b"maxinput", b"pollperiod"].map(
+            |name| {
+                let mut number = 0;
+                protocol.get_number_variable(name, &mut number, u64::from(u32::MAX));
+                number
+            },
+        );
     let mut choice = 0;
     protocol.get_enum_variable(b"extrainput", &mut choice, &[b"error", b"ignore"]);
-    let [out, input, both, _] = [&b"outterminator"[..], b"interminator", b"terminator", b"separator"].map(|name| {
-        let (mut text, mut defined) = (StreamBuffer::new(), false);
-        protocol.get_string_variable(name, &mut text, Some(&mut defined));
-        defined.then(|| text.bytes().split(|byte| *byte == ESCAPE).collect::<Vec<_>>().concat())
-    });
-    [out.or_else(|| both.clone()), input.or(both)]
+    let [out, input, both, separator] =
+        [&b"outterminator"[..], b"interminator", b"terminator", b"separator"].map(|name| {
+            let (mut text, mut defined) = (StreamBuffer::new(), false);
+            protocol.get_string_variable(name, &mut text, Some(&mut defined));
+            defined.then(|| text.bytes().split(|byte| *byte == ESCAPE).collect::<Vec<_>>().concat())
+        });
+    Variables {
+        ends: [out.or_else(|| both.clone()), input.or(both)],
+        separator: separator.unwrap_or_default(),
+        more: choice == 1,
+        longest: usize::try_from(longest).unwrap_or(0),
+    }
 }
 
 /// Compiles commands as StreamDevice does, but for what depends on the record.
@@ -361,7 +381,7 @@ struct Commands {
     conversions: Vec<Conversion>,
     execs: Vec<u32>,
     steps: Vec<Step>,
-    ends: [Option<Vec<u8>>; 2],
+    variables: Variables,
     /// The handlers that have commands.
     handlers: Vec<&'static str>,
     /// A handler is compiled that is called when something else went wrong.
@@ -397,7 +417,7 @@ impl Commands {
                 at.advance(2 + usize::from(u16::from_ne_bytes([at.at(0), at.at(1)])));
                 target
             });
-            pieces.push(Piece::Value(at.cstr().to_vec()));
+            pieces.push(Piece::Value(at.cstr().to_vec(), target.is_none()));
             let mut text = StreamBuffer::new();
             at = print_string(&mut text, at);
             let format = StreamFormat::extract(&mut at);

@@ -13,13 +13,13 @@ use super::protocol::{Conversion, Protocols, column};
 use super::startup::Startup;
 
 /// Judges the links of all records whose DTYP is `stream`. What they say to their devices.
-pub fn judge(
-    database: &Database,
+pub fn judge<'a>(
+    database: &'a Database,
     startup: &Startup,
     layout: &Layout,
     protocols: &mut Protocols,
     report: &mut Report,
-) -> Said {
+) -> Said<'a> {
     let mut said = Said::default();
     for record in &database.records {
         let Some(dtyp) = record.field("DTYP").filter(|dtyp| dtyp.value == "stream") else { continue };
@@ -32,8 +32,10 @@ pub fn judge(
                     let name = format!("{file} {}", call.text);
                     let port = parts(&field.value)[2].map_or("", |(_, port)| port);
                     let done = protocols.call(&call.path, call.text);
-                    said.calls.insert(record.name.clone(), (call.path.clone(), call.text.to_owned()));
-                    said.add(record, !is_output(&record.kind), &name, port, &startup.opened, done);
+                    if !record.name.contains(UNKNOWN) {
+                        said.calls.insert(record.name.clone(), (call.path.clone(), call.text.to_owned()));
+                        said.add(record, !is_output(&record.kind), &name, port, &startup.opened, done);
+                    }
                 }
             }
             Some(_) => {}

@@ -60,7 +60,7 @@ pub struct Parts {
     pub of_modules: BTreeSet<String>,
     /// What its StreamDevice records say to devices, each thing once.
     pub exchanges: Vec<Exchange>,
-    /// The StreamDevice records that read, and the port of each.
+    /// The StreamDevice records that read by answers which they can take, and the port of each.
     pub inputs: Vec<(String, String)>,
 }
 
@@ -92,6 +92,8 @@ pub struct Exchange {
     pub answer: Option<String>,
     /// The function of the protocol: `example.proto getVoltage`.
     pub function: String,
+    /// Functions that ask the same and cannot take this answer, and their records.
+    pub others: BTreeSet<(String, String)>,
 }
 
 /// A script that the driver is to look at.

@@ -55,6 +55,7 @@ fn of_ioc() -> OfIoc {
                 out: vec![Some(":volt ".into()), None, Some("\n".into())],
                 answer: Some("OK\n".into()),
                 function: "example.proto setVoltage".into(),
+                others: BTreeSet::from([("example.proto setCurrent".into(), "CURR".into())]),
             }],
             inputs: vec![("VOLT-RB".into(), "PS1".into())],
         },

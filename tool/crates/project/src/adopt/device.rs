@@ -280,6 +280,7 @@ mod tests {
             out: out.iter().map(|own| own.map(str::to_owned)).collect(),
             answer: Some(answer.into()),
             function: "a.proto x".into(),
+            others: BTreeSet::new(),
         }
     }
 

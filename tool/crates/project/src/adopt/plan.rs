@@ -255,18 +255,25 @@ fn devices(facts: &Facts, own: &Adopted, before: &Before, plan: &mut Plan) {
     let devices = device::devices(&names, facts.unit(own), &taken, &plan.devices);
     for (mut device, port) in devices.into_iter().zip(&known) {
         let (file, line) = (&port.file, port.line);
-        let mut own = None;
+        let mut found = None;
         let several = known.iter().filter(|other| (&other.file, other.line) == (file, line)).count() > 1;
         let changed = (!several)
-            .then(|| change(plan, file, line, |text| with_variable(text, port.column, &device.variable, &mut own)))
+            .then(|| {
+                change(plan, file, line, |text| {
+                    let (line, own, address) = with_variable(text, port, &device.variable)?;
+                    found = Some((own, address));
+                    Some(line)
+                })
+            })
             .flatten();
+        let (own, address) = found.unwrap_or_default();
         // Two simulators have two addresses.
         let taken = |name: &String| plan.devices.iter().any(|other| other.ioc == device.ioc && other.variable == *name);
         let shared = own.as_ref().is_some_and(taken);
         if let Some(own) = own.filter(|_| !shared) {
             device.variable = own;
         } else if changed.is_some() && !shared {
-            let (variable, address) = (&device.variable, &port.address);
+            let variable = &device.variable;
             plan.mended.push(format!(
                 "{}: ${{{variable}={address}}} instead of {address}, so that checks reach a simulator",
                 place(file, line)
@@ -284,9 +291,9 @@ fn devices(facts: &Facts, own: &Adopted, before: &Before, plan: &mut Plan) {
     }
 }
 
-/// A line whose address at a column comes from a variable; the variable that it comes from already.
-fn with_variable(line: &str, column: u32, variable: &str, own: &mut Option<String>) -> Option<String> {
-    let start = line.char_indices().nth(column.checked_sub(1)? as usize)?.0;
+/// A line whose address comes from a variable, the variable that it came from already, and the address as it was written.
+fn with_variable(line: &str, port: &Port, variable: &str) -> Option<(String, Option<String>, String)> {
+    let start = line.char_indices().nth(port.column.checked_sub(1)? as usize)?.0;
     let (before, rest) = line.split_at(start);
     let quote = before.chars().last().filter(|c| "\"'".contains(*c));
     let end = match quote {
@@ -300,16 +307,15 @@ fn with_variable(line: &str, column: u32, variable: &str, own: &mut Option<Strin
     }
     let inner = address.strip_prefix("$(").and_then(|text| text.strip_suffix(')'));
     let inner = inner.or_else(|| address.strip_prefix("${").and_then(|text| text.strip_suffix('}')));
-    if let Some((name, default)) = inner.and_then(|text| text.split_once('='))
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !default.contains('$')
-    {
-        *own = Some(name.to_owned());
-        return Some(line.to_owned());
+    // Without a default it may be one that the script sets, unless nothing has told what it is.
+    let (name, default) = inner.map_or(("", "$"), |inner| inner.split_once('=').unwrap_or((inner, "")));
+    let from_outside = inner != Some(name) || port.address == "…";
+    if from_outside && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !default.contains('$') {
+        return Some((line.to_owned(), Some(name.to_owned()), address.to_owned()));
     }
     let protocol = address.find(' ').map_or("", |at| &address[at..]);
     let address = address.strip_suffix(protocol)?;
-    Some(format!("{before}${{{variable}={address}}}{protocol}{after}"))
+    Some((format!("{before}${{{variable}={address}}}{protocol}{after}"), None, address.to_owned()))
 }
 
 /// Scripts that are read and not there: of the site, most likely.
@@ -420,7 +426,12 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
         of_modules_and_answers(own, facts, plan);
     }
     let findings = facts.findings();
-    for own in findings.iter().filter(|own| own.code == "undefined-variable") {
+    // What a simulator sets is set from now on.
+    let by_simulator =
+        |own: &Mistake| plan.devices.iter().any(|device| own.message.contains(&format!("`{}`", device.variable)));
+    let unset: Vec<&&Mistake> =
+        findings.iter().filter(|own| own.code == "undefined-variable" && !by_simulator(own)).collect();
+    for own in unset {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
     let mended = ["not-a-program", "carriage-return"];
@@ -460,6 +471,12 @@ fn of_modules_and_answers(own: &Adopted, facts: &Facts, plan: &mut Plan) {
         } else if exchange.answer.is_none() {
             plan.todo
                 .push(format!("{file}: the answer to `{}` is not told by its format: write it", exchange.function));
+        }
+        for (function, record) in &exchange.others {
+            plan.todo.push(format!(
+                "{file}: {record} is not in the check: `{function}` asks the same as `{}`, and reads no answer that both take without an alarm",
+                exchange.function
+            ));
         }
     }
 }
@@ -565,6 +582,7 @@ mod tests {
             out: vec![Some("a\n".to_owned())],
             answer: Some("1\n".to_owned()),
             function: "a.proto a".to_owned(),
+            others: BTreeSet::new(),
         };
         let parts = Parts { exchanges: ports.iter().map(exchange).collect(), ports, ..Parts::default() };
         plan(&Facts {
@@ -632,15 +650,23 @@ mod tests {
     fn an_address_comes_from_a_variable() {
         let script = "#!a\ndrvAsynIPPortConfigure(\"L2\", \"10.0.0.1:4001 TCP\")\ndrvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")\n\
                       drvAsynIPPortConfigure(\"L4\",  $(IP):1)\ndrvAsynIPPortConfigure(\"L5\", \"10.0.0.1:1 UDP\")\n\
-                      drvAsynIPPortConfigure(\"L6\", \"${DEVICE=10.0.0.2:1}\")\n";
+                      drvAsynIPPortConfigure(\"L6\", \"${DEVICE=10.0.0.2:1}\")\ndrvAsynIPPortConfigure(\"L7\", \"$(UNSET)\")\n\
+                      drvAsynIPPortConfigure(\"L8\", \"$(SET)\")\ndrvAsynIPPortConfigure(\"L9\", \"$(IP):1\")\n";
         let ip = |address, line| port("drvAsynIPPortConfigure", address, line);
         let mut ports = vec![ip("10.0.0.1:4001 TCP", 2), ip("10.0.0.2:1", 3), ip("10.0.0.3:1", 4)];
         ports.extend([ip("10.0.0.1:1 UDP", 5), ip("10.0.0.2:1", 6)]);
+        ports.extend([ip("…", 7), ip("10.0.0.3:2", 8), ip("…:1", 9)]);
         let plan = planned(script, ports);
         assert_eq!(line(&plan, 2), "drvAsynIPPortConfigure(\"L2\", \"${L2_ADDRESS=10.0.0.1:4001} TCP\")");
         assert_eq!(line(&plan, 3), "drvAsynIPPortConfigure(\"L3\", \"${DEVICE=10.0.0.2:1}\")");
         let variables: Vec<&str> = plan.devices.iter().map(|own| own.variable.as_str()).collect();
-        assert_eq!(variables, ["L2_ADDRESS", "DEVICE", "L4_ADDRESS", "L6_ADDRESS"]);
+        let own = ["UNSET", "L8_ADDRESS", "L9_ADDRESS"];
+        assert_eq!(variables, [&["L2_ADDRESS", "DEVICE", "L4_ADDRESS", "L6_ADDRESS"][..], &own].concat());
+        assert_eq!(line(&plan, 7), "drvAsynIPPortConfigure(\"L7\", \"$(UNSET)\")");
+        assert_eq!(line(&plan, 8), "drvAsynIPPortConfigure(\"L8\", \"${L8_ADDRESS=$(SET)}\")");
+        let mended =
+            "ioc/iocBoot/iocA/st.cmd:9: ${L9_ADDRESS=$(IP):1} instead of $(IP):1, so that checks reach a simulator";
+        assert!(plan.mended.iter().any(|own| own == mended), "as it is written: {:?}", plan.mended);
         assert!(
             plan.todo[0].starts_with("ioc/iocBoot/iocA/st.cmd:5: drvAsynIPPortConfigure opens port L5"),
             "{:?}",

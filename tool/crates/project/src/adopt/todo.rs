@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-/// Where it is.
-pub const FILE: &str = "TODO-adopt.md";
+pub use crate::names::TODO as FILE;
 
 /// The text of a new list, or of an old one with what is new: what its owner has ticked and noted stays.
 pub fn text(from: &str, items: &[String], old: Option<&str>) -> String {

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::names::TODO;
+
 /// The two names that `rename` changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -19,7 +21,7 @@ pub struct Names {
 pub enum Kind {
     /// `ioc.toml`.
     Toml,
-    /// A makefile of the EPICS top.
+    /// A makefile of the EPICS top, and what quotes them.
     Make,
     /// Another file of the EPICS top.
     Epics,
@@ -52,6 +54,8 @@ pub fn kind(path: &str) -> Option<Kind> {
     let tools = ["tool/", "vendor/", "xtask/", "Cargo.lock", "flake.lock", "LICENSE", "CHANGELOG"];
     match path {
         "ioc.toml" => Some(Kind::Toml),
+        // Its lines quote all kinds of files.
+        TODO => Some(Kind::Make),
         _ if tools.iter().any(|t| path.starts_with(t)) => None,
         _ if !path.starts_with("ioc/") => Some(Kind::Other),
         _ if path.rsplit('/').next().is_some_and(|file| file.starts_with("Makefile")) => Some(Kind::Make),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::names;
 use super::places::{self, Kind, Names, Which};
 use super::records;
+use crate::names::TODO;
 use tool_base::fail;
 use tool_base::fail::{Failure, Status};
 
@@ -236,15 +237,22 @@ fn change_prefix(contents: &mut Files, old: &Names, prefix: &str, plan: &mut Pla
     let own = checks_with_a_prefix_of_their_own(contents);
     for (path, text) in contents.iter_mut() {
         let stem = path.strip_prefix("checks/").and_then(|file| file.split('.').next());
-        if places::kind(path) != Some(Kind::Other) || stem.is_some_and(|stem| own.contains(stem)) || text.contains(&0) {
+        let todo = path == TODO;
+        if !todo && places::kind(path) != Some(Kind::Other)
+            || stem.is_some_and(|stem| own.contains(stem))
+            || text.contains(&0)
+        {
             continue;
         }
-        let (given, others) = records::uses(text, &full);
+        let (mut given, others) = records::uses(text, &full);
         if stem.is_some() {
             plan.left.extend(others.into_iter().map(|place| {
                 let line = line_of(text, place.start);
                 format!("{path}:{line}: {}", String::from_utf8_lossy(&text[place]))
             }));
+        } else if todo {
+            given.extend(others);
+            given.sort_by_key(|place| place.start);
         }
         *text = records::replaced(text, &given, |name| [prefix.as_bytes(), &name[before.len()..]].concat());
     }
@@ -275,6 +283,11 @@ mod tests {
         let makefile = "PROD_IOC = example\nDBD += example.dbd\nexample_DBD += base.dbd\nexample_DBD += stream.dbd\n";
         let files = [
             ("README.md", "For example: ioc/exampleApp, `caput VOLT 42`.\n"),
+            (
+                "TODO-adopt.md",
+                "- [ ] ioc/iocBoot/iocExample/st.cmd:3: add example_DBD += x.dbd to exampleApp/src/Makefile\n\
+                 - [ ] simulators/ps1.py: VOLT-RB is not in the check: `example.proto get`\n",
+            ),
             ("CHANGELOG.md", "exampleApp\n"),
             ("checks/simple.py", "machine.succeed(\"caget VOLT-RB.SEVR\")\nNAMES = [\"VOLT\"]\n"),
             ("checks/two.py", "machine.succeed(\"caget A:VOLT VOLT\")\n"),
@@ -339,6 +352,9 @@ mod tests {
         insta::assert_snapshot!(text, @r##"
         # README.md
         For example: ioc/psuApp, `caput LAB:VOLT 42`.
+        # TODO-adopt.md
+        - [ ] ioc/iocBoot/iocPsu/st.cmd:3: add psu_DBD += x.dbd to psuApp/src/Makefile
+        - [ ] simulators/ps1.py: LAB:VOLT-RB is not in the check: `psu.proto get`
         # checks/simple.py
         machine.succeed("caget LAB:VOLT-RB.SEVR")
         NAMES = ["VOLT"]
