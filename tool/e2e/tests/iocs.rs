@@ -141,7 +141,24 @@ fn two_iocs_on_one_machine_are_both_reached() {
          [nodes.second]\niocs = [\"b\"]\nenvironment = { PREFIX = \"C:\" }\n[nodes.third]\n",
     );
     scratch.xtask(&["lint"]).expect(0, &[]);
-    scratch.xtask(&["test", "--backend", "sandbox"]).expect(0, &["2 passed"]);
+    scratch.xtask(&["test", "--backend", "sandbox", "--coverage"]).expect(0, &["2 passed"]);
+    // What one IOC did is told of its own records.
+    let coverage = fs::read_to_string(scratch.root.join("target/checks/latest/coverage.json")).unwrap();
+    eprintln!("{coverage}");
+    let coverage: serde_json::Value = serde_json::from_str(&coverage).unwrap();
+    for (name, fact, wanted) in [
+        ("A:VOLT", "written", true),
+        ("B:VOLT", "written", true),
+        ("A:IDN", "read", false),
+        ("B:IDN", "read", true),
+        ("C:VOLT", "read", true),
+        ("D:VOLT", "read", false),
+    ] {
+        assert_eq!(coverage["records"][name][fact], wanted, "{name} {fact}");
+    }
+    let set = coverage["functions"].as_array().unwrap().iter().find(|own| own["name"] == "setVoltage").unwrap();
+    assert_eq!(set["ran"], true, "{set}");
+    assert_eq!(set["records"].as_array().unwrap().len(), 4, "{set}");
     scratch.write("checks/apart.toml", "[nodes.client]\niocs = [\"c\"]\n");
     scratch.xtask(&["test"]).expect(3, &["checks/apart.toml: machine `client` wants an IOC `c`", "a, b"]);
     scratch.xtask(&["new-check", "third"]).expect(0, &[]);
