@@ -82,9 +82,9 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (ST_CMD, "< envPaths\n", "", "undefined-variable", "< envPaths"),
     (ST_CMD, "iocInit()", "asSetFilename(\"¶${TOP}/db/no.acf\")\niocInit()", "no-file", ""),
     (ST_CMD, "iocInit()", "asynOctetSetInputEos(\"¶PS2\", 0, \"\")\niocInit()", "unknown-port", "`PS1`"),
-    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' > ¶records.txt\n", "read-only", "/var/lib/epics/ioc"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' > ¶records.txt\n", "read-only", "/var/lib/epics/NAME"),
     (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' >>\"¶${TOP}/x\"\n", "read-only", "/tmp"),
-    (ST_CMD, "iocInit()\n", "iocInit()\ndbl >¶/var/lib/x\n", "read-only", "/tmp"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl >¶/var/lib/epics/x\n", "read-only", "/tmp"),
     (ST_CMD, "\"PREFIX=${PREFIX=},PORT=PS1\"", "\"¶PREFIX=${PREFIX=} PORT=PS1\"", "syntax", "PREFIX=,PORT=PS1"),
     // ioc.toml
     ("ioc.toml", "app = \"example\"", "app = ¶\"exampel\"", "not-built", "`example`"),
@@ -164,6 +164,9 @@ fn a_script_that_another_program_of_the_top_runs_is_no_script_of_the_application
     let (findings, hint) = found(&scratch, &[]);
     assert_eq!(findings, [format!("other-program {ST_CMD}:1:3")]);
     assert_eq!(hint, "#!../../bin/linux-x86_64/example");
+    // The only program may have another name than the definitions.
+    scratch.edit("ioc/exampleApp/src/Makefile", "PROD_IOC = example other", "PROD_IOC = other");
+    assert_eq!(found(&scratch, &[]).0, [""; 0]);
 }
 
 #[test]
@@ -226,7 +229,9 @@ fn what_a_c_ioc_accepts_is_no_error() {
                 record(longin, \"G\") { field(HOPR, \"\") field(INP, 12) field(FLNK, \"F.PROC\") }\nrecord(waveform, \"H\") { field(FTVL, DOUBLE) field(INP, [1, 2, 3]) }\n";
     scratch.write("ioc/exampleApp/Db/mine.db", &(text + more));
     scratch.edit(MAKEFILE, "DB += example.db\n", "DB += example.db mine.db\n");
-    scratch.edit(ST_CMD, "iocInit()", "dbLoadRecords \"../../db/mine.db\"\niocInit\ndbl > /tmp/x\nseq sncX, \"a=b\"");
+    let more = "dbLoadRecords \"../../db/mine.db\", \"NOTHING=PORT=x,PORT=PS1\"\nasynSetTraceFile PS1,0,stdout\ndbl '' > /var/lib/epics/ioc/x";
+    scratch.edit(ST_CMD, "iocInit()", &format!("{more}\niocInit\ndbl > /tmp/x\nseq sncX, \"a=b\""));
+    scratch.edit(PROTO, "Terminator = LF;", "Terminator = LF; # MaxInputs = 5\nold { out \"ReadTimeot=1\"; }");
     assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
 }
 

@@ -33,12 +33,18 @@ pub(crate) const MODULES: [(&str, &str); 24] = [
     ("TWINCAT_ADS", "twincat-ads"),
 ];
 
-/// The support module of EPNix that was meant by a name which it has not. Others may come with an overlay.
+/// The support module of EPNix that was meant by a name which it has not. Others may come with an overlay, as `devlib` or
+/// `scan`: of short names, only case and two letters in the wrong order tell what was meant.
 pub(crate) fn misspelt_support(name: &str) -> Option<&'static str> {
     let known = || MODULES.iter().map(|(_, own)| *own);
+    let letters = |name: &str| {
+        let mut letters = name.to_lowercase().into_bytes();
+        letters.sort_unstable();
+        letters
+    };
     let near = |own: &&str| {
         let edits = strsim::damerau_levenshtein(&name.to_lowercase(), &own.to_lowercase());
-        edits <= own.len() / 4 && !name.starts_with(own)
+        edits == 0 || edits == 1 && (letters(name) == letters(own) || own.len() > 7)
     };
     known().find(near).filter(|_| known().all(|own| own != name))
 }

@@ -421,7 +421,7 @@ fn validate(config: &Config) -> Result<(), (String, String)> {
         let port = simulator.port.map(|port| format!("port {port}"));
         for (own, place) in [("port", port), ("serial", simulator.serial.clone()), ("ready", simulator.ready.clone())] {
             let Some(place) = place else { continue };
-            if let Some(other) = places.insert(place.clone(), name) {
+            if let Some(other) = places.insert(place.clone(), name).filter(|other| *other != name) {
                 return Err((key(own), format!("simulators `{other}` and `{name}` both use {place}")));
             }
         }

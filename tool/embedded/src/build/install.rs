@@ -132,10 +132,12 @@ impl Step<'_> {
             all.open |= word.partial;
             if !word.partial {
                 let there = folders.iter().any(|folder| folder.join(&word.text).is_file());
-                if let Some(near) = known::misspelt(&word.text).filter(|_| word.doubt.is_none() && !there) {
+                if let Some(near) = known::misspelt(&word.text)
+                    .filter(|_| word.doubt.is_none() && !there && self.by_rule(&word.text).is_none())
+                {
                     let what = format!("make stops: there is no `{}`; did you mean `{near}`?", word.text);
                     let fault = self.problem(&variable, &word.text, what);
-                    self.build.faults.push(fault);
+                    self.build.misspelt.push((word.text.clone(), fault));
                 }
                 let what = format!("what `{}` defines is not built into a soft IOC", word.text);
                 all.parts.push((word.text.clone(), self.problem(&variable, &word.text, what)));

@@ -114,6 +114,8 @@ pub struct Build {
     /// Folders that files are installed from.
     pub folders: BTreeSet<PathBuf>,
     entered: BTreeSet<PathBuf>,
+    /// Misspelt definitions, if no other Makefile installs them.
+    misspelt: Vec<(String, Problem)>,
 }
 
 impl Build {
@@ -121,6 +123,12 @@ impl Build {
     pub fn read(top: &Path) -> Self {
         let mut build = Self { top: top.to_owned(), ..Self::default() };
         build.enter(top, DEEPEST);
+        for (name, fault) in std::mem::take(&mut build.misspelt) {
+            let made = name.strip_suffix(".dbd").is_some_and(|own| build.definitions.contains_key(own));
+            if !made && !build.installed.keys().any(|own| own.ends_with(&name)) {
+                build.faults.push(fault);
+            }
+        }
         build.doubts.sort();
         build.doubts.dedup();
         build
@@ -159,7 +167,8 @@ impl Build {
             uses(&["RULES_DIRS", "RULES_TOP"]),
             uses(&["RULES.ioc"]),
         );
-        if !installs && !descends && !other && first.rules.is_empty() && first.foreign.is_empty() {
+        let of_site = first.included.iter().any(|name| name.starts_with("RULES"));
+        if !installs && !descends && !other && !of_site && first.rules.is_empty() && first.foreign.is_empty() {
             let what = "make stops: no rule of this Makefile makes anything".to_owned();
             self.faults.push(Problem { file: path.clone(), line: 1, what });
         } else if !installs && !descends && !other {

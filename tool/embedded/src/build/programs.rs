@@ -119,7 +119,8 @@ impl Step<'_> {
                     // A sequencer program may bring one, and what is generated, too.
                     known &= text.is_some() && !name.ends_with(".st") && !name.ends_with(".stt");
                     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-                    main = Some(main == Some(true) || text.contains("main"));
+                    // Also by EPICS' macro MAIN, or from a file whose name says so.
+                    main = Some(main == Some(true) || text.to_ascii_lowercase().contains("main"));
                 }
                 let stems = [
                     Some(stem.to_owned()),

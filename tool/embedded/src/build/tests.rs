@@ -204,3 +204,33 @@ fn templates_are_found_as_make_has_msi_find_them() {
     assert_eq!(made("db/m2.db"), "given 3q\n");
     assert_eq!(made("db/own.db"), "own $(P) n\n");
 }
+
+#[test]
+fn what_make_takes_is_no_fault() {
+    let top = Top::new("");
+    let head = "TOP=../..\ninclude $(TOP)/configure/CONFIG\n";
+    // EPICS' unit tests have a macro in the place of `main`; another application installs the definitions.
+    let source = format!(
+        "{head}TESTPROD += unitTest\nunitTest_SRCS += unitTest.c\nDBD += a.dbd\na_DBD += streams.dbd\ninclude $(TOP)/configure/RULES\n"
+    );
+    top.write("exampleApp/src/Makefile", &source);
+    top.write("exampleApp/src/unitTest.c", "#include \"testMain.h\"\nMAIN(unitTest) {}\n");
+    assert_eq!(
+        top.build().fault().map(|fault| fault.contains("`streams.dbd`; did you mean `stream.dbd`?")),
+        Some(true)
+    );
+    top.write(
+        "otherApp/Makefile",
+        &format!("TOP=..\n{}", "include $(TOP)/configure/CONFIG\nDBD += streams.dbd\ninclude $(TOP)/configure/RULES\n"),
+    );
+    top.write("otherApp/streams.dbd", "");
+    assert_eq!(top.build().fault(), None);
+    // Rules from elsewhere, and a rule of last resort: who knows.
+    for rules in ["include $(SITE)/configure/RULES_SITE\n", ".DEFAULT:\n\ttouch $@\n"] {
+        top.write("otherApp/Makefile", rules);
+        top.write("exampleApp/src/Makefile", rules);
+        assert_eq!((top.build().fault(), top.build().doubts.is_empty()), (None, false), "{rules}");
+    }
+    top.write("otherApp/Makefile", "TOP=..\ninclude $(TOP)/configure/CONFIG\n");
+    assert_eq!(top.build().fault().map(|fault| fault.contains("no rule of this Makefile")), Some(true));
+}

@@ -285,10 +285,13 @@ impl Lint {
             if !self.built(program, app, place) {
                 return;
             }
-            if program != app {
-                // NixOS starts the script; here the application runs, whatever it says.
-                let what = format!("the script is run by `{program}` of this top, and `app` in ioc.toml is `{app}`");
-                self.report.error(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
+            let build = &self.layout.build;
+            let known = build.programs.get(program).filter(|_| self.layout.made && !build.is_open());
+            if let Some(registers) = known.and_then(|own| own.registers.as_ref())
+                && program != app
+                && (!registers.iter().any(|own| own == app) || !build.programs.contains_key(app))
+            {
+                // It was said, or this is the program of the application, under a name of its own.
                 return;
             }
         }

@@ -335,11 +335,33 @@ const VARIABLES: [&str; 11] = [
     "ExtraInput",
 ];
 
+/// A line without its strings and its comment.
+fn code(line: &str) -> String {
+    let (mut quote, mut escaped) = (None, false);
+    let outside = |c: &char| match quote {
+        Some(_) if std::mem::take(&mut escaped) => false,
+        Some(own) => {
+            escaped = *c == '\\';
+            quote = quote.filter(|_| *c != own);
+            false
+        }
+        None => {
+            quote = Some(*c).filter(|c| ['"', '\''].contains(c));
+            quote.is_none()
+        }
+    };
+    let text: String = line.chars().filter(outside).collect();
+    text.split('#').next().unwrap_or_default().to_owned()
+}
+
 /// Variables that are nearly one of those, with their lines, and that nothing in the file refers to.
 fn unknown_variables(text: &str) -> Vec<(String, u32)> {
     let lower = text.to_lowercase();
-    let own = text.lines().zip(1..).filter_map(|(line, number)| {
-        let name = line.split_once('=')?.0.rsplit([';', '{', '}', ' ', '\t']).find(|word| !word.is_empty())?;
+    let statements = (1..).zip(text.lines()).flat_map(|(number, line)| {
+        code(line).split([';', '{', '}']).map(|own| (own.to_owned(), number)).collect::<Vec<_>>()
+    });
+    let own = statements.filter_map(|(statement, number)| {
+        let name = statement.split_once('=')?.0.trim();
         let near = nearest(name, VARIABLES).filter(|own| !own.eq_ignore_ascii_case(name));
         let word = name.to_lowercase();
         let used = lower.contains(&format!("${word}")) || lower.contains(&format!("${{{word}}}"));

@@ -64,6 +64,13 @@ pub struct Startup {
     stage: Stage,
 }
 
+impl Startup {
+    /// Whether surely no port of this name is opened.
+    pub fn lacks_port(&self, name: &str) -> bool {
+        !self.open && !self.ports.contains(name) && !self.ports.iter().any(|own| own.contains(UNKNOWN))
+    }
+}
+
 /// How far a C IOC has come: each step needs the one before.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -129,8 +136,8 @@ const OF_PORT: [&str; 14] = [
 const WRITERS: [(&str, usize); 4] =
     [("set_savefile_path", 1), ("streamSetLogfile", 1), ("asynSetTraceFile", 3), ("makeAutosaveFileFromDbInfo", 1)];
 
-/// Folders that EPNix's unit of an IOC lets it write to.
-const WRITABLE: [&str; 4] = ["/tmp", "/var/tmp", "/dev", "/var/lib/epics"];
+/// Folders that EPNix's unit of an IOC lets it write to, beside its own one in /var/lib/epics.
+const WRITABLE: [&str; 3] = ["/tmp", "/var/tmp", "/dev"];
 
 struct Follower<'a> {
     layout: &'a Layout,
@@ -280,13 +287,18 @@ impl Follower<'_> {
         for file in own.cloned().into_iter().chain(redirected).filter(|file| !file.bytes.is_empty()) {
             let name = file.lossy();
             let path = crate::top::plain(&self.out.folder.join(&name));
-            let may = !path.starts_with(&self.layout.top) && WRITABLE.iter().any(|folder| path.starts_with(folder));
-            if file.is_unknown() || may {
+            let folder = if first == "set_savefile_path" { &path } else { path.parent().unwrap_or(&path) };
+            let state = Path::new("/var/lib/epics");
+            let may =
+                WRITABLE.iter().any(|own| folder.starts_with(own)) || folder.starts_with(state) && folder != state;
+            // asyn's words for streams.
+            let stream = first == "asynSetTraceFile" && ["stdout", "stderr"].contains(&name.as_str());
+            if file.is_unknown() || stream || may && !path.starts_with(&self.layout.top) {
                 continue;
             }
             let what =
                 format!("on NixOS, and on a machine of a check, an IOC cannot write `{}`", plain(&name, self.layout));
-            let hint = "take a file in /tmp, or in /var/lib/epics/ioc, which outlives the IOC";
+            let hint = "take a file in /tmp, or in /var/lib/epics/NAME, which outlives the IOC: NAME is that of its unit, as `ioc`";
             self.report.warning(file.place(0), "read-only", what, hint);
         }
     }
@@ -401,11 +413,10 @@ impl Follower<'_> {
         }
         if let Some((source, path)) = path.and_then(|path| Some((self.layout.find(&path)?, path))) {
             let mut defs = MacroDefs::new();
-            for (name, value) in macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default() {
-                let own = macros.and_then(|word| self.without_comma(&name, &value, &source, word.place(0)));
-                let (value, more) = own.unwrap_or((value, None));
-                defs.put(name, value);
-                if let Some((name, value)) = more {
+            let pairs = macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
+            for pair in &pairs {
+                let meant = macros.and_then(|word| self.without_comma(pair, &pairs, &source, word.place(0)));
+                for (name, value) in meant.unwrap_or_else(|| vec![pair.clone()]) {
                     defs.put(name, value);
                 }
             }
@@ -417,24 +428,28 @@ impl Follower<'_> {
         }
     }
 
-    /// What was meant where a value runs into the next macro, `PREFIX=A: PORT=PS1`, which the file uses.
-    #[expect(clippy::type_complexity, reason = "a value, and one more pair")]
+    /// What was meant where a value runs into the next macro, `PREFIX=A: PORT=PS1`, which the file uses and nothing else sets.
     fn without_comma(
         &mut self,
-        name: &str,
-        value: &str,
+        (name, value): &(String, String),
+        pairs: &[(String, String)],
         file: &Path,
         at: Place,
-    ) -> Option<(String, Option<(String, String)>)> {
+    ) -> Option<Vec<(String, String)>> {
         let (before, after) = value.split_once('=')?;
         let (own, next) = before.rsplit_once([' ', '\t']).unwrap_or(("", before));
         let text = fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
-        if next.is_empty() || !["$(", "${"].iter().any(|open| text.contains(&format!("{open}{next}"))) {
+        let used = |open| {
+            let start = format!("{open}{next}");
+            text.match_indices(&start).any(|(at, _)| text[at + start.len()..].starts_with([')', '}', '=', ',']))
+        };
+        let used = !next.is_empty() && (used("$(") || used("${"));
+        if !used || pairs.iter().any(|(name, _)| name == next) {
             return None;
         }
         let what = format!("no comma stands before `{next}=`, so it is a part of `{name}`");
         self.report.error(at, "syntax", what, format!("\"{name}={own},{next}={after}\""));
-        Some((own.trim_end().to_owned(), Some((next.to_owned(), after.to_owned()))))
+        Some(vec![(name.clone(), own.trim_end().to_owned()), (next.to_owned(), after.to_owned())])
     }
 
     /// Commands that open a port, or say what ends its messages.
@@ -495,7 +510,7 @@ impl Follower<'_> {
         }
         let port =
             words.get(1).filter(|own| OF_PORT.contains(&name.as_str()) && !own.bytes.is_empty() && !own.is_unknown());
-        if let Some(port) = port.filter(|own| !self.out.open && !self.out.ports.contains(&own.lossy())) {
+        if let Some(port) = port.filter(|own| self.out.lacks_port(&own.lossy())) {
             let known = self.out.opened.iter().map(|own| own.name.as_str());
             let hint = suggest(&port.lossy(), known, || "open it above this line".to_owned());
             let what = format!("nothing above opens a port `{}`", port.lossy());

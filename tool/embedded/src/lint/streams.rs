@@ -152,8 +152,7 @@ fn judge_link<'a>(
         return None;
     };
     if let Some((port_at, port)) = port {
-        let open = startup.open || startup.ports.iter().any(|own| own.contains(UNKNOWN)) || port.contains(UNKNOWN);
-        if !open && !startup.ports.contains(port) {
+        if !port.contains(UNKNOWN) && startup.lacks_port(port) {
             let hint = suggest(port, startup.ports.iter().map(String::as_str), || {
                 format!("open it in the start-up script: drvAsynIPPortConfigure(\"{port}\", \"HOST:PORT\")")
             });

@@ -257,7 +257,7 @@ impl Makefile {
         if !is_rule && doubt::has_text(&targets) == Some(true) && !targets.contains(':') && self.undecided.is_empty() {
             return Err(Stop(format!("make does not understand `{}`: missing separator", targets.trim())));
         }
-        for target in words::of(&targets).filter(|word| !word.starts_with('.')) {
+        for target in words::of(&targets).filter(|word| !word.starts_with('.') || *word == ".DEFAULT") {
             let name = doubt::name(target.rsplit('/').next().unwrap_or(target));
             self.rules.insert(name, (self.file.clone(), self.line));
         }

@@ -151,50 +151,81 @@ fn a_line_later(item: &str, path: &str) -> String {
     later().unwrap_or_else(|| item.to_owned())
 }
 
-/// The simulators that ioc.toml had, by name, each with its table. Those of the template go with the example.
-struct Before(BTreeMap<String, String>);
+/// A simulator that ioc.toml had.
+#[derive(Default)]
+struct Old {
+    /// Its table as it is written; empty where it is written otherwise.
+    text: String,
+    ioc: Option<String>,
+    port: Option<i64>,
+    serial: Option<String>,
+}
+
+/// The simulators that ioc.toml had, by name. That of the template goes with the example.
+struct Before(BTreeMap<String, Old>);
 
 impl Before {
     fn read(facts: &Facts) -> Self {
         let text = facts.project.get("ioc.toml").filter(|_| !facts.shipped.contains("ioc.toml"));
         let text = text.map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
-        let mut tables: BTreeMap<String, String> = BTreeMap::new();
+        let parsed: toml::Table = toml::from_str(&text).unwrap_or_default();
+        let mut all = BTreeMap::new();
+        for (name, own) in parsed.get("simulators").and_then(toml::Value::as_table).into_iter().flatten() {
+            let word = |key: &str| own.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+            if name == "simulator" && word("package").as_deref() == Some("psu-simulator") {
+                continue;
+            }
+            let port = own.get("port").and_then(toml::Value::as_integer);
+            all.insert(name.clone(), Old { text: String::new(), ioc: word("ioc"), port, serial: word("serial") });
+        }
         let mut name = None;
         for line in text.lines() {
             if let Some(header) = line.trim_start().strip_prefix('[') {
-                let own = header.strip_prefix("simulators.").and_then(|rest| rest.split([']', '.']).next());
-                name = own.map(|own| own.trim_matches('"').to_owned());
+                let own = header.trim_start().strip_prefix("simulators.");
+                let own = own.and_then(|rest| rest.split([']', '.']).next());
+                name = own.map(|own| own.trim().trim_matches(['"', '\'']).to_owned());
             }
-            if let Some(name) = &name {
-                *tables.entry(name.clone()).or_default() += &format!("{line}\n");
+            if let Some(old) = name.as_ref().and_then(|name| all.get_mut(name)) {
+                old.text += &format!("{line}\n");
             }
         }
-        tables.retain(|_, table| !table.contains("\"psu-simulator\""));
-        Self(tables)
+        Self(all)
     }
 
-    /// The tables that stay: those of other devices than the new ones. Ports that they take are none of the new.
-    fn kept(self, facts: &Facts, plan: &mut Plan) -> String {
-        let mut tables = self.0;
-        tables.retain(|name, table| {
-            let ioc = table.lines().find_map(|line| line.strip_prefix("ioc = \"")?.strip_suffix('"'));
-            let gone = ioc.is_some_and(|ioc| facts.iocs.iter().all(|own| facts.unit(own) != Some(ioc)));
-            if gone && plan.devices.iter().all(|device| device.name != *name) {
-                plan.todo.push(format!(
-                    "ioc.toml: [simulators.{name}] was of an IOC that goes, and goes with it; where it still has a use, take it from Git"
-                ));
+    /// The tables that stay: those of other devices than the new ones. A device keeps the port that it had; what else
+    /// is taken is none of the new.
+    fn kept(mut self, facts: &Facts, plan: &mut Plan) -> String {
+        let mut ports = BTreeMap::new();
+        self.0.retain(|name, old| {
+            if plan.devices.iter().any(|device| device.name == *name) {
+                ports.extend(old.port.map(|port| (name.clone(), port)));
+                return false;
             }
-            !gone && plan.devices.iter().all(|device| device.name != *name)
+            let line = device::Place::Serial(old.serial.clone().unwrap_or_default());
+            let why = if old.ioc.as_ref().is_some_and(|ioc| facts.iocs.iter().all(|own| facts.unit(own) != Some(ioc))) {
+                "was of an IOC that goes"
+            } else if plan.devices.iter().any(|device| device.place == line) {
+                "was at the serial line of a new one"
+            } else if old.text.is_empty() {
+                "is not written as a table"
+            } else {
+                return true;
+            };
+            plan.todo.push(format!(
+                "ioc.toml: [simulators.{name}] {why}, and goes; where it still has a use, take it from Git"
+            ));
+            false
         });
-        let taken =
-            |port: &u16| tables.values().any(|table| table.lines().any(|line| line == format!("port = {port}")));
-        let mut free = (device::FIRST_PORT..).filter(|port| !taken(port));
+        let mut taken: BTreeSet<i64> = self.0.values().filter_map(|old| old.port).collect();
+        ports.retain(|_, port| taken.insert(*port));
+        let mut free = (device::FIRST_PORT..).filter(|port| !taken.contains(&i64::from(*port)));
         for device in &mut plan.devices {
             if let device::Place::Port(port) = &mut device.place {
-                *port = free.next().unwrap_or(*port);
+                let old = ports.get(&device.name).and_then(|port| u16::try_from(*port).ok());
+                *port = old.or_else(|| free.next()).unwrap_or(*port);
             }
         }
-        tables.values().map(|table| format!("\n{}\n", table.trim_end())).collect()
+        self.0.values().map(|old| format!("\n{}\n", old.text.trim_end())).collect()
     }
 }
 
@@ -434,10 +465,15 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     for own in unset {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
-    let mended = ["not-a-program", "carriage-return"];
-    let error = |own: &&&Mistake| {
-        own.severity == Severity::Error && !mended.contains(&own.code.as_str()) && !is_include(facts, own)
+    let bare = |own: &Mistake| {
+        let source = facts.top.files.get(of_top(&own.file));
+        source.is_some_and(|source| !source.text.starts_with(b"#!"))
     };
+    let mended = |own: &Mistake| match own.code.as_str() {
+        "not-a-program" => bare(own),
+        code => code == "carriage-return",
+    };
+    let error = |own: &&&Mistake| own.severity == Severity::Error && !mended(own) && !is_include(facts, own);
     for own in findings.iter().filter(error) {
         plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
     }
@@ -628,22 +664,23 @@ mod tests {
 
     #[test]
     fn simulators_of_before_stay() {
-        let toml = "[simulators.l1]\nport = 9001\n\n[simulators.mine]\nport = 9001\nenvironment.A = \"1\"\n\n\
-                    [simulators.gone]\nioc = \"iocOld\"\n[simulators.simulator]\npackage = \"psu-simulator\"\n";
+        let toml = "ioc = 1\n[ simulators.l1 ]\nport=9003 # theirs\n\n[simulators.mine]\nport = 9001 # taken\nenvironment.A = \"1\"\n\n\
+                    [simulators.gone]\nioc = \"iocOld\" # no more\n[simulators.simulator]\npackage = \"psu-simulator\"\n\
+                    [simulators]\nlate = { port = 9002 }\n";
         let project = [("ioc.toml", toml), ("simulators/l1.py", "theirs"), ("flake.nix", "{ l1-simulator = 1; }")];
         let script = "#!a\ndrvAsynIPPortConfigure(\"L1\", \"10.0.0.1:4001\")\n";
         let port = Port { line: 2, ..port("drvAsynIPPortConfigure", "10.0.0.1:4001", 1) };
         let plan = planned_in(script, vec![port], &project.map(|(path, text)| (path.to_owned(), text.into())).into());
         let toml = String::from_utf8_lossy(&plan.files["ioc.toml"].text).into_owned();
-        assert!(toml.ends_with("\n[simulators.mine]\nport = 9001\nenvironment.A = \"1\"\n"), "{toml}");
-        assert!(toml.contains("[simulators.l1]") && toml.contains("port = 9002"), "{toml}");
+        assert!(toml.ends_with("\n[simulators.mine]\nport = 9001 # taken\nenvironment.A = \"1\"\n"), "{toml}");
+        assert!(toml.contains("[simulators.l1]") && toml.contains("port = 9003"), "{toml}");
         assert!(!toml.contains("gone") && !toml.contains("psu-simulator"), "{toml}");
         assert!(
             plan.files.keys().all(|path| !path.starts_with("simulators/") && path != "flake.nix"),
             "what is theirs"
         );
         let todo: Vec<&str> = plan.todo.iter().map(|item| item.split_once(':').unwrap().0).collect();
-        assert_eq!(todo, ["ioc.toml", "ioc/out", "simulators/l1.py"]);
+        assert_eq!(todo, ["ioc.toml", "ioc.toml", "ioc/out", "simulators/l1.py"]);
     }
 
     #[test]
