@@ -16,21 +16,27 @@ import time
 USAGE = """\
 usage: fault NAME ok             what the simulator says goes through again
        fault NAME late SECONDS   each answer comes so much later
-       fault NAME wrong TEXT     TEXT instead of each answer; the line's end stays
+       fault NAME wrong TEXT     TEXT instead of each answer; a line's end stays
        fault NAME garbled        answers that no protocol can read
        fault NAME silent         no answer
        fault NAME dropped        the connection is closed, and no new one is taken
 """
+# Seconds: an answer is over, with or without a line's end, when nothing more has come for so long.
+SILENCE = 0.2
 WITH_VALUE = ("late", "wrong")
 KINDS = ("ok", "garbled", "silent", "dropped") + WITH_VALUE
 
 
-def spoiled(kind, value, data):
-    """What is said instead of data, and what waits for the rest of its line; of nothing, nothing is said."""
+def spoiled(kind, value, data, over=False):
+    """What is said instead of data, and what waits for the rest of its line, if the answer is not over; of nothing,
+    nothing is said.
+    """
     if kind == "silent":
         return b"", b""
     if kind == "wrong":
         *lines, rest = re.split(rb"(?<=[\0-\x1f])(?![\0-\x1f])", data)
+        if over:
+            lines, rest = [*lines, rest], b""
         return b"".join(re.sub(rb"[^\0-\x1f]+", lambda _: value.encode(), line, count=1) for line in lines), rest
     if kind == "garbled":
         return re.sub(rb"[^\0-\x1f]", lambda byte: bytes([byte.group()[0] | 0x80]), data), b""
@@ -99,28 +105,30 @@ class Relay:
             said.put((time.monotonic(), data))
 
     def answer(self, said, device, client):
-        rest = b""
-        came, data = said.get()
-        while data:
+        rest, data = b"", None
+        while data != b"":
+            try:
+                came, data = said.get(timeout=SILENCE if rest else None)
+            except queue.Empty:  # as of a device whose answers end in `;`, or in nothing
+                data = None
             try:
                 select.select([], [client], [])  # a command does not wait for an IOC that does not read
                 with self.told:  # what the command has said holds for all that is sent after it
-                    data, rest = self.spoil(rest + data, came)
-                    sent = client.send(data, socket.MSG_DONTWAIT) if data else 0
-                client.sendall(data[sent:])
+                    answer, rest = self.spoil(rest + (data or b""), came, over=not data)
+                    sent = client.send(answer, socket.MSG_DONTWAIT) if answer else 0
+                client.sendall(answer[sent:])
             except (OSError, ValueError):
                 break
-            came, data = said.get()
         self.end(device, client)
-        while data:
+        while data != b"":  # who hears the device may wait for room
             data = said.get()[1]
 
-    def spoil(self, data, came):
+    def spoil(self, data, came, over):
         kind, value = fault = self.fault
         if kind == "late":
             self.told.wait_for(lambda: self.fault != fault, timeout=max(0, came + float(value) - time.monotonic()))
             kind, value = self.fault if self.fault[0] != "late" else ("ok", "")
-        return spoiled(kind, value, data)
+        return spoiled(kind, value, data, over)
 
     def end(self, *ends):
         with self.told:
@@ -141,14 +149,15 @@ class Relay:
 
     def set(self, kind, value):
         with self.told:
-            before, self.fault = self.fault, (kind, value)
+            before = self.fault[0]
+            if kind != "dropped" and before == "dropped":
+                self.listen()  # if it cannot, all stays as it is
+            self.fault = (kind, value)
             self.told.notify_all()
-            if kind == "dropped" and before[0] != "dropped":
+            if kind == "dropped" and before != "dropped":
                 self.shut(self.listener)
                 self.listener.close()
                 self.cut()
-            if kind != "dropped" and before[0] == "dropped":
-                self.listen()
 
 
 def door(name):
@@ -174,6 +183,7 @@ def serve(name, port, target):
         while True:
             try:
                 with listener.accept()[0] as command, command.makefile("rw", newline="\n") as words:
+                    command.settimeout(2)  # who says nothing holds nobody up
                     kind, value = words.readline().rstrip("\n").split(" ", 1)
                     relay.set(kind, value)
                     print(f"fault {name} {kind} {value}".rstrip(), flush=True)

@@ -170,7 +170,10 @@ def of_helper(text, script, lib):
     if name in getattr(sys, "stdlib_module_names", ()):  # Python 3.10
         problems.insert(0, Problem(1, 1, "hidden-helper", f"Python itself has a module `{name}`: this one is never imported",
                                    "give it another name"))
-    if os.path.isdir(os.path.join(lib, name)) and os.path.isfile(os.path.join(lib, name + ".py")):
+    # A folder without modules is only data: Python takes the file.
+    folder = os.path.join(lib, name)
+    modules = os.path.isdir(folder) and any(entry.endswith(".py") for entry in os.listdir(folder))
+    if modules and os.path.isfile(folder + ".py"):
         problems.insert(0, Problem(1, 1, "hidden-helper", f"there are a module `{name}` and a folder of that name: only one is imported",
                                    "give one of them another name"))
     return problems

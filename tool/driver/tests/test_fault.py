@@ -94,12 +94,13 @@ class Faults(unittest.TestCase):
         client.sendall(b"1.")
         client.sendall(b"5\r")
         self.assertEqual(client.recv(100), b"99\\1\r")
-        # What has no end yet is not lost.
-        client.sendall(b"6")
+        # One that has no such end is over when no more comes, and nothing of it comes later.
+        client.sendall(b"6;")
+        self.assertEqual(client.recv(100), b"99\\1")
         self.fault("psu", "ok")
-        client.sendall(b"7\n")
-        with client.makefile("rb") as lines:
-            self.assertEqual(lines.readline(), b"67\n")
+        client.sendall(b"7;")
+        self.assertEqual(client.recv(100), b"7;")
+        self.assertEqual(fault.spoiled("wrong", "99", b"6;", over=True), (b"99", b""))
 
     def test_who_does_not_read_and_who_says_nothing_hold_nobody_up(self):
         client = self.connect()
@@ -111,8 +112,8 @@ class Faults(unittest.TestCase):
             pass
         with socket.socket(socket.AF_UNIX) as mute:
             mute.connect(os.path.join(self.env["FAULT_DIR"], "fault-psu.socket"))
-        self.fault("psu", "silent")
-        self.fault("psu", "ok")
+            self.fault("psu", "silent")
+            self.fault("psu", "ok")
 
     def test_a_connection_is_dropped_until_all_is_well(self):
         client = self.connect()

@@ -164,6 +164,9 @@ class Survey(unittest.TestCase):
             if sys.version_info >= (3, 10):
                 self.assertEqual(found("", "json.py"), [(1, "hidden-helper", "error")])
             Path(lib, "helpers").mkdir()
+            Path(lib, "helpers", "limits.csv").touch()
+            self.assertEqual(found(""), [])
+            Path(lib, "helpers", "more.py").touch()
             self.assertEqual(found(""), [(1, "hidden-helper", "error")])
 
     def test_odd_texts_that_python_takes(self):

@@ -64,13 +64,14 @@ fn an_ioc_is_active_once_it_serves_clients() {
     scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "epicsThreadSleep(4)\niocInit()");
     // Programs that nobody reads any more end as C's do, and their status is told through a pipe.
     let unread = "import os, subprocess\nr, w = os.pipe()\nos.close(r)\nfor i in range(2):\n    \
-                  print(subprocess.run(['caget', '-w', '3', 'VOLT', 'NONE'][: 4 + i], stdout=w, stderr=w, restore_signals=False).returncode)\n";
+                  print(subprocess.run(['caget', '-w', '3', 'VOLT', 'NONE'][: 4 + i], stdout=w, stderr=w, restore_signals=False).returncode)\n\
+                  print(subprocess.run(['caget', '-w', '3', 'VOLT'], stdout=w).returncode)\n";
     scratch.check(
         "it",
         &format!(
             "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget -w 3 VOLT')\n\
              machine.succeed('cat > /tmp/unread.py <<END\\n' + {unread:?} + 'END')\n\
-             assert machine.succeed('python3 /tmp/unread.py') == '0\\n1\\n'\n\
+             assert machine.succeed('python3 /tmp/unread.py') == '0\\n1\\n141\\n'\n\
              machine.fail('caget NONE 2>&1 | cat')\n"
         ),
     );

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use unix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -37,6 +38,30 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     // SAFETY: the closure only calls signal and pthread_sigmask, which are async-signal-safe.
     unsafe { command.pre_exec(unblock) }
 }
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Whether SIGPIPE was ignored when this program began, as in all commands of a test machine's shell.
+pub fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+/// Looks before Rust's runtime does, which ignores SIGPIPE ahead of `main`.
+#[used]
+// SAFETY: .init_array holds functions of this type, and the loader calls each once (System V ABI).
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = {
+    extern "C" fn look() {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: the old action is only read; all bytes zero is one.
+        let handler = unsafe {
+            libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr());
+            action.assume_init().sa_sigaction
+        };
+        SIGPIPE_IGNORED.store(handler == libc::SIG_IGN, Ordering::Relaxed);
+    }
+    look
+};
 
 /// Ends the child by SIGKILL when this process ends, however that happens.
 pub fn dying_with_us(command: &mut Command) -> &mut Command {

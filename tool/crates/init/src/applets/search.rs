@@ -4,7 +4,6 @@
 //! well, over every network card. C sends it to the broadcast addresses of the cards only, and a machine of a NixOS test
 //! has none: what getifaddrs(3) gives in their place is the card's own address. So a PV of another machine is not found
 //! there before `EPICS_CA_ADDR_LIST` says where to look, and must not be found here. PV Access has the same, with its own variables.
-
 //!
 //! And they die of a panic when nobody reads them any more, as in `caget A B | grep -q A`, which C's do not: where they print
 //! into a pipe, they print into one of ours.
@@ -83,7 +82,7 @@ fn pass_on(mut command: Command, stderr_too: bool) -> Result<Status> {
             break;
         }
         if !print(&bytes[..some]) {
-            if !ignores_sigpipe(std::os::unix::process::parent_id()) {
+            if !sys::sigpipe_was_ignored() {
                 // As a shell says it of a program that SIGPIPE has ended.
                 child.kill()?;
                 return Ok(Status::Other(128 + 13));
@@ -93,14 +92,6 @@ fn pass_on(mut command: Command, stderr_too: bool) -> Result<Status> {
         }
     }
     Ok(Status::Other(process::code(child.wait()?)))
-}
-
-/// Whether a process ignores SIGPIPE, and so what it starts: all commands of a test machine's shell do. Rust's runtime has
-/// changed that for ourselves.
-fn ignores_sigpipe(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & (1 << 12) != 0)
 }
 
 /// Where C searches by way of a network card.
