@@ -33,7 +33,7 @@ enum Woken {
 #[derive(Default)]
 struct Running {
     stop: Option<Sender<()>>,
-    /// Something was saved since its checks were read. A second word would kill it.
+    /// Something was saved since its checks were read.
     saved: bool,
     pressed: bool,
 }
@@ -47,6 +47,20 @@ impl Running {
         }
         self.stop = Some(sender.clone());
         Ok((sender, receiver))
+    }
+
+    /// The first word of both asks it to end; more would kill it.
+    fn save(&mut self) {
+        if !std::mem::replace(&mut self.saved, true) && !self.pressed {
+            self.end();
+        }
+    }
+
+    /// A second Ctrl-C kills.
+    fn press(&mut self) {
+        if std::mem::replace(&mut self.pressed, true) || !self.saved {
+            self.end();
+        }
     }
 
     fn end(&self) {
@@ -70,9 +84,7 @@ pub fn run(args: &Test) -> Result<Status> {
     let shared = Shared::default();
     let (woken, running) = (sender.clone(), Arc::clone(&shared));
     interrupt::each(move || {
-        let mut running = hold(&running);
-        running.pressed = true;
-        running.end();
+        hold(&running).press();
         woken.send(Woken::Stop).is_ok()
     })?;
     let (mut saved, running) = (Saved::watch(&project.root, &project.target)?, Arc::clone(&shared));
@@ -83,8 +95,8 @@ pub fn run(args: &Test) -> Result<Status> {
                 Project::load().and_then(|project| select::concerned(&project, &selection, paths))
             });
             let mut running = hold(&running);
-            if matches!(wake, Woken::Saved(..)) && !std::mem::replace(&mut running.saved, true) {
-                running.end();
+            if matches!(wake, Woken::Saved(..)) {
+                running.save();
             }
             let over = matches!(wake, Woken::Trouble(_));
             if sender.send(wake).is_err() || over {
@@ -247,6 +259,20 @@ mod tests {
         take(&summary, &mut verdicts, &mut due);
         assert_eq!(due, names(&[check("c")]));
         assert_eq!(verdicts, BTreeMap::from([("a".into(), true), ("b".into(), false)]));
+    }
+
+    #[test]
+    fn a_save_and_ctrl_c_together_kill_no_run_and_a_second_ctrl_c_does() {
+        for (before, after) in [(0, 0), (1, 0), (0, 1), (2, 2)] {
+            let mut running = Running::default();
+            let (_, told) = running.begin().unwrap();
+            (0..before).for_each(|_| running.save());
+            running.press();
+            (0..after).for_each(|_| running.save());
+            assert_eq!(told.try_iter().count(), 1, "{before} before, {after} after");
+            running.press();
+            assert_eq!(told.try_iter().count(), 1);
+        }
     }
 
     #[test]
