@@ -160,6 +160,8 @@ pub struct Execution {
     pub room: Room,
     /// Files that it left.
     pub files: Vec<Left>,
+    /// How many more there are than the page names.
+    pub more_files: usize,
     /// The last pass of the same check, where it failed.
     pub pass: Option<std::rc::Rc<Pass>>,
 }

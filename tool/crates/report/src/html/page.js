@@ -199,6 +199,7 @@ all(".figure").forEach((figure) => {
     const at = from + ((event.clientX - box.left) / box.width) * (to - from);
     return at >= from && at <= to ? at : null;
   };
+  addEventListener("resize", () => show(time));
   let drag = null;
   figure.addEventListener("pointerdown", (event) => {
     const at = under(event);

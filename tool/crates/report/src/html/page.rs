@@ -1,6 +1,6 @@
 //! The page: head, summary, table of executions, and each of them in full.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Execution, Failure, Html, Journal, Left, Run, State, Text, compare, coverage, timeline};
@@ -252,14 +252,11 @@ fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
     if execution.files.is_empty() {
         return;
     }
-    html.raw(&format!("<details class=\"files\"><summary>{} files</summary><ul>", execution.files.len()));
+    let all = execution.files.len() + execution.more_files;
+    html.raw(&format!("<details class=\"files\"><summary>{all} files</summary><ul>"));
     for Left { path, size: bytes, copy } in &execution.files {
-        // In the run's own folder the page can be moved with it.
-        let target = if place == run.dir {
-            url(path)
-        } else {
-            format!("file://{}", url(&run.dir.join(path).display().to_string()))
-        };
+        // So the page can be moved along with them.
+        let target = url(&relative(&run.dir.join(path), place));
         let name = path.strip_prefix(&format!("{}/", execution.label)).unwrap_or(path);
         html.raw("<li><a href=\"").text(&target).raw("\">").text(name).raw("</a> <span class=\"dim\">");
         html.raw(&size(*bytes)).raw("</span>");
@@ -269,7 +266,17 @@ fn files(html: &mut Html, run: &Run, execution: &Execution, place: &Path) {
             html.raw(&base64(copy)).raw("\">the copy in this page</a>");
         }
     }
+    if execution.more_files > 0 {
+        html.raw(&format!("<li class=\"dim\">and {} more in ", execution.more_files)).text(&execution.label);
+    }
     html.raw("</ul></details>\n");
+}
+
+/// The way from a folder to a file; both are absolute.
+fn relative(file: &Path, folder: &Path) -> String {
+    let shared = file.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(file.components().skip(shared)).collect::<PathBuf>().display().to_string()
 }
 
 /// A path as part of an address: what could mean anything else is a percent sign and its number (RFC 3986).
@@ -348,6 +355,7 @@ pub(super) mod tests {
             }],
             room: Room::of(false, 1),
             files: vec![Left { path: "ramp/2/out/a b#.txt".into(), size: 1234, copy: Some(b"any".to_vec()) }],
+            more_files: 7,
             pass: None,
         }
     }
@@ -383,11 +391,11 @@ pub(super) mod tests {
 
     #[test]
     fn what_others_wrote_is_text() {
-        let page = page(&run(vec![failed(), failed()]), Path::new("/elsewhere"));
+        let page = page(&run(vec![failed(), failed()]), Path::new("/p/else/where"));
         assert_eq!(page.matches("<script>").count(), 1);
         assert_eq!(page.matches("</script>").count(), 1);
         assert!(!page.contains("<up>") && !page.contains("<x") && !page.contains("!!! <b>"));
-        assert!(page.contains("file:///p/target/checks/20261123T213305Z-7/ramp/2/out/a%20b%23.txt"));
+        assert!(page.contains("href=\"../../target/checks/20261123T213305Z-7/ramp/2/out/a%20b%23.txt\""));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn run(dir: &Path, root: &Path) -> Run {
             let pass = passes.entry(check.clone()).or_insert_with(|| last_pass(dir, check, root).map(Rc::new));
             execution.pass.clone_from(pass);
         }
-        execution.files = files(&folder, dir, &mut copies);
+        (execution.files, execution.more_files) = files(&folder, dir, &mut copies);
         execution.log = log(&folder, execution.room.text / 2);
         execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
@@ -133,6 +133,7 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         state: state(&result),
         cached: result["cached"] == true,
         files: Vec::new(),
+        more_files: 0,
         log: Text::default(),
         journals: Vec::new(),
         label,
@@ -328,13 +329,14 @@ fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
     Text { lines, cut: Some((head, cut)) }
 }
 
-/// What an execution left in its folder, but for those of further executions. `copies` is what copies may take.
-fn files(folder: &Path, run: &Path, copies: &mut u64) -> Vec<Left> {
+/// What an execution left in its folder, but for those of further executions, and how many more files than are named.
+/// `copies` is what copies may take.
+fn files(folder: &Path, run: &Path, copies: &mut u64) -> (Vec<Left>, usize) {
     let given = COPIES.min(*copies);
     let mut room = given;
     // The page has these in other words.
     let told = ["log", "journal", "record"].map(|name| folder.join(name));
-    let files = WalkDir::new(folder)
+    let mut found = WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
         .filter_entry(|entry| entry.depth() != 1 || !is_again(entry.path()))
@@ -344,15 +346,19 @@ fn files(folder: &Path, run: &Path, copies: &mut u64) -> Vec<Left> {
         .filter_map(|entry| {
             let size = entry.metadata().ok()?.len();
             let path = entry.path().strip_prefix(run).ok()?.to_str()?.to_owned();
+            (size > 0).then_some((entry, path, size))
+        });
+    let named = found.by_ref().take(FILES);
+    let files = named
+        .map(|(entry, path, size)| {
             let fits = size <= room && !told.iter().any(|own| entry.path().starts_with(own));
             let copy = fits.then(|| Ends::read(run, Path::new(&path), room).ok()).flatten().map(|whole| whole.head);
             room -= copy.as_ref().map_or(0, |copy| copy.len() as u64);
-            (size > 0).then_some(Left { path, size, copy })
+            Left { path, size, copy }
         })
-        .take(FILES)
         .collect();
     *copies -= given - room;
-    files
+    (files, found.count())
 }
 
 #[cfg(test)]
@@ -422,11 +428,15 @@ mod tests {
         for number in 2..=30 {
             write(&format!("2/a/{number}"), if number > 20 { "{\"failed\":1}" } else { "\"passed\"" });
         }
+        for number in 0..249 {
+            fs::write(dir.path().join(format!("2/a/30/left{number}")), "x").unwrap();
+        }
         let Run { executions, .. } = run(&dir.path().join("2"), dir.path());
         let copied = |own: &&Execution| own.files.iter().any(|file| file.copy.is_some());
         assert_eq!(executions.iter().filter(copied).count(), 13);
         assert!(executions.iter().take(10).all(|own| own.state == State::Failed && copied(&own)));
-        assert!(executions.iter().all(|own| own.files.len() == 1));
+        let named = |own: &Execution| (own.files.len(), own.more_files);
+        assert!(executions.iter().all(|own| named(own) == if own.label == "a/30" { (200, 50) } else { (1, 0) }));
         let pass = |at: usize| executions[at].pass.as_ref().unwrap();
         assert!(Rc::ptr_eq(pass(0), pass(9)) && pass(0).run == "1");
     }

@@ -73,7 +73,8 @@ fn tools<'a>(html: &mut Html, drawn: impl Iterator<Item = &'a &'a Pv>) {
         }
         html.raw("</ul></details>");
     }
-    html.raw("</div>");
+    html.raw("<span class=\"dim\">Arrow keys move the cursor. Enter, or a click, marks that moment in the journals; a double click ");
+    html.raw("there leads back.</span></div>");
 }
 
 /// What all rows share.
