@@ -1,6 +1,6 @@
 //! The page of a run as a person uses it: in a real browser, without a network. `.ci/run` installs Chromium, and what drives and
 //! judges it below target/ci-tools; without them the test says so and does nothing.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests")]
 
 mod common;
 
