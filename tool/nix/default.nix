@@ -64,7 +64,8 @@ in
       postInstall = ''
         ${ioc.postInstall or ""}
         mkdir -p $out/tap
-        find . \( -path ./make-failed -o -path '*/O.*/*.tap' -o -path '*/O.*/.taps-failed.log' \
+        find . -path '*/O.*/*.tap' -exec sh -c 'for tap; do stat -c "%.W %.Y" "$tap" > "$tap.times"; done' - {} +
+        find . \( -path ./make-failed -o -path '*/O.*/*.tap*' -o -path '*/O.*/.taps-failed.log' \
           -o -path '*/O.*/*.make' -o -path '*/O.*/.*.run' \) -exec cp --parents -t $out/tap {} +
       '';
     });

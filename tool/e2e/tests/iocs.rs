@@ -144,7 +144,6 @@ fn two_iocs_on_one_machine_are_both_reached() {
     scratch.xtask(&["test", "--backend", "sandbox", "--coverage"]).expect(0, &["2 passed"]);
     // What one IOC did is told of its own records.
     let coverage = fs::read_to_string(scratch.root.join("target/checks/latest/coverage.json")).unwrap();
-    eprintln!("{coverage}");
     let coverage: serde_json::Value = serde_json::from_str(&coverage).unwrap();
     for (name, fact, wanted) in [
         ("A:VOLT", "written", true),
@@ -159,6 +158,11 @@ fn two_iocs_on_one_machine_are_both_reached() {
     let set = coverage["functions"].as_array().unwrap().iter().find(|own| own["name"] == "setVoltage").unwrap();
     assert_eq!(set["ran"], true, "{set}");
     assert_eq!(set["records"].as_array().unwrap().len(), 4, "{set}");
+    scratch.write("checks/apart.toml", "[nodes.machine]\niocs = [\"a\"]\n");
+    scratch.check("apart", "start_all()\nmachine.wait_for_unit('a.service')\n");
+    scratch
+        .xtask(&["test", "apart", "--backend", "sandbox", "--coverage"])
+        .expect(0, &["of IOCs that these checks have on no machine nothing is known: b\n"]);
     scratch.write("checks/apart.toml", "[nodes.client]\niocs = [\"c\"]\n");
     scratch.xtask(&["test"]).expect(3, &["checks/apart.toml: machine `client` wants an IOC `c`", "a, b"]);
     scratch.xtask(&["new-check", "third"]).expect(0, &[]);

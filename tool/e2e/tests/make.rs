@@ -148,6 +148,14 @@ fn unit_tests_become_reports() {
     scratch.xtask(&["test", "--rerun-failed"]).expect(4, &["no run is kept in"]);
 
     test(&["good"]).expect(0, &["1 passed in"]);
+    // It takes the time of the program, not that of reading what it has said; one of Nix's store has it noted.
+    scratch.write(
+        "ioc/Makefile",
+        "tapfiles:\n\tmkdir -p O.x && printf '1..1\\nok 1\\n' > O.x/a.tap && echo '100.0 163.0' > O.x/a.tap.times\n",
+    );
+    test(&["a"]).expect(0, &["PASS a  1 min 03 s", "1 passed in 1 min"]);
+    fs::remove_dir_all(scratch.root.join("ioc/O.x")).unwrap();
+    scratch.write("ioc/Makefile", &format!("tapfiles: O.host/good.tap O.host/bad.tap O.host/idle.tap\n{rule}"));
     test(&["go", "bad"]).expect(4, &["no unit test is called `go`", "hint: they are: bad, good, idle"]);
     // It ran anew although no source of make's is newer.
     scratch.write("ioc/bad.sh", "echo ok 1; echo 1..1; exit 3");

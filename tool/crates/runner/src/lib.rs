@@ -53,6 +53,11 @@ pub trait Backend {
     /// # Errors
     /// The host's trouble, which is no check's failure.
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()>;
+
+    /// Seconds that what it tells has taken before.
+    fn before(&self) -> f64 {
+        0.0
+    }
 }
 
 /// A run as its backend sees it: what is to be done, and whom to tell.
@@ -227,7 +232,7 @@ pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Rece
         skipped: begun.skipped.clone(),
         not_run,
         started,
-        seconds: start.elapsed().as_secs_f64(),
+        seconds: backend.before() + start.elapsed().as_secs_f64(),
         trouble: done.as_ref().err().map(fail::render),
         revision: job.revision.take().and_then(|reader| reader.join().ok().flatten()),
     };

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: runs checks and reports their verdicts.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
@@ -192,6 +193,16 @@ fn coverage(project: &Project, dir: &Path, summary: &Summary) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     let told = terminal::coverage(&coverage, &terminal::relative(&project.root, &file));
     ui::say(told.trim_end());
+    let mut idle: BTreeSet<&str> = project.config.iocs.keys().map(String::as_str).collect();
+    for outcome in &summary.outcomes {
+        for node in outcome.exec.check.settings()?.machines().values() {
+            node.iocs_of(&project.config).iter().for_each(|(name, _)| _ = idle.remove(name));
+        }
+    }
+    if !idle.is_empty() {
+        let idle = Vec::from_iter(idle).join(", ");
+        ui::say(&format!("  of IOCs that these checks have on no machine nothing is known: {idle}"));
+    }
     Ok(())
 }
 
