@@ -59,7 +59,18 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (DB, "field(EGU, \"A\")", "field(EGU, ¶\"A)", "syntax", "same line"),
     (DB, "field(EGU, \"A\")", "field(EGU ¶\"A\")", "syntax", "field(NAME"),
     (DB, "field(EGU, \"A\")", "field(EGU, ¶°C)", "syntax", "quotes"),
+    (DB, "getMode $(PORT)", "¶getMode(x)y $(PORT)", "bad-link", "FUNCTION(FIRST, SECOND)"),
+    (
+        DB,
+        "record(ai, \"$(PREFIX)VOLT-RB\") {\n    field(DESC, \"Voltage set on the device\")\n    field(DTYP, \"stream\")\n    \
+         field(INP, \"@example.proto getVoltage",
+        "record(waveform, \"$(PREFIX)VOLT-RB\") {\n    field(DTYP, \"stream\")\n    field(INP, \"@example.proto ¶getVoltage",
+        "bad-conversion",
+        "another record",
+    ),
     // Protocols
+    (PROTO, "\"%{CV|CC}\";\n}\n\nsetMode {", "\"%{CV|CC}\";\n\n¶setMode {", "protocol", ""),
+    (PROTO, "out \"outp:mode?\"", "¶event; out \"outp:mode?\"", "bad-call", "wait"),
     (PROTO, "out \"outp:mode?\";", "¶ot \"outp:mode?\";", "protocol", ""),
     (PROTO, "in \"%{CV|CC}\"", "in \"%{CV|CC\"", "protocol", ""),
     (PROTO, "@init { getMode; }", "¶@int { getMode; }", "protocol", ""),
@@ -86,6 +97,20 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' >>\"¶${TOP}/x\"\n", "read-only", "/tmp"),
     (ST_CMD, "iocInit()\n", "iocInit()\ndbl >¶/var/lib/epics/x\n", "read-only", "/tmp"),
     (ST_CMD, "\"PREFIX=${PREFIX=},PORT=PS1\"", "\"¶PREFIX=${PREFIX=} PORT=PS1\"", "syntax", "PREFIX=,PORT=PS1"),
+    (ST_CMD, "(pdbbase)", "(¶pdbase)", "not-registered", "(pdbbase)"),
+    (ST_CMD, "${TOP}/dbd/example.dbd", "¶${EPICS_BASE}/dbd/base.dbd", "no-dbd", "${TOP}/dbd/example.dbd"),
+    (ST_CMD, "${PSU_ADDRESS=localhost:9999}", "¶localhost:9999 TPC", "no-address", "UDP"),
+    (ST_CMD, "=localhost:9999}\")", "=localhost:9999}\", ¶high)", "no-address", "0, 0, 0"),
+    (ST_CMD, "iocInit()", "asSetFilename(\"¶${TOP}/db/example.proto\")\niocInit()", "syntax", "ASG("),
+    (
+        ST_CMD,
+        "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")\n\n## Load record instances\n\
+         dbLoadRecords(\"${TOP}/db/example.db\", \"PREFIX=${PREFIX=},PORT=PS1\")\n\niocInit()\n",
+        "dbLoadRecords(\"${TOP}/db/example.db\", \"PREFIX=${PREFIX=},PORT=PS1\")\niocInit()\n\
+         drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")\n",
+        "unknown-port",
+        "above iocInit",
+    ),
     // ioc.toml
     ("ioc.toml", "app = \"example\"", "app = ¶\"exampel\"", "not-built", "`example`"),
     ("ioc.toml", "port = 9999", "port = ¶9998", "other-port", "9999"),

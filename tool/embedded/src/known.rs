@@ -59,42 +59,47 @@ pub fn definitions_of_device(choice: &str) -> &'static [&'static str] {
     }
 }
 
+/// Commands of asyn.dbd whose first word is a port.
+pub const OF_PORT: [&str; 22] = [
+    "asynAutoConnect",
+    "asynEnable",
+    "asynInterposeDelay",
+    "asynInterposeEcho",
+    "asynInterposeEosConfig",
+    "asynInterposeFlushConfig",
+    "asynOctetGetInputEos",
+    "asynOctetGetOutputEos",
+    "asynOctetSetInputEos",
+    "asynOctetSetOutputEos",
+    "asynRegisterTimeStampSource",
+    "asynSetOption",
+    "asynSetQueueLockPortTimeout",
+    "asynSetTraceFile",
+    "asynSetTraceIOMask",
+    "asynSetTraceIOTruncateSize",
+    "asynSetTraceInfoMask",
+    "asynSetTraceMask",
+    "asynShowOption",
+    "asynShutdownPort",
+    "asynUnregisterTimeStampSource",
+    "asynWaitConnect",
+];
+
 /// Commands that a registrar of some definitions brings, one of which a C IOC needs for them.
-const COMMANDS: [(&[&str], &[&str]); 5] = [
+const COMMANDS: [(&[&str], &[&str]); 6] = [
+    (&["asyn.dbd"], &OF_PORT),
     (
         &["asyn.dbd"],
         &[
-            "asynAutoConnect",
-            "asynEnable",
-            "asynInterposeDelay",
-            "asynInterposeEcho",
-            "asynInterposeEosConfig",
-            "asynInterposeFlushConfig",
             "asynOctetConnect",
             "asynOctetDisconnect",
             "asynOctetFlush",
-            "asynOctetGetInputEos",
-            "asynOctetGetOutputEos",
             "asynOctetRead",
-            "asynOctetSetInputEos",
-            "asynOctetSetOutputEos",
             "asynOctetWrite",
             "asynOctetWriteRead",
-            "asynRegisterTimeStampSource",
             "asynReport",
             "asynSetAutoConnectTimeout",
             "asynSetMinTimerPeriod",
-            "asynSetOption",
-            "asynSetQueueLockPortTimeout",
-            "asynSetTraceFile",
-            "asynSetTraceIOMask",
-            "asynSetTraceIOTruncateSize",
-            "asynSetTraceInfoMask",
-            "asynSetTraceMask",
-            "asynShowOption",
-            "asynShutdownPort",
-            "asynUnregisterTimeStampSource",
-            "asynWaitConnect",
         ],
     ),
     (&["drvAsynIPPort.dbd"], &["drvAsynIPPortConfigure", "drvAsynIPServerPortConfigure"]),
@@ -102,6 +107,11 @@ const COMMANDS: [(&[&str], &[&str]); 5] = [
     (&["system.dbd"], &["system"]),
     (&["stream.dbd", "stream-base.dbd"], &["streamReinit", "streamReload", "streamSetLogfile"]),
 ];
+
+/// Whether a command of asyn opens a port at an address.
+pub fn opens_a_port(command: &str) -> bool {
+    COMMANDS.iter().flat_map(|(_, names)| *names).any(|own| *own == command) && command.ends_with("PortConfigure")
+}
 
 /// The commands that come with definitions, each with these.
 pub fn commands() -> impl Iterator<Item = (String, &'static [&'static str])> {

@@ -5,6 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -342,8 +343,14 @@ pub fn rustc_version() -> Result<(u32, u32)> {
 
 /// What the compiler that cargo will use says of itself.
 fn compiler() -> Result<String> {
+    // A run asks twice, and rustup's `rustc` looks for the real one each time.
+    static SAID: OnceLock<String> = OnceLock::new();
+    if let Some(said) = SAID.get() {
+        return Ok(said.clone());
+    }
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    Cmd::new(rustc).arg("-vV").read()
+    let said = Cmd::new(rustc).arg("-vV").read()?;
+    Ok(SAID.get_or_init(|| said).clone())
 }
 
 fn version(compiler: &str) -> Result<(u32, u32)> {

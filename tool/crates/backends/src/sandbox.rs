@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
 
 use anyhow::{Context, Result};
@@ -42,7 +43,7 @@ struct Driver {
 impl Driver {
     fn of(project: &Project) -> Result<Self> {
         let (python, folder) = (python()?, project.tool("driver")?);
-        Ok(Self { python, folder, pycache: project.target.join("pycache") })
+        Ok(Self { python, folder, pycache: pycache(project) })
     }
 }
 
@@ -434,11 +435,18 @@ impl Backend for Sandbox {
 
 /// The Python that runs test scripts.
 pub fn python() -> Result<PathBuf> {
-    process::which("python3").map(behind_shim).ok_or_else(|| {
+    // Asked for twice before a run, by the lint and the driver.
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(|| process::which("python3").map(behind_shim)).clone().ok_or_else(|| {
         fail::host("`python3` was not found: it runs the test scripts")
             .hint("install Python 3.9 or newer, for example: sudo apt-get install python3")
             .into()
     })
+}
+
+/// Where Python keeps what it compiles of the driver.
+pub(crate) fn pycache(project: &Project) -> PathBuf {
+    project.target.join("pycache")
 }
 
 /// What a shim stands for: those of pyenv are shell scripts that take longer than Python itself, at every start.

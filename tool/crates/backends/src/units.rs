@@ -84,6 +84,11 @@ pub fn console(config: &Config, ioc: &str) -> u16 {
     (CONSOLE..).zip(config.iocs.keys()).find(|(_, own)| *own == ioc).map_or(CONSOLE, |(port, _)| port)
 }
 
+/// Where the shell of an IOC keeps its history: in the folder that the IOC may write to.
+pub fn history(ioc: &str) -> String {
+    format!("/var/lib/epics/{ioc}/iocsh_history")
+}
+
 /// The unit of an IOC.
 pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
     let OnMachine { name, ioc, top, program, open, environment } = own;
@@ -105,7 +110,7 @@ pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
         ioc.script
     );
     let mut variables =
-        format!("Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE=/var/lib/epics/{name}/iocsh_history\n");
+        format!("Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE={}\n", history(name));
     for (key, value) in *environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }

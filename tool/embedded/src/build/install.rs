@@ -139,6 +139,9 @@ impl Step<'_> {
                     let fault = self.problem(&variable, &word.text, what);
                     self.build.misspelt.push((word.text.clone(), fault));
                 }
+                if word.doubt.is_none() {
+                    all.sure.insert(word.text.clone());
+                }
                 let what = format!("what `{}` defines is not built into a soft IOC", word.text);
                 all.parts.push((word.text.clone(), self.problem(&variable, &word.text, what)));
             }

@@ -75,6 +75,8 @@ impl Recipe {
 pub struct Definitions {
     /// The files that its Makefile names, and where. Those that a condition decides are among them.
     pub parts: Vec<(String, Problem)>,
+    /// Those that no condition decides.
+    pub sure: BTreeSet<String>,
     /// There is more, which is not known.
     pub open: bool,
     /// Where its Makefile says that it is made.

@@ -93,7 +93,7 @@ pub struct Told {
 }
 
 /// Codes of findings that are said once, wherever they come up again.
-const ONCE: [&str; 4] = ["undefined-variable", "not-in-dbd", "no-command", "not-installed"];
+const ONCE: [&str; 6] = ["undefined-variable", "not-in-dbd", "no-command", "not-installed", "no-file", "unknown-port"];
 
 /// All findings of a run, and what was read.
 #[derive(Debug, Default)]

@@ -4,9 +4,10 @@
 //! records, links and protocols by the tables and parsers of the soft IOC. `docs/lint.md` lists
 //! what it finds.
 //!
-//! One way: places and texts (`finding`, `text`, `lexer`, `shell`) ← models (`database`, `layout`, `startup`) ← readers
+//! One way: places and texts (`finding`, `text`, `lexer`, `shell`, `address`) ← models (`database`, `layout`, `startup`) ← readers
 //! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
 
+mod address;
 mod answer;
 mod database;
 mod exchange;
@@ -32,6 +33,7 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use epics_base_rs::server::access_security::parse_acf;
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use crate::build::Product;
@@ -205,6 +207,7 @@ impl Lint {
         for environment in environments {
             let startup = self.follow(script, environment, &elsewhere, commands);
             self.report.open |= startup.open;
+            self.access(&startup);
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
             let said = streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
@@ -380,6 +383,17 @@ impl Lint {
         let ioc = boot.file_name().unwrap_or_default().to_string_lossy().into_owned();
         variables.extend([("IOC".to_owned(), ioc), ("TOP".to_owned(), self.layout.top.to_string_lossy().into_owned())]);
         variables
+    }
+
+    /// Rules of access security that `iocInit` would refuse, and with them the whole IOC.
+    fn access(&mut self, startup: &Startup) {
+        let Some((path, at)) = &startup.acf else { return };
+        // The shell may give values to its macros.
+        let rules = fs::read_to_string(path).ok().filter(|text| !text.contains("$("));
+        if let Some(error) = rules.and_then(|text| parse_acf(text).err()) {
+            let what = format!("iocInit refuses these rules of access security, so the IOC does not start: {error}");
+            self.report.error(*at, "syntax", what, "UAG(name) { … }, HAG(name) { … }, ASG(name) { RULE(1, WRITE) }");
+        }
     }
 
     fn load(&mut self, startup: &Startup) -> Database {

@@ -23,8 +23,16 @@ const MISSING: &str = "Missing value for parameter $";
 /// Protocol files that were read, and calls of their functions.
 #[derive(Debug, Default)]
 pub struct Protocols {
-    files: HashMap<PathBuf, Vec<String>>,
+    files: HashMap<PathBuf, File>,
     calls: HashMap<(PathBuf, String), Compiled>,
+}
+
+/// A protocol file.
+#[derive(Debug)]
+struct File {
+    functions: Vec<String>,
+    /// StreamDevice's parser comes to its end.
+    whole: bool,
 }
 
 /// A function of a protocol file, and who calls it.
@@ -46,6 +54,8 @@ pub struct Compiled {
     pub conversions: Vec<Conversion>,
     /// Lines of `exec`, which the soft IOC does not have.
     pub execs: Vec<u32>,
+    /// Lines of `event`, which few ports have.
+    pub events: Vec<u32>,
     /// What it says and waits for, and what @init does.
     pub steps: Vec<Step>,
     pub variables: Variables,
@@ -98,24 +108,26 @@ pub struct Conversion {
 }
 
 impl Protocols {
-    /// Reads a file once; what is wrong in it is reported then. The functions it has, as it spells them.
-    pub fn read(&mut self, path: &Path, report: &mut Report) -> &[String] {
+    /// Reads a file once; what is wrong in it is reported then. The functions it has, as it spells them; `None` where the
+    /// file cannot be parsed, so that StreamDevice has none of them.
+    pub fn read(&mut self, path: &Path, report: &mut Report) -> Option<&[String]> {
         if !self.files.contains_key(path) {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
             let functions = functions(&text);
-            judge(path, &text, &functions, report);
-            self.files.insert(path.to_owned(), functions);
+            let whole = judge(path, &text, &functions, report);
+            self.files.insert(path.to_owned(), File { functions, whole });
         }
-        &self.files[path]
+        self.files.get(path).filter(|file| file.whole).map(|file| file.functions.as_slice())
     }
 
     /// All functions of the files that were read; `calls` says which file and call each record names.
     pub fn functions(&self, calls: &BTreeMap<String, (PathBuf, String)>) -> Vec<Function> {
         let mut all = Vec::new();
-        for (path, names) in &self.files {
-            for name in names {
+        for (path, own) in &self.files {
+            for name in &own.functions {
                 let word = name.to_lowercase();
-                let own = calls.iter().filter(|(_, (file, call))| file == path && arguments(call)[0] == word);
+                let own =
+                    calls.iter().filter(|(_, (file, call))| file == path && self::name(call).as_ref() == Some(&word));
                 // What the arguments are is of no concern here.
                 let (.., commands) =
                     compile(&path.to_string_lossy(), &[vec![word.clone()], vec!["1".to_owned(); 9]].concat());
@@ -135,24 +147,25 @@ impl Protocols {
     pub fn call(&mut self, path: &Path, call: &str) -> &Compiled {
         let key = (path.to_owned(), call.to_owned());
         self.calls.entry(key).or_insert_with(|| {
-            let wanted = arguments(call);
+            let wanted = arguments(call).unwrap_or_default();
             let name = path.to_string_lossy();
             let (said, compiled, commands) = compile(&name, &wanted);
             let known = || wanted.len() == 1 && !said.contains(MISSING);
             let fault = (!compiled && !known()).then(|| first_message(&said, &name, 1)).flatten();
-            let Commands { conversions, execs, steps, variables, .. } = commands;
-            Compiled { fault, conversions, execs, steps, variables }
+            let Commands { conversions, execs, events, steps, variables, .. } = commands;
+            Compiled { fault, conversions, execs, events, steps, variables }
         })
     }
 }
 
-fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
+/// Whether StreamDevice can parse the file.
+fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> bool {
     let name = path.to_string_lossy();
     let file = report.file(path);
     if text.starts_with('\u{feff}') {
         let what = "the file starts with a byte order mark, which StreamDevice takes for a part of its first word";
         report.error(Place { file, line: 1, column: 1 }, "byte-order-mark", what, "save it as UTF-8 without BOM");
-        return;
+        return true;
     }
     for (name, line) in unknown_variables(text) {
         let what = format!("StreamDevice has no variable `{name}`, and nothing here uses it");
@@ -189,9 +202,10 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) {
             report.error(place, "protocol", what, "see StreamDevice's manual on protocol files");
         }
         if compiled && parse_failed {
-            return; // the parser stops at its first mistake
+            return false; // the parser stops at its first mistake
         }
     }
+    true
 }
 
 /// Compiles a function with its arguments: what StreamDevice says, whether it could, and what it found.
@@ -226,30 +240,42 @@ fn compile(file: &str, call: &[String]) -> (String, bool, Commands) {
     (said, compiled, commands)
 }
 
-/// The name of a function in lower case, and the arguments it is called with, as StreamDevice splits them.
-fn arguments(call: &str) -> Vec<String> {
-    let (name, rest) = call.split_once('(').unwrap_or((call, ""));
-    let mut words = vec![name.trim_end().to_lowercase()];
-    let Some(inner) = rest.strip_suffix(')') else { return words };
-    let (mut word, mut depth) = (String::new(), 0_i32);
-    let mut chars = inner.chars().chain([',']).peekable();
+/// The name of the function that is called, in lower case; `None` where no `)` ends its arguments.
+pub fn name(call: &str) -> Option<String> {
+    arguments(call).map(|words| words[0].clone())
+}
+
+/// The name of a function in lower case, and the arguments it is called with, as StreamDevice splits them
+/// (`StreamCore::parse`); `None` where it refuses them, as no `)` ends them.
+fn arguments(call: &str) -> Option<Vec<String>> {
+    let (name, inner) = call.split_once('(').map_or((call, None), |(name, inner)| (name, Some(inner)));
+    let mut words = vec![name.trim_end_matches(' ').to_lowercase()];
+    let Some(inner) = inner else { return Some(words) };
+    // What a backslash guards is a letter like others; two of them stay two.
+    let mut marks = Vec::new();
+    let mut chars = inner.chars();
     while let Some(c) = chars.next() {
-        depth += i32::from(c == '(') - i32::from(c == ')');
-        match c {
-            ',' if depth <= 0 || chars.peek().is_none() => {
-                let own = word.strip_prefix(' ').unwrap_or(&word);
-                words.push(own.strip_suffix(' ').unwrap_or(own).to_owned());
-                word.clear();
-            }
-            '\\' if chars.peek() == Some(&'\\') => {
-                chars.next();
-                word.push_str("\\\\");
-            }
-            '\\' => word.extend(chars.next()),
-            _ => word.push(c),
+        match (c, (c == '\\').then(|| chars.next()).flatten()) {
+            (_, Some('\\')) => marks.extend([('\\', true); 2]),
+            (_, Some(guarded)) => marks.push((guarded, true)),
+            ('\\', None) => {}
+            _ => marks.push((c, false)),
         }
     }
-    words
+    marks.pop().filter(|(last, _)| *last == ')')?;
+    let mut depth = 0_i32;
+    let all = marks.split(|&(c, guarded)| {
+        depth += i32::from(c == '(' && !guarded) - i32::from(c == ')' && !guarded);
+        let ends = c == ',' && !guarded && depth <= 0;
+        depth = if ends { 0 } else { depth };
+        ends
+    });
+    words.extend(all.map(|word| {
+        let word: String = word.iter().map(|(c, _)| *c).collect();
+        let own = word.strip_prefix(' ').unwrap_or(&word);
+        own.strip_suffix(' ').unwrap_or(own).to_owned()
+    }));
+    Some(words)
 }
 
 /// The first message: the following ones tell what it is part of. `start` is the line of the function.
@@ -402,6 +428,7 @@ fn use_variables(protocol: &mut Protocol) -> Variables {
 struct Commands {
     conversions: Vec<Conversion>,
     execs: Vec<u32>,
+    events: Vec<u32>,
     steps: Vec<Step>,
     variables: Variables,
     /// The handlers that have commands.
@@ -475,8 +502,21 @@ impl Client for Commands {
             }
             b"wait" | b"connect" => protocol.compile_number(&mut number, args, u64::from(u32::MAX)),
             b"event" => {
-                args.advance(args.strlen());
-                true
+                self.events.push(u32::try_from(command.line_number()).unwrap_or(1));
+                let mut mask = |args: &mut CPtr<'_>| protocol.compile_number(&mut number, args, u64::from(u32::MAX));
+                if args.peek() == b'(' {
+                    args.advance(1);
+                    let whole = mask(args) && args.peek() == b')';
+                    args.advance(usize::from(whole));
+                    if !whole {
+                        stream_error_at(command.line_number(), protocol.filename(), b"Expect ')' behind the mask\n");
+                        return false;
+                    }
+                    while args.peek().is_ascii_whitespace() {
+                        args.advance(1);
+                    }
+                }
+                args.peek() == 0 || mask(args)
             }
             b"disconnect" => true,
             name => {
@@ -510,16 +550,25 @@ mod tests {
 
     #[test]
     fn arguments_are_those_of_stream_device() {
-        let cases: [(&str, &[&str]); 6] = [
+        let cases: [(&str, &[&str]); 8] = [
             ("Get", &["get"]),
             ("get (a)", &["get", "a"]),
             ("get( a ,b  c,)", &["get", "a", "b  c", ""]),
             ("get(f(x,y),\\,\\\\)", &["get", "f(x,y)", ",\\\\"]),
             ("get()", &["get", ""]),
-            ("get(a", &["get"]),
+            ("get(a),(b,c))", &["get", "a)", "(b,c)"]),
+            ("get(\\(,b\\)", &["get", "(", "b"]),
+            ("get\t", &["get\t"]),
         ];
         for (call, words) in cases {
-            assert_eq!(arguments(call), words, "{call}");
+            assert_eq!(
+                arguments(call).as_deref(),
+                Some(&words.iter().map(|own| (*own).to_owned()).collect::<Vec<_>>()[..]),
+                "{call}"
+            );
+        }
+        for call in ["get(a", "get(", "get(a)b", "get(a\\", "get() "] {
+            assert_eq!(arguments(call), None, "{call}");
         }
     }
 
@@ -540,7 +589,7 @@ mod tests {
         on_disk(text, |path| {
             let mut protocols = Protocols::default();
             let mut report = Report::default();
-            assert_eq!(protocols.read(path, &mut report), ["other", "get"]);
+            assert_eq!(protocols.read(path, &mut report), Some(&["other".to_owned(), "get".to_owned()][..]));
             assert_eq!(report.lines(), []);
             let missing = |protocols: &mut Protocols, call| protocols.call(path, call).fault.clone();
             let told = |number: u32, line| Some((line, format!("{MISSING}{number}")));
@@ -582,6 +631,16 @@ mod tests {
     }
 
     #[test]
+    fn events_have_a_mask_and_a_limit() {
+        on_disk("a { event; }\nb { event(5) 1000; }\nc { event 3; }\nd { event(x); }\n", |path| {
+            let mut report = Report::default();
+            assert!(Protocols::default().read(path, &mut report).is_some());
+            assert_eq!(report.lines(), [(4, 1, "protocol")]);
+            assert_eq!(Protocols::default().call(path, "b").events, [2]);
+        });
+    }
+
+    #[test]
     fn mistakes_have_their_place() {
         assert_eq!(found("get {\n  out \"x\";\n  inn \"%f\";\n}\n"), [(3, 3, "protocol")]);
         assert_eq!(found("get {\n  out \"x;\n}\n").len(), 1);
@@ -591,6 +650,12 @@ mod tests {
         assert_eq!(found("\u{feff}Terminator = LF;\nget { in \"%f\"; }\n"), [(1, 1, "byte-order-mark")]);
         assert_eq!(found("  Termnator = LF;\nget { in \"%f\"; }\n"), [(1, 3, "unknown-variable")]);
         assert_eq!(found("Seperator = \",\";\nget { in \"%f\" $Seperator; }\n"), []);
+        // A brace too few has StreamDevice read none of the functions: said once, whoever calls them.
+        on_disk("get {\n  out \"x\";\nput { out \"y\"; }\n", |path| {
+            let (mut protocols, mut report) = (Protocols::default(), Report::default());
+            assert_eq!([(); 2].map(|()| protocols.read(path, &mut report).is_some()), [false; 2]);
+            assert_eq!(report.lines(), [(3, 1, "protocol")]);
+        });
         assert_eq!(found("get { in \"%f\"; @nonsense { in \"x\"; } }\n").len(), 1);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
+use super::address;
 use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::{Layout, Search};
 use super::shell;
@@ -51,12 +52,17 @@ pub struct Startup {
     pub called: Vec<(String, Place)>,
     /// Databases of support modules that are nowhere, as `$(CALC)/db/transform.db`.
     pub of_modules: Vec<(String, Place)>,
-    /// Names that may be asyn ports.
+    /// Names that may be asyn ports when `iocInit` looks for them.
     pub ports: BTreeSet<String>,
+    /// Those that come later.
+    pub late: BTreeSet<String>,
     /// Ports that surely are, in the order of the script.
     pub opened: Vec<Opened>,
     /// The command that registers record support.
     pub registers: Option<String>,
+    /// Rules of access security.
+    pub acf: Option<(PathBuf, Place)>,
+    /// The variables as `iocInit` finds them; without it, as the script leaves them.
     pub variables: BTreeMap<String, String>,
     pub folder: PathBuf,
     /// A script was run that could not be read.
@@ -108,29 +114,14 @@ pub fn follow(
 ) -> Startup {
     let folder = script.parent().unwrap_or(script).to_owned();
     let out = Startup { variables, folder, ..Startup::default() };
-    let mut follower = Follower { layout, commands, elsewhere, env_paths, report, unread: false, out };
+    let definitions = BTreeMap::new();
+    let mut follower =
+        Follower { layout, commands, elsewhere, env_paths, report, unread: false, definitions, at_init: None, out };
     follower.script(script, &BTreeMap::new(), DEEPEST);
     follower.end(script);
+    follower.out.variables = follower.at_init.unwrap_or(follower.out.variables);
     follower.out
 }
-
-/// Commands of asyn whose first word is a port.
-const OF_PORT: [&str; 14] = [
-    "asynAutoConnect",
-    "asynEnable",
-    "asynInterposeDelay",
-    "asynInterposeEcho",
-    "asynInterposeEosConfig",
-    "asynInterposeFlushConfig",
-    "asynOctetSetInputEos",
-    "asynOctetSetOutputEos",
-    "asynSetOption",
-    "asynSetTraceFile",
-    "asynSetTraceIOMask",
-    "asynSetTraceInfoMask",
-    "asynSetTraceMask",
-    "asynWaitConnect",
-];
 
 /// Commands that write a file, and which of their words names it or its folder.
 const WRITERS: [(&str, usize); 4] =
@@ -148,6 +139,9 @@ struct Follower<'a> {
     report: &'a mut Report,
     /// A script could not be read.
     unread: bool,
+    /// The definitions that were loaded.
+    definitions: BTreeMap<String, Place>,
+    at_init: Option<BTreeMap<String, String>>,
     out: Startup,
 }
 
@@ -194,6 +188,8 @@ impl Follower<'_> {
         if let Some(at) = unended {
             let what = "the file ends within this line, which the shell drops";
             self.report.error(at, "unended-line", what, "end it with a line feed");
+            // Whatever it was to do.
+            self.out.stage = Stage::Running;
         }
     }
 
@@ -263,8 +259,15 @@ impl Follower<'_> {
             }
             "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),
             "dbLoadDatabase" => {
-                // A file that is not there is a finding of its own.
-                drop(word(1).and_then(|file| self.file(file)));
+                if let Some(file) = word(1) {
+                    let name = file.lossy();
+                    let name = name.rsplit('/').next().unwrap_or(&name);
+                    // A file that is not there is a finding of its own.
+                    if !(file.is_unknown() && known::has_definitions(name)) {
+                        drop(self.file(file));
+                    }
+                    self.definitions.insert(name.to_owned(), file.place(0));
+                }
                 self.out.stage = self.out.stage.max(Stage::Defined);
             }
             "dbLoadRecords" | "dbLoadTemplate" => {
@@ -273,24 +276,34 @@ impl Follower<'_> {
             }
             "iocInit" | "iocBuild" => {
                 self.needs(&words[0], Stage::Registered);
+                self.needs_definitions();
+                self.at_init.get_or_insert_with(|| self.out.variables.clone());
                 self.out.stage = Stage::Running;
             }
-            "asSetFilename" => drop(word(1).filter(|word| !word.is_unknown()).and_then(|file| self.file(file))),
+            "asSetFilename" => {
+                let file = word(1).filter(|word| !word.is_unknown());
+                self.out.acf = file.and_then(|file| Some((self.file(file)?, file.place(0))));
+            }
             _ => self.other(words),
         }
     }
 
     /// Files that a command writes: an IOC on NixOS may do so in few places.
     fn writes(&mut self, words: &[Text], redirected: Option<Text>) {
+        // The unit has the history of the shell in the folder of the IOC.
+        let folder = self.out.variables.get("EPICS_IOCSH_HISTFILE").and_then(|path| Path::new(path).parent());
+        let folder = folder.map(Path::to_owned);
         let first = words[0].lossy();
         let own = WRITERS.iter().find(|(name, _)| *name == first).and_then(|(_, at)| words.get(*at));
         for file in own.cloned().into_iter().chain(redirected).filter(|file| !file.bytes.is_empty()) {
             let name = file.lossy();
             let path = crate::top::plain(&self.out.folder.join(&name));
-            let folder = if first == "set_savefile_path" { &path } else { path.parent().unwrap_or(&path) };
+            let place = if first == "set_savefile_path" { &path } else { path.parent().unwrap_or(&path) };
+            // Without the name of the unit, any folder may be its own.
             let state = Path::new("/var/lib/epics");
-            let may =
-                WRITABLE.iter().any(|own| folder.starts_with(own)) || folder.starts_with(state) && folder != state;
+            let is_own =
+                folder.as_ref().map_or(place.starts_with(state) && place != state, |own| place.starts_with(own));
+            let may = is_own || WRITABLE.iter().any(|own| place.starts_with(own));
             // asyn's words for streams.
             let stream = first == "asynSetTraceFile" && ["stdout", "stderr"].contains(&name.as_str());
             if file.is_unknown() || stream || may && !path.starts_with(&self.layout.top) {
@@ -298,7 +311,10 @@ impl Follower<'_> {
             }
             let what =
                 format!("on NixOS, and on a machine of a check, an IOC cannot write `{}`", plain(&name, self.layout));
-            let hint = "take a file in /tmp, or in /var/lib/epics/NAME, which outlives the IOC: NAME is that of its unit, as `ioc`";
+            let hint = match &folder {
+                Some(own) => format!("take a file in /tmp, or in {}, which outlives the IOC", own.display()),
+                None => "take a file in /tmp, or in /var/lib/epics/NAME, which outlives the IOC: NAME is that of its unit, as `ioc`".to_owned(),
+            };
             self.report.warning(file.place(0), "read-only", what, hint);
         }
     }
@@ -318,6 +334,21 @@ impl Follower<'_> {
             let what = format!("{name} comes before {register}: a C IOC has no record support here");
             let hint = format!("{register}(pdbbase) comes between dbLoadDatabase and {name}");
             self.report.error(command.place(0), "not-registered", what, hint);
+        }
+    }
+
+    /// A finding where the script loads definitions of EPICS base and modules by themselves, and not all of the application's.
+    fn needs_definitions(&mut self) {
+        let types = &self.layout.types;
+        let Some((name, at)) = self.definitions.first_key_value().filter(|_| !types.open && !self.out.open) else {
+            return;
+        };
+        let alone = self.definitions.keys().all(|own| known::has_definitions(own));
+        let wanted = self.layout.build.definitions.get(&types.app).map(|own| &own.sure).into_iter().flatten();
+        if let Some(lacks) = wanted.into_iter().find(|own| alone && !self.definitions.contains_key(*own)) {
+            let app = &types.app;
+            let what = format!("the script loads {name}, and never {app}.dbd: a C IOC has nothing of {lacks}");
+            self.report.error(*at, "no-dbd", what, format!("dbLoadDatabase(\"${{TOP}}/dbd/{app}.dbd\")"));
         }
     }
 
@@ -461,15 +492,30 @@ impl Follower<'_> {
             own.ends[usize::from(command == "asynOctetSetInputEos")] = unescaped(&word(3));
         }
         let opens = command.ends_with("PortConfigure") || command == "vxi11Configure" || command == "usbtmcConfigure";
-        if let Some(address) = words.get(2).filter(|_| opens) {
-            let (at, ends) = (address.place(0), Default::default());
-            // parseHostInfo of drvAsynIPPort.c wants `<host>:<port>[:localPort] [protocol]`, or `unix://`.
-            let host = word(2);
-            if command == "drvAsynIPPortConfigure" && !host.contains(':') && !host.contains(UNKNOWN) {
-                let what = format!("`{host}` is not HOST:PORT: asyn opens no port {}", word(1));
-                self.report.error(at, "no-address", what, "as in \"192.168.1.10:5025\"".to_owned());
+        if let Some(own) = words.get(2).filter(|_| opens) {
+            let (at, ends, address) = (own.place(0), Default::default(), own.lossy());
+            let checked = command == "drvAsynIPPortConfigure" && !own.is_unknown();
+            if let Some(why) = checked.then(|| address::refusal(&address)).flatten() {
+                let what = format!("{why}: asyn opens no port {}", word(1));
+                self.report.error(at, "no-address", what, "as in \"192.168.1.10:5025\", or \"192.168.1.10:5025 UDP\"");
             }
-            self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address: word(2), at, ends });
+            self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address, at, ends });
+            let odd = |own: &&Text| !own.bytes.is_empty() && !own.is_unknown() && !address::is_number(&own.lossy());
+            if let Some(odd) = words.iter().skip(3).take(3).find(odd).filter(|_| known::opens_a_port(command)) {
+                let what =
+                    format!("`{}` is no number: the shell refuses the command, so there is no port", odd.lossy());
+                self.report.error(
+                    odd.place(0),
+                    "no-address",
+                    what,
+                    format!("{command}(\"PORT\", \"ADDRESS\", 0, 0, 0)"),
+                );
+            }
+        } else if known::opens_a_port(command) {
+            // Links to it are not blamed as well.
+            self.out.ports.insert(UNKNOWN.to_owned());
+            let what = format!("{command} needs a port and an address: asyn opens no port");
+            self.report.error(words[0].place(0), "no-address", what, format!("{command}(\"PORT\", \"ADDRESS\")"));
         }
     }
 
@@ -481,6 +527,11 @@ impl Follower<'_> {
             let own = registration(&self.layout.types.app);
             if name == own {
                 self.needs(&words[0], Stage::Defined);
+                let argument = words.get(1).filter(|own| !own.is_unknown() && !own.bytes.is_empty());
+                if let Some(argument) = argument.filter(|own| own.bytes != b"pdbbase" && own.bytes[0] != b'0') {
+                    let what = format!("`{}` is not pdbbase, so the shell refuses the command", argument.lossy());
+                    self.report.error(argument.place(0), "not-registered", what, format!("{name}(pdbbase)"));
+                }
             } else {
                 let what = format!("the application has no command `{name}`");
                 self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{own}`?"));
@@ -508,9 +559,11 @@ impl Follower<'_> {
             self.report.error(words[0].place(0), "unknown-command", what, format!("did you mean `{near}`?"));
             self.out.open = true;
         }
-        let port =
-            words.get(1).filter(|own| OF_PORT.contains(&name.as_str()) && !own.bytes.is_empty() && !own.is_unknown());
-        if let Some(port) = port.filter(|own| self.out.lacks_port(&own.lossy())) {
+        let port = words
+            .get(1)
+            .filter(|own| known::OF_PORT.contains(&name.as_str()) && !own.bytes.is_empty() && !own.is_unknown());
+        let late = |own: &Text| self.out.late.contains(&own.lossy());
+        if let Some(port) = port.filter(|own| self.out.lacks_port(&own.lossy()) && !late(own)) {
             let known = self.out.opened.iter().map(|own| own.name.as_str());
             let hint = suggest(&port.lossy(), known, || "open it above this line".to_owned());
             let what = format!("nothing above opens a port `{}`", port.lossy());
@@ -519,7 +572,8 @@ impl Follower<'_> {
         let uses =
             ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];
         if !uses.iter().any(|prefix| name.starts_with(prefix)) {
-            self.out.ports.extend(words[1..].iter().map(Text::lossy));
+            let ports = if self.out.stage == Stage::Running { &mut self.out.late } else { &mut self.out.ports };
+            ports.extend(words[1..].iter().map(Text::lossy));
         }
     }
 }

@@ -9,8 +9,8 @@ use super::database::{Database, Field, Record, field_names, has_fields};
 use super::exchange::Said;
 use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::Layout;
-use super::protocol::{Conversion, Protocols, column};
-use super::startup::Startup;
+use super::protocol::{Conversion, Protocols, column, name};
+use super::startup::{Opened, Startup};
 
 /// Judges the links of all records whose DTYP is `stream`. What they say to their devices.
 pub fn judge<'a>(
@@ -27,14 +27,13 @@ pub fn judge<'a>(
         match link.filter(|field| !field.value.trim().is_empty()) {
             Some(field) if field.value.starts_with('@') => {
                 if let Some(call) = judge_link(field, startup, layout, protocols, report) {
-                    judge_call(record, field, &call, database, protocols, report);
+                    judge_call(record, field, &call, (database, startup), protocols, report);
                     let file = call.path.file_name().unwrap_or_default().to_string_lossy();
                     let name = format!("{file} {}", call.text);
-                    let port = parts(&field.value)[2].map_or("", |(_, port)| port);
                     let done = protocols.call(&call.path, call.text);
                     if !record.name.contains(UNKNOWN) {
                         said.calls.insert(record.name.clone(), (call.path.clone(), call.text.to_owned()));
-                        said.add(record, !is_output(&record.kind), &name, port, &startup.opened, done);
+                        said.add(record, !is_output(&record.kind), &name, call.port, &startup.opened, done);
                     }
                 }
             }
@@ -59,6 +58,7 @@ struct Call<'a> {
     path: PathBuf,
     text: &'a str,
     at: Place,
+    port: &'a str,
 }
 
 /// Judges what a function does with the record that calls it.
@@ -66,7 +66,7 @@ fn judge_call(
     record: &Record,
     link: &Field,
     call: &Call,
-    database: &Database,
+    (database, startup): (&Database, &Startup),
     protocols: &mut Protocols,
     report: &mut Report,
 ) {
@@ -84,11 +84,28 @@ fn judge_call(
         let place = Place { file, line, column: column(&text, line, "'exec'") };
         report.warning(place, NOT_IN_SOFT_IOC, "`exec` is not in a soft IOC: the protocol stops there", "");
     }
+    // Neither driver has the interfaces that tell of events.
+    let plain =
+        |own: &&Opened| ["drvAsynIPPortConfigure", "drvAsynSerialPortConfigure"].contains(&own.command.as_str());
+    if let Some(port) = startup.opened.iter().filter(plain).find(|own| own.name == call.port && holds) {
+        for &line in &compiled.events {
+            let place = Place { file, line, column: column(&text, line, "'event'") };
+            let what = format!("port {} of {} has no events: StreamDevice refuses the link", port.name, port.command);
+            report.error(place, "bad-call", what, "`wait 1000;` waits for a time");
+        }
+    }
     for conversion in compiled.conversions.iter().filter(|_| holds) {
         let Some(target) = &conversion.target else {
-            if !takes(&record.kind, conversion) {
+            if !takes(record, conversion) {
                 let Conversion { text, line, .. } = conversion;
-                let what = format!("a {} record has no value for `%{text}` (line {line} of {own})", record.kind);
+                let of = match (record.kind.as_str(), record.field("FTVL")) {
+                    ("waveform" | "aai" | "aao", ftvl) => {
+                        let elements = ftvl.map_or("STRING, as no FTVL says otherwise", |field| field.value.as_str());
+                        format!("a {} record of {elements}", record.kind)
+                    }
+                    (kind, _) => format!("a {kind} record"),
+                };
+                let what = format!("{of} has no value for `%{text}` (line {line} of {own})");
                 report.error(call.at, "bad-conversion", what, "take a conversion of another type, or another record");
             }
             continue;
@@ -99,11 +116,11 @@ fn judge_call(
     }
 }
 
-/// Whether the device support of a record type has a value for a conversion (`dev*Stream.c`).
-fn takes(kind: &str, conversion: &Conversion) -> bool {
+/// Whether the device support of a record has a value for a conversion (`dev*Stream.c`).
+fn takes(record: &Record, conversion: &Conversion) -> bool {
     const WHOLE: [i32; 3] = [UNSIGNED_FORMAT, SIGNED_FORMAT, ENUM_FORMAT];
     let own = conversion.kind;
-    match kind {
+    match record.kind.as_str() {
         "ai" | "ao" => [UNSIGNED_FORMAT, SIGNED_FORMAT, DOUBLE_FORMAT].contains(&own),
         "longin" | "longout" | "int64in" | "int64out" => WHOLE.contains(&own),
         "bi" | "bo" | "mbbi" | "mbbo" => WHOLE.contains(&own) || own == STRING_FORMAT,
@@ -111,6 +128,18 @@ fn takes(kind: &str, conversion: &Conversion) -> bool {
         "mbbiDirect" | "mbboDirect" => WHOLE[..2].contains(&own),
         "calcout" => WHOLE.contains(&own) || own == DOUBLE_FORMAT,
         "stringin" | "stringout" | "lsi" | "lso" => own == STRING_FORMAT,
+        "waveform" | "aai" | "aao" => {
+            let elements = record.field("FTVL").map_or("STRING", |field| field.value.as_str());
+            let float = ["DOUBLE", "FLOAT"].contains(&elements);
+            match elements {
+                // A number of the menu.
+                number if number.is_empty() || number.starts_with(|c: char| c.is_ascii_digit()) => true,
+                "STRING" => own == STRING_FORMAT,
+                _ if own == STRING_FORMAT => ["CHAR", "UCHAR"].contains(&elements),
+                _ if own == DOUBLE_FORMAT => float || conversion.writes,
+                _ => !(float && conversion.writes),
+            }
+        }
         _ => true,
     }
 }
@@ -153,10 +182,16 @@ fn judge_link<'a>(
     };
     if let Some((port_at, port)) = port {
         if !port.contains(UNKNOWN) && startup.lacks_port(port) {
-            let hint = suggest(port, startup.ports.iter().map(String::as_str), || {
-                format!("open it in the start-up script: drvAsynIPPortConfigure(\"{port}\", \"HOST:PORT\")")
-            });
-            let what = format!("the start-up script opens no port `{port}`");
+            let late = startup.late.contains(port);
+            let hint = if late {
+                "move the command that opens it above iocInit".to_owned()
+            } else {
+                suggest(port, startup.ports.iter().map(String::as_str), || {
+                    format!("open it in the start-up script: drvAsynIPPortConfigure(\"{port}\", \"HOST:PORT\")")
+                })
+            };
+            let when = if late { " before iocInit" } else { "" };
+            let what = format!("the start-up script opens no port `{port}`{when}");
             report.error(field.place(port_at), "unknown-port", what, hint);
         }
     } else {
@@ -188,13 +223,18 @@ fn judge_link<'a>(
         }
         return None;
     };
-    let name = call.split('(').next().unwrap_or(call).trim_end();
-    let functions = protocols.read(&path, report);
     let at = field.place(function_at);
-    if functions.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-        return Some(Call { path, text: call, at });
+    let Some(name) = name(call) else {
+        let what = format!("no `)` ends the arguments of `{call}`, so StreamDevice refuses the link");
+        report.error(at, "bad-link", what, "\"@FILE FUNCTION(FIRST, SECOND) PORT\"");
+        return None;
+    };
+    // Where the file cannot be parsed, that is what is wrong.
+    let functions = protocols.read(&path, report)?;
+    if functions.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+        return Some(Call { path, text: call, at, port: port.map_or("", |(_, port)| port) });
     }
-    let hint = suggest(name, functions.iter().map(String::as_str), || match functions {
+    let hint = suggest(&name, functions.iter().map(String::as_str), || match functions {
         [] => format!("`{file}` has no functions"),
         _ => format!("`{file}` has: {}", functions.join(", ")),
     });
@@ -202,27 +242,39 @@ fn judge_link<'a>(
     None
 }
 
-/// File, function and port of a link, each with its place in the text.
+/// File, function and port of a link, each with its place in the text, as StreamDevice splits it (`Stream::initRecord`).
 fn parts(link: &str) -> [Option<(usize, &str)>; 3] {
-    let mut at = 1;
-    [false, true, false].map(|function| {
-        at += link[at..].len() - link[at..].trim_start().len();
-        let rest = &link[at..];
-        let mut depth = 0_i32;
-        let end = rest.find(|c: char| {
-            depth += i32::from(c == '(' && function) - i32::from(c == ')' && function);
-            c.is_whitespace() && depth <= 0
-        });
-        let mut end = end.unwrap_or(rest.len());
-        // Arguments may stand behind a blank.
-        let behind = &rest[end..];
-        if function && behind.trim_start().starts_with('(') {
-            end += behind.find(')').map_or(behind.len(), |close| close + 1);
+    let space = |own: char| own.is_ascii_whitespace() || own == '\x0b';
+    let mut rest = link.strip_prefix('@').unwrap_or(link);
+    let mut take = |function: bool| {
+        rest = rest.trim_start_matches(space);
+        let (own, at) = (rest, link.len() - rest.len());
+        let mut end = own.find(|c| space(c) || (function && c == '(')).unwrap_or(own.len());
+        let behind = own[end..].trim_start_matches(space);
+        if function && behind.starts_with('(') {
+            end = own.len() - behind.len() + arguments_end(behind, space);
+        } else if function && !behind.is_empty() {
+            // All white space but the last one belongs to the name, which loses its blanks.
+            end = own[..own.len() - behind.len() - 1].trim_end_matches(' ').len();
         }
-        let part = (at, &rest[..end]);
-        at += end;
-        (!part.1.is_empty()).then_some(part)
-    })
+        rest = &own[end..];
+        (end > 0).then_some((at, &own[..end]))
+    };
+    [take(false), take(true), take(false)]
+}
+
+/// Where arguments end that start with `(`: at white space behind the `)` that closes them.
+fn arguments_end(text: &str, space: impl Fn(char) -> bool) -> usize {
+    let (mut depth, mut guarded) = (0_i32, false);
+    let end = text.find(|c| {
+        if std::mem::take(&mut guarded) {
+            return false;
+        }
+        guarded = c == '\\';
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        space(c) && depth <= 0
+    });
+    end.unwrap_or(text.len())
 }
 
 fn is_protocol(name: &str) -> bool {
@@ -239,5 +291,13 @@ mod tests {
         assert_eq!(parts("@a.proto get(x, y) P")[1], Some((9, "get(x, y)")));
         assert_eq!(parts("@a.proto  get (x y) P"), [Some((1, "a.proto")), Some((10, "get (x y)")), Some((20, "P"))]);
         assert_eq!(parts("@"), [None, None, None]);
+        assert_eq!(parts("@ a.proto get"), [Some((2, "a.proto")), Some((10, "get")), None]);
+        // What stands behind the arguments is a part of them, and white space is one of the name, but for blanks.
+        assert_eq!(parts("@a.proto get(x)y P")[1..], [Some((9, "get(x)y")), Some((17, "P"))]);
+        assert_eq!(parts("@a.proto get(x P"), [Some((1, "a.proto")), Some((9, "get(x P")), None]);
+        assert_eq!(parts("@a.proto get(\\) ) P")[1..], [Some((9, "get(\\) )")), Some((18, "P"))]);
+        assert_eq!(parts("@a.proto get  P")[1..], [Some((9, "get")), Some((14, "P"))]);
+        assert_eq!(parts("@a.proto get\t\tP")[1..], [Some((9, "get\t")), Some((14, "P"))]);
+        assert_eq!(parts("@a.proto get\tP")[1..], [Some((9, "get")), Some((13, "P"))]);
     }
 }

@@ -15,7 +15,8 @@ use anyhow::{Context, Result};
 
 use crate::embedded;
 use crate::nix::services::Evaluated;
-use crate::sandbox::python;
+use crate::sandbox::{pycache, python};
+use crate::units;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 pub use tool_base::protocol::lint::{Mistake, Severity};
@@ -252,7 +253,8 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
                 .hint("`ioc` in ioc.toml names the folder below ioc/iocBoot/ that holds st.cmd")
                 .into());
         }
-        let environment = project.config.environment(name, ioc, true);
+        let mut environment = project.config.environment(name, ioc, true);
+        environment.insert("EPICS_IOCSH_HISTFILE".to_owned(), units::history(name));
         let mut environments = BTreeSet::from([environment.clone()]);
         let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
         let own = nodes.filter(|node| node.iocs_of(&project.config).iter().any(|(own, _)| own == name));
@@ -301,7 +303,10 @@ fn ask(
 /// Asks the driver about all scripts at once.
 fn read_scripts(project: &Project, scripts: &[Script]) -> Result<Vec<OfScript>> {
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
-    let command = Cmd::new(python()?).args(["-S", "-E", "-B"]).arg(project.tool("driver")?).arg("--preflight");
+    // -E: with the caller's PYTHONDONTWRITEBYTECODE the driver would be compiled each time.
+    let kept = format!("pycache_prefix={}", pycache(project).display());
+    let command =
+        Cmd::new(python()?).args(["-S", "-E", "-X", &kept]).arg(project.tool("driver")?).arg("--preflight");
     let mut child = command
         .to_std()
         .stdin(Stdio::piped())
