@@ -104,10 +104,8 @@ pub fn prepare(
 ) -> Result<Box<dyn Backend>> {
     Ok(match decision {
         Decision::Sandbox(why) => {
-            let sandbox = sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why)?;
-            if args.lint {
-                lint::before_a_run(project, checks, sandbox.evaluated())?;
-            }
+            let prepare = || sandbox::Sandbox::prepare(project, machine, checks, args.timeout, &why);
+            let sandbox = if args.lint { lint::beside(project, checks, prepare)? } else { prepare()? };
             Box::new(sandbox.debug(args.debug).recording(args.record, args.coverage).strict(args.strict))
         }
         Decision::Nix(_, _, why) if args.debug => {

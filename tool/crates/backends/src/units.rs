@@ -109,8 +109,7 @@ pub fn ioc(config: &Config, own: &OnMachine) -> UnitFile {
          exec {program} {} <&${{COPROC[0]}} >&${{COPROC[1]}} 2>&1",
         ioc.script
     );
-    let mut variables =
-        format!("Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE={}\n", history(name));
+    let mut variables = format!("Environment=NO_COLOR=1\nEnvironment=EPICS_IOCSH_HISTFILE={}\n", history(name));
     for (key, value) in *environment {
         let _ = writeln!(variables, "Environment={}", quote(&format!("{key}={value}")));
     }

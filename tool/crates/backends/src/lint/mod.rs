@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context, Result};
 
 use crate::embedded;
 use crate::nix::services::Evaluated;
-use crate::sandbox::{pycache, python};
+use crate::sandbox::{Sandbox, pycache, python};
 use crate::units;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
@@ -36,9 +37,31 @@ pub fn run(project: &Project, backend: Option<Choice>) -> Result<Vec<Mistake>> {
     of(project, &project.checks()?, backend, None)
 }
 
-/// An error where the IOC or the scripts of a run have mistakes: no machine is started to find them one by one.
-pub(crate) fn before_a_run(project: &Project, checks: &[Check], evaluated: &BTreeMap<String, Evaluated>) -> Result<()> {
-    let findings = of(project, checks, Some(Choice::Sandbox), Some(evaluated))?;
+/// What a run needs, and an error where the IOC or its scripts have mistakes: no machine is started to find them one by one.
+pub(crate) fn beside(
+    project: &Project,
+    checks: &[Check],
+    prepare: impl FnOnce() -> Result<Sandbox>,
+) -> Result<Sandbox> {
+    let none = BTreeMap::new();
+    // Both at once where all is there that the look needs: what Nix evaluates comes with the run, and so may the soft IOC.
+    let by_nix = |check: &Check| check.settings().is_ok_and(|own| own.services == Services::Nixos);
+    let ready = !checks.iter().any(by_nix) && embedded::built(project).is_some();
+    let (sandbox, findings) = std::thread::scope(|scope| {
+        let look = ready.then(|| scope.spawn(|| of(project, checks, Some(Choice::Sandbox), Some(&none))));
+        (prepare(), look.map(ScopedJoinHandle::join))
+    });
+    let sandbox = sandbox?;
+    let findings = match findings {
+        Some(found) => found.map_err(|_| anyhow::anyhow!("a thread panicked"))??,
+        None => of(project, checks, Some(Choice::Sandbox), Some(sandbox.evaluated()))?,
+    };
+    tell(project, findings)?;
+    Ok(sandbox)
+}
+
+/// Tells findings before a run; one that is an error ends it.
+fn tell(project: &Project, findings: Vec<Mistake>) -> Result<()> {
     // Warnings that nobody wants to look for once the script has failed, or the IOC does not start by hand.
     let told = |finding: &Mistake| finding.severity == Severity::Error || TOLD.contains(&finding.code.as_str());
     for finding in findings.iter().filter(|finding| told(finding)) {
@@ -305,8 +328,7 @@ fn read_scripts(project: &Project, scripts: &[Script]) -> Result<Vec<OfScript>> 
     // -S: nothing of the host's packages is needed, and looking for them takes longer than the scripts.
     // -E: with the caller's PYTHONDONTWRITEBYTECODE the driver would be compiled each time.
     let kept = format!("pycache_prefix={}", pycache(project).display());
-    let command =
-        Cmd::new(python()?).args(["-S", "-E", "-X", &kept]).arg(project.tool("driver")?).arg("--preflight");
+    let command = Cmd::new(python()?).args(["-S", "-E", "-X", &kept]).arg(project.tool("driver")?).arg("--preflight");
     let mut child = command
         .to_std()
         .stdin(Stdio::piped())
