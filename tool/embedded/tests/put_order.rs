@@ -13,6 +13,8 @@ use common::{Ioc, Top};
 // Commands of the Channel Access protocol.
 const VERSION: u16 = 0;
 const EVENT_ADD: u16 = 1;
+const WRITE: u16 = 4;
+const READ_NOTIFY: u16 = 15;
 const CREATE_CHAN: u16 = 18;
 const WRITE_NOTIFY: u16 = 19;
 const CLIENT_NAME: u16 = 20;
@@ -62,6 +64,14 @@ impl Client {
         }
     }
 
+    /// The number in the next message, which is of this kind.
+    fn value_of(&mut self, command: u16) -> f64 {
+        let mut message = [0; 24];
+        self.0.read_exact(&mut message).unwrap();
+        assert_eq!(u16::from_be_bytes([message[0], message[1]]), command);
+        f64::from_be_bytes(message[16..].try_into().unwrap())
+    }
+
     /// Opens a channel; gives the server's number of it.
     fn channel(&mut self, name: &str, id: u32) -> u32 {
         let mut padded = format!("{name}\0").into_bytes();
@@ -89,6 +99,33 @@ fn late_events(ioc: &Ioc, watched: &str, puts: u32) -> u32 {
         client.until(if first == EVENT_ADD { WRITE_NOTIFY } else { EVENT_ADD });
     }
     late
+}
+
+/// The record is processing for something else: the put waits for that, has it processed again, and ends with that (dbNotify.c).
+#[test]
+fn a_put_to_a_record_that_is_processing_ends_with_the_processing_after_it() {
+    let top = Top::new();
+    top.database(
+        "busy.db",
+        "record(calcout, \"BUSY\") { field(CALC, \"1\") field(ODLY, \"1\") field(OUT, \"COUNT.PROC\") }\n\
+         record(calc, \"COUNT\") { field(CALC, \"VAL+1\") }\n\
+         record(fanout, \"FAN\") { field(LNK1, \"BUSY\") }\n",
+    );
+    top.replace("iocBoot/iocExample/st.cmd", "db/example.db", "db/busy.db");
+    let ioc = Ioc::start(&top, "st.cmd", None);
+    ioc.wait_for("iocRun: All initialization complete");
+    let mut client = Client::new(&ioc);
+    let busy = client.channel("BUSY.PROC", 1);
+    let fan = client.channel("FAN.PROC", 2);
+    let count = client.channel("COUNT", 3);
+    let one = 1_f64.to_be_bytes();
+    for (start, counted) in [(busy, 2.0), (fan, 4.0)] {
+        client.send(WRITE, &one, DBR_DOUBLE, 1, [start, 0]);
+        client.send(WRITE_NOTIFY, &one, DBR_DOUBLE, 1, [busy, 1]);
+        client.until(WRITE_NOTIFY);
+        client.send(READ_NOTIFY, &[], DBR_DOUBLE, 1, [count, 2]);
+        assert_eq!(client.value_of(READ_NOTIFY), counted);
+    }
 }
 
 #[test]
