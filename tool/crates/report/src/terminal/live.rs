@@ -35,8 +35,19 @@ fn row(running: &Running, now: Instant, names: usize, width: usize) -> String {
     let style = if time < SLOW { DIM } else { WARN };
     let label = clean(&running.label, width);
     let gap = " ".repeat(names.saturating_sub(ui::columns(&label)) + 2);
-    let parts = [running.current().map(str::to_owned), running.step()];
-    let subtest = parts.into_iter().flatten().map(|name| clean(&name, width)).collect::<Vec<_>>().join(" · ");
+    let mut parts = [running.current().map(str::to_owned), running.step()];
+    let join = |parts: &[Option<String>]| {
+        parts.iter().flatten().map(|name| clean(name, width)).collect::<Vec<_>>().join(" · ")
+    };
+    let room = width.saturating_sub(TIME + 2 + names + 2);
+    // Where not all fits, the command says more than the subtest around it, and than the driver's words before it.
+    if let [_, Some(step)] = &parts
+        && ui::columns(&join(&parts)) > room
+        && let Some((_, command)) = step.split_once(": ")
+    {
+        parts = [None, Some(command.to_owned())];
+    }
+    let subtest = join(&parts);
     fit(&[(style, &in_column(time)), (STRONG, &label), (Style::new(), &gap), (DIM, &subtest)], width)
 }
 

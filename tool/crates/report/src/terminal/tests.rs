@@ -253,18 +253,20 @@ fn several_failures_are_named_again_at_the_end() {
 
 #[test]
 fn a_check_under_way_says_what_it_waits_for() {
-    let mut play = Play::new(Some((100, 24)), false, |_| {});
-    play.begin(&["psu"], 1);
-    let exec = play.start("psu", 1);
-    let step = |name: &str| DriverEvent::Enter { kind: "nested".into(), name: name.into(), depth: 1 };
-    for event in
-        [step("run the VM test script"), step("waiting for success: caget NOSUCH"), DriverEvent::Try { count: 63 }]
-    {
-        play.teller.report(&Event::Driver(&exec, &event));
+    for (columns, told) in [(100, "waiting for success: caget NOSUCH · 63rd try"), (45, "caget NOSUCH · 63rd try")] {
+        let mut play = Play::new(Some((columns, 24)), false, |_| {});
+        play.begin(&["psu"], 1);
+        let exec = play.start("psu", 1);
+        let step = |name: &str| DriverEvent::Enter { kind: "nested".into(), name: name.into(), depth: 1 };
+        for event in
+            [step("run the VM test script"), step("waiting for success: caget NOSUCH"), DriverEvent::Try { count: 63 }]
+        {
+            play.teller.report(&Event::Driver(&exec, &event));
+        }
+        play.pass(64);
+        let text = play.seen();
+        assert!(text.contains(&format!("1:04  psu   {told}")), "{text}");
     }
-    play.pass(64);
-    let text = play.seen();
-    assert!(text.contains("1:04  psu   waiting for success: caget NOSUCH · 63rd try"), "{text}");
 }
 
 #[test]
