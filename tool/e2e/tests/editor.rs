@@ -7,19 +7,23 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Run, Scratch, copy};
+use common::{Run, Scratch, copy, executable, git};
 
 /// A project with all that editors read, and a second check with machines of its own.
 fn project() -> Scratch {
     let scratch = Scratch::new();
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("template");
     for part in ["pyproject.toml", "checks/__builtins__.pyi"] {
-        copy(&template.join(part), &scratch.root.join(part));
+        copy(&shipped(part), &scratch.root.join(part));
     }
     scratch.write("checks/pair.toml", "[nodes.ioc]\n[nodes.my-client]\nioc = false\nvlans = [1, 7]\n");
     scratch
         .check("pair", "my_client.succeed(\"true\")\nioc.start(allow_reboot=True)\nprint(vlan7.nr)\nlog.info(\"x\")\n");
     scratch
+}
+
+/// A file of the user's.
+fn shipped(part: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("template").join(part)
 }
 
 /// Where `.ci/run` has put a program.
@@ -96,7 +100,7 @@ print(*(f"{m[pattern['file']]}|{m[pattern['line']]}" for m in found))
 #[test]
 fn tasks_of_vs_code_lead_to_the_place() {
     use std::io::Write;
-    let tasks = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("template/.vscode/tasks.json");
+    let tasks = shipped(".vscode/tasks.json");
     let scratch = Scratch::new();
     let places = |task: &str, said: &str| {
         let mut python = Command::new("python3");
@@ -110,4 +114,86 @@ fn tasks_of_vs_code_lead_to_the_place() {
     assert_eq!(places("lint", &scratch.xtask(&["lint"]).stdout), "checks/bad.py|2");
     scratch.check("bad", "with subtest(\"one\"):\n    machine.succeed(\"false\")\n");
     assert_eq!(places("test", &scratch.xtask(&["test", "bad", "--backend", "sandbox"]).stderr), "checks/bad.py|2");
+}
+
+/// The container's image comes from a registry and needs a daemon, neither of which tests have: the program of dev containers reads
+/// the file, and what it would give to docker is what doctor tells people to give.
+#[test]
+fn a_dev_container_may_make_machines() {
+    let Some(program) = installed("devcontainer") else { return };
+    let scratch = Scratch::new();
+    copy(&shipped(".devcontainer"), &scratch.root.join(".devcontainer"));
+    let mut read = Command::new(program);
+    read.args(["read-configuration", "--docker-path", "true", "--workspace-folder"]).arg(&scratch.root);
+    let run = Run::of(&read.output().unwrap()).expect(0, &[]);
+    let read: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let own = &read["configuration"];
+    let given: Vec<&str> = own["runArgs"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let doctor = std::fs::read_to_string(shipped("../docs/errors.md")).unwrap();
+    let told = format!("docker run {} …", given.join(" ").replace("--security-opt=", "--security-opt "));
+    assert!(doctor.contains(&told), "doctor does not tell {told}");
+    assert_eq!(
+        (own["image"].as_str(), own["postCreateCommand"].as_str()),
+        (Some("rust:1"), Some("cargo xtask test simple"))
+    );
+}
+
+/// Nix is a stand-in: no flake can be fetched here.
+#[test]
+fn direnv_enters_the_shell_of_nix_where_nix_is() {
+    if Command::new("direnv").arg("version").output().is_err() {
+        return common::skipped("no direnv; .ci/run installs it");
+    }
+    let scratch = Scratch::new();
+    copy(&shipped(".envrc"), &scratch.root.join(".envrc"));
+    let bin = scratch.scratch_dir().join("bin");
+    let direnv = |args: &[&str]| {
+        let mut direnv = Command::new("direnv");
+        scratch.environment(&mut direnv);
+        direnv.args(args).env("HOME", scratch.scratch_dir()).env("PATH", &bin);
+        Run::of(&direnv.output().unwrap()).expect(0, &[]).stdout
+    };
+    // All programs but Nix.
+    std::fs::create_dir(&bin).unwrap();
+    for program in std::fs::read_dir("/usr/bin").unwrap().map(|entry| entry.unwrap().path()) {
+        if !program.ends_with("nix") {
+            std::os::unix::fs::symlink(&program, bin.join(program.file_name().unwrap())).unwrap();
+        }
+    }
+    direnv(&["allow"]);
+    assert_eq!(direnv(&["exec", ".", "sh", "-c", "echo ${SHELL_OF-none}"]), "none\n");
+    let nix = "#!/bin/sh\ncase \" $* \" in *' print-dev-env '*) echo \"export SHELL_OF='$*'\" ;; esac\n";
+    executable(&bin.join("nix"), nix);
+    let entered = direnv(&["exec", ".", "sh", "-c", "echo $SHELL_OF"]);
+    assert!(entered.contains("print-dev-env"), "{entered}");
+}
+
+/// `cargo` is a stand-in that runs the real xtask, as the tests' project has no workspace.
+#[test]
+fn pre_commit_refuses_what_lint_finds() {
+    let Some(program) = installed("pre-commit") else { return };
+    let scratch = project();
+    copy(&shipped(".pre-commit-config.yaml"), &scratch.root.join(".pre-commit-config.yaml"));
+    scratch.write(".gitignore", "target\n");
+    let bin = scratch.scratch_dir().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let cargo = format!("#!/bin/sh\nshift\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_foreign"));
+    executable(&bin.join("cargo"), &cargo);
+    git(&scratch.root, &["init", "-q"]);
+    let run = |program: &Path, args: &[&str]| {
+        let mut command = Command::new(program);
+        scratch.environment(&mut command);
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        command.args(args).env("HOME", scratch.scratch_dir()).env("PATH", path);
+        Run::of(&command.output().unwrap())
+    };
+    run(&program, &["install"]).expect(0, &[]);
+    let commit = || {
+        git(&scratch.root, &["add", "."]);
+        run(Path::new("git"), &["-c", "user.name=me", "-c", "user.email=me@localhost", "commit", "-qm", "one"])
+    };
+    scratch.check("wrong", "machne.start()\n");
+    commit().expect(1, &["cargo xtask lint", "Failed", "checks/wrong.py:1"]);
+    scratch.check("wrong", "machine.start()\n");
+    commit().expect(0, &["Passed"]);
 }
