@@ -79,11 +79,29 @@ fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     scratch.check("linked", &format!("{}assert False\n", put(&format!("ln -s {secret} journal.jsonl"))));
     scratch.check("piped", &format!("{}assert False\n", put("mkfifo journal.jsonl")));
     scratch.check("passes", &put("ln -s /dev/zero journal.jsonl"));
+    // At the next boot its disk is set up on the host's side.
+    let aside = scratch.scratch_dir().join("aside");
+    fs::create_dir(&aside).unwrap();
+    let put = format!("mkdir /srv/old && mv /tmp /srv/old && ln -s {} /tmp", aside.display());
+    scratch.check(
+        "tmp",
+        &format!("machine.succeed('{put}')\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n"),
+    );
     scratch
         .check("copies", &format!("machine.succeed('ln -s {secret} /tmp/x')\nmachine.copy_from_machine('/tmp/x')\n"));
     let run = scratch.xtask(&["test", "--backend", "sandbox", "-j1", "--no-fail-fast"]);
-    let run = run.expect(1, &["1 passed", "3 failed", "the journal of machine was not looked at", "is a link to"]);
+    let run = run.expect(
+        1,
+        &[
+            "1 passed",
+            "4 failed",
+            "in the place of the machine's folder /tmp",
+            "the journal of machine was not looked at",
+            "is a link to",
+        ],
+    );
     assert!(!run.stderr.contains("stolen"), "{}", run.stderr);
+    assert_eq!(fs::read_dir(&aside).unwrap().count(), 0, "{}", run.stderr);
     let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;
     assert!(!fs::read_to_string(page.trim()).unwrap().contains("stolen"));
     let left: Vec<_> = fs::read_dir(scratch.root.join("target/checks/latest/copies/out")).unwrap().collect();

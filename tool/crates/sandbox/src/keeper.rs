@@ -21,6 +21,7 @@ use unix::unistd::Pid;
 
 use super::machine::{self, Booted, Lines};
 use super::network::Switches;
+use super::rootfs::Altered;
 use super::spec::Spec;
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
@@ -250,8 +251,8 @@ impl Keeper {
         }
         let machine = self.spec.machines.iter().find(|m| m.name == name);
         let machine = machine.ok_or_else(|| anyhow!("there is no machine `{name}`"))?;
-        let (mut booted, Lines { shell, console }) =
-            machine::boot(&self.spec, machine, &mut self.switches).with_context(|| Down(name.to_owned()))?;
+        let (mut booted, Lines { shell, console }) = machine::boot(&self.spec, machine, &mut self.switches)
+            .map_err(|e| if e.is::<Altered>() { e } else { e.context(Down(name.to_owned())) })?;
         let pid = booted.pid;
         for recorder in &machine.recorders {
             if let Err(e) = booted.record(recorder) {

@@ -74,17 +74,40 @@ pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
     sys::tmpfs(&root.join("run"), "mode=755")?;
     programs(&root, spec, machine)?;
     for bind in &machine.binds {
-        let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
-        fs::create_dir_all(&target)?;
-        bind_readonly(&bind.source, &target)?;
+        bind_readonly(&bind.source, &folder(&root, &bind.target)?)?;
     }
     let journal = spec.journal_dir.join(&machine.name);
     fs::create_dir_all(&journal)?;
-    bind_with(&journal, &root.join("var/log/journal"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
-    let shared = root.join("tmp/shared");
-    fs::create_dir_all(&shared)?;
-    bind(&spec.shared_dir(), &shared)?;
+    bind_with(&journal, &folder(&root, Path::new("var/log/journal"))?, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
+    bind(&spec.shared_dir(), &folder(&root, Path::new("tmp/shared"))?)?;
     pivot(&root)
+}
+
+/// What every machine has is not there any more: its root's doing, and no trouble of the host.
+#[derive(Debug)]
+pub struct Altered(PathBuf);
+
+impl std::fmt::Display for Altered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "something else is in the place of the machine's folder /{}", self.0.display())
+    }
+}
+
+impl std::error::Error for Altered {}
+
+/// A folder of the machine, made where it is not there. From its second boot on, its root may have put a link in the place of
+/// one, which would lead to the host's files here.
+fn folder(root: &Path, path: &Path) -> Result<PathBuf> {
+    let mut at = root.to_owned();
+    for part in path.iter().filter(|part| *part != "/") {
+        at.push(part);
+        match at.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(Altered(at.strip_prefix(root)?.to_owned()).into()),
+            Err(_) => fs::create_dir(&at).with_context(|| format!("cannot create {}", at.display()))?,
+        }
+    }
+    Ok(at)
 }
 
 /// The machine's disk at its first boot.
