@@ -93,7 +93,7 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (ST_CMD, "< envPaths\n", "", "undefined-variable", "< envPaths"),
     (ST_CMD, "iocInit()", "asSetFilename(\"¶${TOP}/db/no.acf\")\niocInit()", "no-file", ""),
     (ST_CMD, "iocInit()", "asynOctetSetInputEos(\"¶PS2\", 0, \"\")\niocInit()", "unknown-port", "`PS1`"),
-    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' > ¶records.txt\n", "read-only", "/var/lib/epics/NAME"),
+    (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' > ¶records.txt\n", "read-only", "/var/lib/epics/ioc"),
     (ST_CMD, "iocInit()\n", "iocInit()\ndbl '' >>\"¶${TOP}/x\"\n", "read-only", "/tmp"),
     (ST_CMD, "iocInit()\n", "iocInit()\ndbl >¶/var/lib/epics/x\n", "read-only", "/tmp"),
     (ST_CMD, "\"PREFIX=${PREFIX=},PORT=PS1\"", "\"¶PREFIX=${PREFIX=} PORT=PS1\"", "syntax", "PREFIX=,PORT=PS1"),
