@@ -49,9 +49,10 @@ let
         cd "$site"
         for file in *.py; do
           [ -f "$file" ] || continue
-          mkdir "''${file%.py}"
+          mkdir -p "''${file%.py}"
           # What it reads beside itself stays beside it.
-          find . -maxdepth 1 -type f ! -name '*.py' -exec cp -t "''${file%.py}" {} +
+          find ${helpers} -mindepth 1 -maxdepth 1 ! -name '*.py' ! -exec test -e {}/__init__.py \; \
+            -exec cp -r --no-preserve=mode -t "''${file%.py}" {} +
           mv "$file" "''${file%.py}/__init__.py"
         done
         for package in */; do

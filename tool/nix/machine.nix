@@ -135,7 +135,8 @@ in
       ''
     )
   ) project.path
-  ++ lib.optional (project.python != [ ]) (
+  # Programs of `path` are in Python as well.
+  ++ lib.optional (project.python != [ ] || project.path != [ ]) (
     pkgs.python3.withPackages (
       packages: map (project.find "python" "python3Packages" packages) project.python
     )

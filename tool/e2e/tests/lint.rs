@@ -279,6 +279,37 @@ fn checks_set_the_environment_of_their_iocs() {
     scratch.check("two", "start_all()\n");
     scratch.edit(ST_CMD, "${PREFIX=}", "${PREFIX}");
     assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
+    // Where a check has the device spoilt, and numbers that are no ports, are no other port of the simulator.
+    let address = |port: u16| format!("environment = {{ PREFIX = \"\", PSU_ADDRESS = \"localhost:{port}\" }}\n");
+    scratch.edit("ioc.toml", "[ioc]\n", &format!("[ioc]\n{}", address(9999)));
+    scratch.edit("ioc.toml", "[\"psu-simulator\"]", "[\"psu-simulator\", \"--baud\", \"9600\"]");
+    scratch.write("checks/two.toml", &format!("[nodes.machine]\nfaults = {{ simulator = 9998 }}\n{}", address(9998)));
+    assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_machine_cannot_have_is_refused_before_a_run() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.root.join("tools")).unwrap();
+    scratch.edit("ioc.toml", "[ioc]\n", "path = [\"tools\"]\n[ioc]\n");
+    let refused = |name: &str, text: &str, told: &[&str]| {
+        let path = format!("tools/{name}");
+        scratch.write(&path, text);
+        fs::set_permissions(scratch.root.join(&path), fs::Permissions::from_mode(0o755)).unwrap();
+        scratch.xtask(&["lint"]).expect(3, told);
+        fs::remove_file(scratch.root.join(path)).unwrap();
+    };
+    for name in ["caget", "systemctl", "fault"] {
+        let what = format!("tools/{name}: a machine of the sandbox has a program of this name itself");
+        refused(name, "#!/bin/sh\n", &[&what, &format!("hint: git mv tools/{name} tools/my-{name}")]);
+    }
+    let line = "tools/tell: its first line names /usr/bin/python3, which NixOS does not have";
+    refused("tell", "#! /usr/bin/python3 -u\n", &[line, "hint: #!/usr/bin/env python3"]);
+    scratch.xtask(&["lint"]).expect(0, &["nothing found"]);
+    scratch.write("checks/simple.toml", "path = [\"toolz\"]\n");
+    scratch.xtask(&["lint"]).expect(3, &["checks/simple.toml: `path` names the folder toolz", "hint: mkdir -p toolz"]);
+    scratch.write("checks/simple.toml", "[nodes.machine]\nfaults = { psu = 9998 }\n");
+    scratch.xtask(&["lint"]).expect(3, &["checks/simple.toml: faults of `psu`: there is no such simulator"]);
 }
 
 #[test]

@@ -53,7 +53,9 @@ fn programs_of_a_machine_have_packages_and_the_second_run_needs_no_network() {
         std::fs::create_dir(scratch.root.join(folder)).unwrap();
     }
     scratch.write("tools/beside.py", "word = 'beside'\n");
-    scratch.write("tools/tell", "#!/usr/bin/env python3\nimport beside, greeter\nprint(beside.word)\n");
+    std::fs::create_dir(scratch.root.join("tools/within")).unwrap();
+    scratch.write("tools/within/__init__.py", "");
+    scratch.write("tools/tell", "#!/usr/bin/env python3\nimport beside, greeter, within\nprint(beside.word)\n");
     scratch.write("checks/bin/own", "#!/bin/sh\necho own\n");
     for file in ["tools/tell", "checks/bin/own"] {
         std::fs::set_permissions(scratch.root.join(file), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -61,14 +63,14 @@ fn programs_of_a_machine_have_packages_and_the_second_run_needs_no_network() {
     scratch.check("py", &format!("{CHECK}assert machine.succeed('tell; own') == 'beside\\nown\\n'\n"));
     test(&scratch, packages.path()).expect(0, &["PASS"]);
     scratch.edit("ioc.toml", "tools", "toolz");
-    test(&scratch, packages.path()).expect(3, &["`path` names the folder toolz, which cannot be read"]);
+    test(&scratch, packages.path()).expect(3, &["ioc.toml: `path` names the folder toolz, which cannot be read"]);
     scratch.edit("ioc.toml", "[]\npath = [\"toolz\"]", "[\"greeter\"]");
     scratch.check("py", CHECK);
     let again = test(&scratch, Path::new("/nonexistent")).expect(0, &["PASS"]);
     assert!(!again.stderr.contains("Python packages"), "{}", again.stderr);
 
     scratch.edit("ioc.toml", "\"greeter\"", "\"greeter\", \"no-such-package\"");
-    let whole = ["pip cannot install what `python` in ioc.toml names: greeter, no-such-package", "PIP_INDEX_URL"];
+    let whole = ["pip cannot install what `python` names: greeter, no-such-package", "PIP_INDEX_URL"];
     test(&scratch, packages.path()).expect(5, &whole);
     scratch.edit("ioc.toml", "no-such-package", "a b");
     test(&scratch, packages.path()).expect(3, &["ioc.toml:3: `python` is `a b`"]);

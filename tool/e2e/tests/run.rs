@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::fs::{self, Permissions};
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -78,6 +80,10 @@ fn commands_on_a_pipe_are_run_to_the_end() {
 fn a_second_terminal_reaches_the_machine() {
     let scratch = Scratch::new();
     exec(&scratch, &["true"]).expect(5, &["no machine of this project runs", "hint:", "cargo xtask run"]);
+    fs::create_dir(scratch.root.join("tools")).unwrap();
+    scratch.write("tools/tell", "#!/bin/sh\necho told\n");
+    fs::set_permissions(scratch.root.join("tools/tell"), Permissions::from_mode(0o755)).unwrap();
+    scratch.edit("ioc.toml", "[ioc]\n", "path = [\"tools\"]\n[ioc]\n");
     let mut session = Session::start(scratch.command(&["run"]));
     let put = exec(&scratch, &["caput", "VOLT", "12.5"]).expect(0, &[]);
     assert!(put.stdout.contains("12.5"), "{}", put.stdout);
@@ -89,6 +95,7 @@ fn a_second_terminal_reaches_the_machine() {
     shell.stdin.take().unwrap().write_all(b"hostname; pwd; exit 7\n").unwrap();
     let shell = shell.wait_with_output().unwrap();
     assert_eq!((shell.status.code(), &shell.stdout[..]), (Some(7), &b"machine\n/root\n"[..]));
+    exec(&scratch, &["tell"]).expect_out("told");
     exec(&scratch, &["no-such-program"]).expect(5, &["`no-such-program` could not be started"]);
     exec(&scratch, &["--machine", "machin", "true"]).expect(4, &["hint: cargo xtask exec --machine machine"]);
     session.finish(|stdin| writeln!(stdin, "exit").unwrap()).expect(0, &[]);
@@ -182,7 +189,7 @@ fn exec_enters_no_machine_of_others() {
         subprocess.Popen(['/bin/sh', 'sandbox-init', '--name', 'machine']).wait()\n";
     let waits = "echo ready\nread line\n";
     let dir = scratch.scratch_dir();
-    std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
     std::fs::write(dir.join("sandbox-keeper"), poses).unwrap();
     std::fs::write(dir.join("sandbox-init"), waits).unwrap();
     let spec = scratch.root.join("target/checks/29991231T000000Z-1/machine/sandbox.json");

@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 use tool_base::host::Host;
 use tool_base::process::Cmd;
 use tool_base::{fail, ui};
-use tool_project::Project;
+use tool_project::{Config, Project};
 use tool_sandbox::spec::Program;
 
 use crate::cache::{self, Cache};
@@ -36,6 +36,16 @@ const PV_ACCESS: [(&str, &str); 4] =
 /// All programs, with or without PV Access.
 fn all(pva: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
     PROGRAMS.into_iter().chain(PV_ACCESS.into_iter().filter(move |_| pva))
+}
+
+/// Names of the programs of a project, on the host and on a machine.
+pub fn all_of(config: &Config) -> impl Iterator<Item = (&'static str, &'static str)> {
+    all(pva(config))
+}
+
+/// Whether an IOC has the support module PVXS.
+fn pva(config: &Config) -> bool {
+    config.iocs.values().flat_map(|ioc| &ioc.support).any(|module| module == "pvxs")
 }
 
 /// Whether a machine has this program from `tool/embedded/`.
@@ -91,7 +101,7 @@ const KEPT: Duration = Duration::from_hours(24 * 30);
 impl Place {
     fn of(project: &Project) -> Self {
         let source = project.root.join("tool/embedded");
-        let pva = project.config.iocs.values().flat_map(|ioc| &ioc.support).any(|module| module == "pvxs");
+        let pva = pva(&project.config);
         let mut place = Self { state: sources(&source), target: project.target.join("embedded"), source, pva };
         place.state = match (place.state.take(), compiler(), place.last()) {
             (Some(sources), Ok(compiler), _) => {

@@ -7,17 +7,23 @@ use std::path::Path;
 use anyhow::Result;
 
 use tool_base::fail;
-use tool_project::settings::Node;
+use tool_project::settings::{Node, Settings};
 use tool_project::{Config, Simulator};
 use tool_sandbox::spec::{Program, UnitFile};
 
 use crate::units;
 
+/// Its name on a machine.
+pub const PROGRAM: &str = "fault";
 /// The program's file below `tool/driver/`.
 const FILE: &str = "fault.py";
 
 /// An error where a machine of a check wants to spoil a simulator that it has not, or on a port that is taken.
-pub fn fit(check: &str, node: &Node, config: &Config) -> Result<()> {
+pub fn fit(check: &str, settings: &Settings, config: &Config) -> Result<()> {
+    settings.nodes.values().try_for_each(|node| fits(check, node, config))
+}
+
+fn fits(check: &str, node: &Node, config: &Config) -> Result<()> {
     let iocs = node.iocs_of(config);
     let ports: BTreeMap<&str, u16> = iocs
         .iter()
@@ -32,7 +38,8 @@ pub fn fit(check: &str, node: &Node, config: &Config) -> Result<()> {
         if !ports.contains_key(name.as_str()) {
             let names: Vec<&str> = ports.keys().copied().collect();
             let hint = match names.as_slice() {
-                [] => "its machine has none: ioc = false".to_owned(),
+                [] if !node.ioc => "its machine has none: ioc = false".to_owned(),
+                [] => "its machine has none: iocs = [\"…\"] leaves out the IOC whose device it is".to_owned(),
                 names => format!("those of its machine are: {}", names.join(", ")),
             };
             return Err(wrong("there is no such simulator with a TCP port".to_owned()).hint(hint).into());
@@ -40,9 +47,11 @@ pub fn fit(check: &str, node: &Node, config: &Config) -> Result<()> {
         let others =
             node.faults.iter().filter(|(other, _)| *other != name).map(|(other, port)| (other.as_str(), *port));
         let consoles = iocs.iter().map(|(ioc, _)| (*ioc, units::console(config, ioc)));
-        let mut taken = ports.iter().map(|(name, port)| (*name, *port)).chain(others).chain(consoles);
-        if let Some((other, _)) = taken.find(|(_, taken)| taken == port) {
-            let hint = format!("faults = {{ {name} = {} }}", port.checked_sub(1).filter(|p| *p > 0).unwrap_or(9998));
+        let taken = ports.iter().map(|(name, port)| (*name, *port)).chain(others).chain(consoles);
+        let taken: BTreeMap<u16, &str> = taken.map(|(name, port)| (port, name)).collect();
+        if let Some(other) = taken.get(port) {
+            let free = (1..*port).rev().find(|port| !taken.contains_key(port)).unwrap_or(9998);
+            let hint = format!("faults = {{ {name} = {free} }}");
             return Err(wrong(format!("TCP port {port} is that of `{other}`")).hint(hint).into());
         }
     }
@@ -72,7 +81,7 @@ pub fn units(
 
 /// The program that a script calls, and that stands there.
 pub fn program(driver: &Path) -> Program {
-    Program { name: "fault".to_owned(), path: driver.join(FILE), searches: false }
+    Program { name: PROGRAM.to_owned(), path: driver.join(FILE), searches: false }
 }
 
 #[cfg(test)]
@@ -86,7 +95,7 @@ mod tests {
     #[test]
     fn what_cannot_stand_there_is_named() {
         let node = |name: &str, port| Node { faults: [(name.to_owned(), port)].into(), ..Node::default() };
-        let told = |name: &str, port| fail::render(&fit("x", &node(name, port), &config()).unwrap_err());
+        let told = |name: &str, port| fail::render(&fits("x", &node(name, port), &config()).unwrap_err());
         assert_eq!(
             told("psu", 9998),
             "error: checks/x.toml: faults of `psu`: there is no such simulator with a TCP port\n\n\
@@ -94,7 +103,8 @@ mod tests {
         );
         let bare = Node { ioc: false, ..node("simulator", 9998) };
         assert!(
-            fail::render(&fit("x", &bare, &config()).unwrap_err()).ends_with("hint: its machine has none: ioc = false")
+            fail::render(&fits("x", &bare, &config()).unwrap_err())
+                .ends_with("hint: its machine has none: ioc = false")
         );
         assert!(told("simulator", 0).contains("TCP port 0 is none"));
         assert!(told("simulator", 2000).contains("TCP port 2000 is that of `ioc`"));
@@ -103,7 +113,16 @@ mod tests {
             "error: checks/x.toml: faults of `simulator`: TCP port 9999 is that of `simulator`\n\n\
              hint: faults = { simulator = 9998 }"
         );
-        fit("x", &node("simulator", 9998), &config()).unwrap();
+        fits("x", &node("simulator", 9998), &config()).unwrap();
+
+        let two = "[iocs.a]\napp = \"a\"\nioc = \"iocA\"\n[iocs.b]\napp = \"b\"\nioc = \"iocB\"\n\
+                   [simulators.psu]\npackage = \"p\"\ncommand = [\"p\"]\nport = 9999\nioc = \"a\"\n";
+        let two = tool_project::parse(two).unwrap();
+        let console = fail::render(&fits("x", &node("psu", 2001), &two).unwrap_err());
+        assert!(console.ends_with("is that of `b`\n\nhint: faults = { psu = 1999 }"), "{console}");
+        let other = Node { iocs: Some(vec!["b".to_owned()]), ..node("psu", 9998) };
+        let other = fail::render(&fits("x", &other, &two).unwrap_err());
+        assert!(other.contains("leaves out the IOC"), "{other}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod nix;
 pub mod nixos;
 pub mod options;
 mod packages;
+mod path;
 pub mod sandbox;
 pub mod unit;
 pub mod units;

@@ -17,7 +17,7 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::packages::Packages;
 use crate::units::OnMachine;
-use crate::{announce, embedded, faults, iocs, units};
+use crate::{announce, embedded, faults, iocs, path, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
@@ -78,22 +78,13 @@ struct Provided {
     programs: Vec<Program>,
 }
 
-fn provide(project: &Project, checks: &[Check]) -> Result<BTreeMap<String, Provided>> {
+fn provide<'a>(project: &Project, checks: impl Iterator<Item = &'a Check>) -> Result<BTreeMap<String, Provided>> {
     let of_check = |check: &Check| {
-        let settings = check.settings()?;
-        let mut programs = Vec::new();
-        for folder in project.config.path.iter().chain(&settings.path) {
-            let missing = || fail::config(format!("`path` names the folder {folder}, which cannot be read"));
-            for entry in std::fs::read_dir(project.root.join(folder)).with_context(missing)?.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if entry.path().is_file() && !programs.iter().any(|own: &Program| own.name == name) {
-                    programs.push(Program { name, path: entry.path(), searches: false });
-                }
-            }
-        }
-        Ok((check.name.clone(), Provided { packages: Packages::provide(project, &settings.python)?, programs }))
+        let programs = path::programs(project, Some(check))?;
+        let packages = Packages::provide(project, &check.settings()?.python)?;
+        Ok((check.name.clone(), Provided { packages, programs }))
     };
-    checks.iter().map(of_check).collect()
+    checks.map(of_check).collect()
 }
 
 /// The soft IOC on its machine.
@@ -130,7 +121,9 @@ impl Sandbox {
             None
         } else {
             for check in checks {
-                check.settings()?.fit(&check.name, &project.config)?;
+                let settings = check.settings()?;
+                settings.fit(&check.name, &project.config)?;
+                faults::fit(&check.name, settings, &project.config)?;
             }
             let ioc = iocs::settle(project, options.ioc)?;
             let programs = embedded::programs(project)?;
@@ -156,7 +149,7 @@ impl Sandbox {
             driver,
             config: project.config.clone(),
             lib: project.lib(),
-            provided: if ours.is_some() { provide(project, checks)? } else { BTreeMap::new() },
+            provided: provide(project, checks.iter().filter(|check| !evaluated.contains_key(&check.name)))?,
             ours,
             evaluated,
             timeout,
@@ -229,9 +222,6 @@ impl Sandbox {
     /// The run of one check, whose results go to `dir`.
     pub fn spec(&self, check: &Check, dir: &Path) -> Result<Spec> {
         let settings = check.settings()?;
-        for node in settings.nodes.values() {
-            faults::fit(&check.name, node, &self.config)?;
-        }
         let evaluated = self.evaluated.get(&check.name);
         let scripts: Vec<&str> = self.config.iocs.values().map(|ioc| ioc.script.as_str()).collect();
         let script = match (&check.script, evaluated) {
@@ -401,6 +391,7 @@ pub fn console(
     }
     let boot = ioc.boot(&place.top);
     let packages = Packages::provide(project, &[])?;
+    let programs = programs.into_iter().chain(path::programs(project, None)?).collect();
     let binds = place.binds.iter().cloned().chain(packages.iter().map(Packages::bind)).collect();
     script += &format!("cd {} && exec {} {}", process::quote(boot.as_os_str()), place.program(ioc), ioc.script);
     Ok(Spec {

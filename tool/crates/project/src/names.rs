@@ -93,11 +93,15 @@ pub(crate) fn variables_problem(variables: &BTreeMap<String, String>) -> Option<
 
 /// What is wrong with `python` and `path`, of ioc.toml or checks/NAME.toml: the key and the problem.
 pub(crate) fn programs_problem(python: &[String], path: &[String]) -> Result<(), (String, String)> {
-    let package = |name: &String| valid_name(name).map_err(|why| ("python", format!("`python` is `{name}`: {why}")));
+    let package = |name: &String| {
+        valid_name(name)
+            .map_err(|why| ("python", format!("`python` is `{name}`: {why}\n\nhint: python = [\"pyepics\"]")))
+    };
     let folder = |name: &String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
         let below = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !name.contains("..");
-        let what = || ("path", format!("`path` is `{name}`: it is a folder of the project"));
+        let what =
+            || ("path", format!("`path` is `{name}`: it must be a folder of the project\n\nhint: path = [\"tools\"]"));
         (below && name.chars().all(plain)).then_some(()).ok_or_else(what)
     };
     let problem = python.iter().try_for_each(package).and_then(|()| path.iter().try_for_each(folder));

@@ -156,7 +156,8 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         return Err(failure.hint(format!("may_fail = [\"{unit}.service\"]")).into());
     }
     if let Err((key, problem)) = programs_problem(&settings.python, &settings.path) {
-        return Err(fail::config(format!("{file}{}: {problem}", line(&key))).into());
+        let (problem, hint) = problem.split_once("\n\nhint: ").unwrap_or((&problem, "leave the key out"));
+        return Err(fail::config(format!("{file}{}: {problem}", line(&key))).hint(hint).into());
     }
     for tag in &settings.tags {
         crate::valid_name(tag)
@@ -211,8 +212,9 @@ mod tests {
 
     #[test]
     fn what_would_do_nothing_is_refused() {
-        assert!(
-            error_of("path = [\"../x\"]\n").starts_with("error: checks/two.toml:1: `path` is `../x`: it is a folder")
+        assert_eq!(
+            error_of("path = [\"../x\"]\n"),
+            "error: checks/two.toml:1: `path` is `../x`: it must be a folder of the project\n\nhint: path = [\"tools\"]"
         );
         assert!(error_of("timeout = 0\n").starts_with("error: checks/two.toml:1: `timeout` is 0"));
         assert!(error_of("may_fail = [\"ioc\"]\n").ends_with("hint: may_fail = [\"ioc.service\"]"));

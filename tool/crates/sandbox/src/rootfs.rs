@@ -24,7 +24,7 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
 /// Names of the programs that xtask itself stands in for.
-const APPLETS: [&str; 10] = [
+pub const APPLETS: [&str; 10] = [
     "ioc-console",
     "systemctl",
     "journalctl",
@@ -242,9 +242,6 @@ fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
     for name in APPLETS {
         symlink("/machine/xtask", bin.join(name))?;
     }
-    if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join("nc").exists()) {
-        symlink("/machine/xtask", bin.join("nc"))?;
-    }
     for own in &machine.programs {
         if own.searches {
             symlink("/machine/xtask", bin.join(&own.name))?;
@@ -252,6 +249,9 @@ fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
         } else {
             program(&own.path, &bin.join(&own.name))?;
         }
+    }
+    if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join("nc").exists()) {
+        link_unless_taken(Path::new("/machine/xtask"), &bin.join("nc"))?;
     }
     if let Some(tools) = &machine.tools {
         fs::create_dir_all(root.join("run/current-system"))?;
@@ -276,9 +276,10 @@ fn programs(root: &Path, spec: &Spec, machine: &MachineSpec) -> Result<()> {
     if local.canonicalize().is_ok_and(|path| path == local) { bind(&bin, &local) } else { Ok(()) }
 }
 
-/// A program of the host that the machine may run, and not write to.
+/// A program of the host that the machine may run, and not write to, or a folder beside programs.
 fn program(source: &Path, target: &Path) -> Result<()> {
-    fs::write(target, "").with_context(|| format!("cannot create {}", target.display()))?;
+    let made = if source.is_dir() { fs::create_dir(target) } else { fs::write(target, "") };
+    made.with_context(|| format!("cannot create {}", target.display()))?;
     bind_readonly(source, target)
 }
 

@@ -1,5 +1,7 @@
 //! Whether ioc.toml fits the IOCs that it names.
 
+use std::collections::BTreeSet;
+
 use tool_base::protocol::lint::{Mistake, Parts, Severity};
 use tool_project::{Config, find_key, nearest};
 
@@ -7,6 +9,8 @@ use tool_project::{Config, find_key, nearest};
 pub(super) struct Toml<'a> {
     pub config: &'a Config,
     pub text: &'a str,
+    /// Ports where checks spoil what simulators say.
+    pub spoilt: BTreeSet<u16>,
 }
 
 impl Toml<'_> {
@@ -45,11 +49,11 @@ impl Toml<'_> {
     pub fn simulators(&self, name: &str, parts: &Parts) -> Vec<Mistake> {
         let own: Vec<_> =
             self.config.simulators_of(name).filter_map(|(name, own)| Some((name, own, own.port?))).collect();
-        let wanted: Vec<u16> = parts.ports.iter().filter_map(|port| local(&port.address)).collect();
+        let wanted = parts.ports.iter().filter_map(|port| local(&port.address));
+        let wanted: Vec<u16> = wanted.filter(|port| !self.spoilt.contains(port)).collect();
         let mut found = Vec::new();
         for (simulator, sim, port) in &own {
-            let numbers = sim.command.iter().skip(1).flat_map(|word| word.split(|c: char| !c.is_ascii_digit()));
-            let numbers: Vec<u16> = numbers.filter(|own| own.len() > 3).filter_map(|own| own.parse().ok()).collect();
+            let numbers = named_ports(&sim.command);
             let key = format!("simulators.{simulator}.port");
             if let Some(other) = numbers.first().filter(|_| !numbers.contains(port)) {
                 let what = format!("the command of simulator `{simulator}` says {other}, its `port` is {port}");
@@ -69,9 +73,35 @@ impl Toml<'_> {
     }
 }
 
+/// The ports that a command names as such: `--port 9998`, `port=9998`, `--port=0.0.0.0:9998`.
+fn named_ports(command: &[String]) -> Vec<u16> {
+    let is_key = |word: &str| word.trim_start_matches('-').eq_ignore_ascii_case("port");
+    let after =
+        command.iter().zip(command.iter().skip(1)).filter(|(key, _)| is_key(key)).map(|(_, value)| value.as_str());
+    let within = command.iter().filter_map(|word| word.split_once('=').filter(|(key, _)| is_key(key)));
+    let values = after.chain(within.map(|(_, value)| value));
+    values.filter_map(|value| value.rsplit(':').next()?.parse().ok()).collect()
+}
+
 /// The port of an address on the IOC's own machine.
 fn local(address: &str) -> Option<u16> {
     let (host, port) = address.split_whitespace().next()?.split_once(':')?;
     let port = port.split(':').next()?.parse().ok()?;
     ["localhost", "127.0.0.1"].contains(&host).then_some(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_what_a_command_calls_so() {
+        let ports = |line: &str| named_ports(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(ports("sim --port 9998 -port=9997 port=[::]:9996 --PORT x"), [9998, 9997, 9996]);
+        for none in
+            ["sim --baud 9600", "python3 simulators/keithley2450.py", "sim --report 1000", "sim --web-port 8080"]
+        {
+            assert_eq!(ports(none), [0; 0], "{none}");
+        }
+    }
 }

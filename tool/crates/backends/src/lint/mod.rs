@@ -14,10 +14,9 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context, Result};
 
-use crate::embedded;
 use crate::nix::services::Evaluated;
 use crate::sandbox::{Sandbox, pycache, python};
-use crate::units;
+use crate::{embedded, faults, path, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 pub use tool_base::protocol::lint::{Mistake, Severity};
@@ -95,6 +94,10 @@ fn of(
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
     for (check, settings) in checks.iter().zip(&settings) {
         settings.fit(&check.name, &project.config)?;
+        faults::fit(&check.name, settings, &project.config)?;
+        if settings.services == Services::IocToml {
+            path::programs(project, Some(check))?;
+        }
     }
     let thorough = evaluated.is_none();
     let mut scripts = Vec::new();
@@ -268,7 +271,9 @@ fn of_script(file: &str, answer: &OfScript, ioc: &OfIoc, backend: Option<Choice>
 fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
     let mut all = OfIoc { complete: true, ..OfIoc::default() };
     let text = std::fs::read_to_string(project.root.join("ioc.toml")).unwrap_or_default();
-    let toml = config::Toml { config: &project.config, text: &text };
+    let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
+    let spoilt = nodes.flat_map(|node| node.faults.values().copied()).collect();
+    let toml = config::Toml { config: &project.config, text: &text, spoilt };
     for (name, ioc) in &project.config.iocs {
         let boot = ioc.boot(&project.ioc_dir());
         if !boot.is_dir() {
@@ -278,10 +283,13 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
         }
         let mut environment = project.config.environment(name, ioc, true);
         environment.insert("EPICS_IOCSH_HISTFILE".to_owned(), units::history(name));
-        let mut environments = BTreeSet::from([environment.clone()]);
         let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
         let own = nodes.filter(|node| node.iocs_of(&project.config).iter().any(|(own, _)| own == name));
-        environments.extend(own.map(|node| environment.clone().into_iter().chain(node.environment.clone()).collect()));
+        let mut others: BTreeSet<BTreeMap<_, _>> =
+            own.map(|node| environment.clone().into_iter().chain(node.environment.clone()).collect()).collect();
+        others.remove(&environment);
+        // What the IOC is made of is told of the first one.
+        let environments: Vec<_> = [environment].into_iter().chain(others).collect();
         let own = ask(project, &boot, &ioc.app, &ioc.script, &environments)?;
         match toml.application(name, &ioc.app, &own.parts) {
             Some(mistake) => all.findings.push(mistake),
@@ -301,7 +309,7 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
 /// # Errors
 /// The soft IOC cannot run.
 pub fn of_ioc(project: &Project, boot: &Path, app: &str, script: &str) -> Result<OfIoc> {
-    ask(project, boot, app, script, &BTreeSet::from([BTreeMap::new()]))
+    ask(project, boot, app, script, &[BTreeMap::new()])
 }
 
 fn ask(
@@ -309,7 +317,7 @@ fn ask(
     boot: &Path,
     app: &str,
     script: &str,
-    environments: &BTreeSet<BTreeMap<String, String>>,
+    environments: &[BTreeMap<String, String>],
 ) -> Result<OfIoc> {
     let programs = embedded::programs(project)?;
     let soft_ioc = programs.iter().find(|p| p.name == "soft-ioc").context("there is no soft IOC")?;

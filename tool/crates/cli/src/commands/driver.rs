@@ -13,6 +13,7 @@ use tool_base::process::quote;
 use tool_base::{interrupt, sys, ui};
 use tool_init::unit::limits;
 use tool_project::Project;
+use tool_sandbox::rootfs::APPLETS;
 use tool_sandbox::run::Output;
 use tool_sandbox::spec::{MachineSpec, Program, Spec, UnitFile};
 
@@ -53,7 +54,15 @@ fn units(dirs: &[PathBuf]) -> Result<Vec<UnitFile>> {
 }
 
 fn programs(dirs: &[PathBuf]) -> Result<Vec<Program>> {
-    Ok(files(dirs)?.into_iter().map(|path| Program { name: file_name(&path), path, searches: false }).collect())
+    let program = |path: PathBuf| {
+        let name = file_name(&path);
+        if APPLETS.contains(&name.as_str()) {
+            let what = format!("{}: a machine has a program of this name itself", path.display());
+            return Err(Failure::new(Status::Usage, what).hint("give it another name").into());
+        }
+        Ok(Program { name, path, searches: false })
+    };
+    files(dirs)?.into_iter().map(program).collect()
 }
 
 fn file_name(path: &Path) -> String {
