@@ -165,6 +165,14 @@ fn unit_tests_become_reports() {
     scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/.crash.run O.host/good.tap\n{rule}{gtest}"));
     test(&[]).expect(1, &["FAIL crash", "it ran 0 tests and never said", "PASS good", "1 passed, 1 failed"]);
     test(&["good"]).expect(0, &["1 passed in"]);
+    // Nobody waits for what a test leaves behind, nor hears without end.
+    scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/good.tap O.host/loud.tap\n{rule}"));
+    scratch.write("ioc/good.sh", "echo 1..1; echo ok 1; sleep 900 >/dev/null & echo $! >left");
+    scratch.write("ioc/loud.sh", "echo 1..1; echo ok 1; head -c 5000000 /dev/zero | tr '\\0' 'x'");
+    test(&[]).expect(1, &["PASS good", "FAIL loud", "it gave up: it said more than 4 MiB"]);
+    let left = fs::read_to_string(scratch.root.join("ioc/left")).unwrap();
+    assert!(std::process::Command::new("kill").arg(left.trim()).status().unwrap().success(), "it was waited for");
+    scratch.write("ioc/good.sh", "echo 1..1; echo ok 1");
     scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/good.tap\n\tfalse\n{rule}"));
     test(&[]).expect(1, &["tapfiles` ended with exit status: 2"]);
 }

@@ -1,9 +1,11 @@
 //! Builds the IOC by `make` or by Nix.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -28,6 +30,11 @@ pub struct Base {
     given: Vec<(String, String)>,
 }
 
+/// Lines of `make` that are kept, and bytes of one.
+const LINES: usize = 5000;
+const LINE: u64 = 64 << 10;
+/// How long what `make` said may take to come, once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the template's ioc/Makefile keeps of the environment of the last `make`.
 const GIVEN: &str = "RELEASE.environment.local";
 
@@ -83,16 +90,34 @@ pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool)
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = sys::interruptible(&mut command).spawn().map_err(|error| cmd.not_started(&error))?;
     drop(command);
-    let mut said = Vec::new();
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        if show {
-            ui::say(&line);
+    // What a test has started may hold the pipe for longer than `make` lives, and say what it likes.
+    let said = Arc::new(Mutex::new(VecDeque::new()));
+    let (heard, all) = mpsc::channel::<()>();
+    let to = Arc::clone(&said);
+    std::thread::spawn(move || {
+        let (mut reader, _heard) = (BufReader::new(reader), heard);
+        let mut line = Vec::new();
+        while reader.by_ref().take(LINE).read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
+            let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            line.clear();
+            let Ok(mut said) = to.lock() else { break };
+            if said.len() == LINES {
+                said.pop_front();
+            }
+            said.push_back(text.clone());
+            // The run that wants to see it may be over.
+            if Arc::strong_count(&to) == 1 {
+                break;
+            }
+            if show {
+                ui::say(&text);
+            }
         }
-        said.push(line);
-    }
+    });
     let status = child.wait()?;
+    let _ = all.recv_timeout(LAST_WORDS);
     if !status.success() {
+        let said: Vec<String> = said.lock().map(|mut said| said.drain(..).collect()).unwrap_or_default();
         if !show {
             ui::say(&said.join("\n"));
         }

@@ -3,7 +3,8 @@
 mod tap;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
@@ -26,6 +27,8 @@ use tool_runner::{Backend, DriverEvent, Job, Outcome, ScriptFailure, Skipped, Ve
 pub const NAME: &str = "unit";
 /// Where EPICS' rules name the test programs that ended with an error.
 const FAILED: &str = ".taps-failed.log";
+/// Bytes that a program may say.
+const ROOM: u64 = 4 << 20;
 /// Ending of what gtest's rules write before a program runs; `.NAME.run` is there once it has passed.
 const GTEST: &str = "make";
 
@@ -96,8 +99,7 @@ impl Unit {
         let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut programs = Vec::new();
         for (file, seconds) in ending("tap") {
-            let said = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            let said = String::from_utf8_lossy(&said).into_owned();
+            let said = read(file).with_context(|| format!("cannot read {}", file.display()))?;
             programs.push((file, Program { name: stem(file), said, broken: failed.contains(file), seconds: *seconds }));
         }
         // A program of gtest that crashes writes no TAP, nor is there any of a suite that has a `/` in its name.
@@ -198,6 +200,17 @@ impl Backend for Unit {
         }
         Ok(())
     }
+}
+
+/// What a program said. One that says too much has failed.
+fn read(file: &Path) -> io::Result<String> {
+    let (mut said, mut file) = (Vec::new(), File::open(file)?);
+    file.by_ref().take(ROOM).read_to_end(&mut said)?;
+    let mut said = String::from_utf8_lossy(&said).into_owned();
+    if file.read(&mut [0])? > 0 {
+        said += &format!("\nBail out! it said more than {} MiB\n", ROOM >> 20);
+    }
+    Ok(said)
 }
 
 /// Gives programs of one name others: with their folder, then with their architecture.
