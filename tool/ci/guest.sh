@@ -14,10 +14,11 @@ tool=$(realpath "$(dirname "$0")/..")
 cd "$folder"
 
 [ -d test_driver ] || cp -r "$(find "${XTASK_NIXPKGS:?names no sources of nixpkgs}/nixos/lib/test-driver" -name test_driver)" .
-[ -d python ] || {
-  python3 -m venv python
+[ -e python/done ] || {
+  python3 -m venv --clear python
   # What the driver imports.
   python/bin/pip install -q ptpython colorama junit-xml
+  : >python/done
 }
 [ -s machines.json ] || (
   cd "$tool/.."

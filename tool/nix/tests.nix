@@ -268,6 +268,41 @@ let
           ];
     };
 
+    "Python comes with programs of a folder" = {
+      got =
+        let
+          machine =
+            import ./machine.nix
+              {
+                epnixLib = { };
+                iocService = { };
+                project = {
+                  python = [ ];
+                  path = [ "tools" ];
+                };
+              }
+              {
+                config = { };
+                lib = {
+                  optional = wanted: package: if wanted then [ package ] else [ ];
+                  hiPrio = package: package;
+                };
+                pkgs = {
+                  epnix.epics-base = "epics-base";
+                  runCommand =
+                    name: _: _:
+                    name;
+                  python3.withPackages = _: "python3";
+                };
+              };
+        in
+        machine.environment.systemPackages;
+      want = [
+        "epics-base"
+        "programs"
+        "python3"
+      ];
+    };
     "ports of their own" = {
       got = project.portConflicts [
         {

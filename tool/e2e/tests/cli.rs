@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use common::{Run, Scratch};
@@ -117,6 +118,16 @@ fn the_manual_opens_a_pager_before_a_terminal() {
     script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(std::process::Stdio::null());
     let run = Run::of(&script.env("TERM", "xterm").env("MANPAGER", "sed s/^/PAGED:/").output().unwrap()).expect(0, &[]);
     assert!(run.stdout.contains("PAGED:CARGO-XTASK(1)") && !run.stdout.contains(".TH CARGO"), "{}", run.stdout);
+    // As on a minimized system.
+    std::fs::create_dir(scratch.root.join("bin")).unwrap();
+    for (name, text) in [("man", "echo minimized"), ("less", "sed s/^/PAGED:/")] {
+        let program = scratch.root.join("bin").join(name);
+        std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", scratch.root.join("bin").display(), std::env::var("PATH").unwrap());
+    let run = Run::of(&script.env("PATH", path).output().unwrap()).expect(0, &[]);
+    assert!(run.stdout.contains("PAGED:# ") && !run.stdout.contains("minimized"), "{}", run.stdout);
 }
 
 #[test]

@@ -141,8 +141,9 @@ fn unit_tests_become_reports() {
     assert!(!run.stderr.contains("look inside"), "there is no machine: {}", run.stderr);
     assert!(run.stdout.contains("\"backend\":\"unit\"") && run.stdout.contains("2 - two"), "{}", run.stdout);
     let report = fs::read_to_string(scratch.root.join("target/junit.xml")).unwrap();
-    assert!(report.contains("tests=\"6\" failures=\"1\""), "{report}");
+    assert!(report.contains("tests=\"6\" failures=\"2\""), "{report}");
     assert!(report.contains("name=\"2 - two\" time=\"0.000\"><failure"), "{report}");
+    assert!(report.contains("  at line 7</failure>") && report.contains(">it has 3 tests and ran 2"), "{report}");
     scratch.xtask(&["report"]).expect(0, &[]);
     assert!(scratch.result("report.html").contains("not ok 2 - two"));
     scratch.xtask(&["test", "--rerun-failed"]).expect(4, &["no run is kept in"]);
@@ -195,4 +196,8 @@ fn an_ioc_for_another_computer_is_not_run() {
     fs::remove_dir_all(scratch.root.join(own)).unwrap();
     let only = "there is no `tank` in ioc/bin/ for this computer, only for linux-arm";
     build(&["test", "level", "--no-lint", "--ioc", "make", "--backend", "sandbox"]).expect(5, &[only]);
+    // Of two applications one is misspelt.
+    let two = ["tank", "tnak"].map(|app| format!("[iocs.{app}]\napp = \"{app}\"\nioc = \"iocTank\"\n"));
+    scratch.write("ioc.toml", &two.concat());
+    build(&["build", "--backend", "sandbox"]).expect(3, &["there is no `tnak`", "hint: `app` in ioc.toml"]);
 }

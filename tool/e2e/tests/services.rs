@@ -259,4 +259,13 @@ fn an_ioc_of_the_nixos_configuration_is_recorded_or_the_page_says_why_not() {
     sandbox(&fixture).expect(0, &["PASS web"]);
     assert!(fs::read_to_string(&record).unwrap().contains("\"port\":5070,\"recorded\":1,"));
     assert!(!page().contains("not recorded: "));
+
+    // A check whose machines Nix describes gets no packages of ours, whatever runs beside it.
+    fixture.write("checks/web.script", "client.start()\n");
+    fixture.write("checks/web.toml", "services = \"nixos\"\npython = [\"no-such-package\"]\n");
+    fixture.write("checks/plain.py", "machine.start()\n");
+    fixture.write("checks/plain.toml", "[nodes.machine]\nioc = false\n");
+    fixture.git(&["add", "checks"]);
+    let mut both = fixture.command(&["test", "web", "plain", "--backend", "sandbox", "--no-lint"]);
+    Run::of(&both.env("PIP_NO_INDEX", "1").output().unwrap()).expect(0, &["PASS web", "PASS plain"]);
 }

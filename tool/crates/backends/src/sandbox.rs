@@ -284,7 +284,7 @@ impl Sandbox {
             units.extend(units::simulators(&self.config, &names));
             let soft = place.programs.values().all(|program| program.starts_with(SOFT_IOC));
             let coverage = (self.coverage && soft && !iocs.is_empty())
-                .then(|| dir.join("record").join(&name).with_extension("coverage"));
+                .then(|| dir.join("record").join(format!("{name}.coverage")));
             // As on NixOS, where the module of the IOC brings them.
             let packages = packages.as_ref().filter(|_| !iocs.is_empty());
             let more = if iocs.is_empty() { [].iter() } else { more.iter() };
@@ -342,13 +342,13 @@ impl Sandbox {
                         boot: start.boot,
                         script: start.script,
                         environment: start.environment,
-                        file: dir.join(name).with_extension("jsonl"),
+                        file: dir.join(format!("{name}.jsonl")),
                     });
                 }
             }
         }
         if !notes.is_empty() {
-            let file = dir.join(&machine.name).with_extension("log");
+            let file = dir.join(format!("{}.log", machine.name));
             std::fs::create_dir_all(dir)
                 .and_then(|()| std::fs::write(&file, notes))
                 .with_context(|| format!("cannot write {}", file.display()))?;

@@ -3,7 +3,7 @@
 //! Written by hand: the crate quick-junit brings 14 crates and 7 s of processor time to a cold build, and its attribute
 //! `disabled` is none that Jenkins' schema (junit-10.xsd) knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -153,12 +153,17 @@ fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
     // The tests of a program are told by TAP: each is one of its own.
     let tap = outcome.failure.as_ref().is_some_and(|failure| failure.class == "TAP");
     let failed_tests = outcome.subtests.iter().filter(|subtest| tap && !subtest.ok).count();
-    suite.failures = suite.failures.max(failed_tests);
+    let (mut own, rest) = if failed_tests > 0 { by_test(outcome) } else { (BTreeMap::new(), String::new()) };
+    suite.failures = suite.failures.max(failed_tests + usize::from(!rest.is_empty()));
     for (at, subtest) in outcome.subtests.iter().enumerate() {
         let seconds = subtest.seconds.unwrap_or_else(|| (outcome.seconds - subtest.start).max(0.0));
         // A script may catch what goes wrong in a subtest: then nothing has failed.
         let children = match () {
-            () if tap && !subtest.ok => problem("failure", "TAP", &format!("not ok {}", subtest.name)),
+            () if tap && !subtest.ok => problem(
+                "failure",
+                "TAP",
+                &own.remove(&subtest.name).unwrap_or_else(|| format!("not ok {}", subtest.name)),
+            ),
             () if Some(at) == failed => what.clone(),
             () => String::new(),
         };
@@ -167,7 +172,8 @@ fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
     let script_name = exec.check.script.as_deref().and_then(Path::file_name);
     let script_name = script_name.map_or_else(|| exec.check.name.clone().into(), |n| n.to_string_lossy());
     let script = match failed.map(|at| &outcome.subtests[at].name) {
-        None if failed_tests > 0 => log,
+        None if failed_tests > 0 && rest.is_empty() => log,
+        None if failed_tests > 0 => problem("failure", "TAP", &rest) + &log,
         None => what + &log,
         Some(subtest) => {
             suite.skipped += 1;
@@ -176,6 +182,21 @@ fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
     };
     suite.case(&script_name, outcome.seconds, &script);
     suite
+}
+
+/// What TAP says of each test that failed, by its name, and what else is wrong with the program.
+fn by_test(outcome: &Outcome) -> (BTreeMap<String, String>, String) {
+    let (mut own, mut rest, mut at) = (BTreeMap::<String, String>::new(), String::new(), None);
+    for line in outcome.failure.iter().flat_map(|failure| failure.message.lines()) {
+        if !line.starts_with("  ") {
+            let name = line.strip_prefix("not ok ");
+            at = name.filter(|name| outcome.subtests.iter().any(|subtest| !subtest.ok && subtest.name == *name));
+        }
+        let text = at.map_or(&mut rest, |name| own.entry(name.to_owned()).or_default());
+        *text += if text.is_empty() { "" } else { "\n" };
+        *text += line;
+    }
+    (own, rest)
 }
 
 /// The subtest that failed, if one did: the innermost of those that were not left well.
@@ -334,6 +355,22 @@ mod tests {
             &summary,
             &Again { limits: vec!["--strict".into()], ..Again::default() }
         ));
+    }
+
+    #[test]
+    fn all_that_tap_says_is_told_where_it_belongs() {
+        let mut program = outcome("voltTest", 1, Verdict::Failed(1));
+        let message = "it gave up: no memory\nnot ok second\n  at line 7\nit has 3 tests and ran 2".to_owned();
+        program.failure = Some(tool_runner::ScriptFailure { class: "TAP".into(), message, ..Default::default() });
+        let summary = Summary { outcomes: vec![program], ..Summary::default() };
+        let text = document(&["voltTest".to_owned()], &summary, &Again::default());
+        assert!(text.contains("tests=\"3\" failures=\"2\""), "{text}");
+        for part in [
+            "name=\"second\" time=\"1.000\"><failure type=\"TAP\" message=\"not ok second\">not ok second\n  at line 7</failure>",
+            "<failure type=\"TAP\" message=\"it gave up: no memory\">it gave up: no memory\nit has 3 tests and ran 2</failure>",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ use tool_base::{fail, files};
 
 /// Version of `result.json` and `run.json`. New keys do not change it.
 pub const VERSION: u32 = 1;
+/// The backend of unit tests, whose checks are test programs.
+pub const UNIT: &str = "unit";
 /// Time that checks get to clean up after the run's own limit, before they are killed.
 const GRACE: Duration = Duration::from_secs(10);
 

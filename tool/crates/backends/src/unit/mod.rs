@@ -23,8 +23,6 @@ use tool_project::settings::Settings;
 use tool_project::{Check, Project};
 use tool_runner::{Backend, DriverEvent, Job, Outcome, ScriptFailure, Skipped, Verdict};
 
-/// Its name among the backends.
-pub const NAME: &str = "unit";
 /// Where EPICS' rules name the test programs that ended with an error.
 const FAILED: &str = ".taps-failed.log";
 /// Bytes that a program may say.
@@ -164,7 +162,7 @@ impl Unit {
 
 impl Backend for Unit {
     fn name(&self) -> &'static str {
-        NAME
+        tool_runner::UNIT
     }
 
     fn before(&self) -> f64 {

@@ -15,7 +15,7 @@ pub fn run(line: clap::Command) -> Result<Status> {
     let page = reference::man(line);
     if !std::io::stdout().is_terminal() {
         ui::data(page.trim_end());
-    } else if which("man").is_none() || !shown(&Cmd::new("man").args(["-l", "-"]), &page)? {
+    } else if !is_man() || !shown(&Cmd::new("man").args(["-l", "-"]), &page)? {
         // Without man(1) nobody wants to read its language.
         let text = reference::cli_md();
         if which("less").is_none() || !shown(&Cmd::new("less"), &text)? {
@@ -23,6 +23,11 @@ pub fn run(line: clap::Command) -> Result<Status> {
         }
     }
     Ok(Status::Done)
+}
+
+/// Whether `man` is one: a minimized system has a script there, which says only that, and that all is well.
+fn is_man() -> bool {
+    which("man").is_some() && Cmd::new("man").args(["-w", "man"]).read().is_ok_and(|path| path.starts_with('/'))
 }
 
 /// Whether a pager has shown a text.

@@ -152,9 +152,11 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
 fn last_pass(dir: &Path, check: &str, root: &Path) -> Option<Pass> {
     let mut runs: Vec<PathBuf> = subfolders(dir.parent()?).filter(|run| run.file_name() < dir.file_name()).collect();
     runs.sort();
+    let unit = |run: &Path| json(&run.join("run.json"))["run"]["backend"] == tool_runner::UNIT;
     let passed = |run: &&PathBuf| {
         let result = json(&run.join(check).join("result.json"))["result"].take();
-        result["check"] == check && matches!(state(&result), State::Passed | State::Flaky)
+        let passed = result["check"] == check && matches!(state(&result), State::Passed | State::Flaky);
+        passed && unit(run) == unit(dir)
     };
     let run = runs.iter().rev().find(passed)?;
     let Execution { spans, recordings, .. } = execution(&run.join(check), run, root);
@@ -225,7 +227,8 @@ fn subtests(result: &Value) -> Vec<Span> {
 fn failure(told: &Value, check: &str, root: &Path) -> Failure {
     let word = |key: &str| told[key].as_str().map(str::to_owned);
     let line = told["line"].as_u64().and_then(|line| usize::try_from(line).ok());
-    let script = format!("checks/{check}.py");
+    // A test program may have the name of a check.
+    let script = if word("class").as_deref() == Some("TAP") { check.to_owned() } else { format!("checks/{check}.py") };
     let source = word("source").unwrap_or_default();
     let text = fs::read(root.join(&script)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -439,6 +442,9 @@ mod tests {
         assert!(executions.iter().all(|own| named(own) == if own.label == "a/30" { (200, 50) } else { (1, 0) }));
         let pass = |at: usize| executions[at].pass.as_ref().unwrap();
         assert!(Rc::ptr_eq(pass(0), pass(9)) && pass(0).run == "1");
+        // A test program of the same name is no check.
+        fs::write(dir.path().join("2/run.json"), "{\"run\":{\"backend\":\"unit\"}}").unwrap();
+        assert!(run(&dir.path().join("2"), dir.path()).executions[0].pass.is_none());
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Teller {
                 let Some(running) = self.state.running.get_mut(&exec.id) else { return };
                 running.driver(event, now);
                 let left = matches!(event, DriverEvent::Leave { kind, .. } if kind == "subtest");
-                if self.one_by_one && left && self.backend != "unit" {
+                if self.one_by_one && left && self.backend != tool_runner::UNIT {
                     let width = ui::hold(self.screen).columns();
                     let text = rows(running.ended_subtest(), width);
                     self.say(&text);
@@ -236,7 +236,7 @@ impl Teller {
         let (before, after) = match &running {
             Some(running) if self.one_by_one => (rows(running.unfinished(), width), String::new()),
             // Of a test program, there may be thousands; what failed is told at the end.
-            Some(_) if self.backend == "unit" => (String::new(), self.reason(outcome, width)),
+            Some(_) if self.backend == tool_runner::UNIT => (String::new(), self.reason(outcome, width)),
             Some(running) => (String::new(), rows(&running.subtests, width) + &self.reason(outcome, width)),
             None => Default::default(),
         };

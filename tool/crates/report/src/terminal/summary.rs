@@ -214,7 +214,7 @@ impl Report<'_> {
         if self.backend == "sandbox" {
             text += &format!("  debug        {}\n", again.test(&[name], &["--debug"]));
         }
-        if self.backend == "unit" {
+        if self.backend == tool_runner::UNIT {
             return text;
         }
         text + &format!("  look inside  {}\n", again.interactive(name))

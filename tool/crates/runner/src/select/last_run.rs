@@ -67,7 +67,8 @@ fn runs(dir: &Path) -> Vec<PathBuf> {
 
 /// Checks that a run left to do; `None` where the text is not a run's, or it was one of unit tests.
 fn to_do(text: &str) -> Option<BTreeSet<String>> {
-    let File { run, summary } = serde_json::from_str(text).ok().filter(|file: &File| file.run.backend != "unit")?;
+    let File { run, summary } =
+        serde_json::from_str(text).ok().filter(|file: &File| file.run.backend != crate::UNIT)?;
     let left = |check: &String| {
         let mut ends = summary.outcomes.iter().filter(|o| o.check == *check && !o.retried).peekable();
         ends.peek().is_none() || ends.any(|o| o.verdict != "passed")
