@@ -265,7 +265,8 @@ fn an_ioc_of_the_nixos_configuration_is_recorded_or_the_page_says_why_not() {
     fixture.write("checks/web.toml", "services = \"nixos\"\npython = [\"no-such-package\"]\n");
     fixture.write("checks/plain.py", "machine.start()\n");
     fixture.write("checks/plain.toml", "[nodes.machine]\nioc = false\n");
-    fixture.git(&["add", "checks"]);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template/ioc"), &fixture.root.join("ioc"));
+    fixture.git(&["add", "checks", "ioc"]);
     let mut both = fixture.command(&["test", "web", "plain", "--backend", "sandbox", "--no-lint"]);
     Run::of(&both.env("PIP_NO_INDEX", "1").output().unwrap()).expect(0, &["PASS web", "PASS plain"]);
 }
