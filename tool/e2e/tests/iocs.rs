@@ -140,7 +140,13 @@ fn two_iocs_on_one_machine_are_both_reached() {
          [nodes.first]\niocs = [\"a\"]\nenvironment = { PREFIX = \"D:\" }\n\
          [nodes.second]\niocs = [\"b\"]\nenvironment = { PREFIX = \"C:\" }\n[nodes.third]\n",
     );
-    scratch.xtask(&["lint"]).expect(0, &[]);
+    assert!(!scratch.xtask(&["lint"]).expect(0, &[]).stdout.contains("[read-only]"));
+    // Each writes to its own folder, and is told which one that is.
+    let other = "ioc/iocBoot/iocOther/stOther.cmd";
+    scratch.edit(other, "\niocInit()\n", "\niocInit()\ndbl > /var/lib/epics/a/x\n");
+    let run = scratch.xtask(&["lint"]).expect(0, &[]);
+    run.expect_out("warning[read-only]").expect_out("`/var/lib/epics/a/x`").expect_out("or in /var/lib/epics/b,");
+    scratch.edit(other, "dbl > /var/lib/epics/a/x\n", "");
     scratch.xtask(&["test", "--backend", "sandbox", "--coverage"]).expect(0, &["2 passed"]);
     // What one IOC did is told of its own records.
     let coverage = fs::read_to_string(scratch.root.join("target/checks/latest/coverage.json")).unwrap();
