@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn commands_become_code() {
-        let general = point(&Fix::general("Do:\n$ a\n$ b\nThen rest."));
+        let general = point(&tool_host::finding::all("Do:\n$ a\n$ b\nThen rest."));
         assert_eq!(general, "* Do:\n  * `a`\n  * `b`\n  * Then rest.\n");
         assert_eq!(point(&Fix { case: "docker", steps: "Rest." }), "* docker: Rest.\n");
     }

@@ -51,17 +51,34 @@ pub struct Fix {
     pub steps: &'static str,
 }
 
-impl Fix {
-    /// The fix that holds everywhere.
-    pub const fn general(steps: &'static str) -> Self {
-        Self { case: "", steps }
-    }
-
-    /// The fix for one surrounding.
-    pub const fn when(case: &'static str, steps: &'static str) -> Self {
-        Self { case, steps }
-    }
+/// The fix that holds everywhere.
+pub const fn all(steps: &'static str) -> Fix {
+    when("", steps)
 }
+
+/// The fix for one surrounding.
+pub const fn when(case: &'static str, steps: &'static str) -> Fix {
+    Fix { case, steps }
+}
+
+/// A table of causes, in the order of the documentation: name here, id, severity, title, cause, fixes.
+macro_rules! entries {
+    ($($name:ident $id:literal $severity:ident $title:literal $cause:literal [$($fix:expr),+ $(,)?])+) => {
+        /// All of them.
+        pub static ALL: &[&$crate::finding::Entry] = &[$(&$name),+];
+        $(
+            #[doc = $title]
+            pub static $name: $crate::finding::Entry = $crate::finding::Entry {
+                id: $id,
+                severity: $crate::finding::Severity::$severity,
+                title: $title,
+                cause: $cause,
+                fixes: &[$($fix),+],
+            };
+        )+
+    };
+}
+pub(crate) use entries;
 
 /// A cause that was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
