@@ -1,37 +1,24 @@
-//! Runs every `run:` step of the GitHub workflows as shipped and of the actions that they call, and every line of the GitLab
-//! jobs, as a runner would: on a copy of the project or on the fixture for Nix.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
-
-mod common;
-#[path = "common/nix.rs"]
-#[allow(dead_code, reason = "tests/nix.rs uses the rest")]
-mod fixture;
+//! What neither a linter nor a runner (runners.rs) says of the workflows as shipped, the actions that they call, and GitLab's jobs.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use common::{Run, Scratch};
-use fixture::Fixture;
-
-/// Steps that would change this machine, by their beginning, and why they are not run here.
-const NOT_HERE: [(&str, &str); 6] = [
-    (ALLOW_NAMESPACES, "changes the kernel"),
-    ("sudo rm -f /dev/kvm", "takes KVM from everyone"),
-    ("sudo systemctl restart nix-daemon.service", "stops what others build"),
-    ("rustup component add clippy rustfmt", "changes the installed Rust"),
-    ("pipx install ty==", "installs a program for this user"),
-    ("apt-get update -qq && apt-get install -y -qq --no-install-recommends pipx", "installs a program for everyone"),
+/// Steps that are no command of ours, by their beginning: they set the machine up, care for the cache, or fail on purpose.
+const SET_UP: [&str; 10] = [
+    ALLOW_NAMESPACES,
+    "sudo rm -f /dev/kvm",
+    "sudo systemctl restart nix-daemon.service",
+    "rustup ",
+    "pipx install ty==",
+    "apt-get update -qq && apt-get install -y -qq --no-install-recommends pipx",
+    "echo \"version=$(rustc --version",
+    "git ls-files -z Cargo.toml Cargo.lock .cargo xtask tool | xargs -0 touch",
+    "exit 1",
+    "sudo target/debug/xtask ",
 ];
 const ALLOW_NAMESPACES: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
-
-/// Steps around the cache of what is built.
-const VERSION: &str = "echo \"version=$(rustc --version";
-const OLD: &str = "git ls-files -z Cargo.toml Cargo.lock .cargo xtask tool | xargs -0 touch";
-
-/// What the job does that only starts where another has failed.
-const GATE: &str = "exit 1";
 
 /// How the jobs of GitLab with a shell get Rust and Python.
 const IN_NIX: &str = "nix --extra-experimental-features 'nix-command flakes' develop --command ";
@@ -101,149 +88,6 @@ fn steps_of(text: &str) -> Vec<String> {
     steps
 }
 
-/// A step's shell, with a `cargo` that runs the xtask of this test instead of building it again.
-fn shell(step: &str, like: &Command, place: &Path) -> Command {
-    let bin = place.join("runner-bin");
-    fs::create_dir_all(&bin).unwrap();
-    let cargo = "[ \"$1\" = xtask ] || { echo \"not xtask: $*\" >&2; exit 99; }\nshift\nexec \"$XTASK\" \"$@\"\n";
-    common::executable(&bin.join("cargo"), &format!("#!/bin/sh\n{cargo}"));
-    let mut path = bin.into_os_string();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap());
-    let mut command = Command::new("bash");
-    // As GitHub calls it.
-    command
-        .args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step])
-        .current_dir(like.get_current_dir().unwrap());
-    for (name, value) in like.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-        .env("PATH", path)
-        .env("XTASK", env!("CARGO_BIN_EXE_foreign"))
-        .env("CI", "true")
-        .env("GITHUB_ACTIONS", "true")
-        .env("GITHUB_OUTPUT", place.join("output"))
-        .env("GITHUB_STEP_SUMMARY", place.join("summary"));
-    command
-}
-
-fn on(step: &str, like: &Command, place: &Path, variables: &[(&str, &str)]) -> Run {
-    let mut command = shell(step, like, place);
-    command.envs(variables.iter().copied());
-    Run::of(&command.output().unwrap())
-}
-
-fn on_project(step: &str, scratch: &Scratch, variables: &[(&str, &str)]) -> Run {
-    on(step, &scratch.command(&[]), scratch.scratch_dir(), variables)
-}
-
-/// The fixture with the checks `good` and `simple`, which pass.
-fn nix_project() -> Option<Fixture> {
-    let fixture = Fixture::new()?;
-    let checks = fixture.root.join("checks");
-    let files: Vec<PathBuf> = fs::read_dir(&checks).unwrap().map(|entry| entry.unwrap().path()).collect();
-    for file in files.iter().filter(|file| file.file_stem().unwrap() != "good") {
-        fs::remove_file(file).unwrap();
-    }
-    for kind in ["nix", "py"] {
-        fs::copy(checks.join("good").with_extension(kind), checks.join("simple").with_extension(kind)).unwrap();
-    }
-    fixture.git(&["add", "-A"]);
-    Some(fixture)
-}
-
-/// Runs `configure-nix --apply` on the nix.conf of the fixture, which Nix itself then reads.
-fn configure(step: &str, fixture: &Fixture) {
-    // A Nix that does not advertise KVM, whatever this machine has; the rest is as in the container of GitLab's job.
-    fs::write(fixture.dir.path().join("conf/nix.conf"), "system-features = nixos-test\n").unwrap();
-    let config = "build-users-group =\nsandbox = false\nexperimental-features = nix-command flakes";
-    // What an ordinary user's Nix reads.
-    let own = fixture.dir.path().join("own");
-    let variables = [("NIX_CONFIG", config), ("XDG_CONFIG_HOME", own.to_str().unwrap())];
-    let run = on(step, &fixture.command(&[]), fixture.dir.path(), &variables).expect(0, &[]);
-    if step.contains("--apply") {
-        assert!(run.stdout.contains("Nix was asked: it has the feature kvm now."), "{}", run.stdout);
-    }
-    let _ = fs::remove_dir_all(own);
-}
-
-#[test]
-fn every_step_runs() {
-    let scratch = Scratch::new();
-    scratch.write("checks/simple.nix", "");
-    let fixture = nix_project();
-    let mut left: BTreeSet<&str> = NOT_HERE.iter().map(|(step, _)| *step).collect();
-    for step in steps().into_iter().chain(gitlab_steps()) {
-        eprintln!("step: {step}");
-        // What a step does as root is done by whoever runs the tests.
-        let step = step.replace("sudo target/debug/xtask ", "cargo xtask ");
-        if let Some((known, why)) = NOT_HERE.iter().find(|(known, _)| step.starts_with(known)) {
-            eprintln!("  SKIPPED: {why}");
-            left.remove(known);
-        } else if step.contains("cargo xtask ci ") {
-            // It is for a whole project with a Rust of its own: only that the command line is one.
-            on_project(&format!("{step} --help"), &scratch, &[("LIMIT", "60")]).expect(0, &[]);
-        } else if step.starts_with(VERSION) {
-            let run = on_project(&step.replace("rustc", "echo rustc 1.95.0"), &scratch, &[]);
-            run.expect(0, &[]);
-            let output = fs::read_to_string(scratch.scratch_dir().join("output")).unwrap();
-            assert!(output.contains("version=rustc-1.95.0"), "{output}");
-        } else if step.starts_with(OLD) {
-            if let Some(fixture) = &fixture {
-                fixture.write("Cargo.toml", "");
-                fixture.git(&["add", "."]);
-                on(&step, &fixture.command(&[]), fixture.dir.path(), &[]).expect(0, &[]);
-                let changed = |file: &str| fs::metadata(fixture.root.join(file)).unwrap().modified().unwrap();
-                assert_eq!(changed("Cargo.toml"), std::time::UNIX_EPOCH, "cargo has to take it for built");
-                assert!(changed("ioc.toml") > std::time::UNIX_EPOCH, "no part of the key: it may have changed");
-            }
-        } else if step == GATE {
-            on_project(&step, &scratch, &[]).expect(1, &[]);
-        } else if step.starts_with("rustup ") {
-            // Only that the words are its own: it would change the installed Rust.
-            if Command::new("rustup").arg("--version").output().is_ok() {
-                on_project(&format!("{step} --help"), &scratch, &[("TOOLCHAIN", "stable")]).expect(0, &[]);
-            } else {
-                common::skipped("no rustup here");
-            }
-        } else if step.contains("--format gitlab") {
-            on_project(&step, &scratch, &[]).expect(0, &[]);
-            let pipeline = fs::read_to_string(scratch.root.join("checks.yml")).unwrap();
-            assert!(pipeline.contains(r#""extends": ".nixos""#), "{pipeline}");
-        } else if step.contains("ci-matrix") {
-            on_project(&step, &scratch, &[]).expect(0, &[]);
-            let output = fs::read_to_string(scratch.scratch_dir().join("output")).unwrap();
-            assert!(output.contains("matrix={\"include\":[{") && output.contains("\nany=true\n"), "{output}");
-        } else if step.contains("--backend sandbox") {
-            on_project(&step, &scratch, &[]).expect(0, &[]);
-        } else if let Some(fixture) = fixture.as_ref().filter(|_| step.contains("configure-nix")) {
-            configure(&step, fixture);
-        } else if let Some(fixture) = &fixture {
-            let system = format!("{}-linux", std::env::consts::ARCH);
-            let variables = [
-                ("CHECKS", "good simple"),
-                ("SYSTEM", system.as_str()),
-                ("LIMIT", "600"),
-                ("OPTIONS", "-- --keep-going"),
-            ];
-            let run = on(&step, &fixture.command(&[]), fixture.dir.path(), &variables);
-            if step.contains("check-kvm") {
-                // Either is an answer.
-                assert!(matches!(run.code, Some(0 | 5)), "{:?}: {}", run.code, run.stderr);
-            } else {
-                run.expect(0, &[]);
-            }
-        } else {
-            eprintln!("  SKIPPED: no Nix here");
-        }
-    }
-    assert!(left.is_empty(), "no such step any more: {left:?}");
-}
-
 #[test]
 fn steps_are_found_in_every_form() {
     let text =
@@ -253,17 +97,14 @@ fn steps_are_found_in_every_form() {
 
 #[test]
 fn only_env_brings_values_into_steps() {
-    for step in steps() {
-        assert!(!step.contains("${{"), "{step}");
-        let sets_up = ["rustup ", VERSION, OLD].iter().any(|known| step.starts_with(known))
-            || NOT_HERE.iter().any(|(known, _)| step.starts_with(known));
-        let words = step.trim_start_matches("exec ").replace("sudo target/debug/xtask ", "cargo xtask ");
-        let own = words.starts_with("cargo xtask ") || step == GATE;
-        assert!(own || sets_up, "not `cargo xtask …`: {step}");
+    let (steps, of_gitlab) = (steps(), gitlab_steps());
+    for step in steps.iter().chain(&of_gitlab) {
+        let own = step.trim_start_matches("exec ").starts_with("cargo xtask ");
+        assert!(own || SET_UP.iter().any(|known| step.starts_with(known)), "not `cargo xtask …`: {step}");
+        assert!(of_gitlab.contains(step) || !step.contains("${{"), "{step}");
     }
-    for step in gitlab_steps() {
-        let sets_up = NOT_HERE.iter().any(|(known, _)| step.starts_with(known));
-        assert!(step.starts_with("cargo xtask ") || sets_up, "not `cargo xtask …`: {step}");
+    for known in SET_UP {
+        assert!(steps.iter().chain(&of_gitlab).any(|step| step.starts_with(known)), "no such step any more: {known}");
     }
     assert!(file("docs/errors.md").contains(ALLOW_NAMESPACES), "doctor says another");
 }
