@@ -97,6 +97,27 @@ fn an_odd_name_of_the_checkout_is_survived_or_named() {
     xtask(&unreadable, &["doctor", "--json"]).expect_out("is not UTF-8");
 }
 
+/// As Git for Windows checks files out. Only the kernel minds, and only one line.
+#[test]
+fn line_ends_of_windows_are_named_where_they_matter() {
+    let scratch = Scratch::new();
+    let git = |args: &[&str]| common::git(&scratch.root, args);
+    git(&["init", "-q"]);
+    git(&["add", "ioc", "ioc.toml", "checks"]);
+    git(&["commit", "-qm", "mine"]);
+    git(&["config", "core.autocrlf", "true"]);
+    std::fs::remove_file(scratch.root.join(".git/index")).unwrap();
+    git(&["reset", "-q", "--hard"]);
+    for file in ["ioc.toml", "checks/simple.py", "ioc/exampleApp/Db/example.db", "ioc/exampleApp/Db/example.proto"] {
+        assert!(std::fs::read_to_string(scratch.root.join(file)).unwrap().contains("\r\n"), "{file}");
+    }
+    let test = || scratch.xtask(&["test", "--backend", "sandbox"]);
+    let mend = "sed -i 's/\\r$//' ioc/iocBoot/iocExample/st.cmd";
+    test().expect(1, &["st.cmd:1:1: error[carriage-return]", &format!("hint: {mend}\n"), "1 error in 1 file"]);
+    tool_base::process::Cmd::new("sh").args(["-c", mend]).cwd(&scratch.root).read().unwrap();
+    test().expect(0, &["PASS simple"]);
+}
+
 #[test]
 fn a_base_that_is_taken_for_a_check_is_explained() {
     Scratch::new()

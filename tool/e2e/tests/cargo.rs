@@ -66,19 +66,10 @@ fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-const MAIN: &str = r#"use std::process::ExitCode;
-
-use tool::clap::Command;
-use tool::{Own, Status};
-
-fn main() -> ExitCode {
-    let level = Command::new("level").about("Print how full the tank should be");
-    tool::main(&[Own::new(level, |project, _| {
-        tool::ui::data(&format!("{}: 3", project.config.iocs["ioc"].app));
-        Ok(Status::Done)
-    })])
+/// The block of this kind in a guide.
+fn block<'a>(page: &'a str, kind: &str) -> &'a str {
+    page.split_once(&format!("```{kind}\n")).unwrap().1.split_once("```").unwrap().0
 }
-"#;
 
 const ST_CMD: &str = r#"#!../../bin/linux-x86_64/tank
 < envPaths
@@ -98,7 +89,7 @@ tank_LIBS += $(EPICS_BASE_IOC_LIBS)
 include $(TOP)/configure/RULES
 ";
 
-/// A project in which all that is the user's is somebody else's: README, docs, checks, IOC, xtask, CI.
+/// A project in which all that is the user's is somebody else's: README, docs, checks, IOC, xtask (as a guide prints it), CI.
 fn theirs() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -114,7 +105,7 @@ fn theirs() -> &'static Path {
             ("README.md", "# Tank\n\n    cargo xtask no-such-command\n\n[gone](docs/gone.md)\n"),
             ("docs/level.md", "# Level\n"),
             ("ioc.toml", "[ioc]\napp = \"tank\"\nioc = \"iocTank\"\n"),
-            ("xtask/src/main.rs", MAIN),
+            ("xtask/src/main.rs", block(include_str!("../../docs/own-commands.md"), "rust")),
             ("ioc/tankApp/Makefile", top),
             ("ioc/tankApp/Db/Makefile", db),
             ("ioc/tankApp/Db/tank.db", "record(ao, \"$(P)LEVEL\") {\n    field(VAL, \"3\")\n    field(PINI, \"YES\")\n}\n"),
@@ -146,7 +137,9 @@ fn ci_passes_for_a_project_that_has_nothing_of_the_template() {
         assert!(run.stderr.contains(&format!("passed  {step} ")), "{step}: {}", run.stderr);
     }
     assert_eq!(git(root, &["status", "--short"]), "", "a run changes nothing that Git tracks");
-    assert_eq!(cargo(root, &target, &["xtask", "level"]).expect(0, &[]).stdout, "tank: 3\n");
+    let deploy = cargo(root, &target, &["xtask", "deploy", "no/folder"]);
+    deploy.expect(2, &["error: there is no folder no/folder\n\nhint: mkdir -p no/folder\n"]);
+    cargo(root, &target, &["xtask", "deploy", target.to_str().unwrap()]).expect(0, &["deployed tank to "]);
 }
 
 /// The tool and the soft IOC are workspaces of their own, and the folder around the project is one, too.
@@ -200,21 +193,20 @@ fn vendored_crates_are_enough_where_there_is_no_network() {
         return skipped("no network namespaces here");
     }
     let page = include_str!("../../docs/offline.md");
-    let block = |kind: &str| page.split_once(&format!("```{kind}\n")).unwrap().1.split_once("```").unwrap().0;
     let (root, target, home) = (project("vendored"), target("vendored-target"), place().join("no-crates"));
     // The soft IOC is compiled here, too.
     let _ = fs::remove_file(target.join("embedded"));
     cargo(&root, &target, &["update", "--workspace"]).expect(0, &[]);
     let mut vendor = Command::new("sh");
     common::environment(&mut vendor, &root);
-    let vendor = Run::of(&vendor.args(["-ec", block("sh")]).output().unwrap());
+    let vendor = Run::of(&vendor.args(["-ec", block(page, "sh")]).output().unwrap());
     // Those of other systems are nowhere yet where only this one was built for.
     if vendor.code != Some(0) && vendor.stderr.contains("download") {
         return skipped("not all crates are here, nor a network to fetch them from");
     }
     vendor.expect(0, &[]);
     let config = root.join(".cargo/config.toml");
-    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + block("toml")).unwrap();
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + block(page, "toml")).unwrap();
     git(&root, &["init", "-q"]);
     let ignored = git(&root, &["ls-files", "--others", "--ignored", "--exclude-standard", "--", "vendor"]);
     assert_eq!(ignored, "", "cargo would miss what Git does not keep");

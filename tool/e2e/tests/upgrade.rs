@@ -178,6 +178,30 @@ fn line_ends_of_windows_are_no_edit() {
     assert_eq!(flake.matches('\n').count(), flake.matches("\r\n").count());
 }
 
+/// People call the package that runs the tool as they like.
+#[test]
+fn a_package_of_another_name_is_kept_and_asked() {
+    let world = World::new();
+    fs::rename(world.root.join("xtask"), world.root.join("dev")).unwrap();
+    edit(&world.root.join("dev/Cargo.toml"), "\"xtask\"", "\"dev\"");
+    edit(&world.root.join("Cargo.toml"), "\"xtask\"", "\"dev\"");
+    edit(&world.root.join(".cargo/config.toml"), "--package xtask", "--package dev");
+    edit(&world.source.join("tool/template/.cargo/config.toml"), "[alias]\n", "# Ours\n[alias]\n");
+    edit(&world.source.join("tool/template/xtask/Cargo.toml"), "0.1.0", "0.1.1");
+    git(&world.source, &["commit", "-qam", "more"]);
+    world.commit("dev");
+    let cargo = world.dir.path().join("cargo");
+    common::executable(&cargo, "#!/bin/sh\necho \"asked in $PWD: $*\" >&2\n");
+    let mut command = world.command(&["--from", world.source.to_str().unwrap()]);
+    command.env("CARGO", cargo).env("CARGO_PKG_NAME", "dev").env("CARGO_MANIFEST_DIR", world.root.join("dev"));
+    let doctor = format!("asked in {}: run --quiet --package dev -- doctor\n", world.root.display());
+    let run = Run::of(&command.output().unwrap()).expect(0, &[&doctor]);
+    assert_eq!(world.version(), "9.0.0");
+    assert!(!world.root.join("xtask").exists(), "{}", run.stdout);
+    let config = fs::read_to_string(world.root.join(".cargo/config.toml")).unwrap();
+    assert!(config.starts_with("# Ours\n") && config.contains("--package dev"), "{config}");
+}
+
 #[test]
 fn an_edited_tool_is_refused_and_dropped_only_when_asked() {
     let world = World::new();
