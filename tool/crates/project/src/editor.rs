@@ -5,18 +5,33 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use crate::Project;
+use crate::{Check, Project};
 use tool_base::files;
+
+/// The file.
+pub const FILE: &str = "checks/__builtins__.pyi";
 
 /// Brings the machines of all checks into the file. A project without it wants none.
 ///
 /// # Errors
 /// If the settings of a check are wrong. That the file cannot be written is none: a checkout may be read-only.
 pub fn keep_names(project: &Project) -> Result<()> {
-    let path = project.root.join("checks/__builtins__.pyi");
+    let path = project.root.join(FILE);
     let Ok(old) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let text = names(&project.checks()?)?;
+    if text != old {
+        let _ = files::replace(&path, &text);
+    }
+    Ok(())
+}
+
+/// The text of the file for some checks.
+///
+/// # Errors
+/// If the settings of a check are wrong.
+pub fn names(checks: &[Check]) -> Result<String> {
     let (mut machines, mut vlans) = (BTreeSet::from(["machine".to_owned()]), BTreeSet::new());
-    for check in project.checks()? {
+    for check in checks {
         for (name, node) in check.settings()?.machines() {
             machines.insert(variable(&name));
             vlans.extend(node.vlans);
@@ -31,10 +46,7 @@ pub fn keep_names(project: &Project) -> Result<()> {
     for number in vlans {
         let _ = writeln!(text, "vlan{number}: _Vlan");
     }
-    if text != old {
-        let _ = files::replace(&path, &text);
-    }
-    Ok(())
+    Ok(text)
 }
 
 /// The variable of a machine, as the test driver makes it (`pythonize_name`).

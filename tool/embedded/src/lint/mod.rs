@@ -154,15 +154,21 @@ fn ours() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A boot folder and its top by another path where no line of a script could name theirs. An IOC on a machine has one that can.
+/// A boot folder and its top by another path where no line of a script could name theirs, or only in quotes. An IOC on a
+/// machine has one that can.
 fn nameable(boot: PathBuf, top: PathBuf) -> Result<(PathBuf, PathBuf), String> {
-    let odd = |c: char| c.is_control() || "\"'\\$".contains(c);
+    let odd = |c: char| c.is_control() || " \"'\\$".contains(c);
+    let is_odd = |path: &Path| path.to_str().is_none_or(|path| path.contains(odd));
     let (Some(around), Some(name)) = (top.parent(), top.file_name()) else { return Ok((boot, top)) };
-    if around.to_str().is_some_and(|path| !path.contains(odd)) {
-        return Ok((boot, top));
-    }
-    let folder = fs::File::open(around).map_err(|error| format!("{}: {error}", around.display()))?;
-    let other = Path::new("/proc/self/fd").join(folder.into_raw_fd().to_string()).join(name);
+    let (open, name) = match (is_odd(around), is_odd(Path::new(name))) {
+        (false, false) => return Ok((boot, top)),
+        (_, true) => (&*top, Path::new("")),
+        (true, false) => (around, Path::new(name)),
+    };
+    let folder = fs::File::open(open).map_err(|error| format!("{}: {error}", open.display()))?;
+    // Without a slash at its end.
+    let other: PathBuf =
+        Path::new("/proc/self/fd").join(folder.into_raw_fd().to_string()).join(name).components().collect();
     let within = boot.strip_prefix(&top).map(|within| other.join(within));
     Ok((within.map_err(|error| error.to_string())?, other))
 }

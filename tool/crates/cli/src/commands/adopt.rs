@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -14,9 +15,10 @@ use tool_base::protocol::lint::OfIoc;
 use tool_base::{fail, git, ui};
 use tool_project::adopt::plan::{self, Adopted, Facts, Plan};
 use tool_project::adopt::todo;
-use tool_project::adopt::top::{Boot, Top};
+use tool_project::adopt::top::{Boot, Source, Top};
 use tool_project::change::{self, Journal, Scratch, Stopped};
-use tool_project::{Project, valid_name};
+use tool_project::settings::Settings;
+use tool_project::{Check, Project, editor, valid_name};
 
 /// Runs the command.
 pub fn run(args: &Adopt) -> Result<Status> {
@@ -50,7 +52,7 @@ pub fn run(args: &Adopt) -> Result<Status> {
     let built = top.take_built();
     let shipped =
         |path: &&String| std::fs::read(root.join("tool/template").join(path)).is_ok_and(|text| text == tree[*path]);
-    let plan = plan::plan(&Facts {
+    let mut plan = plan::plan(&Facts {
         top: &top,
         from: &from.file_name().unwrap_or_default().to_string_lossy(),
         built: &built,
@@ -63,6 +65,16 @@ pub fn run(args: &Adopt) -> Result<Status> {
         project: &tree,
         shipped: &tree.keys().filter(shipped).cloned().collect::<BTreeSet<String>>(),
     });
+    if tree.contains_key(editor::FILE) {
+        let mut checks = project.checks()?;
+        checks.retain(|check| !plan.remove.contains(&format!("checks/{}.py", check.name)));
+        // The new one.
+        checks.push(Check { settings: OnceLock::from(Settings::default()).into(), ..Check::default() });
+        let text = editor::names(&checks)?.into_bytes();
+        if text != tree[editor::FILE] {
+            plan.files.insert(editor::FILE.to_owned(), Source { text, runs: false });
+        }
+    }
     print(&plan, &iocs);
     if !args.apply {
         ui::data("Nothing was written yet. The same command with --apply writes it.");

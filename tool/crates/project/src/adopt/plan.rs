@@ -288,23 +288,27 @@ fn devices(facts: &Facts, own: &Adopted, before: &Before, plan: &mut Plan) {
         let (file, line) = (&port.file, port.line);
         let mut found = None;
         let several = known.iter().filter(|other| (&other.file, other.line) == (file, line)).count() > 1;
-        let changed = (!several)
-            .then(|| {
-                change(plan, file, line, |text| {
-                    let (line, own, address) = with_variable(text, port, &device.variable)?;
-                    found = Some((own, address));
-                    Some(line)
-                })
-            })
-            .flatten();
-        let (own, address) = found.unwrap_or_default();
+        let changed = change(plan, file, line, |text| {
+            let variable = if several { by_name(text, port)? } else { device.variable.clone() };
+            let (line, own, address) = match text.find(&format!("${{{variable}=")) {
+                Some(_) if several => (text.to_owned(), None, String::new()),
+                _ => with_variable(text, port, &variable)?,
+            };
+            if several {
+                device.variable = format!("{}_ADDRESS", port.name);
+            }
+            found = Some((own.filter(|_| !several), variable, address));
+            Some(line)
+        });
+        let (own, variable, address) = found.unwrap_or_default();
         // Two simulators have two addresses.
         let taken = |name: &String| plan.devices.iter().any(|other| other.ioc == device.ioc && other.variable == *name);
         let shared = own.as_ref().is_some_and(taken);
         if let Some(own) = own.filter(|_| !shared) {
             device.variable = own;
+        } else if changed.is_some() && !shared && address.is_empty() {
+            // Mended with the first of its line.
         } else if changed.is_some() && !shared {
-            let variable = &device.variable;
             plan.mended.push(format!(
                 "{}: ${{{variable}={address}}} instead of {address}, so that checks reach a simulator",
                 place(file, line)
@@ -320,6 +324,19 @@ fn devices(facts: &Facts, own: &Adopted, before: &Before, plan: &mut Plan) {
         }
         plan.devices.push(device);
     }
+}
+
+/// A variable for each port that a line opens whose name is a macro, as `$(NAME)_ADDRESS`.
+fn by_name(line: &str, port: &Port) -> Option<String> {
+    let start = line.char_indices().nth(port.column.checked_sub(1)? as usize)?.0;
+    let before = line[..start].trim_end_matches(['"', '\'', ' ']).trim_end_matches(',');
+    let name = before.rsplit(['(', ' ', '"', '\'']).find(|word| !word.is_empty())?;
+    let name = if name.ends_with(')') { before.get(before.rfind('$')?..)? } else { name };
+    let name = name.trim_matches(['"', '\'']);
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let inner = name.strip_prefix("$(").and_then(|name| name.strip_suffix(')'));
+    let inner = inner.or_else(|| name.strip_prefix("${").and_then(|name| name.strip_suffix('}')));
+    (plain(inner?) && plain(&port.name)).then(|| format!("{name}_ADDRESS"))
 }
 
 /// A line whose address comes from a variable, the variable that it came from already, and the address as it was written.
@@ -443,6 +460,11 @@ fn configuration(facts: &Facts, plan: &mut Plan) -> release::Modules {
 
 /// What cannot be done here.
 fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
+    let told = |own: &Mistake| {
+        let root = own.file.split_once('/').map_or("", |(root, _)| root);
+        let text = format!("{}; {}", own.message, own.hint);
+        format!("{}: {}", place(&own.file, own.line), in_project(text.trim_end_matches("; "), root))
+    };
     for other in facts.others {
         plan.todo.push(format!(
             "ioc/iocBoot/{other}: another IOC of this top, which was left out; it would be [iocs.{other}] in ioc.toml"
@@ -463,7 +485,7 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     let unset: Vec<&&Mistake> =
         findings.iter().filter(|own| own.code == "undefined-variable" && !by_simulator(own)).collect();
     for own in unset {
-        plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
+        plan.todo.push(told(own));
     }
     let bare = |own: &Mistake| {
         let source = facts.top.files.get(of_top(&own.file));
@@ -475,7 +497,7 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     };
     let error = |own: &&&Mistake| own.severity == Severity::Error && !mended(own) && !is_include(facts, own);
     for own in findings.iter().filter(error) {
-        plan.todo.push(format!("{}: {}; {}", place(&own.file, own.line), own.message, own.hint));
+        plan.todo.push(told(own));
     }
     for path in &facts.top.strange {
         plan.todo.push(format!("ioc/{path}: left out, as it leads out of the top or is no file"));
@@ -486,6 +508,18 @@ fn left(facts: &Facts, modules: &release::Modules, plan: &mut Plan) {
     for path in facts.project.keys().filter(own) {
         plan.todo.push(format!("{path}: a check that was here before: look whether it fits this IOC"));
     }
+}
+
+/// A text that names files of the top as the project will have them.
+fn in_project(text: &str, root: &str) -> String {
+    let (mut out, mut rest, start) = (String::new(), text, format!("{root}/"));
+    while let Some(at) = rest.find(&start).filter(|_| !root.is_empty()) {
+        let (before, behind) = (&rest[..at], &rest[at + start.len()..]);
+        let word = before.chars().last().is_some_and(|c| c.is_alphanumeric() || "_-./$)}".contains(c));
+        out += &format!("{before}{}", if word { &start } else { "ioc/" });
+        rest = behind;
+    }
+    out + rest
 }
 
 /// What an IOC has of support modules, and what its simulators do not say.
@@ -508,10 +542,15 @@ fn of_modules_and_answers(own: &Adopted, facts: &Facts, plan: &mut Plan) {
             plan.todo
                 .push(format!("{file}: the answer to `{}` is not told by its format: write it", exchange.function));
         }
+        let mut others: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (function, record) in &exchange.others {
+            others.entry(function).or_default().push(record);
+        }
+        for (function, records) in others {
             plan.todo.push(format!(
-                "{file}: {record} is not in the check: `{function}` asks the same as `{}`, and reads no answer that both take without an alarm",
-                exchange.function
+                "{file}: `{function}` asks the same as `{}`, and no answer suits both: the simulator's is wrong for {}",
+                exchange.function,
+                records.join(", ")
             ));
         }
     }
@@ -681,6 +720,29 @@ mod tests {
         );
         let todo: Vec<&str> = plan.todo.iter().map(|item| item.split_once(':').unwrap().0).collect();
         assert_eq!(todo, ["ioc.toml", "ioc.toml", "ioc/out", "simulators/l1.py"]);
+    }
+
+    #[test]
+    fn a_line_that_opens_many_ports_has_a_variable_for_each() {
+        let port = |name: &str| Port { name: name.to_owned(), ..port("drvAsynIPPortConfigure", "10.0.0.1:1", 2) };
+        for (call, mended) in [
+            (
+                "drvAsynIPPortConfigure(\"$(N)\",   \"$(IP):1\")",
+                "drvAsynIPPortConfigure(\"$(N)\",   \"${$(N)_ADDRESS=$(IP):1}\")",
+            ),
+            (
+                "drvAsynIPPortConfigure \"${N}\", \"$(IP):1\"",
+                "drvAsynIPPortConfigure \"${N}\", \"${${N}_ADDRESS=$(IP):1}\"",
+            ),
+        ] {
+            let column = u32::try_from(call.find("$(IP)").unwrap()).unwrap() + 1;
+            let ports = ["TPG1", "TPG2"].map(|name| Port { column, ..port(name) });
+            let plan = planned(&format!("#!a\n{call}\n"), ports.to_vec());
+            assert_eq!(line(&plan, 2), mended);
+            let variables: Vec<&str> = plan.devices.iter().map(|own| own.variable.as_str()).collect();
+            assert_eq!(variables, ["TPG1_ADDRESS", "TPG2_ADDRESS"], "{:?}", plan.todo);
+        }
+        assert_eq!(in_project("add to lab/a, `lab/b` or /site/lab/c", "lab"), "add to ioc/a, `ioc/b` or /site/lab/c");
     }
 
     #[test]
