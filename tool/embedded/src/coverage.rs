@@ -18,8 +18,10 @@ use epics_base_rs::runtime::exit::at_exit;
 use epics_base_rs::runtime::general_time::epics_epoch;
 use epics_base_rs::server::database::PvDatabase;
 use epics_base_rs::server::record::AlarmSeverity;
-use serde_json::{Value, json};
+use serde_json::Value;
 use stream_rs::error as stream;
+
+use crate::recording::Seen;
 
 /// Names the file.
 const FILE: &str = "SOFT_IOC_COVERAGE";
@@ -34,18 +36,20 @@ static USERS_DEBUG: AtomicI32 = AtomicI32::new(0);
 
 struct Facts {
     file: File,
-    known: Mutex<BTreeSet<(&'static str, String)>>,
+    known: Mutex<BTreeSet<(Seen, String)>>,
     database: OnceLock<Arc<PvDatabase>>,
 }
 
 impl Facts {
-    fn tell(&self, what: &'static str, name: &str) {
+    fn tell(&self, what: Seen, name: &str) {
         // A client may have opened an alias.
         let record = self.database.get().and_then(|database| database.get_record(name));
         let name = record.map_or_else(|| name.to_owned(), |record| record.read().name.to_string());
-        if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert((what, name.clone())) {
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert((what, name.clone()))
+            && let Ok(line) = serde_json::to_string(&BTreeMap::from([(what, name)]))
+        {
             // A full disk costs the fact, not the run.
-            let _: io::Result<()> = (&self.file).write_all(format!("{}\n", json!({what: name})).as_bytes());
+            let _: io::Result<()> = (&self.file).write_all(format!("{line}\n").as_bytes());
         }
     }
 
@@ -56,9 +60,9 @@ impl Facts {
             let name = name.to_string();
             let (time, alarm) = (record.read().common.time, record.read().common.sevr);
             if time > epics_epoch() {
-                self.tell("processed", &name);
+                self.tell(Seen::Processed, &name);
                 if alarm != AlarmSeverity::NoAlarm {
-                    self.tell("alarmed", &name);
+                    self.tell(Seen::Alarmed, &name);
                 }
             }
         }
@@ -118,16 +122,16 @@ fn clients(facts: &'static Facts) -> io::Result<()> {
             match (event["ev"].as_str(), event["result"].as_str()) {
                 _ if event["user"] == RECORDER => {}
                 (Some("create_chan"), Some("ok")) => {
-                    facts.tell("opened", &pv);
+                    facts.tell(Seen::Opened, &pv);
                     open.entry((peer, pv)).or_default();
                 }
                 (Some("caput"), Some("ok")) => {
-                    facts.tell("written", &pv);
+                    facts.tell(Seen::Written, &pv);
                     open.insert((peer, pv), true);
                 }
                 (Some("disconnect"), _) => {
                     for ((_, pv), _) in open.extract_if(.., |(own, _), _| *own == peer).filter(|(_, wrote)| !wrote) {
-                        facts.tell("read", &pv);
+                        facts.tell(Seen::Read, &pv);
                     }
                 }
                 _ => {}
@@ -151,7 +155,7 @@ impl Write for Trace {
         let of = |function: &str| text.split_once(function)?.1.split_once(')')?.0.split_once(", ");
         if let Some((name, mode)) = of("StreamCore::startProtocol(") {
             if mode != "startMode=StartInit" {
-                self.facts.tell("ran", name);
+                self.facts.tell(Seen::Ran, name);
             }
             self.begun.insert(name.to_owned(), mode.to_owned());
         } else if let Some((name, status)) = of("StreamCore::finishProtocol(")
@@ -159,11 +163,11 @@ impl Write for Trace {
         {
             // Its first end decides on the handler.
             let handler = match status {
-                _ if mode == "startMode=StartInit" => Some("@init"),
-                "ScanError" => Some("@mismatch"),
-                "WriteTimeout" => Some("@writetimeout"),
-                "ReplyTimeout" => Some("@replytimeout"),
-                "ReadTimeout" => Some("@readtimeout"),
+                _ if mode == "startMode=StartInit" => Some(Seen::Init),
+                "ScanError" => Some(Seen::Mismatch),
+                "WriteTimeout" => Some(Seen::WriteTimeout),
+                "ReplyTimeout" => Some(Seen::ReplyTimeout),
+                "ReadTimeout" => Some(Seen::ReadTimeout),
                 _ => None,
             };
             if let Some(handler) = handler {

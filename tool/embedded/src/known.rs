@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use epics_base_rs::server::db_loader::create_record;
 use epics_base_rs::server::record::dbd_generated::{RECORD_TYPES, device_menu};
 
-use crate::lint::distance;
+use crate::edits::distance;
 use crate::modules;
 
 /// Record types beyond those of EPICS base: calc's, and asyn's own.

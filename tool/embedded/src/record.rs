@@ -14,11 +14,13 @@ use epics_base_rs::runtime::env;
 use epics_base_rs::server::snapshot::Snapshot;
 use epics_base_rs::types::EpicsValue;
 use epics_ca_rs::client::{CaChannel, CaClient};
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::coverage::RECORDER;
 use crate::lint::{Function, Outlook, Record};
+use crate::recording::{Presence, Recorded};
 
 /// Fields that tell a reader what a value means: text, unit, digits, limits.
 const TELLING: [&str; 9] = ["DESC", "EGU", "PREC", "LOPR", "HOPR", "LOLO", "LOW", "HIGH", "HIHI"];
@@ -41,7 +43,8 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
     let out = File::options().create(true).append(true).open(file);
     let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
     let (chosen, left_out) = all.split_at(all.len().min(MOST));
-    out.line(&heading(port, chosen.len(), left_out));
+    let left_out = left_out.iter().map(|record| record.name.clone()).collect();
+    out.line(&Recorded::Heading { version: 1, time: now(), port, recorded: chosen.len(), left_out });
     for record in chosen {
         out.line(&description(record));
     }
@@ -59,9 +62,9 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
             let servers = server_sockets(port);
             // One of several may come and go: the port is served all the same.
             if known.is_disjoint(&servers) {
-                let states = [(!known.is_empty(), "down"), (!servers.is_empty(), "up")];
-                for (_, state) in states.iter().filter(|(changed, _)| *changed) {
-                    out.line(&format!(r#"{{"time":{},"ioc":"{state}"}}"#, now()));
+                let states = [(!known.is_empty(), Presence::Down), (!servers.is_empty(), Presence::Up)];
+                for (_, ioc) in states.into_iter().filter(|(changed, _)| *changed) {
+                    out.line(&Recorded::Ioc { time: now(), ioc });
                 }
             }
             known = servers;
@@ -117,105 +120,85 @@ fn server_sockets(port: u16) -> BTreeSet<String> {
 struct Log(Arc<Mutex<File>>);
 
 impl Log {
-    fn line(&self, line: &str) {
+    fn line(&self, line: &Recorded) {
+        let Ok(line) = serde_json::to_string(line) else { return };
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk costs the record, not the run.
         let _: io::Result<()> = file.write_all(format!("{line}\n").as_bytes());
     }
 }
 
-fn heading(port: u16, recorded: usize, left_out: &[Record]) -> String {
-    let names: Vec<String> = left_out.iter().map(|record| text(&record.name)).collect();
-    format!(r#"{{"version":1,"time":{},"port":{port},"recorded":{recorded},"left_out":[{}]}}"#, now(), names.join(","))
+fn description(record: &Record) -> Recorded {
+    let told = |name: &&str| Some(((*name).to_owned(), record.field(name)?.value.clone()));
+    let fields = TELLING.iter().filter_map(told).collect();
+    Recorded::Pv { pv: record.name.clone(), kind: record.kind.clone(), fields }
 }
 
-fn description(record: &Record) -> String {
-    let mut line = format!(r#"{{"pv":{},"type":{}"#, text(&record.name), text(&record.kind));
-    for (name, field) in TELLING.iter().filter_map(|name| Some((name, record.field(name)?))) {
-        line.extend([",", &text(name), ":", &text(&field.value)]);
-    }
-    line + "}"
-}
-
-/// A function of a protocol file, which is there whether a record calls it or not.
-fn protocol(function: &Function) -> String {
+fn protocol(function: &Function) -> Recorded {
     let Function { file, name, handlers, records } = function;
-    serde_json::json!({"protocol": file, "function": name, "handlers": handlers, "records": records}).to_string()
+    Recorded::Function {
+        protocol: file.clone(),
+        function: name.clone(),
+        handlers: handlers.iter().map(ToString::to_string).collect(),
+        records: records.iter().cloned().collect(),
+    }
 }
 
-fn line(name: &str, update: &Snapshot) -> String {
-    let stamp: SystemTime = update.timestamp.into();
-    format!(
-        r#"{{"time":{},"stamp":{},"pv":{},"value":{},"severity":{},"status":{}}}"#,
-        now(),
-        seconds(stamp),
-        text(name),
-        value(&update.value),
-        update.alarm.severity,
-        update.alarm.status
-    )
+fn line(name: &str, update: &Snapshot) -> Recorded {
+    Recorded::Update {
+        time: now(),
+        stamp: seconds(update.timestamp.into()),
+        pv: name.to_owned(),
+        value: value(&update.value),
+        severity: update.alarm.severity,
+        status: update.alarm.status,
+    }
 }
 
 /// The value as JSON: a number, a text, or a list of the first elements.
-fn value(value: &EpicsValue) -> String {
+fn value(value: &EpicsValue) -> Value {
     match value {
-        EpicsValue::String(string) => text(&string.to_string()),
-        EpicsValue::Short(number) => number.to_string(),
-        EpicsValue::Long(number) => number.to_string(),
-        EpicsValue::Enum(number) => number.to_string(),
-        EpicsValue::Char(number) => number.to_string(),
+        EpicsValue::String(string) => json!(string.to_string()),
+        EpicsValue::Short(number) => json!(number),
+        EpicsValue::Long(number) => json!(number),
+        EpicsValue::Enum(number) => json!(number),
+        EpicsValue::Char(number) => json!(number),
         EpicsValue::Float(number) => float(f64::from(*number)),
         EpicsValue::Double(number) => float(*number),
-        EpicsValue::StringArray(all) => list(all, |string| text(&string.to_string())),
-        EpicsValue::ShortArray(all) => list(all, ToString::to_string),
-        EpicsValue::LongArray(all) => list(all, ToString::to_string),
-        EpicsValue::EnumArray(all) => list(all, ToString::to_string),
+        EpicsValue::StringArray(all) => list(all, |string| json!(string.to_string())),
+        EpicsValue::ShortArray(all) => list(all, |number| json!(number)),
+        EpicsValue::LongArray(all) => list(all, |number| json!(number)),
+        EpicsValue::EnumArray(all) => list(all, |number| json!(number)),
         EpicsValue::FloatArray(all) => list(all, |number| float(f64::from(*number))),
         EpicsValue::DoubleArray(all) => list(all, |number| float(*number)),
         // Long texts are arrays of characters.
         EpicsValue::CharArray(all) => {
             let end = all.iter().position(|byte| *byte == 0).unwrap_or(all.len());
-            text(&String::from_utf8_lossy(&all[..end]))
+            json!(String::from_utf8_lossy(&all[..end]))
         }
         // Channel Access has no other types.
-        _ => "null".to_owned(),
+        _ => Value::Null,
     }
 }
 
 /// The first elements, and an ellipsis for the rest.
-fn list<T>(all: &[T], json: impl Fn(&T) -> String) -> String {
-    let mut shown: Vec<String> = all.iter().take(ELEMENTS).map(json).collect();
-    if all.len() > ELEMENTS {
-        shown.push(text("…"));
-    }
-    format!("[{}]", shown.join(","))
+fn list<T>(all: &[T], json: impl Fn(&T) -> Value) -> Value {
+    let rest = (all.len() > ELEMENTS).then(|| json!("…"));
+    all.iter().take(ELEMENTS).map(json).chain(rest).collect()
 }
 
 /// JSON has no word for what is no number.
-fn float(number: f64) -> String {
-    if number.is_finite() { number.to_string() } else { text(&number.to_string()) }
+fn float(number: f64) -> Value {
+    if number.is_finite() { json!(number) } else { json!(number.to_string()) }
 }
 
-/// A text in JSON.
-fn text(plain: &str) -> String {
-    let mut json = String::from("\"");
-    for c in plain.chars() {
-        match c {
-            '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
-            c => json.push(c),
-        }
-    }
-    json + "\""
-}
-
-fn now() -> String {
+fn now() -> f64 {
     seconds(SystemTime::now())
 }
 
 /// Seconds since 1970.
-fn seconds(time: SystemTime) -> String {
-    format!("{:.6}", time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()))
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -224,9 +207,8 @@ mod tests {
 
     #[test]
     fn values_are_json() {
-        assert_eq!(value(&EpicsValue::Double(0.1)), "0.1");
-        assert_eq!(value(&EpicsValue::Double(f64::NAN)), "\"NaN\"");
-        assert_eq!(value(&EpicsValue::Double(1e300)).parse::<f64>(), Ok(1e300));
-        assert_eq!(value(&EpicsValue::String("a\"b\\\n".into())), r#""a\"b\\\u000a""#);
+        assert_eq!(value(&EpicsValue::Double(0.1)), json!(0.1));
+        assert_eq!(value(&EpicsValue::Double(f64::NAN)), json!("NaN"));
+        assert_eq!(value(&EpicsValue::DoubleArray(vec![1.5; 17].into()))[16], json!("…"));
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use tool_base::host::Host;
+use tool_base::interrupt::Presses;
 use tool_base::{fail, left, sys};
 use tool_host::doctor;
 use tool_runner::{DriverEvent, Exec, Outcome, ScriptFailure, Verdict, Watch, record};
@@ -83,7 +84,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
     let mut failure: Option<(ScriptFailure, f64)> = None;
     let mut remarks = Vec::new();
-    let mut interruptions = 0;
+    let mut presses = Presses::default();
     let mut hung = false;
     let mut heard = true;
     loop {
@@ -103,7 +104,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
                     Some(true) => {
                         // A person takes the time they want.
                         limit = Duration::MAX;
-                        watch.settle();
+                        watch.flush();
                         if let Some(mut input) = input.take() {
                             input.write_all(b"\n")?;
                         }
@@ -113,9 +114,8 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
                 }
             }
             Some(Message::Interrupt) => {
-                interruptions += 1;
-                // Once: clean up. Twice: now. It may have ended by itself.
-                if interruptions > 1 {
+                // It may have ended by itself.
+                if presses.again() {
                     run.kill();
                 } else {
                     let _ = interrupter.interrupt();
@@ -132,7 +132,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
             }
         }
     }
-    let code = if hung || interruptions > 1 { Ok(137) } else { wait(run, spec) };
+    let code = if hung || presses.kill() { Ok(137) } else { wait(run, spec) };
     reader.join().ok();
     if let Ok(result) = log.join() {
         result?;
@@ -146,7 +146,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         failure
     });
     let verdict = match code {
-        _ if interruptions > 0 => Verdict::Interrupted,
+        _ if presses.any() => Verdict::Interrupted,
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
         143 if begun.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),

@@ -5,6 +5,7 @@
 
 mod aftermath;
 pub mod auto;
+pub mod by_hand;
 mod cache;
 pub mod driver;
 pub mod driver_log;
@@ -18,6 +19,7 @@ pub mod nixos;
 pub mod options;
 mod packages;
 mod path;
+mod place;
 pub mod sandbox;
 pub mod unit;
 pub mod units;

@@ -131,7 +131,7 @@ fn build(session: &mut Session, list: &[usize], how: Build, runs: &mut [CheckRun
         if run.ended {
             continue;
         }
-        let Some((verdict, failure)) = settle(session, run, &built, how, &missing, &mut told) else {
+        let Some((verdict, failure)) = verdict(session, run, &built, how, &missing, &mut told) else {
             unknown.push(run.exec.check.name.clone());
             continue;
         };
@@ -174,7 +174,7 @@ fn tell(session: &mut Session, mut under_way: Vec<&mut CheckRun>, how: Build, fa
 }
 
 /// How a check has ended that had not said so itself; `None` where it did not run, or nobody knows.
-fn settle(
+fn verdict(
     session: &mut Session,
     run: &mut CheckRun,
     built: &Built,

@@ -1,7 +1,7 @@
 //! Python packages for the programs on a machine, as `python` in ioc.toml names them: a venv of the Python that machines
 //! see, kept in the target folder. Scripts run outside of machines, and have none of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::path;
 use tool_base::process::{Cmd, quote};
 use tool_base::{fail, ui};
-use tool_project::Project;
-use tool_sandbox::spec::Bind;
+use tool_project::{Check, Project};
+use tool_sandbox::spec::{Bind, Program};
 
 /// Folders of the host's programs that a machine has.
 const FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -35,7 +36,7 @@ impl Packages {
         }
         let python = FOLDERS.iter().map(|folder| Path::new(folder).join("python3")).find(|path| path.exists());
         let python = python.ok_or_else(|| {
-            fail::host(format!("there is no python3 that machines see, for what `python` names: {}", names.join(", ")))
+            fail::host(format!("there is no python3 that machines see, for `python` in ioc.toml: {}", names.join(", ")))
                 .hint("sudo apt-get install python3 python3-venv")
         })?;
         let version =
@@ -73,11 +74,11 @@ impl Packages {
     fn install(&self, python: &Path, names: &[&str]) -> Result<()> {
         let _ = fs::remove_dir_all(&self.venv);
         let venv = Cmd::new(python).args(["-m", "venv"]).arg(&self.venv);
-        ran(&venv, "Python cannot make a venv for what `python` names", "sudo apt-get install python3-venv")?;
+        ran(&venv, "Python cannot make a venv for `python` in ioc.toml", "sudo apt-get install python3-venv")?;
         let pip = Cmd::new(self.venv.join("bin/python3"))
             .args(["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"])
             .args(names);
-        let what = format!("pip cannot install what `python` names: {}", names.join(", "));
+        let what = format!("pip cannot install what `python` in ioc.toml names: {}", names.join(", "));
         ran(&pip, &what, "see the names on https://pypi.org, and that pip reaches it or what PIP_INDEX_URL names")?;
         let bin = self.tools().join("bin");
         fs::create_dir_all(&bin)?;
@@ -111,4 +112,21 @@ fn ran(command: &Cmd, what: &str, hint: &str) -> Result<()> {
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(4)..].join("\n  ");
     Err(fail::host(format!("{what}\n  {last}")).hint(hint).into())
+}
+
+/// What programs have on the machines of a check: `python` and `path` of ioc.toml and checks/NAME.toml.
+#[derive(Debug, Clone, Default)]
+pub struct Provided {
+    pub packages: Option<Packages>,
+    pub programs: Vec<Program>,
+}
+
+/// Provides it for some checks, by name.
+pub fn provide<'a>(project: &Project, checks: impl Iterator<Item = &'a Check>) -> Result<BTreeMap<String, Provided>> {
+    let of_check = |check: &Check| {
+        let programs = path::programs(project, Some(check))?;
+        let packages = Packages::provide(project, &check.settings()?.python)?;
+        Ok((check.name.clone(), Provided { packages, programs }))
+    };
+    checks.map(of_check).collect()
 }

@@ -11,13 +11,14 @@ use anyhow::{Context, Result};
 
 use super::follow::follow;
 use crate::aftermath;
-use crate::iocs::{IocBuild, Programs};
+use crate::by_hand::or_the_callers;
+use crate::iocs::IocBuild;
 use crate::nix::services;
 use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
-use crate::packages::Packages;
-use crate::units::OnMachine;
-use crate::{announce, embedded, faults, iocs, path, units};
+use crate::packages::{Packages, Provided, provide};
+use crate::place::{InMachine, SOFT_IOC, in_machine};
+use crate::{announce, embedded, faults, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 use tool_base::{fail, process, ui};
@@ -25,12 +26,7 @@ use tool_project::settings::{DEFAULT_TIMEOUT, Node, Settings};
 use tool_project::{Check, Config, Ioc, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
 use tool_sandbox::recorder;
-use tool_sandbox::spec::{Bind, COVERAGE, MachineSpec, Program, Recorder, Spec, UnitFile};
-
-/// Place of the EPICS top on a machine, for the embedded IOC.
-const TOP: &str = "/machine/ioc";
-/// Folder of the project for simulators of its own.
-const SIMULATORS: &str = "simulators";
+use tool_sandbox::spec::{COVERAGE, MachineSpec, Program, Recorder, Spec};
 
 /// The test driver and what runs it.
 #[derive(Debug, Clone)]
@@ -71,40 +67,6 @@ pub struct Sandbox {
     by_hand: bool,
 }
 
-/// What programs have on the machines of a check: `python` and `path` of ioc.toml and checks/NAME.toml.
-#[derive(Debug, Clone, Default)]
-struct Provided {
-    packages: Option<Packages>,
-    programs: Vec<Program>,
-}
-
-fn provide<'a>(project: &Project, checks: impl Iterator<Item = &'a Check>) -> Result<BTreeMap<String, Provided>> {
-    let of_check = |check: &Check| {
-        let programs = path::programs(project, Some(check))?;
-        let packages = Packages::provide(project, &check.settings()?.python)?;
-        Ok((check.name.clone(), Provided { packages, programs }))
-    };
-    checks.map(of_check).collect()
-}
-
-/// The soft IOC on its machine.
-const SOFT_IOC: &str = "/machine/bin/soft-ioc";
-
-/// The IOC as its machine sees it.
-#[derive(Debug, Clone)]
-struct InMachine {
-    /// The EPICS top.
-    top: PathBuf,
-    /// The EPICS top on the host.
-    source: PathBuf,
-    /// Executables with their arguments before the script, by application.
-    programs: BTreeMap<String, String>,
-    /// Folders of the host that it needs.
-    binds: Vec<Bind>,
-    /// Whether they may lie where a protected service sees nothing.
-    open: bool,
-}
-
 impl Sandbox {
     /// Builds what the checks need in the sandbox and says what will run, and why.
     pub fn prepare(
@@ -125,7 +87,7 @@ impl Sandbox {
                 settings.fit(&check.name, &project.config)?;
                 faults::fit(&check.name, settings, &project.config)?;
             }
-            let ioc = iocs::settle(project, options.ioc)?;
+            let ioc = iocs::decide(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));
             if let Some(text) = units::without_effect() {
@@ -357,57 +319,6 @@ impl Sandbox {
     }
 }
 
-/// Variables with the values that the caller has for them, where there are any.
-pub fn or_the_callers(variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    variables
-        .into_iter()
-        .map(|(name, value)| (std::env::var(&name).unwrap_or(value), name))
-        .map(|(v, n)| (n, v))
-        .collect()
-}
-
-/// A run that gives the caller's terminal to an IOC on a machine with its simulators, or with none.
-pub fn console(
-    project: &Project,
-    (name, ioc): (&str, &Ioc),
-    build: &IocBuild,
-    programs: Vec<Program>,
-    simulators: bool,
-    dir: &Path,
-) -> Result<Spec> {
-    let place = in_machine(project, build);
-    let units = if simulators { units::simulators(&project.config, &[name]) } else { Vec::new() };
-    // The device comes first: an IOC that does not find it tries again after 20 s only.
-    let mut script = "until [ -S /run/systemd/xtask ]; do sleep 0.01; done\n".to_owned();
-    for unit in &units {
-        let name = &unit.name;
-        script += &format!(
-            "systemctl start {name} 2>/dev/null || {{ echo 'error: {name} did not start; it said:'; \
-             journalctl --no-pager -o cat -n 20 -u {name}; exit 5; }} >&2\n"
-        );
-    }
-    for (variable, value) in or_the_callers(project.config.environment(name, ioc, simulators)) {
-        script += &format!("export {variable}={}\n", process::quote(value.as_ref()));
-    }
-    let boot = ioc.boot(&place.top);
-    let packages = Packages::provide(project, &[])?;
-    let programs = programs.into_iter().chain(path::programs(project, None)?).collect();
-    let binds = place.binds.iter().cloned().chain(packages.iter().map(Packages::bind)).collect();
-    script += &format!("cd {} && exec {} {}", process::quote(boot.as_os_str()), place.program(ioc), ioc.script);
-    Ok(Spec {
-        interactive: true,
-        console: Some(["/bin/bash", "-c", &script].map(str::to_owned).to_vec()),
-        machines: vec![MachineSpec {
-            units,
-            programs,
-            binds,
-            tools: packages.as_ref().map(Packages::tools),
-            ..MachineSpec::only()
-        }],
-        ..Spec::new("run", dir)?
-    })
-}
-
 /// A run of any script on one machine, with units and programs of the caller's.
 pub fn plain(project: &Project, script: PathBuf, machine: MachineSpec, dir: &Path) -> Result<Spec> {
     let Driver { python, folder, pycache } = Driver::of(project)?;
@@ -460,68 +371,6 @@ fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
         IocBuild::Make(_) | IocBuild::Nix(..) => "the NixOS machine",
     };
     announce(&format!("sandbox with {ioc}"), why, untested)
-}
-
-impl InMachine {
-    /// The executable of an IOC with its arguments before the script.
-    fn program(&self, ioc: &Ioc) -> &str {
-        self.programs.get(&ioc.app).map_or("", String::as_str)
-    }
-
-    /// The unit of an IOC.
-    fn unit(&self, config: &Config, name: &str, ioc: &Ioc, environment: &BTreeMap<String, String>) -> UnitFile {
-        let (top, program, open) = (self.top.as_path(), self.program(ioc), self.open);
-        units::ioc(config, &OnMachine { name, ioc, top, program, open, environment })
-    }
-}
-
-fn in_machine(project: &Project, ioc: &IocBuild) -> InMachine {
-    let mut machine = with_ioc(project, ioc);
-    let simulators = project.root.join(SIMULATORS);
-    if simulators.is_dir() {
-        machine.binds.push(Bind { source: simulators, target: Path::new(units::PROJECT).join(SIMULATORS) });
-    }
-    machine
-}
-
-fn with_ioc(project: &Project, ioc: &IocBuild) -> InMachine {
-    let dir = project.ioc_dir();
-    let here = |path: &PathBuf| Bind { source: path.clone(), target: path.clone() };
-    match ioc {
-        IocBuild::Embedded => InMachine {
-            top: PathBuf::from(TOP),
-            source: dir.clone(),
-            programs: project
-                .config
-                .apps()
-                .into_iter()
-                .map(|app| (app.to_owned(), format!("{SOFT_IOC} --app {app}")))
-                .collect(),
-            binds: vec![Bind { source: dir, target: PathBuf::from(TOP) }],
-            open: false,
-        },
-        // Its files name each other, and EPICS base and the modules, by absolute paths: all stay where they are.
-        IocBuild::Make(programs) => InMachine {
-            programs: quoted(programs),
-            binds: iocs::release_paths(project.config.iocs.values().map(|ioc| ioc.boot(&dir)))
-                .iter()
-                .chain([&dir])
-                .map(here)
-                .collect(),
-            source: dir.clone(),
-            top: dir,
-            open: true,
-        },
-        // It is in the Nix store, which every machine sees.
-        IocBuild::Nix(top, programs) => {
-            let (top, source) = (top.clone(), top.clone());
-            InMachine { top, source, programs: quoted(programs), binds: Vec::new(), open: false }
-        }
-    }
-}
-
-fn quoted(programs: &Programs) -> BTreeMap<String, String> {
-    programs.iter().map(|(app, program)| (app.clone(), process::quote(program.as_os_str()))).collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use unix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use unix::unistd::Pid;
 
 use crate::fail::Status;
+use crate::interrupt::Presses;
 use crate::process::{self, Cmd, code};
 use crate::{stage, sys};
 
@@ -144,7 +145,7 @@ pub struct Followed<'a> {
 impl Followed<'_> {
     /// Runs it, and hands on each line of its stderr until it ends. Returns its stdout, too.
     ///
-    /// Ctrl-C once is passed on, twice kills.
+    /// [`Presses`] of Ctrl-C are passed on.
     pub fn run(&self, interrupts: &Receiver<()>, mut on_line: impl FnMut(&str)) -> Result<(End, String)> {
         let (errors, errors_inside) = std::io::pipe()?;
         let (output, output_inside) = std::io::pipe()?;
@@ -158,12 +159,11 @@ impl Followed<'_> {
         let (sender, lines) = channel();
         let talk = std::thread::spawn(move || send_lines(errors, &sender));
         let data = std::thread::spawn(move || std::io::read_to_string(output));
-        let mut interruptions = 0;
+        let mut presses = Presses::default();
         let mut hung = false;
         loop {
             if interrupts.try_recv().is_ok() {
-                interruptions += 1;
-                if interruptions == 1 { run.interrupt() } else { run.kill() }
+                if presses.again() { run.kill() } else { run.interrupt() }
             }
             if !hung && self.limit.is_some_and(|limit| start.elapsed() >= limit) {
                 hung = true;
@@ -175,10 +175,10 @@ impl Followed<'_> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        let code = if hung || interruptions > 1 { 137 } else { run.wait()? };
+        let code = if hung || presses.kill() { 137 } else { run.wait()? };
         talk.join().ok();
         let data = data.join().ok().and_then(Result::ok).unwrap_or_default();
-        Ok((End { code, interrupted: interruptions > 0, hung }, data))
+        Ok((End { code, interrupted: presses.any(), hung }, data))
     }
 }
 

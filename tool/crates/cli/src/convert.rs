@@ -50,8 +50,8 @@ pub(crate) fn backend(project: &Project, given: Option<cli::BackendChoice>) -> O
 }
 
 impl cli::MachineOptions {
-    /// What is wanted, with what `project` settles.
-    pub(crate) fn settled(&self, project: &Project) -> options::MachineOptions {
+    /// What is wanted here, or else in ioc.toml.
+    pub(crate) fn wanted(&self, project: &Project) -> options::MachineOptions {
         let Self { backend: given, ioc, nix } = self;
         options::MachineOptions { backend: backend(project, *given), ioc: (*ioc).into(), nix: nix.into() }
     }

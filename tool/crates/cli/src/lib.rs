@@ -125,6 +125,7 @@ fn stage(args: &[OsString]) -> Option<Result<Status>> {
 
 fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'static>>) -> Result<Status> {
     match command {
+        Command::Test(args) if args.watch => commands::watch::run(&args),
         Command::Test(args) => commands::test::run(&args, github),
         Command::Run(args) => commands::run::run(&args),
         Command::Exec(args) => commands::exec::run(&args),

@@ -6,14 +6,18 @@
 pub mod adopt;
 pub mod change;
 mod choice;
+mod config;
 pub mod editor;
 mod names;
 mod project;
 pub mod saved;
 pub mod scaffold;
 pub mod settings;
+mod toml_text;
 pub mod upgrade;
 
 pub use choice::Choice;
+pub use config::{Config, Ioc, Simulator, parse};
 pub use names::valid_name;
-pub use project::*;
+pub use project::{Check, Project};
+pub use toml_text::{find_key, nearest, read_toml};

@@ -1,12 +1,15 @@
 //! `checks/NAME.toml`: what a check needs beyond its script. Most need none.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::names::{programs_problem, variables_problem};
-use crate::{Check, Choice, Config, Ioc};
+use crate::choice::Choice;
+use crate::config::{Config, Ioc};
+use crate::names::{programs_problem, valid_name, variables_problem};
+use crate::toml_text::{find_key, read_toml};
 use tool_base::fail;
 
 /// Limit of a script where nothing else is said, in seconds, also in `tool/nix/checks.nix`: a check that hangs should not
@@ -107,12 +110,10 @@ impl Node {
 }
 
 impl Settings {
-    /// Reads the settings of a check: [`Check::settings`] does it once.
-    pub(crate) fn load(check: &Check) -> Result<Self> {
-        let Some(path) = check.script.as_ref().or(check.nix.as_ref()) else { return Ok(Self::default()) };
-        let path = path.with_extension("toml");
-        let name = format!("checks/{}.toml", check.name);
-        match std::fs::read_to_string(&path) {
+    /// Reads the settings of a check: `Check::settings` does it once.
+    pub(crate) fn load(check: &str, file: &Path) -> Result<Self> {
+        let name = format!("checks/{check}.toml");
+        match std::fs::read_to_string(file) {
             Ok(text) => parse(&name, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(fail::config(format!("{name}: {e}")).into()),
@@ -120,9 +121,6 @@ impl Settings {
     }
 
     /// An error where a machine wants an IOC that ioc.toml does not have.
-    ///
-    /// # Errors
-    /// There is such a machine in the settings of the check.
     pub fn fit(&self, check: &str, config: &Config) -> Result<()> {
         for (machine, node) in &self.nodes {
             let mut wanted = node.iocs.iter().flatten();
@@ -145,8 +143,8 @@ impl Settings {
 }
 
 fn parse(file: &str, text: &str) -> Result<Settings> {
-    let settings: Settings = crate::read_toml(file, text)?;
-    let line = |key| crate::find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
+    let settings: Settings = read_toml(file, text)?;
+    let line = |key| find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
     if settings.timeout == Some(0) {
         let failure = fail::config(format!("{file}{}: `timeout` is 0: nothing ends within that", line("timeout")));
         return Err(failure.hint("timeout = 60, or leave the key out for 900 seconds").into());
@@ -160,8 +158,7 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         return Err(fail::config(format!("{file}{}: {problem}", line(&key))).hint(hint).into());
     }
     for tag in &settings.tags {
-        crate::valid_name(tag)
-            .map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
+        valid_name(tag).map_err(|problem| fail::config(format!("{file}{}: tag `{tag}`: {problem}", line("tags"))))?;
     }
     if settings.backends.as_ref().is_some_and(Vec::is_empty) {
         let failure =
@@ -174,7 +171,7 @@ fn parse(file: &str, text: &str) -> Result<Settings> {
         return Err(fail::config(what).hint("drop one of the two").into());
     }
     for (name, node) in &settings.nodes {
-        crate::valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
+        valid_name(name).map_err(|problem| fail::config(format!("{file}: machine `{name}`: {problem}")))?;
         if let Some(vlan) = node.vlans.iter().find(|vlan| matches!(vlan, 0 | 255)) {
             return Err(
                 fail::config(format!("{file}: machine `{name}`: there is no VLAN {vlan}; take 1 to 254")).into()

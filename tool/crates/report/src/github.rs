@@ -88,9 +88,6 @@ impl<'a> Github<'a> {
     }
 
     /// After it: annotations, summary and outputs.
-    ///
-    /// # Errors
-    /// If GitHub's files cannot be written.
     pub fn after(&mut self, event: &Event) -> Result<()> {
         if let (Event::Ended(_), false) = (event, self.one_by_one) {
             let _ = self.say("::endgroup::");

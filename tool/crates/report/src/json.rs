@@ -126,7 +126,7 @@ fn message<'a>(event: &Event<'a>, show_output: bool) -> Option<Message<'a>> {
     Some(match event {
         Event::Begun(begun) => Message::RunBegun {
             version: VERSION,
-            backend: begun.backend,
+            backend: &begun.backend,
             dir: &begun.dir,
             checks: &begun.checks,
             skipped: begun.skipped.iter().map(|Skipped { check, reason }| Left { check, reason }).collect(),
@@ -244,7 +244,7 @@ mod tests {
             skipped: vec![Skipped { check: "vm".into(), reason: "not meant for sandbox".into() }],
             jobs: Some(2),
             repeat: Some(1),
-            backend: "sandbox",
+            backend: "sandbox".into(),
             dir: "/p".into(),
             tool: "0.0.0".to_owned(),
         };

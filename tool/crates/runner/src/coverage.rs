@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tool_base::left;
+use tool_base::protocol::recording::{Recorded, Seen};
 
 /// Its file in the folder of a run.
 pub const FILE: &str = "coverage.json";
@@ -80,7 +80,9 @@ pub struct Function {
 struct Told {
     kinds: BTreeMap<String, String>,
     functions: BTreeMap<(String, String), (BTreeSet<String>, BTreeSet<String>)>,
-    facts: BTreeSet<(String, String)>,
+    facts: BTreeSet<(Seen, String)>,
+    /// Records that did anything that Channel Access shows.
+    updated: BTreeSet<String>,
     by_ioc: bool,
 }
 
@@ -89,18 +91,19 @@ pub fn gather<'a>(folders: impl Iterator<Item = &'a Path>) -> Coverage {
     let mut told = Told::default();
     for folder in folders {
         for file in fs::read_dir(folder.join("record")).into_iter().flatten().flatten() {
-            let take = match file.path().extension().and_then(|kind| kind.to_str()) {
-                Some("jsonl") => Told::recorded,
-                Some("coverage") => Told::of_ioc,
-                _ => continue,
-            };
-            // It is there once the soft IOC is asked, even if that says nothing.
-            told.by_ioc |= file.path().extension().is_some_and(|kind| kind == "coverage");
-            for line in left::lines(folder, &Path::new("record").join(file.file_name()), ROOM) {
-                // The last line may be half of one.
-                if let Ok(line) = serde_json::from_slice(&line) {
-                    take(&mut told, &line);
+            // The last line may be half of one.
+            let lines = || left::lines(folder, &Path::new("record").join(file.file_name()), ROOM);
+            match file.path().extension().and_then(|kind| kind.to_str()) {
+                Some("jsonl") => {
+                    lines().filter_map(|line| serde_json::from_slice(&line).ok()).for_each(|line| told.recorded(line));
                 }
+                Some("coverage") => {
+                    // It is there once the soft IOC is asked, even if that says nothing.
+                    told.by_ioc = true;
+                    let facts = lines().filter_map(|line| serde_json::from_slice::<BTreeMap<_, _>>(&line).ok());
+                    told.facts.extend(facts.flatten());
+                }
+                _ => {}
             }
         }
     }
@@ -108,42 +111,34 @@ pub fn gather<'a>(folders: impl Iterator<Item = &'a Path>) -> Coverage {
 }
 
 impl Told {
-    fn recorded(&mut self, line: &Value) {
-        let words = |key: &str| -> BTreeSet<String> {
-            line[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        if let Some(file) = line["protocol"].as_str() {
-            let key = (file.to_owned(), line["function"].as_str().unwrap_or_default().to_owned());
-            let (records, handlers) = self.functions.entry(key).or_default();
-            records.extend(words("records"));
-            handlers.extend(words("handlers"));
-        } else if let Some(name) = line["pv"].as_str() {
-            if let Some(kind) = line["type"].as_str() {
-                self.kinds.insert(name.to_owned(), kind.to_owned());
-            } else {
-                let processed = line["stamp"].as_f64().is_some_and(|stamp| stamp > NEVER);
-                let alarmed = processed && line["severity"].as_u64() > Some(0);
-                for (fact, _) in
-                    [("seen", true), ("processed", processed), ("alarmed", alarmed)].iter().filter(|own| own.1)
-                {
-                    self.facts.insert(((*fact).to_owned(), name.to_owned()));
+    fn recorded(&mut self, line: Recorded) {
+        match line {
+            Recorded::Function { protocol, function, handlers, records } => {
+                let known = self.functions.entry((protocol, function)).or_default();
+                known.0.extend(records);
+                known.1.extend(handlers);
+            }
+            Recorded::Pv { pv, kind, .. } => {
+                self.kinds.insert(pv, kind);
+            }
+            Recorded::Update { pv, stamp, severity, .. } => {
+                let processed = stamp > NEVER;
+                let facts = [(Seen::Processed, processed), (Seen::Alarmed, processed && severity > 0)];
+                self.facts.extend(facts.into_iter().filter(|own| own.1).map(|(fact, _)| (fact, pv.clone())));
+                self.updated.insert(pv);
+            }
+            Recorded::Heading { left_out, .. } => {
+                for name in left_out {
+                    self.kinds.entry(name).or_default();
                 }
             }
-        }
-        for name in words("left_out") {
-            self.kinds.entry(name).or_default();
-        }
-    }
-
-    fn of_ioc(&mut self, line: &Value) {
-        for (fact, name) in line.as_object().into_iter().flatten() {
-            self.facts.insert((fact.clone(), name.as_str().unwrap_or_default().to_owned()));
+            Recorded::Ioc { .. } => {}
         }
     }
 
     fn finish(self) -> Coverage {
-        let Self { kinds, functions, facts, by_ioc } = self;
-        let has = |fact: &str, name: &str| facts.contains(&(fact.to_owned(), name.to_owned()));
+        let Self { kinds, functions, facts, updated, by_ioc } = self;
+        let has = |fact: Seen, name: &str| facts.contains(&(fact, name.to_owned()));
         let known = |fact: bool| by_ioc.then_some(fact);
         let source = match kinds.is_empty() {
             true => Source::Nothing,
@@ -151,19 +146,19 @@ impl Told {
             false => Source::ChannelAccess,
         };
         let used = |(name, kind): (String, String)| {
-            let written = has("written", &name);
+            let written = has(Seen::Written, &name);
             // A client that is still there when the IOC ends, and has not written, reads.
-            let read = has("read", &name) || has("opened", &name) && !written;
-            let seen = |fact: &str| (by_ioc || has("seen", &name)).then(|| has(fact, &name));
-            let (processed, alarmed) = (seen("processed"), seen("alarmed"));
+            let read = has(Seen::Read, &name) || has(Seen::Opened, &name) && !written;
+            let seen = |fact| (by_ioc || updated.contains(&name)).then(|| has(fact, &name));
+            let (processed, alarmed) = (seen(Seen::Processed), seen(Seen::Alarmed));
             (name, Use { kind, read: known(read), written: known(written), processed, alarmed })
         };
         let function =
             |((file, name), (records, handlers)): ((String, String), (BTreeSet<String>, BTreeSet<String>))| {
-                let any =
-                    |fact: &str| known(records.iter().any(|record| has(fact, record))).filter(|_| !records.is_empty());
-                let handlers = handlers.iter().map(|handler| (handler.clone(), any(handler))).collect();
-                Function { file, name, ran: any("ran"), handlers, records: records.clone() }
+                let any = |fact| known(records.iter().any(|record| has(fact, record))).filter(|_| !records.is_empty());
+                let of = |handler: &String| serde_json::from_value(handler.as_str().into()).ok().and_then(any);
+                let handlers = handlers.iter().map(|handler| (handler.clone(), of(handler))).collect();
+                Function { file, name, ran: any(Seen::Ran), handlers, records: records.clone() }
             };
         Coverage {
             version: 1,

@@ -28,7 +28,7 @@ pub enum Event<'a> {
 }
 
 /// What a run sets out to do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Begun {
     /// Names of the checks, in the order of their start.
     pub checks: Vec<String>,
@@ -39,15 +39,16 @@ pub struct Begun {
     /// How often each runs; `None`: until one fails.
     pub repeat: Option<u32>,
     /// `sandbox`, `nixos` or `driver`.
-    pub backend: &'static str,
+    pub backend: String,
     /// Folder of the run.
     pub dir: PathBuf,
     /// Version and revision of this tool.
+    #[serde(default)]
     pub tool: String,
 }
 
 /// A check that was chosen and is left out all the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Its name.
     pub check: String,
@@ -56,12 +57,12 @@ pub struct Skipped {
 }
 
 /// One execution of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// Number within the run, from 0.
     pub id: usize,
     /// The check.
-    #[serde(serialize_with = "name_of")]
+    #[serde(serialize_with = "name_of", deserialize_with = "named")]
     pub check: Check,
     /// Which repetition (`--repeat`), from 1.
     pub repetition: u32,
@@ -73,6 +74,11 @@ pub struct Exec {
 
 fn name_of<S: serde::Serializer>(check: &Check, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&check.name)
+}
+
+/// A check of which only the name is known.
+fn named<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Check, D::Error> {
+    Ok(Check { name: String::deserialize(deserializer)?, ..Check::default() })
 }
 
 impl Exec {
@@ -101,8 +107,38 @@ impl Exec {
     }
 }
 
+/// `result.json` in the folder of an execution.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ResultFile<O = Outcome> {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// How it ended.
+    pub result: O,
+}
+
+/// `run.json` in the folder of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RunFile<B = Begun, S = Summary> {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// What it set out to do.
+    pub run: B,
+    /// What came of it.
+    pub summary: S,
+}
+
+/// A line of `events.jsonl` in the folder of an execution.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventLine<E = DriverEvent> {
+    /// What the driver said.
+    #[serde(flatten)]
+    pub event: E,
+    /// When, seconds since 1970.
+    pub time: f64,
+}
+
 /// How an execution ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The script ran to its end.
@@ -140,7 +176,7 @@ pub struct Subtest {
 }
 
 /// An execution that has ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The execution.
     #[serde(flatten)]
@@ -160,7 +196,7 @@ pub struct Outcome {
     /// Its subtests, in the order of their begin.
     pub subtests: Vec<Subtest>,
     /// What went wrong on its machines although the script passed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }
 
@@ -187,7 +223,7 @@ impl Outcome {
 }
 
 /// All executions of a run.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Those that ran, in the order of their end.
     pub outcomes: Vec<Outcome>,

@@ -25,12 +25,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde::Serialize;
 
 pub use self::dirs::{RunDir, new_run_dir};
 pub use tool_base::protocol::driver::{DriverEvent, ScriptFailure};
 
-pub use self::event::{Begun, Event, Exec, Outcome, Skipped, Subtest, Summary, Verdict};
+pub use self::event::{
+    Begun, Event, EventLine, Exec, Outcome, ResultFile, RunFile, Skipped, Subtest, Summary, Verdict,
+};
 pub use self::revision::Revision;
 pub use self::schedule::{Limits, Planned, Repeat, Schedule};
 pub use self::side_by_side::{Watch, side_by_side};
@@ -51,9 +53,6 @@ pub trait Backend {
     /// Runs what the schedule gives, and tells the job each execution's start, progress and end.
     ///
     /// `interrupts` says when Ctrl-C was pressed: once lets checks clean up, twice kills them.
-    ///
-    /// # Errors
-    /// The host's trouble, which is no check's failure.
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()>;
 
     /// Seconds that what it tells has taken before.
@@ -118,9 +117,6 @@ impl<'a> Job<'a> {
     }
 
     /// An execution begins: makes its folder.
-    ///
-    /// # Errors
-    /// If the folder cannot be made.
     pub fn started(&mut self, exec: &Exec) -> Result<()> {
         let cannot = || format!("cannot write to {}", exec.dir.display());
         let (exec_of, begin) = (exec.clone(), Instant::now());
@@ -198,10 +194,8 @@ impl Notes {
             }
             _ => {}
         }
-        if let (Some(file), Ok(serde_json::Value::Object(mut event))) = (&mut self.events, serde_json::to_value(event))
-        {
-            event.insert("time".to_owned(), json!(now()));
-            let _ = file.write_all(format!("{}\n", serde_json::Value::Object(event)).as_bytes());
+        if let (Some(file), Ok(line)) = (&mut self.events, serde_json::to_string(&EventLine { event, time: now() })) {
+            let _ = file.write_all(format!("{line}\n").as_bytes());
         }
     }
 }
@@ -224,9 +218,9 @@ pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Rece
     }
     let not_run = job.schedule.not_run();
     let mut outcomes = std::mem::take(&mut job.outcomes);
-    settle_retries(&mut outcomes);
+    confirm_retries(&mut outcomes);
     for outcome in &outcomes {
-        let kept = keep(&outcome.exec.dir.join("result.json"), &json!({"version": VERSION, "result": outcome}));
+        let kept = keep(&outcome.exec.dir.join("result.json"), &ResultFile { version: VERSION, result: outcome });
         done = done.and(kept);
     }
     let summary = Summary {
@@ -238,15 +232,15 @@ pub fn run(backend: &dyn Backend, begun: &Begun, mut job: Job, interrupts: &Rece
         trouble: done.as_ref().err().map(fail::render),
         revision: job.revision.take().and_then(|reader| reader.join().ok().flatten()),
     };
-    let kept = keep(&job.dir.join("run.json"), &json!({"version": VERSION, "run": begun, "summary": summary}));
+    let kept = keep(&job.dir.join("run.json"), &RunFile { version: VERSION, run: begun, summary: &summary });
     // An aid for later: no run is worse without it.
-    let _ = job.dir.ancestors().nth(2).map(|target| times::keep(target, begun.backend, &summary.outcomes));
+    let _ = job.dir.ancestors().nth(2).map(|target| times::keep(target, &begun.backend, &summary.outcomes));
     (job.report)(&Event::Finished(&summary));
     done.and(kept).map(|()| summary)
 }
 
 /// A retry that was promised may not have come: then the failure counts.
-fn settle_retries(outcomes: &mut [Outcome]) {
+fn confirm_retries(outcomes: &mut [Outcome]) {
     let key = |exec: &Exec, attempt| (exec.check.name.clone(), exec.repetition, attempt);
     let ran: Vec<_> = outcomes.iter().map(|o| key(&o.exec, o.exec.attempt)).collect();
     for outcome in outcomes {
@@ -254,7 +248,7 @@ fn settle_retries(outcomes: &mut [Outcome]) {
     }
 }
 
-fn keep(path: &Path, value: &serde_json::Value) -> Result<()> {
+fn keep(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     files::replace(path, &text).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -275,7 +269,7 @@ mod tests {
         };
         let failed = |attempt| Outcome { retried: true, ..Outcome::new(&exec(attempt), Verdict::Failed(1), None, 0.0) };
         let mut outcomes = [failed(1), failed(2)];
-        settle_retries(&mut outcomes);
+        confirm_retries(&mut outcomes);
         assert_eq!(outcomes.map(|o| o.retried), [true, false]);
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use tool_base::protocol::recording::{Presence, Recorded};
 use tool_base::{left, ui};
 
 /// Updates that are read of one machine; a report of more would not be looked at.
@@ -126,35 +127,34 @@ pub fn read(dir: &Path, machine: &str, start: f64) -> Recording {
     let (mut updates, mut seen, mut port) = (0, false, None);
     for line in left::lines(dir, Path::new(&format!("{machine}.jsonl")), ROOM) {
         // The last line may be half of one: the recorder is killed in the end.
-        let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
-        let time = line["time"].as_f64().map(|time| (time - start).max(0.0));
-        let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
-        match (line["pv"].as_str(), time) {
-            (Some(name), None) => {
-                let pv = pvs.entry(name.to_owned()).or_default();
-                (pv.name, pv.kind) = (name.to_owned(), word("type"));
-                (pv.description, pv.unit, pv.precision) = (word("DESC"), word("EGU"), word("PREC").parse().ok());
-                pv.precision = pv.precision.filter(|digits| *digits <= 17);
+        let Ok(line) = serde_json::from_slice(&line) else { continue };
+        let since = |time: f64| (time - start).max(0.0);
+        match line {
+            Recorded::Pv { pv: name, kind, fields } => {
+                let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
+                let pv = pvs.entry(name.clone()).or_default();
+                (pv.name, pv.kind) = (name, kind);
+                (pv.description, pv.unit) = (field("DESC"), field("EGU"));
+                pv.precision = field("PREC").parse().ok().filter(|digits| *digits <= 17);
             }
-            (Some(name), Some(time)) if updates < MOST => {
+            Recorded::Update { .. } if updates >= MOST => recording.cut = true,
+            Recorded::Update { time, pv: name, value: shown, severity, .. } => {
                 updates += 1;
-                let pv = pvs.entry(name.to_owned()).or_insert_with(|| Pv { name: name.to_owned(), ..Pv::default() });
-                pv.updates.push(Update { time, value: value(&line["value"]), alarm: alarm(&line["severity"]) });
+                let pv = pvs.entry(name.clone()).or_insert_with(|| Pv { name, ..Pv::default() });
+                pv.updates.push(Update { time: since(time), value: value(&shown), alarm: alarm(severity) });
             }
-            (Some(_), Some(_)) => recording.cut = true,
-            (None, Some(time)) if line["ioc"] == "down" => recording.down.push((time, None)),
-            (None, Some(time)) if line["ioc"] == "up" => {
+            Recorded::Ioc { time, ioc: Presence::Down } => recording.down.push((since(time), None)),
+            Recorded::Ioc { time, ioc: Presence::Up } => {
                 seen = true;
                 if let Some((_, end @ None)) = recording.down.last_mut() {
-                    *end = Some(time);
+                    *end = Some(since(time));
                 }
             }
-            (None, _) if line["port"].is_u64() => {
-                port = line["port"].as_u64();
-                let names = line["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                recording.left_out = names.map(str::to_owned).collect();
+            Recorded::Heading { port: own, left_out, .. } => {
+                port = Some(own);
+                recording.left_out = left_out;
             }
-            _ => {}
+            Recorded::Function { .. } => {}
         }
     }
     recording.pvs = pvs.into_values().collect();
@@ -209,12 +209,12 @@ fn value(json: &Value) -> Kind {
     }
 }
 
-fn alarm(json: &Value) -> Alarm {
-    match json.as_u64() {
-        Some(0) | None => Alarm::None,
-        Some(1) => Alarm::Minor,
-        Some(2) => Alarm::Major,
-        Some(_) => Alarm::Invalid,
+fn alarm(severity: u16) -> Alarm {
+    match severity {
+        0 => Alarm::None,
+        1 => Alarm::Minor,
+        2 => Alarm::Major,
+        _ => Alarm::Invalid,
     }
 }
 
@@ -251,11 +251,11 @@ mod tests {
     #[test]
     fn the_last_value_of_what_a_line_names() {
         let dir = tempfile::tempdir().unwrap();
-        let text = r#"{"pv":"VOLT","EGU":"V","PREC":"3"}
-{"time":100.0,"pv":"VOLT","value":1.5,"severity":0}
-{"time":101.0,"pv":"VOLT-RB","value":"on","severity":2}
-{"time":102.5,"pv":"VOLT","value":12,"severity":0}
-{"time":104.0,"pv":"VOLT","value":13,"severity":0}
+        let text = r#"{"pv":"VOLT","type":"ao","EGU":"V","PREC":"3"}
+{"time":100.0,"stamp":100,"pv":"VOLT","value":1.5,"severity":0,"status":0}
+{"time":101.0,"stamp":101,"pv":"VOLT-RB","value":"on","severity":2,"status":1}
+{"time":102.5,"stamp":102,"pv":"VOLT","value":12,"severity":0,"status":0}
+{"time":104.0,"stamp":104,"pv":"VOLT","value":13,"severity":0,"status":0}
 "#;
         std::fs::write(dir.path().join("machine.jsonl"), text).unwrap();
         let told = |text: &str| named(dir.path(), text, 103.0);
@@ -269,8 +269,11 @@ mod tests {
     #[test]
     fn what_is_not_recorded_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("a.jsonl"), "{\"version\":1,\"time\":1,\"port\":5070,\"recorded\":1}\n")
-            .unwrap();
+        std::fs::write(
+            dir.path().join("a.jsonl"),
+            "{\"version\":1,\"time\":1,\"port\":5070,\"recorded\":1,\"left_out\":[]}\n",
+        )
+        .unwrap();
         std::fs::write(dir.path().join("a.log"), "soft-ioc: st.cmd: no such file\n").unwrap();
         let notes = ["nothing served port 5070 of Channel Access", "soft-ioc: st.cmd: no such file"];
         assert_eq!(read(dir.path(), "a", 0.0).notes, notes);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use tool_base::git::git;
 use tool_base::process::Limited;
@@ -12,7 +12,7 @@ use tool_base::process::Limited;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// A commit, and whether the project is still as it says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     /// Its full name.
     pub commit: String,

@@ -24,7 +24,7 @@ pub struct Watch {
 enum Said {
     Driver(DriverEvent),
     Line(String),
-    Settle(Sender<()>),
+    Flush(Sender<()>),
     Ended(Box<Result<Outcome>>),
 }
 
@@ -40,9 +40,9 @@ impl Watch {
     }
 
     /// Waits until all that was said so far has been reported.
-    pub fn settle(&self) {
+    pub fn flush(&self) {
         let (done, told) = channel();
-        let _ = self.sender.send((self.id, Said::Settle(done)));
+        let _ = self.sender.send((self.id, Said::Flush(done)));
         let _ = told.recv();
     }
 
@@ -56,9 +56,6 @@ impl Watch {
 }
 
 /// Runs what the schedule gives, each execution in a thread.
-///
-/// # Errors
-/// The first error of `run_one`, after the others were ended.
 pub fn side_by_side(
     job: &mut Job,
     interrupts: &Receiver<()>,
@@ -116,7 +113,7 @@ pub fn side_by_side(
                         job.line(exec, &line);
                     }
                 }
-                Ok((_, Said::Settle(done))) => drop(done),
+                Ok((_, Said::Flush(done))) => drop(done),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             if interrupts.try_recv().is_ok() {

@@ -18,6 +18,7 @@ use super::network::{self, Cables, Switches};
 use super::spec::{MachineSpec, Recorder, Spec};
 use super::{rootfs, userns};
 use tool_base::process::Cmd;
+use tool_base::protocol::recording::{Presence, Recorded};
 use tool_base::stage::VARIABLE;
 use tool_base::sys;
 
@@ -169,7 +170,8 @@ impl Booted {
             // It did not live to see the IOC go.
             let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
             if let Ok(mut file) = File::options().append(true).open(file) {
-                let _ = writeln!(file, "\n{}", serde_json::json!({"time": time, "ioc": "down"}));
+                let down = serde_json::to_string(&Recorded::Ioc { time, ioc: Presence::Down }).unwrap_or_default();
+                let _ = writeln!(file, "\n{down}");
             }
         }
     }

@@ -3,29 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 use super::answer::Wanted;
 use super::database::Record;
 use super::finding::UNKNOWN;
 use super::protocol::{Compiled, Piece};
 use super::quiet::Value;
 use super::startup::Opened;
+use crate::mistakes::Exchange;
 
 /// So many forms of one answer are tried.
 const FORMS: usize = 16;
-
-/// `tool_base::protocol::lint::Exchange` has the same shape.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Exchange {
-    pub port: String,
-    pub out: Vec<Option<String>>,
-    pub answer: Option<String>,
-    pub function: String,
-    /// The functions that ask the same and want another answer, and their records.
-    pub others: BTreeSet<(String, String)>,
-}
 
 /// What all records say.
 #[derive(Debug, Default)]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::exchange::Exchange;
+use crate::edits::distance;
+use crate::mistakes::{Mistake, Severity};
 
 /// What stands for a macro that is not known here. Nothing that has it in it is judged.
 pub const UNKNOWN: &str = "__macro__";
@@ -22,72 +21,12 @@ pub struct Place {
     pub column: u32,
 }
 
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The IOC would not load it, or would not work.
-    Error,
-    /// It loads, and is most likely not what was meant.
-    Warning,
-}
-
 /// One finding. Its code is stable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub place: Place,
     pub severity: Severity,
     pub code: &'static str,
-    pub message: String,
-    pub hint: String,
-}
-
-/// What is answered to xtask: `tool_base::protocol::lint::OfIoc` has the same shape, and one test for both.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Answer {
-    pub findings: Vec<Told>,
-    /// Names of the records and aliases.
-    pub records: BTreeSet<String>,
-    /// Whether these are all that the IOC will have.
-    pub complete: bool,
-    /// What the IOC is made of.
-    pub parts: Parts,
-}
-
-/// What an IOC is made of, as its script and databases say.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parts {
-    pub applications: BTreeSet<String>,
-    pub registers: Option<String>,
-    pub ports: Vec<Port>,
-    pub of_modules: BTreeSet<String>,
-    pub exchanges: Vec<Exchange>,
-    pub inputs: BTreeSet<(String, String)>,
-}
-
-/// A port that the script opens, and where it says so.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Port {
-    pub name: String,
-    pub command: String,
-    pub address: String,
-    pub file: String,
-    pub line: u32,
-    pub column: u32,
-}
-
-/// A finding as it is told: the file as seen from the folder that holds the top.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Told {
-    pub file: String,
-    pub line: u32,
-    pub column: u32,
-    pub severity: Severity,
-    pub code: String,
     pub message: String,
     pub hint: String,
 }
@@ -161,8 +100,8 @@ impl Report {
     }
 
     /// The findings, files as seen from the folder that holds the top.
-    pub fn all(&self, top: &Path) -> Vec<Told> {
-        let one = |finding: &Finding| Told {
+    pub fn all(&self, top: &Path) -> Vec<Mistake> {
+        let one = |finding: &Finding| Mistake {
             file: shown(self.path(finding.place.file), top),
             line: finding.place.line,
             column: finding.place.column,
@@ -204,41 +143,9 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, otherwi
     nearest(word, known).map_or_else(otherwise, |near| format!("did you mean `{near}`?"))
 }
 
-/// Edits between two words: letters put in, taken out, changed, or swapped with their neighbour.
-pub fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let changed = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = changed.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_has_the_shape_that_xtask_reads() {
-        let samples = include_str!("../../../driver/tests/protocol.json");
-        let samples: serde_json::Value = serde_json::from_str(samples).unwrap_or_default();
-        let sample = &samples["soft-ioc"][0];
-        let read = serde_json::from_value::<Answer>(sample.clone());
-        assert_eq!(
-            read.as_ref().ok().and_then(|own| serde_json::to_value(own).ok()).as_ref(),
-            Some(sample),
-            "{read:?}"
-        );
-    }
 
     #[test]
     fn words_that_were_meant() {
@@ -246,7 +153,5 @@ mod tests {
         assert_eq!(nearest("stringinn", ["stringin", "stringout"]), Some("stringin"));
         assert_eq!(nearest("mbi", ["bi", "mbbi"]), Some("mbbi"));
         assert_eq!(nearest("QQQQ", ["DESC", "DTYP"]), None);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("größe", "grösse"), 2);
     }
 }

@@ -39,12 +39,12 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 use crate::build::Product;
 use crate::known;
 use crate::makefile::Problem;
+use crate::mistakes::{Mistake, OfIoc, Parts, Port, Severity};
 use crate::top::{plain, registration, sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
 use exchange::Said;
-pub use finding::distance;
-use finding::{Answer, NOT_IN_SOFT_IOC, Parts, Place, Port, Report, Severity, UNKNOWN};
+use finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
 pub use protocol::Function;
@@ -70,7 +70,7 @@ pub fn run(
     let (mut lint, script) = Lint::new(app, script)?;
     let (records, parts) = lint.everything(app, &script, environments, commands);
     let findings = lint.report.all(&lint.layout.top);
-    let answer = Answer { findings, records, complete: !lint.report.open, parts };
+    let answer = OfIoc { findings, records, complete: !lint.report.open, parts };
     serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
 
@@ -83,7 +83,7 @@ pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec
     // What is wrong with them is for others to say.
     let (mut report, top) = (std::mem::take(&mut lint.report).only(NOT_IN_SOFT_IOC), &lint.layout.top);
     gaps::judge(&lint.layout, &database, &startup, commands, &mut report);
-    let told = |own: finding::Told| {
+    let told = |own: Mistake| {
         let file = Path::new(&own.file).components().skip(1).collect::<PathBuf>();
         format!("{}:{}: {}\n", file.display(), own.line, own.message)
     };

@@ -8,6 +8,7 @@
 //! | [`driver`] | test driver, xtask | a file of settings in; one JSON object a line out |
 //! | [`journal`] | PID 1 of a machine, xtask | a file, one JSON object a line |
 //! | [`lint`] | soft IOC or test driver, xtask | one JSON document |
+//! | [`recording`] | soft IOC, sandbox-keeper, xtask | files, one JSON object a line |
 //!
 //! The driver is Python: it is held against `tool/driver/tests/protocol.json`, which the tests here write.
 
@@ -16,6 +17,11 @@ pub mod driver;
 pub mod journal;
 pub mod keeper;
 pub mod lint;
+// Cargo builds the soft IOC apart from xtask; the files are the same.
+#[path = "../../../../embedded/src/mistakes.rs"]
+mod mistakes;
+#[path = "../../../../embedded/src/recording.rs"]
+pub mod recording;
 pub mod shell;
 
 #[cfg(test)]

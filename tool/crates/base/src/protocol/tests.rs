@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::lint::{Exchange, Mistake, OfIoc, OfScript, Parts, Port, Problem, Pv, Script, Severity};
+use super::lint::{OfScript, Problem, Pv, Script, Severity};
 use super::{driver, keeper, shell};
 
 fn heard<T: Serialize>(messages: Vec<T>) -> Vec<Value> {
@@ -23,43 +23,6 @@ fn said<T: Serialize + DeserializeOwned + PartialEq + Debug>(messages: Vec<T>) -
         value
     };
     messages.into_iter().map(one).collect()
-}
-
-fn of_ioc() -> OfIoc {
-    OfIoc {
-        findings: vec![Mistake {
-            file: "ioc/exampleApp/Db/example.db".into(),
-            line: 2,
-            column: 9,
-            severity: Severity::Warning,
-            code: "odd-name".into(),
-            message: "not every client can write the name `É`".into(),
-            hint: "letters, digits and _ - : [ ] < > ; are safe".into(),
-        }],
-        records: BTreeSet::from(["É".into()]),
-        complete: true,
-        parts: Parts {
-            applications: BTreeSet::from(["example".into()]),
-            registers: Some("example_registerRecordDeviceDriver".into()),
-            ports: vec![Port {
-                name: "PS1".into(),
-                command: "drvAsynIPPortConfigure".into(),
-                address: "localhost:9999".into(),
-                file: "ioc/iocBoot/iocExample/st.cmd".into(),
-                line: 14,
-                column: 31,
-            }],
-            of_modules: BTreeSet::from(["$(CALC)/db/transform.db".into()]),
-            exchanges: vec![Exchange {
-                port: "PS1".into(),
-                out: vec![Some(":volt ".into()), None, Some("\n".into())],
-                answer: Some("OK\n".into()),
-                function: "example.proto setVoltage".into(),
-                others: BTreeSet::from([("example.proto setCurrent".into(), "CURR".into())]),
-            }],
-            inputs: vec![("VOLT-RB".into(), "PS1".into())],
-        },
-    }
 }
 
 fn samples() -> Value {
@@ -144,7 +107,6 @@ fn samples() -> Value {
             driver::DriverEvent::Remark { text: "the script ended early, by sys.exit, in line 3".into() },
             driver::DriverEvent::Debug { open: true },
         ]),
-        "soft-ioc": said(vec![of_ioc()]),
         "lint": {
             "heard": heard(vec![Script {
                 script: "/checks/simple.py".into(),

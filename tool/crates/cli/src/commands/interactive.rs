@@ -28,7 +28,7 @@ pub fn run(args: &Interactive) -> Result<Status> {
     let project = Project::load()?;
     let all = project.checks()?;
     let name = args.name.clone().or_else(|| usual(&all));
-    let machine = args.machine.settled(&project);
+    let machine = args.machine.wanted(&project);
     let decision = tool_backends::decide(&project, &machine)?;
     let Some(name) = name else {
         let Decision::Sandbox(why) = decision else {

@@ -21,7 +21,7 @@ pub mod report;
 pub mod run;
 pub mod test;
 pub mod upgrade;
-mod watch;
+pub mod watch;
 
 /// The name of the package that runs us: the user's, called as they like.
 fn package() -> String {

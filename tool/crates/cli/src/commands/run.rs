@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use crate::cli::Run;
 use tool_backends::iocs::IocBuild;
 use tool_backends::units::SIMULATOR_START_LIMIT;
-use tool_backends::{embedded, follow, iocs, sandbox};
+use tool_backends::{by_hand, embedded, follow, iocs};
 use tool_base::fail::Status;
 use tool_base::guard::Guarded;
 use tool_base::process::Cmd;
@@ -32,7 +32,7 @@ const STEP: Duration = Duration::from_millis(20);
 pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
     let own = project.config.the_ioc(args.name.as_deref())?;
-    let build = iocs::settle(&project, args.ioc.into())?;
+    let build = iocs::decide(&project, args.ioc.into())?;
     let simulators = !args.no_simulator && project.config.simulators_of(own.0).next().is_some();
     let programs = if args.host && !simulators && build != IocBuild::Embedded {
         Vec::new()
@@ -69,7 +69,7 @@ fn in_sandbox(
     simulators: bool,
     dir: &Path,
 ) -> Result<u8> {
-    let spec = sandbox::console(project, own, build, programs, simulators, dir)?;
+    let spec = by_hand::console(project, own, build, programs, simulators, dir)?;
     line("IOC", &format!("{build}, on a sandbox machine of its own"), "");
     for (name, simulator) in project.config.simulators_of(own.0).filter(|_| simulators) {
         line("device", &format!("{name}, {} of that machine", simulator.place()), "");
@@ -156,7 +156,7 @@ fn ioc_on_host(
         IocBuild::Make(all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(&top)),
         IocBuild::Nix(top, all) => Cmd::new(&all[&ioc.app]).cwd(ioc.boot(top)),
     };
-    let variables = sandbox::or_the_callers(project.config.environment(name, ioc, simulators));
+    let variables = by_hand::or_the_callers(project.config.environment(name, ioc, simulators));
     let cmd = variables.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
     Ok(cmd.arg(&ioc.script))
 }

@@ -24,8 +24,8 @@ use tool_report::terminal::{self, Telling, Terminal};
 use tool_runner::slots::Slots;
 use tool_runner::{Backend, Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
 
-/// What a run is about, once it is settled.
-struct Settled {
+/// What a run is about, once it is decided.
+struct Decided {
     machine: tool_backends::options::MachineOptions,
     decision: tool_backends::Decision,
     checks: Vec<Check>,
@@ -41,16 +41,13 @@ struct Prepared {
 
 /// Runs the command.
 pub fn run(args: &Test, github: Option<&mut Github<'static>>) -> Result<Status> {
-    if args.watch {
-        return super::watch::run(args);
-    }
     let project = &Project::load()?;
     if args.unit {
         return Ok(status(&perform(args, project, || unit_tests(args, project), github, interrupt::messages)?));
     }
-    let settled = settle(args, project, select::select(project, &(&args.selection).into())?.or_nothing()?)?;
+    let decided = decide(args, project, select::select(project, &(&args.selection).into())?.or_nothing()?)?;
     if args.list {
-        for check in settled.checks {
+        for check in decided.checks {
             ui::data(&check.name);
         }
         return Ok(Status::Done);
@@ -60,12 +57,12 @@ pub fn run(args: &Test, github: Option<&mut Github<'static>>) -> Result<Status> 
         return Err(failure.hint("without it, the log and the journals are kept in target/checks/latest/").into());
     }
     if args.dry_run {
-        return tool_backends::dry_run(project, settled.decision, &settled.checks);
+        return tool_backends::dry_run(project, decided.decision, &decided.checks);
     }
     if args.no_run {
-        return tool_backends::build_only(project, &settled.machine, &args.into(), settled.decision, &settled.checks);
+        return tool_backends::build_only(project, &decided.machine, &args.into(), decided.decision, &decided.checks);
     }
-    Ok(status(&perform(args, project, || settled.prepare(args, project), github, interrupt::messages)?))
+    Ok(status(&perform(args, project, || decided.prepare(args, project), github, interrupt::messages)?))
 }
 
 fn status(summary: &Summary) -> Status {
@@ -83,22 +80,22 @@ pub(super) fn once(
     checks: Vec<Check>,
     stop: impl FnOnce() -> Result<(Sender<()>, Receiver<()>)>,
 ) -> Result<Summary> {
-    let settled = settle(args, project, checks)?;
-    perform(args, project, || settled.prepare(args, project), None, stop)
+    let decided = decide(args, project, checks)?;
+    perform(args, project, || decided.prepare(args, project), None, stop)
 }
 
-fn settle(args: &Test, project: &Project, chosen: Vec<Check>) -> Result<Settled> {
-    let machine = args.machine.settled(project);
+fn decide(args: &Test, project: &Project, chosen: Vec<Check>) -> Result<Decided> {
+    let machine = args.machine.wanted(project);
     let decision = tool_backends::decide(project, &machine)?;
     let (checks, skipped) = select::fit(chosen, decision.name(), &args.selection.names)?;
     if checks.is_empty() {
         let message = format!("none of the chosen checks is meant for {}", decision.name());
         return Err(Failure::new(Status::NothingSelected, message).hint("choose another --backend").into());
     }
-    Ok(Settled { machine, decision, checks, skipped })
+    Ok(Decided { machine, decision, checks, skipped })
 }
 
-impl Settled {
+impl Decided {
     fn prepare(self, args: &Test, project: &Project) -> Result<Prepared> {
         let Self { machine, decision, checks, skipped } = self;
         let backend = tool_backends::prepare(project, &machine, args.into(), decision, &checks)?;
@@ -151,7 +148,7 @@ fn perform(
         skipped,
         jobs: (backend.name() != "nixos").then_some(slots.jobs).or(args.jobs),
         repeat: (!args.until_failure).then_some(args.repeat),
-        backend: backend.name(),
+        backend: backend.name().to_owned(),
         dir: run_dir.path.clone(),
         tool: tool_project::upgrade::version(Some(&project.root)),
     };

@@ -4,7 +4,6 @@ mod tables;
 
 use std::path::PathBuf;
 
-use super::limits::is_limit;
 use super::protect::{Place, Protection};
 use super::service::{DirKind, Exec, Restart, Stream, Type};
 use super::syntax::Entry;
@@ -12,6 +11,23 @@ use super::values::{size, timespan};
 use super::words::{Specifiers, split, split_quoted};
 use super::{Condition, Dep, Kind, Service, Unit};
 use tables::{CONDITIONS, INSTALL, SERVICE, UNIT, WITHOUT_EFFECT};
+
+/// Limits that only a control group can keep, and the properties that show that nothing is limited.
+pub(super) const LIMITS: [(&str, &str); 6] = [
+    ("CPUQuota", "CPUQuotaPerSecUSec"),
+    ("MemoryHigh", "MemoryHigh"),
+    ("MemoryLimit", "MemoryLimit"),
+    ("MemoryMax", "MemoryMax"),
+    ("MemorySwapMax", "MemorySwapMax"),
+    ("TasksMax", "TasksMax"),
+];
+
+/// Directives that only take rights away from a service: what works without them works with them here.
+const RIGHTS: &str = "\
+    AmbientCapabilities DeviceAllow DevicePolicy IPAddressAllow IPAddressDeny KeyringMode LockPersonality \
+    MemoryDenyWriteExecute MountAPIVFS MountFlags PrivateIPC PrivateUsers ProcSubset ProtectClock RemoveIPC \
+    RestrictAddressFamilies RestrictFileSystems RestrictNamespaces RestrictRealtime RestrictSUIDSGID SecureBits \
+    SystemCallArchitectures SystemCallErrorNumber SystemCallFilter SystemCallLog";
 
 /// A unit under construction.
 pub struct Draft {
@@ -77,13 +93,18 @@ fn check_service(service: &Service) -> Result<(), String> {
 }
 
 /// Directives of a service that are accepted without effect.
-pub(super) fn accepted() -> impl Iterator<Item = &'static str> {
-    WITHOUT_EFFECT.iter().filter(|(section, ..)| *section == "Service").flat_map(|(_, _, keys)| keys.split_whitespace())
+pub(super) fn without_effect() -> impl Iterator<Item = &'static str> {
+    let limits = LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS.split_whitespace());
+    let others = WITHOUT_EFFECT
+        .iter()
+        .filter(|(section, ..)| *section == "Service")
+        .flat_map(|(_, _, keys)| keys.split_whitespace());
+    limits.chain(others)
 }
 
 fn is_without_effect(section: &str, key: &str) -> bool {
     WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.split_whitespace().any(|known| known == key))
-        || (section == "Service" && is_limit(key))
+        || (section == "Service" && without_effect().any(|known| known == key))
 }
 
 fn unknown(section: &str, key: &str) -> String {

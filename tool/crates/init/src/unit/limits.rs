@@ -1,34 +1,8 @@
 //! What a unit asks for and the sandbox cannot give, and says so: limits that only a control group can keep
 //! (systemd.resource-control(5)), rights that it takes away from nobody (systemd.exec(5)), and all else that is accepted.
 
-use super::directives::accepted;
+use super::directives::{LIMITS, without_effect as accepted};
 use super::syntax::{self, Entry};
-
-/// The directives, and the properties that show that nothing is limited.
-const LIMITS: [(&str, &str); 6] = [
-    ("CPUQuota", "CPUQuotaPerSecUSec"),
-    ("MemoryHigh", "MemoryHigh"),
-    ("MemoryLimit", "MemoryLimit"),
-    ("MemoryMax", "MemoryMax"),
-    ("MemorySwapMax", "MemorySwapMax"),
-    ("TasksMax", "TasksMax"),
-];
-
-/// Directives that only take rights away from a service: what works without them works with them here.
-const RIGHTS: &str = "\
-    AmbientCapabilities DeviceAllow DevicePolicy IPAddressAllow IPAddressDeny KeyringMode LockPersonality \
-    MemoryDenyWriteExecute MountAPIVFS MountFlags PrivateIPC PrivateUsers ProcSubset ProtectClock RemoveIPC \
-    RestrictAddressFamilies RestrictFileSystems RestrictNamespaces RestrictRealtime RestrictSUIDSGID SecureBits \
-    SystemCallArchitectures SystemCallErrorNumber SystemCallFilter SystemCallLog";
-
-/// Whether this is one of them.
-pub(super) fn is_limit(directive: &str) -> bool {
-    names().any(|name| name == directive)
-}
-
-fn names() -> impl Iterator<Item = &'static str> {
-    LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS.split_whitespace())
-}
 
 /// Their properties, as `systemctl show` prints them.
 pub fn properties() -> impl Iterator<Item = &'static str> {
@@ -47,8 +21,7 @@ pub(super) fn without_effect<'a>(unit: &str, entries: impl Iterator<Item = &'a E
         let last = entries.iter().rev().find(|entry| entry.key == name);
         last.is_some_and(|entry| !["", "infinity", "no", "false", "off", "0"].contains(&entry.value.as_str()))
     };
-    let names: Vec<String> =
-        names().chain(accepted()).filter(|name| set(name)).map(|name| format!("{name}=")).collect();
+    let names: Vec<String> = accepted().filter(|name| set(name)).map(|name| format!("{name}=")).collect();
     let (last, others) = names.split_last()?;
     let list = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
     let verb = if names.len() == 1 { "has" } else { "have" };

@@ -26,7 +26,7 @@ pub struct Run {
     /// How long it took; `None` where it never came to its end.
     pub seconds: Option<f64>,
     /// Checks that were left out after a failure.
-    pub not_run: u64,
+    pub not_run: usize,
     /// The host's trouble that ended it.
     pub trouble: String,
     /// The commit of Git that was checked, in words; empty where nobody knows.
@@ -34,7 +34,7 @@ pub struct Run {
     /// Version and revision of the tool.
     pub tool: String,
     /// Checks at once.
-    pub jobs: Option<u64>,
+    pub jobs: Option<usize>,
     /// What ran; failures first.
     pub executions: Vec<Execution>,
     /// What was used of the IOC, where somebody asked.
@@ -213,7 +213,7 @@ pub struct Span {
     /// What it is about.
     pub name: String,
     /// Blocks around it.
-    pub depth: u64,
+    pub depth: u32,
     /// When it began, seconds from the begin of the execution.
     pub start: f64,
     /// When it was left; `None` where it never was.

@@ -5,14 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use walkdir::WalkDir;
 
 use super::{Execution, Failure, Journal, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
 use tool_base::left::{self, Ends};
 use tool_base::protocol::journal::Entry;
-use tool_runner::{Exec, coverage};
+use tool_runner::{
+    DriverEvent, EventLine, Exec, Outcome, ResultFile, Revision, RunFile, ScriptFailure, Subtest, Verdict, coverage,
+};
 
 /// Characters of a line.
 const LONG: usize = 2000;
@@ -34,7 +36,7 @@ const OWN: [&str; 4] = ["sandbox.json", "result.json", "events.jsonl", "state"];
 
 /// Reads a run. `root` is the project's, where the scripts are.
 pub fn run(dir: &Path, root: &Path) -> Run {
-    let known = json(&dir.join("run.json"));
+    let (known, summary) = json(&dir.join("run.json")).map(|file: RunFile| (file.run, file.summary)).unzip();
     let mut executions: Vec<Execution> = folders(dir).iter().map(|folder| execution(folder, dir, root)).collect();
     let begun = |execution: &Execution| execution.started.unwrap_or(f64::MAX);
     executions.sort_by(|a, b| a.state.cmp(&b.state).then(begun(a).total_cmp(&begun(b))));
@@ -55,20 +57,19 @@ pub fn run(dir: &Path, root: &Path) -> Run {
         execution.log = log(&folder, execution.room.text / 2);
         execution.journals = journals(&folder.join("journal"), execution.started, execution.room.text / 2);
     }
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let first = || executions.iter().filter_map(|e| e.started).min_by(f64::total_cmp);
+    let (known, summary) = (known.as_ref(), summary.as_ref());
     Run {
         name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dir: dir.to_owned(),
-        backend: word(&known["run"]["backend"]),
-        started: known["summary"]["started"]
-            .as_f64()
-            .or_else(|| executions.iter().filter_map(|e| e.started).min_by(f64::total_cmp)),
-        seconds: known["summary"]["seconds"].as_f64(),
-        not_run: known["summary"]["not_run"].as_u64().unwrap_or_default(),
-        trouble: word(&known["summary"]["trouble"]),
-        revision: revision(&known["summary"]["revision"]),
-        tool: word(&known["run"]["tool"]),
-        jobs: known["run"]["jobs"].as_u64(),
+        backend: known.map(|run| run.backend.clone()).unwrap_or_default(),
+        started: summary.map(|summary| summary.started).or_else(first),
+        seconds: summary.map(|summary| summary.seconds),
+        not_run: summary.map_or(0, |summary| summary.not_run),
+        trouble: summary.and_then(|summary| summary.trouble.clone()).unwrap_or_default(),
+        revision: summary.and_then(|summary| summary.revision.as_ref()).map(revision).unwrap_or_default(),
+        tool: known.map(|run| run.tool.clone()).unwrap_or_default(),
+        jobs: known.and_then(|run| run.jobs),
         executions,
         coverage: fs::read(dir.join(coverage::FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok()),
     }
@@ -96,32 +97,41 @@ fn is_again(folder: &Path) -> bool {
 }
 
 /// `commit 789f13734a9b with changes`
-fn revision(revision: &Value) -> String {
-    let commit: String = revision["commit"].as_str().unwrap_or_default().chars().take(12).collect();
-    let changes = if revision["changed"] == true { " with changes" } else { "" };
-    if commit.is_empty() { commit } else { format!("commit {commit}{changes}") }
+fn revision(revision: &Revision) -> String {
+    let commit: String = revision.commit.chars().take(12).collect();
+    let changes = if revision.changed { " with changes" } else { "" };
+    format!("commit {commit}{changes}")
 }
 
-fn json(file: &Path) -> Value {
-    fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+fn json<T: DeserializeOwned>(file: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// How an execution ended, where it did.
+fn outcome(folder: &Path) -> Option<Outcome> {
+    json(&folder.join("result.json")).map(|file: ResultFile| file.result)
 }
 
 fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
     let label = folder.strip_prefix(run).unwrap_or(folder).to_string_lossy().into_owned();
-    let result = json(&folder.join("result.json"))["result"].take();
+    let result = outcome(folder);
+    let result = result.as_ref();
     let events = events(&folder.join("events.jsonl"));
-    let first = events.first().and_then(|event| event["time"].as_f64());
-    let started = result["started"].as_f64().filter(|time| *time > 0.0).or(first);
+    let first = events.first().map(|line| line.time);
+    let started = result.map(|result| result.started).filter(|time| *time > 0.0).or(first);
     let mut spans = spans(&events, started.unwrap_or_default());
     if spans.is_empty() {
-        spans = subtests(&result);
+        spans = result.map(|result| subtests(&result.subtests)).unwrap_or_default();
     }
     let last = spans.iter().map(|span| span.end.unwrap_or(span.start)).fold(0.0, f64::max);
-    let seconds = result["seconds"].as_f64().unwrap_or(last);
+    let seconds = result.map_or(last, |result| result.seconds);
     let name = label.split('/').next().unwrap_or_default();
-    let check = result["check"].as_str().unwrap_or(name).to_owned();
-    let told = events.iter().find(|event| event["event"] == "failure");
-    let failure = told.or_else(|| result.get("failure").filter(|f| f.is_object())).map(|f| failure(f, &check, root));
+    let check = result.map_or(name, |result| &result.exec.check.name).to_owned();
+    let told = events.iter().find_map(|line| match &line.event {
+        DriverEvent::Failure(failure) => Some(failure),
+        _ => None,
+    });
+    let failure = told.or(result.and_then(|result| result.failure.as_ref())).map(|f| failure(f, &check, root));
     let recordings = fs::read_dir(folder.join("record")).into_iter().flatten().flatten();
     let machines: BTreeSet<String> =
         recordings.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
@@ -130,8 +140,8 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
         .map(|machine| tool_runner::record::read(&folder.join("record"), machine, started.unwrap_or_default()))
         .collect();
     Execution {
-        state: state(&result),
-        cached: result["cached"] == true,
+        state: state(result),
+        cached: result.is_some_and(|result| result.cached),
         files: Vec::new(),
         more_files: 0,
         log: Text::default(),
@@ -152,54 +162,54 @@ fn execution(folder: &Path, run: &Path, root: &Path) -> Execution {
 fn last_pass(dir: &Path, check: &str, root: &Path) -> Option<Pass> {
     let mut runs: Vec<PathBuf> = subfolders(dir.parent()?).filter(|run| run.file_name() < dir.file_name()).collect();
     runs.sort();
-    let unit = |run: &Path| json(&run.join("run.json"))["run"]["backend"] == tool_runner::UNIT;
+    let unit =
+        |run: &Path| json(&run.join("run.json")).is_some_and(|file: RunFile| file.run.backend == tool_runner::UNIT);
     let passed = |run: &&PathBuf| {
-        let result = json(&run.join(check).join("result.json"))["result"].take();
-        let passed = result["check"] == check && matches!(state(&result), State::Passed | State::Flaky);
-        passed && unit(run) == unit(dir)
+        let result = outcome(&run.join(check));
+        let passed = |result: Outcome| result.exec.check.name == check && result.verdict == Verdict::Passed;
+        result.is_some_and(passed) && unit(run) == unit(dir)
     };
     let run = runs.iter().rev().find(passed)?;
     let Execution { spans, recordings, .. } = execution(&run.join(check), run, root);
     Some(Pass { run: run.file_name()?.to_string_lossy().into_owned(), spans, recordings })
 }
 
-fn state(result: &Value) -> State {
-    let verdict = &result["verdict"];
-    match verdict.as_str() {
-        _ if result["retried"] == true => State::Retried,
-        Some("passed") if result["attempt"].as_u64() > Some(1) => State::Flaky,
-        Some("passed") => State::Passed,
-        Some("interrupted") => State::Interrupted,
-        Some("host-failed") => State::HostFailed,
-        _ if verdict["timed-out"].is_u64() => State::TimedOut,
-        _ if verdict["failed"].is_u64() => State::Failed,
-        _ => State::Unfinished,
+fn state(result: Option<&Outcome>) -> State {
+    let Some(result) = result else { return State::Unfinished };
+    match result.verdict {
+        _ if result.retried => State::Retried,
+        Verdict::Passed if result.is_flaky() => State::Flaky,
+        Verdict::Passed => State::Passed,
+        Verdict::Interrupted => State::Interrupted,
+        Verdict::HostFailed => State::HostFailed,
+        Verdict::TimedOut(_) => State::TimedOut,
+        Verdict::Failed(_) => State::Failed,
     }
 }
 
-fn events(file: &Path) -> Vec<Value> {
+fn events(file: &Path) -> Vec<EventLine> {
     let text = fs::read(file).unwrap_or_default();
     text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Blocks, from events with times since 1970.
-fn spans(events: &[Value], start: f64) -> Vec<Span> {
+fn spans(events: &[EventLine], start: f64) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
-    for event in events {
-        let (Some(time), Some(name)) = (event["time"].as_f64(), event["name"].as_str()) else { continue };
-        let (time, name) = ((time - start).max(0.0), terminal::clean(name, LONG));
-        match event["event"].as_str() {
-            Some("enter") if spans.len() < BLOCKS => spans.push(Span {
-                subtest: event["kind"] == "subtest",
-                depth: event["depth"].as_u64().unwrap_or_default(),
+    for EventLine { event, time } in events {
+        let time = (time - start).max(0.0);
+        match event {
+            DriverEvent::Enter { kind, name, depth } if spans.len() < BLOCKS => spans.push(Span {
+                subtest: kind == "subtest",
+                depth: *depth,
                 start: time,
                 end: None,
                 ok: true,
-                name,
+                name: terminal::clean(name, LONG),
             }),
-            Some("leave") => {
+            DriverEvent::Leave { name, ok, .. } => {
+                let name = terminal::clean(name, LONG);
                 if let Some(span) = spans.iter_mut().rev().find(|span| span.end.is_none() && span.name == name) {
-                    (span.end, span.ok) = (Some(time.max(span.start)), event["ok"] != false);
+                    (span.end, span.ok) = (Some(time.max(span.start)), *ok);
                 }
             }
             _ => {}
@@ -209,27 +219,23 @@ fn spans(events: &[Value], start: f64) -> Vec<Span> {
 }
 
 /// Blocks, where only the result knows of them.
-fn subtests(result: &Value) -> Vec<Span> {
-    let span = |subtest: &Value| {
-        let start = subtest["start"].as_f64()?.max(0.0);
-        Some(Span {
-            subtest: true,
-            name: terminal::clean(subtest["name"].as_str()?, LONG),
-            depth: subtest["depth"].as_u64().unwrap_or_default(),
-            end: subtest["seconds"].as_f64().map(|seconds| start + seconds.max(0.0)),
-            ok: subtest["ok"] == true,
-            start,
-        })
+fn subtests(subtests: &[Subtest]) -> Vec<Span> {
+    let span = |Subtest { name, depth, start, seconds, ok }: &Subtest| Span {
+        subtest: true,
+        name: terminal::clean(name, LONG),
+        depth: *depth,
+        end: seconds.map(|seconds| start.max(0.0) + seconds.max(0.0)),
+        ok: *ok,
+        start: start.max(0.0),
     };
-    result["subtests"].as_array().into_iter().flatten().filter_map(span).collect()
+    subtests.iter().map(span).collect()
 }
 
-fn failure(told: &Value, check: &str, root: &Path) -> Failure {
-    let word = |key: &str| told[key].as_str().map(str::to_owned);
-    let line = told["line"].as_u64().and_then(|line| usize::try_from(line).ok());
+fn failure(told: &ScriptFailure, check: &str, root: &Path) -> Failure {
+    let line = told.line.and_then(|line| usize::try_from(line).ok());
     // A test program may have the name of a check.
-    let script = if word("class").as_deref() == Some("TAP") { check.to_owned() } else { format!("checks/{check}.py") };
-    let source = word("source").unwrap_or_default();
+    let script = if told.class == "TAP" { check.to_owned() } else { format!("checks/{check}.py") };
+    let source = told.source.as_deref().unwrap_or_default();
     let text = fs::read(root.join(&script)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
@@ -240,15 +246,14 @@ fn failure(told: &Value, check: &str, root: &Path) -> Failure {
             (line.saturating_sub(AROUND).max(1)..=(line + AROUND).min(lines.len())).map(shown).collect()
         }
         _ => {
-            line.filter(|_| !source.is_empty()).map(|line| (line, terminal::clean(&source, LONG))).into_iter().collect()
+            line.filter(|_| !source.is_empty()).map(|line| (line, terminal::clean(source, LONG))).into_iter().collect()
         }
     };
-    let message = word("message").unwrap_or_default();
-    let message: Vec<String> = message.lines().map(|line| terminal::clean(line, LONG)).collect();
+    let message: Vec<String> = told.message.lines().map(|line| terminal::clean(line, LONG)).collect();
     Failure {
         message: message.join("\n").chars().take(MESSAGE).collect(),
-        subtest: word("subtest"),
-        unit: word("unit"),
+        subtest: told.subtest.clone(),
+        unit: told.unit.clone(),
         script,
         line,
         excerpt,
@@ -367,6 +372,13 @@ fn files(folder: &Path, run: &Path, copies: &mut u64) -> (Vec<Left>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tool_project::Check;
+    use tool_runner::{Begun, Summary};
+
+    fn ended(verdict: Verdict, attempt: u32) -> Outcome {
+        let check = Check { name: "a".into(), ..Check::default() };
+        Outcome::new(&Exec { id: 0, check, repetition: 1, attempt, dir: PathBuf::new() }, verdict, None, 0.5)
+    }
 
     #[test]
     fn a_long_log_keeps_its_begin_and_its_end() {
@@ -420,16 +432,16 @@ mod tests {
     #[test]
     fn many_executions_share_the_copies_and_the_pass() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |folder: &str, verdict: &str| {
+        let write = |folder: &str, verdict: Verdict| {
             let folder = dir.path().join(folder);
             fs::create_dir_all(&folder).unwrap();
-            let result = format!("{{\"result\":{{\"check\":\"a\",\"attempt\":1,\"verdict\":{verdict}}}}}");
-            fs::write(folder.join("result.json"), result).unwrap();
+            let result = ResultFile { version: tool_runner::VERSION, result: ended(verdict, 1) };
+            fs::write(folder.join("result.json"), serde_json::to_vec(&result).unwrap()).unwrap();
             fs::write(folder.join("data"), vec![b'x'; 150_000]).unwrap();
         };
-        write("1/a", "\"passed\"");
+        write("1/a", Verdict::Passed);
         for number in 2..=30 {
-            write(&format!("2/a/{number}"), if number > 20 { "{\"failed\":1}" } else { "\"passed\"" });
+            write(&format!("2/a/{number}"), if number > 20 { Verdict::Failed(1) } else { Verdict::Passed });
         }
         for number in 0..249 {
             fs::write(dir.path().join(format!("2/a/30/left{number}")), "x").unwrap();
@@ -443,18 +455,26 @@ mod tests {
         let pass = |at: usize| executions[at].pass.as_ref().unwrap();
         assert!(Rc::ptr_eq(pass(0), pass(9)) && pass(0).run == "1");
         // A test program of the same name is no check.
-        fs::write(dir.path().join("2/run.json"), "{\"run\":{\"backend\":\"unit\"}}").unwrap();
+        let begun = Begun {
+            checks: Vec::new(),
+            skipped: Vec::new(),
+            jobs: None,
+            repeat: None,
+            backend: tool_runner::UNIT.to_owned(),
+            dir: PathBuf::new(),
+            tool: String::new(),
+        };
+        let file = RunFile { version: tool_runner::VERSION, run: begun, summary: Summary::default() };
+        fs::write(dir.path().join("2/run.json"), serde_json::to_vec(&file).unwrap()).unwrap();
         assert!(run(&dir.path().join("2"), dir.path()).executions[0].pass.is_none());
     }
 
     #[test]
     fn verdicts_are_read() {
-        let state = |text: &str| state(&serde_json::from_str(text).unwrap());
-        assert_eq!(state(r#"{"verdict":"passed","attempt":1}"#), State::Passed);
-        assert_eq!(state(r#"{"verdict":"passed","attempt":2}"#), State::Flaky);
-        assert_eq!(state(r#"{"verdict":{"failed":1},"retried":true}"#), State::Retried);
-        assert_eq!(state(r#"{"verdict":{"timed-out":60}}"#), State::TimedOut);
-        assert_eq!(state(r#"{"verdict":"host-failed"}"#), State::HostFailed);
-        assert_eq!(state("{}"), State::Unfinished);
+        let of = |verdict, attempt| state(Some(&ended(verdict, attempt)));
+        assert_eq!((of(Verdict::Passed, 1), of(Verdict::Passed, 2)), (State::Passed, State::Flaky));
+        assert_eq!((of(Verdict::TimedOut(60), 1), of(Verdict::HostFailed, 1)), (State::TimedOut, State::HostFailed));
+        assert_eq!(state(Some(&Outcome { retried: true, ..ended(Verdict::Failed(1), 1) })), State::Retried);
+        assert_eq!(state(None), State::Unfinished);
     }
 }

@@ -359,7 +359,7 @@ mod tests {
     use super::super::{Alarm, Kind, Update};
     use super::*;
 
-    fn span(name: &str, subtest: bool, depth: u64, start: f64, end: f64) -> Span {
+    fn span(name: &str, subtest: bool, depth: u32, start: f64, end: f64) -> Span {
         Span { subtest, name: name.into(), depth, start, end: Some(end), ok: true }
     }
 

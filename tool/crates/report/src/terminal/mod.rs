@@ -93,7 +93,7 @@ struct Teller {
     one_by_one: bool,
     /// Lines of logs are told apart by their check.
     several: bool,
-    backend: &'static str,
+    backend: String,
     /// Lines of logs that wait for the next picture: there may be thousands.
     lines: String,
     last_word: Instant,
@@ -111,7 +111,7 @@ impl Teller {
             state: State::new(begin),
             one_by_one: true,
             several: false,
-            backend: "",
+            backend: String::new(),
             lines: String::new(),
             last_word: begin,
             over: false,
@@ -125,7 +125,7 @@ impl Teller {
                 self.state.begun(begun);
                 self.one_by_one = one_by_one(begun);
                 self.several = begun.checks.len() > 1 || begun.repeat != Some(1);
-                self.backend = begun.backend;
+                self.backend.clone_from(&begun.backend);
                 let skipped = |s: &Skipped| format!("{} {}  {}\n", paint(WARN, "SKIP"), s.check, paint(DIM, &s.reason));
                 let text: String = begun.skipped.iter().map(skipped).collect();
                 self.say(&text);
@@ -175,7 +175,7 @@ impl Teller {
                 self.over = true;
                 ui::hold(self.screen).show(Vec::new());
                 let width = ui::hold(self.screen).columns();
-                let text = summary::text(summary, &self.telling, self.backend, width);
+                let text = summary::text(summary, &self.telling, &self.backend, width);
                 self.say(&text);
             }
         }

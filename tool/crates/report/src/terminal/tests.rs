@@ -57,7 +57,7 @@ impl Play {
             skipped: Vec::new(),
             jobs: Some(jobs),
             repeat: Some(1),
-            backend: "sandbox",
+            backend: "sandbox".into(),
             dir: PathBuf::new(),
             tool: "0.0.0".to_owned(),
         };

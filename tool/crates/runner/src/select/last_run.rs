@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::{RunFile, Verdict};
 use anyhow::Result;
-use serde::Deserialize;
-
 use tool_base::fail::{Failure, Status};
 
 /// The newest run whose results are kept.
@@ -16,32 +15,6 @@ pub struct LastRun {
     pub name: String,
     /// Checks that failed, were interrupted, or did not run.
     pub to_do: BTreeSet<String>,
-}
-
-/// The part of `run.json` that counts here.
-#[derive(Deserialize)]
-struct File {
-    run: Run,
-    summary: Summary,
-}
-
-#[derive(Deserialize)]
-struct Run {
-    checks: Vec<String>,
-    #[serde(default)]
-    backend: String,
-}
-
-#[derive(Deserialize)]
-struct Summary {
-    outcomes: Vec<Outcome>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    check: String,
-    verdict: serde_json::Value,
-    retried: bool,
 }
 
 /// Finds the newest run in `dir` that told its results. One that was killed, or was interactive, told none.
@@ -67,11 +40,11 @@ fn runs(dir: &Path) -> Vec<PathBuf> {
 
 /// Checks that a run left to do; `None` where the text is not a run's, or it was one of unit tests.
 fn to_do(text: &str) -> Option<BTreeSet<String>> {
-    let File { run, summary } =
-        serde_json::from_str(text).ok().filter(|file: &File| file.run.backend != crate::UNIT)?;
+    let file = serde_json::from_str(text).ok();
+    let RunFile { run, summary, .. } = file.filter(|file: &RunFile| file.run.backend != crate::UNIT)?;
     let left = |check: &String| {
-        let mut ends = summary.outcomes.iter().filter(|o| o.check == *check && !o.retried).peekable();
-        ends.peek().is_none() || ends.any(|o| o.verdict != "passed")
+        let mut ends = summary.results().filter(|o| o.exec.check.name == *check).peekable();
+        ends.peek().is_none() || ends.any(|o| o.verdict != Verdict::Passed)
     };
     Some(run.checks.into_iter().filter(left).collect())
 }
@@ -79,28 +52,42 @@ fn to_do(text: &str) -> Option<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
+    use crate::{Begun, Exec, Outcome, Summary};
     use tool_base::fail;
+    use tool_project::Check;
 
-    fn run(verdict: &serde_json::Value) -> String {
-        let outcome = |check, verdict: &serde_json::Value, retried| json!({"check": check, "verdict": verdict, "retried": retried});
-        let outcomes = [
-            outcome("good", &json!("passed"), false),
-            outcome("flaky", &json!({"failed": 1}), true),
-            outcome("flaky", &json!("passed"), false),
+    fn run(verdict: Verdict) -> String {
+        let outcome = |check: &str, verdict, retried| {
+            let check = Check { name: check.into(), ..Check::default() };
+            let exec = Exec { id: 0, check, repetition: 1, attempt: 1, dir: PathBuf::new() };
+            Outcome { retried, ..Outcome::new(&exec, verdict, None, 0.5) }
+        };
+        let outcomes = vec![
+            outcome("good", Verdict::Passed, false),
+            outcome("flaky", Verdict::Failed(1), true),
+            outcome("flaky", Verdict::Passed, false),
             outcome("bad", verdict, false),
-            outcome("bad", &json!("passed"), false),
+            outcome("bad", Verdict::Passed, false),
         ];
-        let checks = ["good", "flaky", "bad", "not-run"];
-        json!({"version": 1, "run": {"checks": checks}, "summary": {"outcomes": outcomes}}).to_string()
+        let begun = Begun {
+            checks: ["good", "flaky", "bad", "not-run"].map(str::to_owned).into(),
+            skipped: Vec::new(),
+            jobs: None,
+            repeat: None,
+            backend: "sandbox".to_owned(),
+            dir: PathBuf::new(),
+            tool: String::new(),
+        };
+        let summary = Summary { outcomes, ..Summary::default() };
+        serde_json::to_string(&RunFile { version: crate::VERSION, run: begun, summary }).unwrap()
     }
 
     #[test]
     fn what_did_not_pass_is_left_to_do() {
-        for verdict in [json!({"failed": 1}), json!({"timed-out": 3}), json!("interrupted")] {
-            let left = to_do(&run(&verdict)).unwrap();
+        for verdict in [Verdict::Failed(1), Verdict::TimedOut(3), Verdict::Interrupted] {
+            let left = to_do(&run(verdict)).unwrap();
             assert_eq!(left.iter().map(String::as_str).collect::<Vec<_>>(), ["bad", "not-run"]);
         }
     }
@@ -110,7 +97,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = read(&dir.path().join("checks")).unwrap_err();
         assert_eq!(fail::status(&error).code(), 4);
-        for (name, text) in [("20260101", "{}"), ("20260102", &run(&json!("passed"))), ("20260103", "{\"run\": {")] {
+        for (name, text) in [("20260101", "{}"), ("20260102", &run(Verdict::Passed)), ("20260103", "{\"run\": {")] {
             fs::create_dir(dir.path().join(name)).unwrap();
             fs::write(dir.path().join(name).join("run.json"), text).unwrap();
         }
@@ -122,8 +109,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn half_a_file_is_no_run(cut in 0_usize..300) {
-            let text = run(&json!("passed"));
+        fn half_a_file_is_no_run(cut in 0_usize..1500) {
+            let text = run(Verdict::Passed);
             prop_assert!(cut >= text.len() || to_do(&text[..cut]).is_none());
         }
     }
