@@ -151,6 +151,9 @@ fn build(session: &mut Session, nix: &Nix, checks: &[Check], link: Option<&Path>
 }
 
 /// Builds the test drivers of checks, with links in `dir` that keep them, and the IOC with them, from Nix's garbage collection.
+///
+/// # Errors
+/// Where one of them cannot be built.
 pub fn build_only(nix: &Nix, checks: &[Check], dir: &Path, show_output: bool) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let (_interrupt, interrupts) = tool_base::interrupt::messages()?;

@@ -123,12 +123,18 @@ pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
 }
 
 /// The same where no kernel does so.
+///
+/// # Errors
+/// Always.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(CANNOT_EXCHANGE[0]))
 }
 
 /// Opens a regular file for reading, and nothing else: a pipe would hang.
+///
+/// # Errors
+/// It is something else, or cannot be opened.
 pub fn regular(path: &Path) -> io::Result<fs::File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
@@ -145,6 +151,9 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Gives a new file the owner, the mode and the attributes of another one.
+///
+/// # Errors
+/// If it cannot have one of them.
 pub fn make_like(file: &fs::File, old: &fs::File) -> io::Result<()> {
     own_like(file, &old.metadata()?)?;
     // After the mode, which is a part of an access control list.
@@ -191,6 +200,9 @@ pub enum Given {
 
 impl Given {
     /// Looks where a path leads.
+    ///
+    /// # Errors
+    /// It leads to a folder, into a folder that is not there, or round in circles.
     pub fn new(path: &Path) -> io::Result<Self> {
         let mut path = std::path::absolute(path)?;
         for _ in 0..40 {
@@ -213,6 +225,9 @@ impl Given {
     }
 
     /// Drops what an earlier run has left there, and tells whether it can be written.
+    ///
+    /// # Errors
+    /// It cannot.
     pub fn clear(&self) -> io::Result<()> {
         match self {
             Self::File(path) => replace(path, "").and_then(|()| fs::remove_file(path)),

@@ -8,6 +8,9 @@ use crate::sys;
 
 /// Says when Ctrl-C was pressed, instead of ending the program; the other end of it, for whoever has the same wish. To be
 /// called before any thread is started.
+///
+/// # Errors
+/// If the signal cannot be blocked.
 pub fn messages() -> Result<(Sender<()>, Receiver<()>)> {
     let (sender, receiver) = channel();
     let pressed = sender.clone();
@@ -16,6 +19,9 @@ pub fn messages() -> Result<(Sender<()>, Receiver<()>)> {
 }
 
 /// Does something at each Ctrl-C, in a thread of its own, until it says `false`. To be called before any thread is started.
+///
+/// # Errors
+/// If the signal cannot be blocked.
 pub fn each(mut act: impl FnMut() -> bool + Send + 'static) -> Result<()> {
     sys::block_interrupts()?;
     sys::take_ends_for_interrupts()?;

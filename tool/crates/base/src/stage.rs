@@ -16,11 +16,17 @@ pub fn optional<'a>(words: &'a [OsString], flag: &str) -> Option<&'a OsStr> {
 }
 
 /// The word that follows a flag.
+///
+/// # Errors
+/// It is not there: somebody typed the command.
 pub fn required<'a>(words: &'a [OsString], flag: &str) -> Result<&'a OsStr> {
     optional(words, flag).with_context(|| format!("a stage that xtask starts by itself, and it lacks {flag}"))
 }
 
 /// A descriptor that was left open for us, by its number.
+///
+/// # Errors
+/// The number is none, or nothing is open there.
 pub fn descriptor(word: &OsStr) -> Result<OwnedFd> {
     let number = word.to_str().and_then(|word| word.parse().ok());
     let number = number.with_context(|| format!("`{}` is no descriptor", word.display()))?;

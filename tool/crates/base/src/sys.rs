@@ -120,6 +120,9 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// Ends this process by SIGKILL when its parent ends, however that happens (`PR_SET_PDEATHSIG`, prctl(2)). The other end of
 /// `parent`, a pipe or a socket, is the parent's alone: in a new PID namespace nothing else tells whether it lives.
+///
+/// # Errors
+/// When the parent is gone already.
 pub fn die_with_parent(parent: impl AsFd) -> io::Result<()> {
     unix::sys::prctl::set_pdeathsig(unix::sys::signal::Signal::SIGKILL)?;
     // A closed end is told unasked.

@@ -12,6 +12,9 @@ use std::os::fd::AsRawFd;
 pub type Attributes = BTreeMap<CString, Vec<u8>>;
 
 /// All attributes of a file; none where its file system has no such thing.
+///
+/// # Errors
+/// They cannot be read.
 pub fn all(file: &File) -> io::Result<Attributes> {
     // SAFETY: the kernel writes at most as many bytes as the buffer has.
     let names = read(|buffer| unsafe {
@@ -41,6 +44,9 @@ fn read(call: impl FnOnce(&mut [u8]) -> isize) -> io::Result<Vec<u8>> {
 }
 
 /// Gives a file these attributes, and no others of a user's or of access control.
+///
+/// # Errors
+/// One cannot be set or removed.
 pub fn set_all(file: &File, wanted: &Attributes) -> io::Result<()> {
     let present = all(file)?;
     for (name, value) in wanted.iter().filter(|(name, value)| present.get(*name) != Some(*value)) {

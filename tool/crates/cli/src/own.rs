@@ -27,6 +27,9 @@ impl Own {
 }
 
 /// The whole command line: ours, then the user's.
+///
+/// # Errors
+/// A name of the user's is one of ours, or is there twice.
 pub fn command(own: &[Own]) -> Result<Command> {
     let ours = Cli::command().version(version());
     let mut taken: Vec<String> = crate::STAGES.iter().map(|stage| (*stage).to_owned()).collect();

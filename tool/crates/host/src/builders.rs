@@ -99,6 +99,9 @@ pub fn lack(builders: &[Builder], needs: &Needs) -> Option<Lack> {
 }
 
 /// Reads who builds. `show` is `nix show-config --json` with all that a build would be given.
+///
+/// # Errors
+/// Where Nix does not print its settings.
 pub fn read(show: Cmd) -> Result<Vec<Builder>> {
     let host = Host::new("/".as_ref());
     // A daemon hears no features of its clients, and its own of KVM depend on what it may open.
@@ -163,6 +166,9 @@ fn machines(text: &str, here: &str, read: &dyn Fn(&str) -> Option<String>, depth
 }
 
 /// What derivations need, by their names: out of what `nix show-derivation` prints.
+///
+/// # Errors
+/// Where that is no list of derivations.
 pub fn needs(json: &str) -> Result<BTreeMap<String, Needs>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -70,6 +70,9 @@ fn lock(root: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
 
 impl Scratch {
     /// Takes the folder of a project, and throws away what was prepared in there and never begun.
+    ///
+    /// # Errors
+    /// It cannot be made, or somebody else is at work.
     pub fn new(root: &Path) -> Result<Self> {
         let lock = lock(root, FlockArg::LockExclusiveNonblock)?.ok_or_else(|| {
             fail::host("another `cargo xtask upgrade`, `rename` or `adopt` is at work in this project")
@@ -92,6 +95,9 @@ impl Scratch {
     }
 
     /// Puts a new text for a file outside tool/ aside.
+    ///
+    /// # Errors
+    /// It cannot be written.
     pub fn set_aside(&self, path: &str, text: &[u8]) -> io::Result<()> {
         let aside = self.path.join("outside").join(path);
         aside.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -99,6 +105,9 @@ impl Scratch {
     }
 
     /// Lets whoever may read a file that was put aside run it, too.
+    ///
+    /// # Errors
+    /// Its permissions cannot be changed.
     pub fn set_runs(&self, path: &str) -> io::Result<()> {
         let aside = self.path.join("outside").join(path);
         let mode = aside.metadata()?.permissions().mode();
@@ -129,6 +138,9 @@ impl Scratch {
     }
 
     /// Forgets a change that has begun: whoever calls it has taken all of it back.
+    ///
+    /// # Errors
+    /// The journal cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
         fs::remove_file(self.path.join(JOURNAL))
     }

@@ -111,6 +111,9 @@ impl Config {
     }
 
     /// The IOC that is meant, by its name or as the only one.
+    ///
+    /// # Errors
+    /// There is no such IOC, or there are several.
     pub fn the_ioc(&self, name: Option<&str>) -> Result<(&str, &Ioc)> {
         let names: Vec<&str> = self.iocs.keys().map(String::as_str).collect();
         let found = match name {

@@ -32,6 +32,9 @@ type Stamp = (u64, i64, i64, u64);
 
 impl Saved {
     /// Watches a project from now on; not what is generated in `target`.
+    ///
+    /// # Errors
+    /// Where the host's limits allow it no more.
     pub fn watch(root: &Path, target: &Path) -> Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(limited)?;
         let mut saved = Self { root: root.into(), target: target.into(), inotify, known: BTreeMap::new() };

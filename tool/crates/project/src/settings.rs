@@ -121,6 +121,9 @@ impl Settings {
     }
 
     /// An error where a machine wants an IOC that ioc.toml does not have.
+    ///
+    /// # Errors
+    /// There is such a machine in the settings of the check.
     pub fn fit(&self, check: &str, config: &Config) -> Result<()> {
         for (machine, node) in &self.nodes {
             let mut wanted = node.iocs.iter().flatten();

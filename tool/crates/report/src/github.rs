@@ -88,6 +88,9 @@ impl<'a> Github<'a> {
     }
 
     /// After it: annotations, summary and outputs.
+    ///
+    /// # Errors
+    /// If GitHub's files cannot be written.
     pub fn after(&mut self, event: &Event) -> Result<()> {
         if let (Event::Ended(_), false) = (event, self.one_by_one) {
             let _ = self.say("::endgroup::");

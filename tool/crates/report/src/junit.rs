@@ -32,6 +32,9 @@ pub struct Junit {
 
 impl Junit {
     /// A report to `path`. Makes its folder, and drops a report of an earlier run.
+    ///
+    /// # Errors
+    /// If the file could not be written later.
     pub fn create(path: &Path, again: &Again) -> Result<Self> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = fs::create_dir_all(dir).and_then(|()| Given::new(path));

@@ -53,6 +53,9 @@ pub trait Backend {
     /// Runs what the schedule gives, and tells the job each execution's start, progress and end.
     ///
     /// `interrupts` says when Ctrl-C was pressed: once lets checks clean up, twice kills them.
+    ///
+    /// # Errors
+    /// The host's trouble, which is no check's failure.
     fn run(&self, job: &mut Job, interrupts: &Receiver<()>) -> Result<()>;
 
     /// Seconds that what it tells has taken before.
@@ -117,6 +120,9 @@ impl<'a> Job<'a> {
     }
 
     /// An execution begins: makes its folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
     pub fn started(&mut self, exec: &Exec) -> Result<()> {
         let cannot = || format!("cannot write to {}", exec.dir.display());
         let (exec_of, begin) = (exec.clone(), Instant::now());

@@ -56,6 +56,9 @@ impl Watch {
 }
 
 /// Runs what the schedule gives, each execution in a thread.
+///
+/// # Errors
+/// The first error of `run_one`, after the others were ended.
 pub fn side_by_side(
     job: &mut Job,
     interrupts: &Receiver<()>,

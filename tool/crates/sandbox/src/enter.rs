@@ -131,6 +131,9 @@ fn variables() -> Vec<(OsString, OsString)> {
 
 /// Runs a command on a machine that was entered; a shell where it is empty. Nothing that it starts outlives it, nor us. Gives
 /// its exit status.
+///
+/// # Errors
+/// It is not there, or it could not be started.
 pub fn run(words: &[OsString]) -> Result<u8> {
     let (cmd, prompt) = match words.split_first() {
         Some((program, arguments)) => (Cmd::new(there(program)?).args(arguments), None),

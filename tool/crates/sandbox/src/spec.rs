@@ -144,6 +144,9 @@ impl MachineSpec {
 
 impl Spec {
     /// A run whose results go to a folder: the one place that says where what of them lies.
+    ///
+    /// # Errors
+    /// If this program does not know where it lies.
     pub fn new(check: &str, dir: &Path) -> io::Result<Self> {
         Ok(Self {
             check: check.to_owned(),

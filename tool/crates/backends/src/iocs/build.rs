@@ -61,6 +61,9 @@ impl Base {
 }
 
 /// Builds by `make`, and gives the executables.
+///
+/// # Errors
+/// `make` fails, or leaves no IOC that can run here.
 pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
     make(project, base, &[], show)?;
     match state::made(project) {
@@ -127,6 +130,9 @@ pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool)
 }
 
 /// Builds the IOC by Nix, and gives the link to what was built.
+///
+/// # Errors
+/// As Nix's.
 pub fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
     let link = attribute_by_nix(project, options, Nix::package, &project.root.join("result"))?;
     if let Ok(top) = link.canonicalize() {

@@ -101,6 +101,9 @@ pub fn nix(project: &Project) -> State {
 
 /// Notes that a build has just been made: as long as no file changes, neither source nor product, it is current. What built
 /// it knows best, so this outweighs any difference that we see.
+///
+/// # Errors
+/// If the note cannot be written.
 pub fn keep(project: &Project, top: &Path) -> Result<()> {
     let mark = mark(project, top).context("cannot read ioc/")?;
     let write = || fs::create_dir_all(mark.parent().unwrap_or(Path::new("."))).and_then(|()| fs::write(&mark, ""));

@@ -16,6 +16,9 @@ pub fn track(root: &Path, files: &[String]) -> Result<()> {
 }
 
 /// Names files that Nix cannot see, or lets Git track them.
+///
+/// # Errors
+/// A chosen check is among them.
 pub fn see_to(root: &Path, checks: &[Check], may_track: bool) -> Result<()> {
     // Outside of a repository, Nix takes the folder as it is.
     let files = untracked(root, READS).unwrap_or_default();

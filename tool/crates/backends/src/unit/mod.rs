@@ -128,6 +128,9 @@ impl Unit {
     }
 
     /// Leaves the programs that have one of these names; all where there is none.
+    ///
+    /// # Errors
+    /// No program has such a name.
     pub fn only(mut self, names: &[String]) -> Result<Self> {
         let all: Vec<String> = self.programs.iter().map(|program| program.name.clone()).collect();
         if let Some(name) = names.iter().find(|name| !all.iter().any(|own| glob::matches(name, own))) {

@@ -53,6 +53,9 @@ impl Write for Data {
 }
 
 /// To be called when all has been written.
+///
+/// # Errors
+/// Some of it could not be.
 pub fn finish() -> Result<(), Failure> {
     note(io::stdout().flush());
     match TROUBLE.get() {

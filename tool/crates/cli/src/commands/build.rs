@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Build) -> Result<Status> {
 }
 
 /// Builds the IOC as `cargo xtask build` does; the path of what was built.
+///
+/// # Errors
+/// As that command's.
 pub fn build(project: &Project) -> Result<PathBuf> {
     // As if it were typed: XTASK_BACKEND counts.
     let args = BuildAlone::try_parse_from(["cargo xtask build"]).unwrap_or_else(|error| error.exit()).args;

@@ -34,6 +34,9 @@ pub fn remedy(findings: &[Finding]) -> Remedy<'_> {
 }
 
 /// Writes the rule and returns its file.
+///
+/// # Errors
+/// If a file is there that says something else, or none can be written.
 pub fn write_rule(host: &Host) -> Result<PathBuf> {
     let text = format!("# Nix's builders may use KVM. Written by `cargo xtask check-kvm --fix`.\n{}\n", advice::RULE);
     let mut edit = Edit::start(&host.path(advice::RULE_FILE))?;

@@ -82,6 +82,9 @@ pub fn record(script: &[u8], databases: &[(String, String)]) -> Option<String> {
 }
 
 /// Writes new files into a folder, all of them or none.
+///
+/// # Errors
+/// One of them is there already, or cannot be written.
 pub fn write_new(folder: &Path, files: &[(String, String)]) -> Result<()> {
     for (done, (name, text)) in files.iter().enumerate() {
         let path = folder.join(name);

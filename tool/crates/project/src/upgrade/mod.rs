@@ -34,6 +34,9 @@ pub struct Record {
 
 impl Record {
     /// Reads it. `None` where no upgrade has been made.
+    ///
+    /// # Errors
+    /// Somebody wrote something else there.
     pub fn read(root: &Path) -> Result<Option<Self>> {
         let text = match std::fs::read(root.join(RECORD)) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

@@ -51,6 +51,9 @@ pub fn tree(root: &Path, below: &Path, scratch: &Path) -> Result<String> {
 }
 
 /// Brings what a source has into a folder of our own.
+///
+/// # Errors
+/// Nothing is there, it holds no tool, or it does not have the revision.
 pub fn fetch(root: &Path, from: &str, rev: Option<&str>, scratch: &Path) -> Result<There> {
     let new = scratch.join("new");
     fs::create_dir_all(&new).with_context(|| format!("cannot create {}", new.display()))?;
