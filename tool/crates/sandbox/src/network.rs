@@ -1,7 +1,7 @@
 //! The switches that machines are plugged into: one bridge per VLAN, in a network namespace of their own.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -78,8 +78,14 @@ impl Switches {
     }
 }
 
-/// Gives the machine's own network cards their addresses. To be called in its network namespace.
+/// Gives the machine's own network cards their addresses. To be called in its network namespace, where /proc is the machine's.
 pub fn configure(machine: &MachineSpec) -> Result<()> {
+    // A new namespace takes this from the host (net.core.devconf_inherit_init_net), where docker has set it. No machine of
+    // NixOS passes packets on.
+    let forward = "/proc/sys/net/ipv4/ip_forward";
+    if fs::read_to_string(forward).is_ok_and(|set| set.trim() != "0") {
+        fs::write(forward, "0").with_context(|| format!("cannot write {forward}"))?;
+    }
     for (i, vlan) in machine.vlans.iter().enumerate() {
         let card = format!("eth{}", i + 1);
         let [v4, v6] = addresses(*vlan, machine.number);

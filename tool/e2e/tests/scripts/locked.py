@@ -21,6 +21,7 @@ for setting in ["vm/swappiness", "kernel/core_pattern", "fs/pipe-max-size"]:
 machine.fail("test -w /proc/sysrq-trigger")
 machine.fail("umount /proc/sys; mount -o remount,rw,bind /proc/sys")
 
+machine.succeed("test $(cat /proc/sys/net/ipv4/ip_forward) = 0")
 for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "kernel.hostname=other"]:
     machine.succeed(f"sysctl -w {setting}")
 machine.succeed("echo 1000 > /proc/sys/kernel/msgmni")
