@@ -189,7 +189,9 @@ fn list<T>(all: &[T], json: impl Fn(&T) -> Value) -> Value {
 
 /// JSON has no word for what is no number.
 fn float(number: f64) -> Value {
-    if number.is_finite() { json!(number) } else { json!(number.to_string()) }
+    // As people write them: 12, not 12.0; what JSON has not is a text.
+    let text = number.to_string();
+    text.parse().unwrap_or_else(|_| json!(text))
 }
 
 fn now() -> f64 {
@@ -208,6 +210,7 @@ mod tests {
     #[test]
     fn values_are_json() {
         assert_eq!(value(&EpicsValue::Double(0.1)), json!(0.1));
+        assert_eq!(value(&EpicsValue::Double(12.0)).to_string(), "12");
         assert_eq!(value(&EpicsValue::Double(f64::NAN)), json!("NaN"));
         assert_eq!(value(&EpicsValue::DoubleArray(vec![1.5; 17].into()))[16], json!("…"));
     }
