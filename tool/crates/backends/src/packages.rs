@@ -36,7 +36,7 @@ impl Packages {
         }
         let python = FOLDERS.iter().map(|folder| Path::new(folder).join("python3")).find(|path| path.exists());
         let python = python.ok_or_else(|| {
-            fail::host(format!("there is no python3 that machines see, for `python` in ioc.toml: {}", names.join(", ")))
+            fail::host(format!("there is no python3 that machines see, for what `python` names: {}", names.join(", ")))
                 .hint("sudo apt-get install python3 python3-venv")
         })?;
         let version =
@@ -74,12 +74,12 @@ impl Packages {
     fn install(&self, python: &Path, names: &[&str]) -> Result<()> {
         let _ = fs::remove_dir_all(&self.venv);
         let venv = Cmd::new(python).args(["-m", "venv"]).arg(&self.venv);
-        ran(&venv, "Python cannot make a venv for `python` in ioc.toml", "sudo apt-get install python3-venv")?;
+        ran(&venv, "Python cannot make a venv for what `python` names", "sudo apt-get install python3-venv")?;
         let pip = Cmd::new(self.venv.join("bin/python3"))
             .args(["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"])
             .args(names);
-        let what = format!("pip cannot install what `python` in ioc.toml names: {}", names.join(", "));
-        ran(&pip, &what, "see the names on https://pypi.org, and that pip reaches it or what PIP_INDEX_URL names")?;
+        let what = format!("pip cannot install what `python` names: {}", names.join(", "));
+        ran(&pip, &what, "see that the names are those of PyPI, and that pip reaches it or what PIP_INDEX_URL names")?;
         let bin = self.tools().join("bin");
         fs::create_dir_all(&bin)?;
         for entry in fs::read_dir(self.venv.join("bin"))?.flatten() {
