@@ -238,6 +238,8 @@ fn judge_link<'a>(
         [] => format!("`{file}` has no functions"),
         _ => format!("`{file}` has: {}", functions.join(", ")),
     });
+    // As it is written; StreamDevice does not look at case.
+    let name = call.get(..name.len()).filter(|own| own.eq_ignore_ascii_case(&name)).unwrap_or(&name);
     report.error(at, "unknown-function", format!("`{file}` has no function `{name}`"), hint);
     None
 }
