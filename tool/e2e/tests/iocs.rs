@@ -105,7 +105,7 @@ fn two_iocs_on_one_machine_are_both_reached() {
          machine.succeed('caput -w 60 B:VOLT 7.5')\n\
          machine.wait_until_succeeds('caget -t B:VOLT-RB | grep -qxF 7.5')\n\
          record = pathlib.Path(driver.out_dir).parent / 'record'\n\
-         for own, value in (('a', '\"A:VOLT-RB\",\"value\":5.0,'), ('b', '\"B:VOLT-RB\",\"value\":7.5,')):\n    \
+         for own, value in (('a', '\"A:VOLT-RB\",\"value\":5,'), ('b', '\"B:VOLT-RB\",\"value\":7.5,')):\n    \
              while value not in (record / f'{own}@machine.jsonl').read_text():\n        time.sleep(0.02)\n\
          for port, own in ((2000, 'A'), (2001, 'B')):\n    \
              machine.wait_until_succeeds(f'echo dbl | nc -w 1 localhost {port} | grep -qF {own}:VOLT-RB')\n\
