@@ -759,7 +759,7 @@ fn what_process_variables_do_is_recorded() {
     written("{\"pv\":\"A:B:VOLT-RB\",\"type\":\"ai\",\"DESC\":\"Voltage set on the device\",\"EGU\":\"V\"");
     written("\"pv\":\"A:B:MODE-RB\",\"value\":\"Constant voltage\",\"severity\":0,\"status\":0}");
     assert!(ioc.ca("caput", ["-w", "20", "A:B:VOLT", "42"]).status.success());
-    written("\"pv\":\"A:B:VOLT-RB\",\"value\":42.0,\"severity\":0");
+    written("\"pv\":\"A:B:VOLT-RB\",\"value\":42,\"severity\":0");
     let (status, _) = ioc.end();
     assert_eq!(status.code(), Some(0));
     written("\"ioc\":\"down\"");
