@@ -110,14 +110,14 @@ impl Step<'_> {
             known &= certain;
             for source in sources {
                 let name = source.rsplit('/').next().unwrap_or(&source).to_owned();
-                let Some((stem, _)) = name.rsplit_once('.') else { continue };
+                let Some((stem, ending)) = name.rsplit_once('.') else { continue };
                 let application = name.strip_suffix(REGISTERS);
                 applications.extend(application.map(str::to_owned));
                 main.get_or_insert(false);
                 if application.is_none() {
                     let text = folders.iter().find_map(|folder| std::fs::read(folder.join(&name)).ok());
                     // A sequencer program may bring one, and what is generated, too.
-                    known &= text.is_some() && !name.ends_with(".st") && !name.ends_with(".stt");
+                    known &= text.is_some() && !matches!(ending, "st" | "stt");
                     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
                     // Also by EPICS' macro MAIN, or from a file whose name says so.
                     main = Some(main == Some(true) || text.to_ascii_lowercase().contains("main"));

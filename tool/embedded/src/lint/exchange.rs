@@ -250,11 +250,12 @@ mod tests {
 
     #[test]
     fn one_answer_is_for_all_who_ask_the_same() {
+        type Case<'a> = (&'a str, &'a [&'a [&'a str]], Option<&'a str>, usize);
         let two =
             "record(ai, A) { field(HIGH, 5) field(HSV, MINOR) } record(ai, B) { field(LOW, 7) field(LSV, MAJOR) }";
         let three = "record(bi, A) { field(ZNAM, off) field(ONAM, on) } record(stringin, B) {} record(ai, C) {}";
         let same = "record(longin, A) {} record(ai, B) {} record(waveform, C) {}";
-        let cases: [(&str, &[&[&str]], Option<&str>, usize); 8] = [
+        let cases: [Case; 8] = [
             // Each takes a part of its own.
             (two, &[&["f", "*f"], &["*f", "f"]], Some("<1.000000,8.000000\n"), 2),
             (two, &[&["f"], &["f"]], Some("<1.000000\n"), 1),

@@ -165,26 +165,26 @@ mod tests {
              record(mbbi, D) { field(ZRST, bad) field(ZRSV, MAJOR) field(ONST, good) field(ONVL, 0x10) field(UNSV, MAJOR) }
              record(mbbi, E) { }",
         );
-        let [a, b, c, d, e] = &all.records[..] else { panic!("{:?}", all.records) };
+        let [low, high, two, many, none] = &all.records[..] else { panic!("{:?}", all.records) };
         let of = |records: &[&Record]| {
             let own = Value::of(records);
             (own.number, own.whole, own.state, own.text)
         };
-        assert_eq!(of(&[a]), (30.0, 30, 0, "text".to_owned()));
-        assert_eq!(of(&[a, b]), (35.0, 35, 0, "text".to_owned()));
-        assert_eq!(of(&[c]), (1.0, 1, 1, "yes".to_owned()));
-        assert_eq!(of(&[d]), (1.0, 16, 1, "good".to_owned()));
-        assert_eq!(of(&[e]), (1.0, 0, 0, "text".to_owned()));
+        assert_eq!(of(&[low]), (30.0, 30, 0, "text".to_owned()));
+        assert_eq!(of(&[low, high]), (35.0, 35, 0, "text".to_owned()));
+        assert_eq!(of(&[two]), (1.0, 1, 1, "yes".to_owned()));
+        assert_eq!(of(&[many]), (1.0, 16, 1, "good".to_owned()));
+        assert_eq!(of(&[none]), (1.0, 0, 0, "text".to_owned()));
         for (record, read, good) in [
-            (a, Read::Number(20.0), false),
-            (a, Read::Whole(21), true),
-            (c, Read::Text(b"yes".to_vec()), true),
-            (c, Read::Text(b"no".to_vec()), false),
-            (c, Read::Text(b"text".to_vec()), false),
-            (d, Read::Whole(16), true),
-            (d, Read::Whole(1), false),
-            (d, Read::State(1), true),
-            (e, Read::Whole(7), true),
+            (low, Read::Number(20.0), false),
+            (low, Read::Whole(21), true),
+            (two, Read::Text(b"yes".to_vec()), true),
+            (two, Read::Text(b"no".to_vec()), false),
+            (two, Read::Text(b"text".to_vec()), false),
+            (many, Read::Whole(16), true),
+            (many, Read::Whole(1), false),
+            (many, Read::State(1), true),
+            (none, Read::Whole(7), true),
         ] {
             assert_eq!(takes(record, &read), good, "{} {read:?}", record.name);
         }

@@ -80,7 +80,7 @@ impl Reader<'_> {
                 self.skip(b")").then_some(inner)?
             }
             b'[' => vec![self.class()?],
-            b'\\' => self.escape()?.into_iter().collect(),
+            b'\\' => self.escape()?,
             own if b"(*+?{".contains(&own) => return None,
             own => vec![own],
         })
@@ -108,12 +108,12 @@ impl Reader<'_> {
     }
 
     /// A byte for `\d` and its kind; none for a place such as `\b`.
-    fn escape(&mut self) -> Option<Option<u8>> {
-        Some(Some(match self.next()? {
+    fn escape(&mut self) -> Option<Vec<u8>> {
+        Some(vec![match self.next()? {
             b'd' | b'w' | b'S' => b'1',
             b's' | b'W' => b' ',
             b'D' => b'x',
-            b'b' | b'A' | b'z' | b'Z' => return Some(None),
+            b'b' | b'A' | b'z' | b'Z' => return Some(Vec::new()),
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
@@ -125,7 +125,7 @@ impl Reader<'_> {
             }
             own if own.is_ascii_alphanumeric() => return None,
             own => own,
-        }))
+        }])
     }
 
     /// One of a class.
@@ -137,7 +137,7 @@ impl Reader<'_> {
                 b']' if !ranges.is_empty() => break,
                 b'[' if self.rest.starts_with(b":") => return None,
                 // The samples of `\d` and its kind stand for all of them.
-                b'\\' => self.escape()??,
+                b'\\' => *self.escape()?.first()?,
                 own => own,
             };
             let to = match self.rest {
