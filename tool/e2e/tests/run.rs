@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
+#[path = "../../embedded/tests/common/port.rs"]
+mod port;
 
 use std::fs::{self, Permissions};
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -119,26 +120,15 @@ fn a_simulator_that_does_not_start_is_shown() {
     scratch.edit("ioc.toml", r#"command = ["psu-simulator"]"#, sulky);
     let wanted = ["simulator", "I would rather not"];
     scratch.xtask(&["run"]).expect(5, &wanted);
-    let port = free_port();
+    let port = port::free();
     scratch.edit("ioc.toml", "port = 9999", &format!("port = {port}"));
     scratch.xtask(&["run", "--host"]).expect(5, &[&wanted[..], &["hint: try it by hand:"]].concat());
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// A port for Channel Access: it is searched by UDP and served by TCP.
-fn free_ca_port() -> u16 {
-    let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    if TcpListener::bind(("0.0.0.0", port)).is_ok() { port } else { free_ca_port() }
-}
-
 /// A project whose simulator has a port of its own, and the command that runs it on this host.
 fn on_host(scratch: &Scratch) -> (Command, u16, u16) {
-    let port = free_port();
-    let ca = free_ca_port();
+    let port = port::free();
+    let ca = port::free();
     scratch.edit("ioc.toml", r#"["psu-simulator"]"#, &format!(r#"["psu-simulator", "--port", "{port}"]"#));
     scratch.edit("ioc.toml", "port = 9999", &format!("port = {port}"));
     let mut command = scratch.command(&["run", "--host"]);
@@ -268,7 +258,7 @@ fn nothing_outlives_kill_9() {
 #[test]
 fn a_simulator_that_dies_is_announced_above_the_prompt() {
     let scratch = Scratch::new();
-    let port = free_port();
+    let port = port::free();
     let pid = scratch.scratch_dir().join("pid");
     // One that the IOC has nothing to do with: its death is not the IOC's to tell.
     let idle = format!(
@@ -283,7 +273,7 @@ fn a_simulator_that_dies_is_announced_above_the_prompt() {
              command = [\"python3\", \"./idle.py\"]\nport = {port}\n"
         ),
     );
-    let ca = free_ca_port();
+    let ca = port::free();
     let before =
         format!("stty cols 200 rows 40; TERM=xterm EPICS_CA_SERVER_PORT={ca} EPICS_CAS_INTF_ADDR_LIST=127.0.0.1");
     let typed = "dbgf \"VOLT";

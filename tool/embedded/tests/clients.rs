@@ -2,7 +2,7 @@
 //! (`--features pva`), p4p, which is PVXS.
 //! `.ci/run` installs them below target/ci-tools; without them the test says so and does nothing.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops where it fails")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where it fails")]
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ioc, Top, free_port};
+use common::{Ioc, Top, port};
 
 /// What each of them says it got, in this order.
 const FACTS: [&str; 8] = ["get", "ctrl", "monitor", "enum", "put of an enum", "array", "string", "many"];
@@ -57,8 +57,8 @@ fn python_clients() {
                 "example_DBD += stream.dbd pvxsIoc.dbd",
             );
         }
-        let port = free_port().to_string();
-        let port = [("EPICS_PVAS_BROADCAST_PORT", &*port), ("EPICS_PVA_BROADCAST_PORT", &port)];
+        let number = port::free().to_string();
+        let port = [("EPICS_PVAS_BROADCAST_PORT", &*number), ("EPICS_PVA_BROADCAST_PORT", &number)];
         let ioc = Ioc::start_with(&top, "st.cmd", None, &port);
         ioc.wait_for("iocRun: All initialization complete");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");

@@ -1,6 +1,6 @@
 //! The soft IOC as a process: the power supply's IOC, and what C EPICS does that it must do too.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod common;
 
@@ -161,7 +161,7 @@ fn a_file_that_no_makefile_installs_is_not_there() {
         "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
                   dbLoadRecords(\"../../db/mine.db\")\niocInit\ndbl\necho through\n",
     );
-    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
     let said = "ioc/iocBoot/iocExample/st.cmd:4: there is no file `../../db/mine.db`: no Makefile installs it: \
                 make never puts ioc/exampleApp/Db/mine.db there";
     assert!(
@@ -209,8 +209,7 @@ fn a_link_gives_what_its_function_uses_and_takes_what_it_reads() {
     assert_eq!(lint(&top), expected);
     // The soft IOC, whose device support is StreamDevice's, says the same.
     let simulator = Simulator::start();
-    let ioc = Ioc::running(&top, &simulator);
-    let output = ioc.seen();
+    let (_, output) = Ioc::running(&top, &simulator).end();
     let dead: Vec<&str> =
         output.lines().filter_map(|line| line.strip_suffix(": Record initialization failed")).collect();
     assert!(output.contains("Missing value for parameter $1") && dead.len() == 2, "{output}");
@@ -248,7 +247,7 @@ fn templates_of_db_load_template_start_at_the_current_folder() {
     let end = "cd \"${TOP}/iocBoot/${IOC}\"\niocInit\ndbl\necho through\n";
     script(&top, &format!("{start}dbLoadTemplate \"db/user.substitutions\"\n{end}"));
     assert_eq!(lint(&top), Vec::<String>::new());
-    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
     assert_calm(&output);
     assert!(output.contains("\nme:circle\n"), "{output}");
     script(&top, &format!("{start}cd db\ndbLoadTemplate \"user.substitutions\"\n{end}"));
@@ -321,8 +320,7 @@ fn the_script_of_make_base_app_works() {
          example_registerRecordDeviceDriver pdbbase\ndbLoadRecords(\"db/mine.db\",\"user=me\")\n\
          cd \"${TOP}/iocBoot/${IOC}\"\niocInit\ndbl\n",
     );
-    let ioc = Ioc::start(&top, "st.cmd", None);
-    assert_calm(&ioc.wait_for("me:X\n"));
+    assert_calm(&Ioc::start(&top, "st.cmd", None).end_after("me:X\n"));
 }
 
 #[test]
@@ -344,7 +342,7 @@ fn databases_are_expanded_from_substitutions_as_make_does() {
         "#!../../bin/linux-x86_64/example\ndbLoadDatabase(\"../../dbd/example.dbd\")\nexample_registerRecordDeviceDriver(pdbbase)\n\
          dbLoadRecords(\"../../db/many.db\", \"P=me\")\niocInit\ndbgrep *\ndbgf me:A.DESC\ndbgf me:C.DESC\necho through\n",
     );
-    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
     assert_calm(&output);
     assert!(["me:A", "me:B", "me:C:2"].iter().all(|name| output.contains(&format!("\n{name}\n"))), "{output}");
     assert!(output.contains("\"first, me \"") && output.contains("\"none \""), "{output}");
@@ -374,7 +372,7 @@ fn record_types_of_calc_and_variables_of_stream_are_there() {
          var streamError 0\nvar streamDebug 0\nvar streamErrorDeadTime 5\nvar streamMsgTimeStamped 1\n\
          var streamDebugColored 0\ndbLoadRecords(\"../../db/types.db\")\niocInit()\nvar\ndbl\necho through\n",
     );
-    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
     assert!(output.contains("int streamError = 0\n") && output.contains("int streamErrorDeadTime = 5\n"), "{output}");
     for name in types {
         assert!(output.contains(&format!("\nR:{name}\n")), "{name} in {output}");
@@ -399,9 +397,10 @@ fn a_script_that_is_missing_leaves_the_prompt() {
     let top = Top::new();
     let mut ioc = Ioc::start(&top, "none.cmd", None);
     ioc.type_line("echo still_here");
-    let output = ioc.wait_for("still_here\n");
+    ioc.wait_for("still_here\n");
+    let (status, output) = ioc.end();
+    assert_eq!(status.code(), Some(0));
     assert!(output.contains("Can't open none.cmd: No such file or directory"), "{output}");
-    assert_eq!(ioc.end().0.code(), Some(0));
 }
 
 #[test]
@@ -502,7 +501,7 @@ fn commands_are_there_only_with_their_definitions() {
     );
     let lines = [2, 7, 8, 9].map(|line| format!("error no-command ioc/{boot}:{line}"));
     assert_eq!(lint(&top), lines);
-    let output = Ioc::start(&top, "st.cmd", None).wait_for("\nthrough\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
     for name in ["drvAsynIPPortConfigure", "system", "set_savefile_path"] {
         assert!(output.contains(&format!("Command {name} not found.")), "{output}");
     }
@@ -598,9 +597,10 @@ fn a_site_has_scan_rates_of_its_own() {
     script(&top, &whole("dbgf X.SCAN\n"));
     assert_eq!(lint(&top), Vec::<String>::new());
     let ioc = Ioc::start(&top, "st.cmd", None);
-    assert_calm(&ioc.wait_for("DBF_STRING"));
+    ioc.wait_for("DBF_STRING");
     assert_eq!(ioc.value("X.SCAN"), ".05 second");
     ioc.wait_for_value("X", "9");
+    assert_calm(&ioc.end().1);
     // EPICS base's own are gone.
     top.replace("exampleApp/Db/mine.db", ".05 second", ".1 second");
     assert_eq!(lint(&top), ["error unknown-choice ioc/exampleApp/Db/mine.db:2"]);
@@ -691,7 +691,7 @@ fn exec_in_a_protocol_is_told_with_its_place() {
     assert!(check.starts_with(told) && check.lines().count() == 1, "{output:?}");
     assert_eq!(lint(&top), ["warning not-in-soft-ioc ioc/exampleApp/Db/run.proto:3"]);
     let ioc = Ioc::running(&top, &simulator);
-    assert!(ioc.seen().contains(&format!("WARNING: ioc/{told}")), "{}", ioc.seen());
+    ioc.wait_for(&format!("WARNING: ioc/{told}"));
     assert_eq!(ioc.ca("caput", ["RUN", "1"]).status.code(), Some(0));
     ioc.wait_for("Command 'exec' not implemented");
     assert_eq!(ioc.value("RUN.PACT"), "1");

@@ -1,11 +1,12 @@
 //! A soft IOC, its simulator and its clients as real processes, on ports of their own.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, clippy::panic, reason = "each test takes what it needs, and stops where it fails")]
+
+pub mod port;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -171,7 +172,7 @@ impl Ioc {
 
     /// With variables of its own.
     pub fn start_with(top: &Top, script: &str, simulator: Option<&Simulator>, variables: &[(&str, &str)]) -> Self {
-        let ca_port = free_port();
+        let ca_port = port::free();
         let mut command = top.soft_ioc();
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PSU_ADDRESS", simulator.map_or("127.0.0.1:1", |simulator| simulator.address.as_str()));
@@ -191,8 +192,8 @@ impl Ioc {
         ioc
     }
 
-    /// Waits until it has printed a text; gives all it printed until then.
-    pub fn wait_for(&self, text: &str) -> String {
+    /// Waits until it has printed a text. What it printed before on its other stream may come later.
+    pub fn wait_for(&self, text: &str) {
         let end = Instant::now() + PATIENCE;
         let mut seen = self.seen.lock().unwrap();
         while !seen.contains(text) {
@@ -201,10 +202,15 @@ impl Ioc {
                 Err(why) => panic!("{why}: the IOC never printed {text:?}, but:\n{seen}"),
             }
         }
-        seen.clone()
     }
 
-    /// All it printed so far.
+    /// Waits until it has printed a text, and ends it; gives all it printed.
+    pub fn end_after(self, text: &str) -> String {
+        self.wait_for(text);
+        self.end().1
+    }
+
+    /// What of its output has come so far.
     pub fn seen(&self) -> String {
         let mut seen = self.seen.lock().unwrap();
         seen.extend(self.lines.try_iter());
@@ -316,15 +322,4 @@ fn channel_access(command: &mut Command, port: u16) -> &mut Command {
         command.env(name, value.as_ref());
     }
     command
-}
-
-/// A port that is free for TCP and UDP.
-pub fn free_port() -> u16 {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
