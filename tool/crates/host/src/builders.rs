@@ -50,7 +50,7 @@ pub enum Lack {
 /// What `nix show-config --json` prints, as far as it matters.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Settings {
+struct NixSettings {
     system: Setting<String>,
     #[serde(default)]
     extra_platforms: Setting<Vec<String>>,
@@ -115,7 +115,7 @@ pub fn read(show: Cmd) -> Result<Vec<Builder>> {
         None => show,
     };
     let json = show.read()?;
-    let mut settings: Settings =
+    let mut settings: NixSettings =
         serde_json::from_str(&json).with_context(|| format!("`{show}` printed no settings"))?;
     if let Some((facts, nix)) = facts.as_ref().and_then(|facts| Some((facts, facts.nix.as_ref()?))) {
         let features = &mut settings.system_features.value;
@@ -127,8 +127,8 @@ pub fn read(show: Cmd) -> Result<Vec<Builder>> {
     Ok(of_settings(settings, &|file| fs::read_to_string(file).ok()))
 }
 
-fn of_settings(settings: Settings, read: &dyn Fn(&str) -> Option<String>) -> Vec<Builder> {
-    let Settings { system, extra_platforms, system_features, max_jobs, builders } = settings;
+fn of_settings(settings: NixSettings, read: &dyn Fn(&str) -> Option<String>) -> Vec<Builder> {
+    let NixSettings { system, extra_platforms, system_features, max_jobs, builders } = settings;
     let mut all = Vec::new();
     if max_jobs.value > 0 {
         let mut systems = vec![system.value.clone()];

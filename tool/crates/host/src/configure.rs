@@ -42,7 +42,7 @@ pub enum State {
 
 /// The form of `--json`; `tool/docs/kvm.md` describes it.
 #[derive(Debug, Serialize)]
-pub struct Outcome {
+pub struct Configured {
     schema: u32,
     /// Whether undoing was asked for.
     pub undo: bool,
@@ -69,7 +69,7 @@ pub struct Outcome {
     pub own: bool,
 }
 
-impl Outcome {
+impl Configured {
     fn new(wish: Wish, state: State) -> Self {
         Self {
             schema: 1,
@@ -89,7 +89,7 @@ impl Outcome {
 }
 
 /// Does what is wanted.
-pub fn configure(host: &Host, wish: Wish) -> Result<Outcome> {
+pub fn configure(host: &Host, wish: Wish) -> Result<Configured> {
     let facts = kvm::read::without_use(host);
     let Some(nix) = facts.nix.as_ref() else {
         return Err(fail::host("`nix` was not found: there is nothing to configure")
@@ -98,14 +98,14 @@ pub fn configure(host: &Host, wish: Wish) -> Result<Outcome> {
     };
     let target = plan::target(&place(host, nix.builders == Builders::Caller));
     let outcome = if wish == Wish::Undo { undo(host, nix, &target)? } else { add(host, &facts, nix, &target, wish)? };
-    Ok(Outcome { own: matches!(target, Target::Own(_)), ..outcome })
+    Ok(Configured { own: matches!(target, Target::Own(_)), ..outcome })
 }
 
-fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) -> Result<Outcome> {
+fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) -> Result<Configured> {
     let (path, settings): (&PathBuf, fn(&Host) -> Result<ConfValues>) = match target {
         Target::Generated { by, snippet } => {
             let why = format!("nix.conf is made by {by}: put this line into its configuration and rebuild");
-            return Ok(Outcome { why: Some(why), snippet: Some(snippet), ..Outcome::new(wish, State::ByHand) });
+            return Ok(Configured { why: Some(why), snippet: Some(snippet), ..Configured::new(wish, State::ByHand) });
         }
         Target::System(path) => (path, system_settings),
         Target::Own(path) => (path, user_settings),
@@ -117,14 +117,14 @@ fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) 
         // The daemon reads its file when it starts: that the line is there does not say that it knows.
         let restart = restart(host, target).filter(|_| verified != Some(true));
         let why = Some(format!("{} says so", path.display()));
-        return Ok(Outcome { why, verified, restart, ..Outcome::new(wish, State::NothingToDo) });
+        return Ok(Configured { why, verified, restart, ..Configured::new(wish, State::NothingToDo) });
     }
     if has.is_none() && advertised.answer == Known::Yes {
-        return Ok(Outcome { why: Some(advertised.why), ..Outcome::new(wish, State::NothingToDo) });
+        return Ok(Configured { why: Some(advertised.why), ..Configured::new(wish, State::NothingToDo) });
     }
     let mut edit = Edit::start(&host.path(path))?;
     edit.after = Some(plan::added(edit.before.as_deref()));
-    let mut outcome = describe(host, &edit, Outcome::new(wish, State::Planned));
+    let mut outcome = describe(host, &edit, Configured::new(wish, State::Planned));
     outcome.restart = restart(host, target);
     if wish != Wish::Apply {
         return Ok(outcome);
@@ -147,7 +147,7 @@ fn add(host: &Host, facts: &kvm::Facts, nix: &Nix, target: &Target, wish: Wish) 
 }
 
 /// Takes the line out of whatever file has it, also where another line keeps Nix from reading it.
-fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Outcome> {
+fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Configured> {
     let mut files: Vec<PathBuf> = match target {
         Target::System(path) | Target::Own(path) => vec![path.clone()],
         Target::Generated { .. } => Vec::new(),
@@ -170,7 +170,7 @@ fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Outcome> {
             Undone::File(bytes) => Some(bytes),
             Undone::NoFile => None,
         };
-        let mut outcome = describe(host, &edit, Outcome::new(Wish::Undo, State::Done));
+        let mut outcome = describe(host, &edit, Configured::new(Wish::Undo, State::Done));
         outcome.restart =
             restart(host, &if path.as_path() == Path::new(&nix.conf) { Target::System(path) } else { target.clone() });
         write(&edit, "--undo", &mut outcome)?;
@@ -180,18 +180,18 @@ fn undo(host: &Host, nix: &Nix, target: &Target) -> Result<Outcome> {
         Some(error) => format!("no file that can be read has a line that configure-nix added ({error:#})"),
         None => "no file has a line that configure-nix added".to_owned(),
     };
-    Ok(Outcome { why: Some(what), ..Outcome::new(Wish::Undo, State::NothingToDo) })
+    Ok(Configured { why: Some(what), ..Configured::new(Wish::Undo, State::NothingToDo) })
 }
 
-fn describe(host: &Host, edit: &Edit, outcome: Outcome) -> Outcome {
+fn describe(host: &Host, edit: &Edit, outcome: Configured) -> Configured {
     let (before, after) = (edit.before.as_deref().unwrap_or_default(), edit.after.as_deref().unwrap_or_default());
     let diff = plan::diff(before, after);
     // What root may not write (chattr +i, a mount that is read-only) is told by the kernel.
     let needs_root = host.uid != 0 && !edit.is_permitted();
-    Outcome { file: Some(edit.path.clone()), diff: Some(diff), needs_root, ..outcome }
+    Configured { file: Some(edit.path.clone()), diff: Some(diff), needs_root, ..outcome }
 }
 
-fn write(edit: &Edit, option: &str, outcome: &mut Outcome) -> Result<()> {
+fn write(edit: &Edit, option: &str, outcome: &mut Configured) -> Result<()> {
     if outcome.needs_root {
         let program = std::env::current_exe().context("the path of this program")?;
         let dir = std::env::var_os("NIX_CONF_DIR").map(|d| format!("env NIX_CONF_DIR={} ", quote(&d)));

@@ -6,7 +6,7 @@ use crate::cli::ConfigureNix;
 use tool_base::fail::Status;
 use tool_base::host::Host;
 use tool_base::ui;
-use tool_host::configure::{Outcome, State, Wish, configure};
+use tool_host::configure::{Configured, State, Wish, configure};
 use tool_host::kvm;
 
 /// Plans, shows the difference, and with `--apply` or `--undo` makes it.
@@ -30,7 +30,7 @@ const INTRODUCTION: &str = "configure-nix adds `extra-system-features = kvm` to 
     to run VM tests on a machine without KVM. It creates no device and speeds nothing up: tests run in an emulator, \
     several times slower. These ways need no change and no root:";
 
-fn print(json: &Outcome) {
+fn print(json: &Configured) {
     let width = ui::width().min(100);
     if !json.undo && json.state != State::NothingToDo {
         ui::data(&ui::wrap(INTRODUCTION, 0, width));

@@ -147,7 +147,7 @@ pub struct Execution {
     /// How long it took.
     pub seconds: f64,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<Cause>,
     /// Blocks of its script, in the order of their begin.
     pub spans: Vec<Span>,
     /// Its log.
@@ -190,7 +190,7 @@ pub struct Pass {
 
 /// Why a script failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failure {
+pub struct Cause {
     /// What went wrong.
     pub message: String,
     /// Script, as seen from the project.

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Execution, Failure, Html, Journal, Left, Run, State, Text, compare, coverage, timeline};
+use super::{Cause, Execution, Html, Journal, Left, Run, State, Text, compare, coverage, timeline};
 use crate::terminal::duration;
 
 /// Nothing is fetched; styles and the script stand in the page.
@@ -199,7 +199,7 @@ fn execution(html: &mut Html, run: &Run, execution: &Execution, open: bool, plac
     html.raw("</details>\n");
 }
 
-fn failure(html: &mut Html, failure: &Failure) {
+fn failure(html: &mut Html, failure: &Cause) {
     html.raw("<section class=\"failure\"><h3>");
     html.text(&failure.script);
     if let Some(line) = failure.line {
@@ -323,7 +323,7 @@ pub(super) mod tests {
             cached: false,
             started: Some(1_795_469_585.5),
             seconds: 2.0,
-            failure: Some(Failure {
+            failure: Some(Cause {
                 message: "expected 42, got </script><script>alert(1)</script>".into(),
                 script: "checks/ramp.py".into(),
                 line: Some(7),

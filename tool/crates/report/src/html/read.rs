@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 use walkdir::WalkDir;
 
-use super::{Execution, Failure, Journal, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
+use super::{Cause, Execution, Journal, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
 use tool_base::left::{self, Ends};
 use tool_base::protocol::journal::Entry;
@@ -231,7 +231,7 @@ fn subtests(subtests: &[Subtest]) -> Vec<Span> {
     subtests.iter().map(span).collect()
 }
 
-fn failure(told: &ScriptFailure, check: &str, root: &Path) -> Failure {
+fn failure(told: &ScriptFailure, check: &str, root: &Path) -> Cause {
     let line = told.line.and_then(|line| usize::try_from(line).ok());
     // A test program may have the name of a check.
     let script = if told.class == "TAP" { check.to_owned() } else { format!("checks/{check}.py") };
@@ -250,7 +250,7 @@ fn failure(told: &ScriptFailure, check: &str, root: &Path) -> Failure {
         }
     };
     let message: Vec<String> = told.message.lines().map(|line| terminal::clean(line, LONG)).collect();
-    Failure {
+    Cause {
         message: message.join("\n").chars().take(MESSAGE).collect(),
         subtest: told.subtest.clone(),
         unit: told.unit.clone(),
