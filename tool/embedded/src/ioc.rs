@@ -22,6 +22,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::asyn;
+use crate::bus;
 use crate::coverage;
 use crate::lint::Outlook;
 use crate::modules;
@@ -113,6 +114,7 @@ pub fn application(app: &str, script: &Path) -> IocApplication {
     register_stream_variables();
     numbers::provide();
     let (asyn, new_asyn) = asyn_rs::asyn_record::asyn_record_factory();
+    bus::register();
     let app = stream_rs::dev::register_app(IocApplication::new())
         .register_record_type(asyn, new_asyn)
         .register_record_type("scalcout", || Box::new(ScalcoutRecord::default()))

@@ -5,6 +5,7 @@
 
 mod asyn;
 mod build;
+mod bus;
 mod commands;
 mod coverage;
 mod edits;
