@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use common::Scratch;
 use common::pages::{pages, readme};
 use regex_lite::Regex;
-use tool::cli::Cli;
+use tool::Cli;
 
 /// Commands by their beginning that are not run here, and why not. What runs elsewhere, runs there for real.
 const NOT_HERE: &[(&str, &str)] = &[

@@ -1,10 +1,18 @@
 //! The command line: types and help texts only, no behaviour.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::str::FromStr;
+mod ci;
+mod host;
+mod machine;
+mod project;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use ci::{Ci, CiMatrix, MatrixFormat, Rows};
+pub use host::{CheckKvm, ConfigureNix, Doctor, For};
+pub use machine::{Accel, BackendChoice, IocChoice, MachineOptions, NixOptions};
+pub use project::{Adopt, NewCheck, Rename, Upgrade};
 
 /// Build this IOC, check it, know the host.
 #[derive(Debug, Parser)]
@@ -249,7 +257,6 @@ pub struct Completions {
 
 /// A shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "their names say it")]
 pub enum Shell {
     Bash,
     Fish,
@@ -292,82 +299,6 @@ pub struct Interactive {
     pub machine: MachineOptions,
 }
 
-/// How a check's machine comes about.
-#[derive(Debug, Args)]
-pub struct MachineOptions {
-    /// Where to run
-    #[arg(long, env = "XTASK_BACKEND", value_enum)]
-    pub backend: Option<BackendChoice>,
-    /// Which build of the IOC to run in the sandbox
-    #[arg(long, value_enum, default_value_t = IocChoice::Auto)]
-    pub ioc: IocChoice,
-    /// What to tell Nix
-    #[command(flatten)]
-    pub nix: NixOptions,
-}
-
-/// What to tell Nix; the sandbox has no use for it.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Nix")]
-pub struct NixOptions {
-    /// Let Git track new files below ioc/, checks/ and simulators/ first: Nix sees no others
-    #[arg(long)]
-    pub track: bool,
-    /// Processor of the VM: KVM where it can be used, or emulated, which is slow but works everywhere
-    #[arg(long, value_enum)]
-    pub accel: Option<Accel>,
-    /// System to build for, such as aarch64-linux
-    #[arg(long)]
-    pub system: Option<String>,
-    /// Machines that build, as in nix.conf
-    #[arg(long, value_name = "MACHINES")]
-    pub builders: Option<String>,
-    /// Store to build in, such as ssh-ng://farm1
-    #[arg(long, value_name = "URL")]
-    pub store: Option<String>,
-    /// Use no network
-    #[arg(long)]
-    pub offline: bool,
-    /// Anything else for Nix
-    #[arg(last = true, value_name = "NIXARGS")]
-    pub args: Vec<String>,
-}
-
-/// A processor for VMs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Accel {
-    /// The host's own
-    Kvm,
-    /// Emulated by QEMU
-    Tcg,
-}
-
-/// A way to run checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BackendChoice {
-    /// The best one that this host can run
-    Auto,
-    /// Linux namespaces: needs neither Nix nor KVM
-    Sandbox,
-    /// NixOS virtual machine, built by Nix: hermetic, and what passed is not run again
-    Nixos,
-    /// NixOS virtual machine, run as you: needs no feature of Nix's builders and keeps files on failure
-    Driver,
-}
-
-/// A build of the IOC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum IocChoice {
-    /// The best one at hand: built by Nix, built by make, else embedded
-    Auto,
-    /// result/, as `nix build` leaves it
-    Nix,
-    /// ioc/bin/ARCH/, as `make -C ioc` leaves it
-    Make,
-    /// The soft IOC of tool/embedded/
-    Embedded,
-}
-
 /// Arguments of `driver`.
 #[derive(Debug, Args)]
 pub struct Driver {
@@ -404,69 +335,6 @@ pub struct List {
     pub json: bool,
 }
 
-/// Arguments of `new-check`.
-#[derive(Debug, Args)]
-pub struct NewCheck {
-    /// Name of the check: its files are checks/NAME.py and checks/NAME.nix
-    pub name: String,
-    /// Check to copy; by default a short script with comments, which passes at once
-    #[arg(long, value_name = "CHECK")]
-    pub from: Option<String>,
-}
-
-/// Arguments of `rename`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("names").required(true).multiple(true).args(["app", "ioc", "prefix"])))]
-pub struct Rename {
-    /// Name of the application: folder ioc/NAMEApp and its executable
-    #[arg(long, value_name = "NAME")]
-    pub app: Option<String>,
-    /// Name of its folder below ioc/iocBoot: ioc and something of yours
-    #[arg(long, value_name = "iocNAME")]
-    pub ioc: Option<String>,
-    /// What the name of every record begins with, such as PSU1:
-    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
-    pub prefix: Option<String>,
-    /// Make the change; without this nothing is written
-    #[arg(long)]
-    pub apply: bool,
-}
-
-/// Arguments of `adopt`.
-#[derive(Debug, Args)]
-pub struct Adopt {
-    /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read [default: ioc/, where you have put yours]
-    pub dir: Option<PathBuf>,
-    /// Which IOC, where there are several and not all shall come: a folder below iocBoot/; may be repeated
-    #[arg(long, value_name = "iocNAME")]
-    pub ioc: Vec<String>,
-    /// Make the change; without this nothing is written
-    #[arg(long)]
-    pub apply: bool,
-}
-
-/// Arguments of `upgrade`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cargo xtask upgrade --check
-  cargo xtask upgrade --from ../epics-ioc-template
-  cargo xtask upgrade --from template.bundle --rev v0.3.0")]
-pub struct Upgrade {
-    /// Where the newer tool is: URL, checkout, bundle or unpacked archive of the template [default: where this one came from]
-    #[arg(long, value_name = "PATH|URL|BUNDLE")]
-    pub from: Option<String>,
-    /// Which revision of it: tag, branch or commit [default: its main branch]
-    #[arg(long)]
-    pub rev: Option<String>,
-    /// Only tell what is here and what is there
-    #[arg(long)]
-    pub check: bool,
-    /// Drop changes that were made in tool/, after showing them
-    #[arg(long)]
-    pub discard: bool,
-}
-
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
@@ -481,65 +349,6 @@ pub struct Lint {
     pub json: bool,
 }
 
-/// Arguments of `ci`.
-#[derive(Debug, Args)]
-pub struct Ci {
-    /// Test the tool itself as well (tool/): for those who work on it; minutes
-    #[arg(long)]
-    pub tool: bool,
-    /// Limit for all of it, in seconds: what runs then of the checks is ended and reported; other steps are not ended
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
-    pub global_timeout: Option<u64>,
-}
-
-/// Arguments of `ci-matrix`.
-#[derive(Debug, Args)]
-pub struct CiMatrix {
-    /// Which checks, of those that have a NAME.nix
-    #[command(flatten)]
-    pub selection: Selection,
-    /// For whom
-    #[arg(long, value_enum, default_value_t = MatrixFormat::Json)]
-    pub format: MatrixFormat,
-    /// System to check for; may be repeated
-    #[arg(long, default_value = "x86_64-linux")]
-    pub system: Vec<String>,
-    /// Share the checks among so many rows; `auto` gives a row about ten minutes of checks, by the times of earlier runs [default: a row each]
-    #[arg(long, value_name = "N|auto")]
-    pub rows: Option<Rows>,
-}
-
-/// How many rows a matrix has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// By the recorded times of the checks.
-    Auto,
-    /// So many at most.
-    Of(NonZeroUsize),
-}
-
-impl FromStr for Rows {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            _ => text.parse().map(Self::Of).map_err(|_| "neither a number from 1 nor `auto`".to_owned()),
-        }
-    }
-}
-
-/// A form of the matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum MatrixFormat {
-    /// One JSON document (tool/docs/ci-matrix.schema.json describes it)
-    Json,
-    /// Lines for `$GITHUB_OUTPUT`: `matrix=` and `any=`
-    Github,
-    /// A child pipeline
-    Gitlab,
-}
-
 /// Arguments of `build`.
 #[derive(Debug, Args)]
 pub struct Build {
@@ -549,64 +358,4 @@ pub struct Build {
     /// What to tell Nix
     #[command(flatten)]
     pub nix: NixOptions,
-}
-
-/// Whose KVM decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum For {
-    /// You: what `--backend driver` needs
-    User,
-    /// Nix's builders: what `--backend nixos` needs
-    Builders,
-}
-
-/// Arguments of `check-kvm`.
-#[derive(Debug, Args)]
-pub struct CheckKvm {
-    /// Whose KVM decides the exit status [default: the builders where Nix has separate ones, else the user]
-    #[arg(long = "for", value_name = "WHOM")]
-    pub whom: Option<For>,
-    /// Open /dev/kvm to Nix's builders by a udev rule, after showing it (needs root)
-    #[arg(long)]
-    pub fix: bool,
-    /// Do not ask before writing
-    #[arg(long, requires = "fix")]
-    pub yes: bool,
-    /// Print one JSON document (tool/docs/kvm.md describes it)
-    #[arg(long)]
-    pub json: bool,
-    /// Look at the machine whose root is this folder
-    #[arg(long, hide = true, default_value = "/")]
-    pub root: PathBuf,
-}
-
-/// Arguments of `configure-nix`.
-#[derive(Debug, Args)]
-pub struct ConfigureNix {
-    /// Make the change; without this nothing is written
-    #[arg(long)]
-    pub apply: bool,
-    /// Take out what was added, and nothing else
-    #[arg(long, conflicts_with = "apply")]
-    pub undo: bool,
-    /// Print one JSON document (tool/docs/kvm.md describes it)
-    #[arg(long)]
-    pub json: bool,
-    /// Work on the machine whose root is this folder
-    #[arg(long, hide = true, default_value = "/")]
-    pub root: PathBuf,
-}
-
-/// Arguments of `doctor`.
-#[derive(Debug, Args)]
-pub struct Doctor {
-    /// Judge for this backend; `auto` is the best that can run
-    #[arg(long, env = "XTASK_BACKEND", value_enum)]
-    pub backend: Option<BackendChoice>,
-    /// Print one JSON document (tool/docs/kvm.md describes it)
-    #[arg(long)]
-    pub json: bool,
-    /// Look at the machine whose root is this folder
-    #[arg(long, hide = true, default_value = "/")]
-    pub root: PathBuf,
 }

@@ -3,7 +3,7 @@
 //!
 //! It must not decide anything that a crate below can decide. xtask/src/main.rs of a project calls [`main`].
 
-pub mod cli;
+mod cli;
 mod commands;
 mod complete;
 mod convert;
@@ -16,11 +16,12 @@ use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, FromArgMatches};
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use tool_report::github::Github;
 
 pub use anyhow::{self, Result};
 pub use clap;
+pub use cli::Cli;
 pub use commands::build::build;
 pub use own::Own;
 pub use tool_base::fail::{self, Failure, Status};
