@@ -80,7 +80,6 @@ pub enum Command {
     Complete(Complete),
 }
 
-/// Arguments of `test`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -204,7 +203,6 @@ pub struct Selection {
     pub rerun_failed: bool,
 }
 
-/// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -226,7 +224,6 @@ pub struct Run {
     pub ioc: IocChoice,
 }
 
-/// Arguments of `exec`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -242,7 +239,6 @@ pub struct Exec {
     pub command: Vec<std::ffi::OsString>,
 }
 
-/// Arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -271,7 +267,6 @@ pub struct Complete {
     pub words: Vec<String>,
 }
 
-/// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct Report {
     /// Folder of a run, or its name below target/checks/
@@ -288,7 +283,6 @@ pub struct Report {
     pub archive: Option<PathBuf>,
 }
 
-/// Arguments of `interactive`.
 #[derive(Debug, Args)]
 pub struct Interactive {
     /// Check whose machine and script to load [default: simple, the only one, or no script]
@@ -299,7 +293,6 @@ pub struct Interactive {
     pub machine: MachineOptions,
 }
 
-/// Arguments of `driver`.
 #[derive(Debug, Args)]
 pub struct Driver {
     /// The test script
@@ -324,7 +317,6 @@ pub struct Driver {
     pub interactive: bool,
 }
 
-/// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
     /// Which checks
@@ -335,7 +327,6 @@ pub struct List {
     pub json: bool,
 }
 
-/// Arguments of `lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
     /// Judge scripts for this backend; `auto` warns of what only some of them have
@@ -349,7 +340,6 @@ pub struct Lint {
     pub json: bool,
 }
 
-/// Arguments of `build`.
 #[derive(Debug, Args)]
 pub struct Build {
     /// How to build: `nixos` and `driver` mean Nix, `sandbox` means make, or else the soft IOC

@@ -7,7 +7,6 @@ use clap::{Args, ValueEnum};
 
 use super::{Selection, positive};
 
-/// Arguments of `ci`.
 #[derive(Debug, Args)]
 pub struct Ci {
     /// Test the tool itself as well (tool/): for those who work on it; minutes
@@ -18,7 +17,6 @@ pub struct Ci {
     pub global_timeout: Option<u64>,
 }
 
-/// Arguments of `ci-matrix`.
 #[derive(Debug, Args)]
 pub struct CiMatrix {
     /// Which checks, of those that have a NAME.nix

@@ -15,7 +15,6 @@ pub enum For {
     Builders,
 }
 
-/// Arguments of `check-kvm`.
 #[derive(Debug, Args)]
 pub struct CheckKvm {
     /// Whose KVM decides the exit status [default: the builders where Nix has separate ones, else the user]
@@ -35,7 +34,6 @@ pub struct CheckKvm {
     pub root: PathBuf,
 }
 
-/// Arguments of `configure-nix`.
 #[derive(Debug, Args)]
 pub struct ConfigureNix {
     /// Make the change; without this nothing is written
@@ -52,7 +50,6 @@ pub struct ConfigureNix {
     pub root: PathBuf,
 }
 
-/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Judge for this backend; `auto` is the best that can run

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-/// Arguments of `new-check`.
 #[derive(Debug, Args)]
 pub struct NewCheck {
     /// Name of the check: its files are checks/NAME.py and checks/NAME.nix
@@ -14,7 +13,6 @@ pub struct NewCheck {
     pub from: Option<String>,
 }
 
-/// Arguments of `rename`.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("names").required(true).multiple(true).args(["app", "ioc", "prefix"])))]
 pub struct Rename {
@@ -32,7 +30,6 @@ pub struct Rename {
     pub apply: bool,
 }
 
-/// Arguments of `adopt`.
 #[derive(Debug, Args)]
 pub struct Adopt {
     /// The EPICS top: the folder that holds configure/ and iocBoot/. It is only read [default: ioc/, where you have put yours]
@@ -45,7 +42,6 @@ pub struct Adopt {
     pub apply: bool,
 }
 
-/// Arguments of `upgrade`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
