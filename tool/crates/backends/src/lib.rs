@@ -20,6 +20,7 @@ pub mod options;
 mod packages;
 mod path;
 mod place;
+pub mod python;
 pub mod sandbox;
 pub mod unit;
 pub mod units;

@@ -1,10 +1,7 @@
 //! Backend `sandbox`: checks on machines made of Linux namespaces.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
 
 use anyhow::{Context, Result};
@@ -18,10 +15,10 @@ use crate::nix::services::Evaluated;
 use crate::options::{IocChoice, MachineOptions};
 use crate::packages::{Packages, Provided, provide};
 use crate::place::{InMachine, SOFT_IOC, in_machine};
+use crate::python::{pycache, python};
 use crate::{announce, embedded, faults, iocs, units};
 use tool_base::fail::{Failure, Status};
-use tool_base::process::Cmd;
-use tool_base::{fail, process, ui};
+use tool_base::ui;
 use tool_project::settings::{DEFAULT_TIMEOUT, Node, Settings};
 use tool_project::{Check, Config, Ioc, Project};
 use tool_runner::{Backend, Exec, Job, Outcome, Verdict, Watch};
@@ -335,33 +332,6 @@ impl Backend for Sandbox {
     }
 }
 
-/// The Python that runs test scripts.
-pub fn python() -> Result<PathBuf> {
-    // Asked for twice before a run, by the lint and the driver.
-    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOUND.get_or_init(|| process::which("python3").map(behind_shim)).clone().ok_or_else(|| {
-        fail::host("`python3` was not found: it runs the test scripts")
-            .hint("install Python 3.9 or newer, for example: sudo apt-get install python3")
-            .into()
-    })
-}
-
-/// Where Python keeps what it compiles of the driver.
-pub(crate) fn pycache(project: &Project) -> PathBuf {
-    project.target.join("pycache")
-}
-
-/// What a shim stands for: those of pyenv are shell scripts that take longer than Python itself, at every start.
-fn behind_shim(found: PathBuf) -> PathBuf {
-    let mut start = [0; 2];
-    let script = File::open(&found).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
-    if !script {
-        return found;
-    }
-    let asked = Cmd::new(&found).args(["-S", "-c", "import sys; print(sys.executable)"]).read();
-    asked.map(|path| PathBuf::from(path.trim())).ok().filter(|path| path.is_file()).unwrap_or(found)
-}
-
 fn announcement(ioc: Option<&IocBuild>, why: &str) -> String {
     let Some(ioc) = ioc else {
         return announce("sandbox with the services of NixOS", why, "its boot, its kernel, its firewall");
@@ -387,22 +357,5 @@ mod tests {
         let why = "KVM cannot be used: KVM answers but is emulated: tests would hang or crawl";
         let text = announcement(Some(&IocBuild::Embedded), why);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    }
-
-    #[test]
-    fn a_shim_is_asked_what_it_stands_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let python = process::which("python3").unwrap();
-        let shim = |name: &str, text: String| {
-            let path = dir.path().join(name);
-            let line = r#"printf '%s' "$1" > "$2"; chmod 755 "$2""#;
-            // Written by another process: a file that is open here for writing cannot be run.
-            Cmd::new("sh").args(["-c", line, "sh", &text]).arg(&path).read().unwrap();
-            behind_shim(path)
-        };
-        let real = shim("python3", format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()));
-        assert!(real.is_file() && real.parent() != Some(dir.path()), "{}", real.display());
-        let broken = shim("broken", "#!/bin/sh\nexit 3\n".to_owned());
-        assert_eq!(broken, dir.path().join("broken"));
     }
 }

@@ -16,7 +16,7 @@ use unix::unistd::{Pid, pipe};
 
 use super::network::{self, Cables, Switches};
 use super::spec::{MachineSpec, Recorder, Spec};
-use super::{rootfs, userns};
+use super::{kernel, rootfs, userns};
 use tool_base::process::Cmd;
 use tool_base::protocol::recording::{Presence, Recorded};
 use tool_base::stage::VARIABLE;
@@ -99,7 +99,7 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
         setns(open(kind)?, CloneFlags::empty()).with_context(|| format!("cannot enter the machine's {kind}"))?;
     }
     network::configure(machine)?;
-    rootfs::lock_kernel()?;
+    kernel::lock_kernel()?;
     sync.write_all(&[0])?;
     next_step(&mut sync)?;
     let namespaces = NAMESPACES.map(open).into_iter().collect::<Result<_>>()?;

@@ -15,7 +15,8 @@ use std::thread::ScopedJoinHandle;
 use anyhow::{Context, Result};
 
 use crate::nix::services::Evaluated;
-use crate::sandbox::{Sandbox, pycache, python};
+use crate::python::{pycache, python};
+use crate::sandbox::Sandbox;
 use crate::{embedded, faults, path, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;

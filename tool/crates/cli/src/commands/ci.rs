@@ -8,7 +8,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use super::cargo;
 use crate::cli::Ci;
-use tool_backends::{embedded, sandbox};
+use tool_backends::{embedded, python};
 use tool_base::fail::{Failure, Status};
 use tool_base::{process, ui};
 use tool_project::Project;
@@ -98,7 +98,7 @@ fn project_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> 
 
 /// The tests of the tool itself: for those who work on it.
 fn tool_steps<'a>(sh: &'a Shell, project: &Project) -> Result<Vec<Step<'a>>> {
-    let (cargo, python) = (cargo(), sandbox::python()?);
+    let (cargo, python) = (cargo(), python::python()?);
     let tool = "tool/Cargo.toml";
     let target = &project.target;
     let embedded = "tool/embedded/Cargo.toml";
