@@ -1,5 +1,6 @@
 //! What Git knows of a folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -27,11 +28,33 @@ pub fn untracked(root: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Those of `paths` that Git ignores; none outside of Git.
+/// Those of `paths` that Git ignores; none outside of Git. It answers for one repository at a time, and not at all where a path
+/// lies in another one, such as a submodule: that one is asked then.
 pub fn ignored(root: &Path, paths: &[&String]) -> Vec<String> {
-    let list: String = paths.iter().flat_map(|path| [path.as_str(), "\0"]).collect();
+    let mut own: Vec<String> = Vec::new();
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in paths {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        match ends.map(|at| path.split_at(at)).find(|(folder, _)| root.join(folder).join(".git").exists()) {
+            Some((folder, rest)) => others.entry(folder.to_owned()).or_default().push(rest[1..].to_owned()),
+            None => own.push((*path).clone()),
+        }
+    }
+    let list: String = own.iter().chain(others.keys()).flat_map(|path| [path.as_str(), "\0"]).collect();
     let answer = git(root).args(["check-ignore", "-z", "--stdin"]).output_of(list.as_bytes());
-    answer.map_or_else(|_| Vec::new(), |output| self::paths(&output.stdout))
+    let mut ignored = answer.map_or_else(|_| Vec::new(), |output| self::paths(&output.stdout));
+    for (folder, paths) in others {
+        let at = ignored.iter().position(|path| *path == folder);
+        let inside = match at {
+            Some(at) => {
+                ignored.remove(at);
+                paths
+            }
+            None => self::ignored(&root.join(&folder), &paths.iter().collect::<Vec<_>>()),
+        };
+        ignored.extend(inside.into_iter().map(|path| format!("{folder}/{path}")));
+    }
+    ignored
 }
 
 /// An error where there are changes of `paths` that `what` would mix with.

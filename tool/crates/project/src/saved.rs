@@ -166,4 +166,27 @@ mod tests {
         fs::write(root.join("ioc/new.db"), "").unwrap();
         assert_eq!(saved.wait().unwrap(), ["ioc/new.db"]);
     }
+    #[test]
+    fn what_git_ignores_beside_and_in_a_submodule_is_no_save() {
+        let (_dir, mut saved) = watched();
+        let root = saved.root.clone();
+        let motor = root.join("ioc/motor");
+        fs::create_dir(&motor).unwrap();
+        fs::write(motor.join(".gitignore"), "*.o\n").unwrap();
+        fs::write(root.join(".gitignore"), "*.log\n").unwrap();
+        let who = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
+        for (folder, words) in [
+            (&motor, &["init", "-q"][..]),
+            (&motor, &["add", "-A"]),
+            (&motor, &["commit", "-qm", "x"]),
+            (&root, &["init", "-q"]),
+            (&root, &["add", "-A"]),
+        ] {
+            git::git(folder).args(who).args(words).read().unwrap();
+        }
+        for file in ["ioc/motor/built.o", "ioc/build.log", "ioc/motor/motor.db"] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        assert_eq!(saved.wait().unwrap(), ["ioc/motor/motor.db"]);
+    }
 }
