@@ -5,13 +5,16 @@
 //! rest by symbolic links. What an earlier `make` installed and this one would not is not shown.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::build::{Build, Product};
 use crate::top::{sorted, top_of};
+
+/// How the names of our folders for temporary files begin.
+const NAME: &str = "soft-ioc-";
 
 /// Where `make` installs databases and definitions.
 const INSTALLED: [&str; 2] = ["db", "dbd"];
@@ -24,6 +27,7 @@ const MODULES: [&str; 4] = ["AUTOSAVE", "CALC", "STREAM", "EPICS_BASE"];
 #[derive(Debug)]
 pub struct View {
     root: PathBuf,
+    _lock: File,
     /// The boot folder within the view, which the start-up script runs in.
     pub boot: PathBuf,
 }
@@ -36,8 +40,8 @@ impl View {
             return Ok(None);
         };
         let within = boot.strip_prefix(&top).map_err(Error::other)?;
-        let root = new_folder()?;
-        let view = Self { boot: root.join(within), root };
+        let (root, lock) = new_folder()?;
+        let view = Self { boot: root.join(within), root, _lock: lock };
         match view.fill(&top, within, app) {
             Ok(()) => Ok(Some(view)),
             Err(error) => {
@@ -49,8 +53,7 @@ impl View {
 
     /// Removes the folder; one that cannot be removed is left to whoever cleans temporary files.
     pub fn remove(&self) {
-        let _ = allow(&self.root, 0o700);
-        let _ = fs::remove_dir_all(&self.root);
+        remove(&self.root);
     }
 
     fn fill(&self, top: &Path, within: &Path, app: &str) -> Result<()> {
@@ -135,6 +138,11 @@ impl View {
     }
 }
 
+fn remove(folder: &Path) {
+    let _ = allow(folder, 0o700);
+    let _ = fs::remove_dir_all(folder);
+}
+
 /// Gives a folder, with those below it, its rights.
 fn allow(folder: &Path, mode: u32) -> Result<()> {
     // Before what is in there, which else nobody may look at or change.
@@ -191,18 +199,34 @@ fn env_paths(boot: &Path, root: &Path) -> Result<String> {
     Ok(lines)
 }
 
-/// A new folder that only this user may enter.
-pub fn new_folder() -> Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-    for attempt in 0_u32.. {
-        let name = format!("soft-ioc-{}-{attempt}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return path.canonicalize(),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(Error::new(error.kind(), format!("{}: {error}", path.display())));
-            }
+/// A new folder that only this user may enter, and its lock, which goes away with this process. What others left there that
+/// were killed is removed: nobody has a lock of it.
+pub fn new_folder() -> Result<(PathBuf, File)> {
+    let temporary = std::env::temp_dir();
+    let name = |attempt: u32| format!("{NAME}{}-{attempt}", std::process::id());
+    // Empty, it has a name of its own: by the other one it is looked for, and is locked.
+    let new = (0..1000).map(|attempt| temporary.join(format!(".{}", name(attempt))));
+    let mut made = new.map(|new| fs::DirBuilder::new().mode(0o700).create(&new).map(|()| new));
+    let made = made.find(|made| !made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
+    let new = made
+        .unwrap_or_else(|| Err(Error::other("no name is left")))
+        .map_err(|error| Error::new(error.kind(), format!("{}: {error}", temporary.join(name(0)).display())))?;
+    let lock = File::open(&new)?;
+    lock.lock()?;
+    for left in sorted(&temporary)? {
+        let numbers = left.file_name().and_then(|name| name.to_str()?.strip_prefix(NAME));
+        let named = numbers.is_some_and(|own| own.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+        let ours = |found: fs::Metadata| found.is_dir() && found.uid() == lock.metadata().map_or(0, |own| own.uid());
+        if named
+            && left.symlink_metadata().is_ok_and(ours)
+            && File::open(&left).is_ok_and(|left| left.try_lock().is_ok())
+        {
+            remove(&left);
+        }
+    }
+    for path in (0..1000).map(|attempt| temporary.join(name(attempt))) {
+        if path.symlink_metadata().is_err() && fs::rename(&new, &path).is_ok() {
+            return Ok((path.canonicalize()?, lock));
         }
     }
     Err(Error::other("no name is left for a temporary folder"))

@@ -626,6 +626,28 @@ fn it_ends_at_the_end_of_its_input_and_leaves_nothing() {
 }
 
 #[test]
+fn the_next_one_removes_what_a_killed_one_left_and_no_more() {
+    let (top, simulator) = (Top::new(), Simulator::start());
+    let others = Ioc::running(&top, &simulator);
+    let shown = || {
+        let names = fs::read_dir(top.tmp()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names = names.collect::<Vec<_>>();
+        names.sort();
+        names
+    };
+    let of_others = shown();
+    let killed = Ioc::running(&top, &simulator);
+    assert_eq!(shown().len(), 2 * of_others.len());
+    drop(killed);
+    assert_eq!(shown().len(), 2 * of_others.len(), "SIGKILL leaves them");
+    let next = Ioc::running(&top, &simulator);
+    assert_eq!(shown().len(), 2 * of_others.len());
+    next.end();
+    assert_eq!(shown(), of_others);
+    assert_eq!(others.value("VOLT-RB"), "0");
+}
+
+#[test]
 fn it_leaves_nothing_when_it_is_told_to_stop() {
     // While its script runs, and at the prompt
     for (lines, last) in [("echo waiting\nepicsThreadSleep 1000\n", "\nwaiting\n"), ("iocInit\n", "iocRun: All")] {
