@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -67,7 +68,7 @@ fn state_dirs(scratch: &Scratch) -> Vec<PathBuf> {
 
 const UP: &str = "start_all()\nmachine.wait_for_unit('ioc.service')\n";
 
-/// Root of a machine puts a link, a pipe or a device in the place of its journal, and hands out links.
+/// Root of a machine puts links and pipes where the host reads, and programs with rights of their own where it writes.
 #[test]
 fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     let scratch = Scratch::new();
@@ -75,37 +76,43 @@ fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     let secret = scratch.scratch_dir().join("secret");
     fs::write(&secret, "{\"_SYSTEMD_UNIT\":\"x.service\",\"MESSAGE\":\"stolen\"}\n").unwrap();
     let secret = secret.to_str().unwrap();
-    let put = |what: &str| format!("machine.succeed('''cd /var/log/journal && rm journal.jsonl && {what}''')\n");
-    scratch.check("linked", &format!("{}assert False\n", put(&format!("ln -s {secret} journal.jsonl"))));
-    scratch.check("piped", &format!("{}assert False\n", put("mkfifo journal.jsonl")));
-    scratch.check("passes", &put("ln -s /dev/zero journal.jsonl"));
+    // The journal stays where it is, and is all that is on the host's disk: whatever its mode and owner, and however long.
+    let refused = ["rm", "umount", "unshare --mount umount", "mv -t /tmp", "ln -sf /dev/zero", "ln -T /etc/hosts"];
+    scratch.check(
+        "journal",
+        &format!(
+            "for what in {refused:?}:\n    machine.fail(f'{{what}} /var/log/journal/journal.jsonl')\n\
+             machine.succeed('cd /var/log/journal; cp /bin/true x; chmod 4755 x journal.jsonl; truncate -s 1T journal.jsonl')\n\
+             machine.execute('cd /var/log/journal; chmod 777 .; mkdir d; touch d/e; chown -R 1000 d journal.jsonl; chmod 0 d')\n\
+             assert False\n"
+        ),
+    );
     // At the next boot its disk is set up on the host's side.
     let aside = scratch.scratch_dir().join("aside");
     fs::create_dir(&aside).unwrap();
-    let put = format!("mkdir /srv/old && mv /tmp /srv/old && ln -s {} /tmp", aside.display());
-    scratch.check(
-        "tmp",
-        &format!("machine.succeed('{put}')\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n"),
-    );
+    let rebooted =
+        |put: &str| format!("machine.succeed('{put}')\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n");
+    scratch.check("tmp", &rebooted(&format!("mkdir /srv/old && mv /tmp /srv/old && ln -s {} /tmp", aside.display())));
+    let log = format!("mv /var/log /srv && mkdir -p /var/log/journal && ln -s {secret} /var/log/journal/journal.jsonl");
+    scratch.check("log", &rebooted(&log));
     scratch
         .check("copies", &format!("machine.succeed('ln -s {secret} /tmp/x')\nmachine.copy_from_machine('/tmp/x')\n"));
-    let run = scratch.xtask(&["test", "--backend", "sandbox", "-j1", "--no-fail-fast"]);
-    let run = run.expect(
-        1,
-        &[
-            "1 passed",
-            "4 failed",
-            "in the place of the machine's folder /tmp",
-            "the journal of machine was not looked at",
-            "is a link to",
-        ],
-    );
+    let run = scratch.xtask(&["test", "--backend", "sandbox", "-j1", "--no-fail-fast", "--coverage"]);
+    let in_place = "something else is in the place of the machine's ";
+    let (tmp, log) = (format!("{in_place}/tmp"), format!("{in_place}/var/log/journal/journal.jsonl"));
+    let run = run.expect(1, &["4 failed", &tmp, &log, "is a link to"]);
     assert!(!run.stderr.contains("stolen"), "{}", run.stderr);
     assert_eq!(fs::read_dir(&aside).unwrap().count(), 0, "{}", run.stderr);
     let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;
     assert!(!fs::read_to_string(page.trim()).unwrap().contains("stolen"));
-    let left: Vec<_> = fs::read_dir(scratch.root.join("target/checks/latest/copies/out")).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
+    let latest = scratch.root.join("target/checks/latest");
+    let left = |dir: &str| fs::read_dir(latest.join(dir)).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(left("copies/out"), [""; 0]);
+    assert_eq!(left("journal/journal/machine"), ["journal.jsonl"]);
+    for dir in ["journal/journal", "journal/record"] {
+        let mode = fs::metadata(latest.join(dir)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "others get at a program that a machine made of a file in {dir}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -72,10 +72,23 @@ fn prune(checks: &Path) -> Result<()> {
     for run in &runs[..superfluous] {
         // A run that is under way holds the lock.
         if File::open(run).is_ok_and(|dir| dir.try_lock().is_ok()) {
-            let _ = fs::remove_dir_all(run);
+            let _ = fs::remove_dir_all(run).or_else(|_| {
+                make_removable(run);
+                fs::remove_dir_all(run)
+            });
         }
     }
     Ok(())
+}
+
+/// Gives us back our rights to the folders in a run: a script may have copied one that is read-only.
+fn make_removable(dir: &Path) {
+    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            make_removable(&entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +112,13 @@ mod tests {
             fs::create_dir(dir.path().join(format!("2026{i:04}"))).unwrap();
         }
         symlink("20260000", dir.path().join("latest")).unwrap();
+        // As root, this is no hindrance.
+        let closed = dir.path().join("20260002/a/b");
+        fs::create_dir_all(&closed).unwrap();
+        fs::write(closed.join("file"), "").unwrap();
+        for dir in [&*closed, closed.parent().unwrap()] {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o000)).unwrap();
+        }
         let under_way = File::open(dir.path().join("20260001")).unwrap();
         under_way.lock_shared().unwrap();
         prune(dir.path()).unwrap();

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -23,6 +23,8 @@ const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
+/// Where its journal is, in a folder of its name.
+const JOURNAL: &str = "journal.jsonl";
 /// Names of the programs that xtask itself stands in for.
 pub const APPLETS: [&str; 10] = [
     "ioc-console",
@@ -72,9 +74,7 @@ pub fn enter(spec: &Spec, machine: &MachineSpec) -> Result<()> {
     for bind in &machine.binds {
         bind_readonly(&bind.source, &folder(&root, &bind.target)?)?;
     }
-    let journal = spec.journal_dir.join(&machine.name);
-    fs::create_dir_all(&journal)?;
-    bind_with(&journal, &folder(&root, Path::new("var/log/journal"))?, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
+    journal(&root, &spec.journal_dir.join(&machine.name))?;
     bind(&spec.shared_dir(), &folder(&root, Path::new("tmp/shared"))?)?;
     pivot(&root)
 }
@@ -85,7 +85,7 @@ pub struct Altered(PathBuf);
 
 impl std::fmt::Display for Altered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "something else is in the place of the machine's folder /{}", self.0.display())
+        write!(f, "something else is in the place of the machine's /{}", self.0.display())
     }
 }
 
@@ -300,10 +300,29 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Shows the machine one file of the host's disk, the only one there that its root writes to besides [`coverage`]. Whatever
+/// else it leaves is on its own disk.
+fn journal(root: &Path, dir: &Path) -> Result<()> {
+    let file = dir.join(JOURNAL);
+    let place = folder(root, Path::new("var/log/journal"))?.join(JOURNAL);
+    fs::create_dir_all(dir)?;
+    // Not for other users of the machine.
+    File::options().create(true).append(true).mode(0o640).open(&file)?;
+    match place.symlink_metadata() {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(Altered(place.strip_prefix(root)?.to_owned()).into()),
+        Err(_) => fs::write(&place, "")?,
+    }
+    bind_with(&file, &place, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+}
+
 /// Shows the soft IOC, whoever it runs as, a file of the host.
 fn coverage(file: &Path, target: &Path) -> Result<()> {
-    fs::create_dir_all(file.parent().unwrap_or(file))?;
-    fs::File::options().create(true).append(true).open(file)?;
+    // A machine's root may make it a program with the rights of its owner: others do not get at it.
+    let dir = file.parent().unwrap_or(file);
+    fs::create_dir_all(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    File::options().create(true).append(true).open(file)?;
     fs::set_permissions(file, fs::Permissions::from_mode(0o666))?;
     fs::write(target, "")?;
     bind(file, target)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -85,6 +86,9 @@ impl Run {
         for folder in [&spec.out_dir, &spec.journal_dir, &spec.state_dir] {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
+        // Machines write in there: their roots may make a journal a program with the rights of its owner.
+        fs::set_permissions(&spec.journal_dir, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot change the rights of {}", spec.journal_dir.display()))?;
         let file = dir.join("sandbox.json");
         fs::write(&file, serde_json::to_vec_pretty(spec)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
