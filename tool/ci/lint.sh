@@ -20,9 +20,19 @@ look() { # look WHAT PROGRAM ARGUMENT...
     fi
 }
 
+# Each job has the condition of tool/CONTRIBUTING.md, so none runs in a repository that was made of this one.
+# shellcheck disable=SC2317 # `look` calls it
+runs_here_only() {
+    [ "$(grep -c '^    runs-on:' "$1")" = \
+        "$(grep -cE "^    if: \(?github.event.repository.is_template \|\| vars.XTASK_TOOL == 'true'" "$1")" ]
+}
+
 set -- tool/template/.github/workflows/*.yml
 # Only the repository that the tool comes from has this one.
-[ ! -f .github/workflows/tool.yml ] || set -- "$@" .github/workflows/tool.yml
+if [ -f .github/workflows/tool.yml ]; then
+    set -- "$@" .github/workflows/tool.yml
+    look "jobs that test the tool" runs_here_only .github/workflows/tool.yml
+fi
 
 # Zizmor's personas are regular, pedantic and auditor: each has all that the one before it has.
 look "safety of workflows and actions" \
