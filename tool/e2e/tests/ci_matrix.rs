@@ -43,22 +43,6 @@ fn the_document_is_as_the_schema_says() {
 }
 
 #[test]
-fn three_hundred_checks_fit_and_each_is_there_once() {
-    let scratch = Scratch::new();
-    for n in 0..300 {
-        scratch.write(&format!("checks/c{n}.nix"), "");
-    }
-    let run = scratch.xtask(&["ci-matrix"]).expect(0, &[]);
-    let document: Value = serde_json::from_str(&run.stdout).unwrap();
-    let rows = document["include"].as_array().unwrap();
-    assert!((1..=256).contains(&rows.len()), "{}", rows.len());
-    let mut checks: Vec<&str> = rows.iter().flat_map(|r| r["checks"].as_str().unwrap().split(' ')).collect();
-    checks.sort_unstable();
-    checks.dedup();
-    assert_eq!(checks.len(), 300);
-}
-
-#[test]
 fn gitlab_gets_a_pipeline_with_a_job_at_least() {
     let scratch = Scratch::new();
     let pipeline = || -> Value {

@@ -171,16 +171,6 @@ fn passes_and_failures_are_summed_up() {
     assert!(summary.find("b-bad").unwrap() < summary.find("a-good").unwrap(), "failures come first:\n{summary}");
 }
 
-#[test]
-fn trouble_of_the_host_or_the_project_is_shown_too() {
-    let runner = Runner::new();
-    runner.scratch.check("a", "pass\n");
-    let run = runner.run(&["nothing\n::error::injected"]).expect(4, &[]);
-    let commands = obeyed(&run.stderr);
-    assert_eq!(commands.len(), 1, "{commands:#?}");
-    assert!(commands[0].starts_with("::error title=cargo xtask test::error: "), "{commands:#?}");
-}
-
 /// Services that know of no GitHub: plain text, a JUnit report at a known place, and one file of all that was left.
 #[test]
 fn elsewhere_it_is_plain_text_a_report_and_an_archive() {

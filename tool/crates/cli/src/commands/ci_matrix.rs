@@ -207,13 +207,6 @@ mod tests {
     }
 
     #[test]
-    fn no_check_is_no_row_and_gitlab_still_has_a_job() {
-        let rows = rows_of(0, None, &["x86_64-linux"]);
-        assert_eq!(document(&rows), json!({"schema": 1, "any": false, "include": []}));
-        assert_eq!(gitlab(&rows).as_object().unwrap().len(), 1);
-    }
-
-    #[test]
     fn systems_that_no_machine_of_github_can_check_are_refused() {
         let refused = |system: &str, format| {
             fail::render(&rows(&weighed(1, None), &[system.to_owned()], None, format).unwrap_err())

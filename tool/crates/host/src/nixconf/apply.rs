@@ -187,17 +187,6 @@ mod tests {
     }
 
     #[test]
-    fn a_file_changed_meanwhile_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("nix.conf");
-        let edit = edit(&file, Some("ours"));
-        std::fs::write(&file, "theirs").unwrap();
-        let error = edit.make(UNIX_EPOCH, &mut |_| {}).unwrap_err();
-        assert!(error.to_string().ends_with("was changed by someone else meanwhile"));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
-    }
-
-    #[test]
     fn a_link_to_nothing_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("nix.conf");
