@@ -94,7 +94,16 @@ impl Report {
 
     /// The findings of a severity that have one of some codes, as text: `FILE:LINE: what`, and a hint if there is one.
     pub fn told(&self, severity: Severity, codes: &[&str], top: &Path) -> Vec<String> {
-        let wanted = self.findings.iter().filter(|own| own.severity == severity && codes.contains(&own.code));
+        self.those(|own| own.severity == severity && codes.contains(&own.code), top)
+    }
+
+    /// Those of a place, likewise.
+    pub fn told_at(&self, place: Place, top: &Path) -> Vec<String> {
+        self.those(|own| own.place == place, top)
+    }
+
+    fn those(&self, wanted: impl Fn(&Finding) -> bool, top: &Path) -> Vec<String> {
+        let wanted = self.findings.iter().filter(|own| wanted(own));
         let told = |own: &Finding| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
         wanted.map(|own| told(own).trim_end_matches("\n\nhint: ").to_owned()).collect()
     }

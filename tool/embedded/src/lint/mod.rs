@@ -24,6 +24,8 @@ mod regexp;
 mod shell;
 mod startup;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,9 +118,13 @@ impl Outlook {
     /// Reads the files of the application `app` whose start-up script `script` is in the current folder, in our own
     /// environment. The error is that there is no EPICS top.
     pub fn read(app: &str, script: &Path) -> Result<Self, String> {
-        let (mut lint, script) = Lint::new(app, script)?;
-        lint.start(app, &script);
-        let startup = lint.follow(&script, &ours(), &BTreeSet::new(), &BTreeSet::new());
+        let (lint, script) = Lint::new(app, script)?;
+        Ok(Self::of(lint, app, &script))
+    }
+
+    fn of(mut lint: Lint, app: &str, script: &Path) -> Self {
+        lint.start(app, script);
+        let startup = lint.follow(script, &ours(), &BTreeSet::new(), &BTreeSet::new());
         let database = lint.load(&startup);
         fields::judge(&database, &mut lint.report);
         let said = streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
@@ -126,14 +132,15 @@ impl Outlook {
         let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
         let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
-        let refusals = told(Severity::Error, &startup::REFUSED);
+        let mut refusals = told(Severity::Error, &startup::REFUSED);
+        refusals.extend(startup.lost.into_iter().flat_map(|at| lint.report.told_at(at, &lint.layout.top)));
         let missing = told(Severity::Error, &["not-installed", "no-command"]);
         let absent =
             known::commands().filter(|(_, files)| lint.layout.types.lack(files)).map(|(name, _)| name).collect();
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
         let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
         let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Ok(Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, records, functions })
+        Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, records, functions }
     }
 
     /// What is known in no EPICS top.
@@ -157,7 +164,8 @@ fn ours() -> Environment {
 /// A boot folder and its top by another path where no line of a script could name theirs, or only in quotes. An IOC on a
 /// machine has one that can.
 fn nameable(boot: PathBuf, top: PathBuf) -> Result<(PathBuf, PathBuf), String> {
-    let odd = |c: char| c.is_control() || " \"'\\$".contains(c);
+    // What iocsh splits at, StreamDevice's path as well.
+    let odd = |c: char| c.is_control() || " \"'\\$#(),<>:;".contains(c);
     let is_odd = |path: &Path| path.to_str().is_none_or(|path| path.contains(odd));
     let (Some(around), Some(name)) = (top.parent(), top.file_name()) else { return Ok((boot, top)) };
     let (open, name) = match (is_odd(around), is_odd(Path::new(name))) {
@@ -184,6 +192,11 @@ impl Lint {
     /// With the path of the script.
     fn new(app: &str, script: &Path) -> Result<(Self, PathBuf), String> {
         let boot = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+        Self::of(boot, app, script)
+    }
+
+    /// The same, as seen from a boot folder.
+    fn of(boot: PathBuf, app: &str, script: &Path) -> Result<(Self, PathBuf), String> {
         // An installed IOC has no configure/.
         let installed = || boot.ancestors().find(|top| top.join("iocBoot").is_dir()).map(Path::to_owned);
         let top = top_of(&boot).or_else(installed);
@@ -395,7 +408,7 @@ impl Lint {
     fn access(&mut self, startup: &Startup) {
         let Some((path, at)) = &startup.acf else { return };
         // The shell may give values to its macros.
-        let rules = fs::read_to_string(path).ok().filter(|text| !text.contains("$("));
+        let rules = fs::read_to_string(path).ok().filter(|text| !text.contains('$'));
         if let Some(error) = rules.and_then(|text| parse_acf(text).err()) {
             let what = format!("iocInit refuses these rules of access security, so the IOC does not start: {error}");
             self.report.error(*at, "syntax", what, "UAG(name) { … }, HAG(name) { … }, ASG(name) { RULE(1, WRITE) }");

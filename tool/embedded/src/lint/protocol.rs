@@ -180,20 +180,15 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
     // A file without functions is parsed too.
     for function in functions.iter().map(String::as_str).chain([""]) {
         let function = function.to_lowercase();
-        let (mut said, mut compiled, _) = compile(&name, std::slice::from_ref(&function));
+        let (mut said, mut compiled, mut commands) = compile(&name, std::slice::from_ref(&function));
         let open = said.contains(MISSING);
         if open {
             let all = [vec![function.clone()], vec!["1".to_owned(); 9]].concat();
-            (said, compiled, _) = compile(&name, &all);
+            (said, compiled, commands) = compile(&name, &all);
         }
         let start = line_of(text, &function);
         let Some((mut line, what)) = first_message(&said, &name, start) else { continue };
-        if line == 0 {
-            // A variable's value is without its line: what the message quotes tells it.
-            let quoted = what.rsplit(": ").next().unwrap_or(&what);
-            let found = text.lines().position(|own| own.contains(quoted));
-            line = found.map_or(start, |at| u32::try_from(at + 1).unwrap_or(1));
-        }
+        line = commands.number.or_else(|| known_line(text, line, &what)).or(commands.failed).unwrap_or(start);
         let parse_failed = !said.contains("not found in protocol file");
         // What only the record's arguments decide is judged where the record is.
         let sure = !open || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
@@ -206,6 +201,21 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
         }
     }
     true
+}
+
+/// The line that a message is about, by the one it tells. A variable's value is without its line: what the message quotes
+/// tells it then. StreamDevice tells any number where it has read behind the end of what it has of a line.
+fn known_line(text: &str, told: u32, what: &str) -> Option<u32> {
+    let lines = || (1..).zip(text.lines());
+    let with = |word: &str| lines().find(|(_, own)| code(own).to_lowercase().contains(word)).map(|(number, _)| number);
+    if let Some(value) = what.strip_prefix("Value '").and_then(|rest| rest.split('\'').next()) {
+        return with(&value.to_lowercase()).or(Some(told));
+    }
+    if told == 0 {
+        let quoted = what.rsplit(": ").next().unwrap_or(what);
+        return lines().find(|(_, own)| own.contains(quoted)).map(|(number, _)| number);
+    }
+    lines().any(|(number, _)| number == told).then_some(told)
 }
 
 /// Compiles a function with its arguments: what StreamDevice says, whether it could, and what it found.
@@ -435,6 +445,10 @@ struct Commands {
     handlers: Vec<&'static str>,
     /// A handler is compiled that is called when something else went wrong.
     reacts: bool,
+    /// The line of the command that cannot be compiled.
+    failed: Option<u32>,
+    /// The same, if it wants a number.
+    number: Option<u32>,
 }
 
 /// Stands before a byte that is no code.
@@ -492,6 +506,26 @@ impl Client for Commands {
         command: CPtr<'_>,
         args: &mut CPtr<'_>,
     ) -> bool {
+        let compiled = self.command(protocol, command, args);
+        if !compiled {
+            self.failed = u32::try_from(command.line_number()).ok();
+            self.number = self.failed.filter(|_| [&b"wait"[..], b"connect", b"event"].contains(&command.cstr()));
+        }
+        compiled
+    }
+
+    fn get_field_address(&mut self, _field: &[u8], address: &mut StreamBuffer) -> bool {
+        address.append(&0_u32.to_ne_bytes());
+        true
+    }
+
+    fn name(&self) -> String {
+        "lint".to_owned()
+    }
+}
+
+impl Commands {
+    fn command(&mut self, protocol: &mut Protocol, command: CPtr<'_>, args: &mut CPtr<'_>) -> bool {
         let mut number = 0;
         match command.cstr() {
             b"in" => self.string(protocol, FormatType::ScanFormat, command, args),
@@ -502,7 +536,6 @@ impl Client for Commands {
             }
             b"wait" | b"connect" => protocol.compile_number(&mut number, args, u64::from(u32::MAX)),
             b"event" => {
-                self.events.push(u32::try_from(command.line_number()).unwrap_or(1));
                 let mut mask = |args: &mut CPtr<'_>| protocol.compile_number(&mut number, args, u64::from(u32::MAX));
                 if args.peek() == b'(' {
                     args.advance(1);
@@ -516,7 +549,9 @@ impl Client for Commands {
                         args.advance(1);
                     }
                 }
-                args.peek() == 0 || mask(args)
+                let compiled = args.peek() == 0 || mask(args);
+                self.events.extend(compiled.then(|| u32::try_from(command.line_number()).unwrap_or(1)));
+                compiled
             }
             b"disconnect" => true,
             name => {
@@ -525,15 +560,6 @@ impl Client for Commands {
                 false
             }
         }
-    }
-
-    fn get_field_address(&mut self, _field: &[u8], address: &mut StreamBuffer) -> bool {
-        address.append(&0_u32.to_ne_bytes());
-        true
-    }
-
-    fn name(&self) -> String {
-        "lint".to_owned()
     }
 }
 
@@ -657,5 +683,17 @@ mod tests {
             assert_eq!(report.lines(), [(3, 1, "protocol")]);
         });
         assert_eq!(found("get { in \"%f\"; @nonsense { in \"x\"; } }\n").len(), 1);
+        for number in ["100ms", "1.5", "", "99999999999", "\"x\""] {
+            for command in
+                ["wait", "connect", "event"].into_iter().filter(|own| !(*own == "event" && number.is_empty()))
+            {
+                let text = format!("get {{\n  in \"%f\";\n  {command} {number};\n  out \"x\";\n}}\n");
+                assert_eq!(found(&text), [(3, 3, "protocol")], "{text}");
+            }
+        }
+        assert_eq!(found("get {\n  wait 100ms\n  in \"%f\";\n  out \"x\";\n}\n"), [(2, 3, "protocol")]);
+        assert_eq!(found("get {\n  out \"x\";\n  in \"%{a|b\";\n}\n"), [(3, 3, "protocol")]);
+        assert_eq!(found("# ignored\nExtraInput =\n  ignored;\nget { in \"%f\"; }\n"), [(3, 3, "protocol")]);
+        assert_eq!(found("\nExtraInput = ignored;\nget { in \"%f\"; }\n"), [(2, 14, "protocol")]);
     }
 }

@@ -65,8 +65,10 @@ pub struct Startup {
     /// The variables as `iocInit` finds them; without it, as the script leaves them.
     pub variables: BTreeMap<String, String>,
     pub folder: PathBuf,
-    /// A script was run that could not be read.
+    /// A script was run that could not be read, or a line is dropped.
     pub open: bool,
+    /// A line that is dropped, and without which a C IOC has no records.
+    pub lost: Option<Place>,
     stage: Stage,
 }
 
@@ -137,7 +139,7 @@ struct Follower<'a> {
     /// What `envPaths` sets.
     env_paths: BTreeMap<String, String>,
     report: &'a mut Report,
-    /// A script could not be read.
+    /// A script could not be read, or a part of it.
     unread: bool,
     /// The definitions that were loaded.
     definitions: BTreeMap<String, Place>,
@@ -159,41 +161,76 @@ impl Follower<'_> {
                 self.report.error(line.place(0), "byte-order-mark", what, "save the file as UTF-8 without a mark");
                 continue;
             }
-            let start = line.bytes.iter().position(|byte| !b" \t\r".contains(byte));
-            let Some(start) = start.filter(|start| line.bytes[*start] != b'#') else { continue };
-            let line = self.expanded(&line.slice(start, line.bytes.len()), macros);
-            match shell::words(&line) {
-                Ok(words) if words.is_empty() => {}
-                Ok(words) if words[0].bytes == b"exit" => {
-                    let early = depth == DEEPEST && self.out.stage < Stage::Running && !self.out.open;
-                    if early && !self.out.loads.is_empty() {
-                        let what = "exit ends the script before iocInit: no client would find a record";
-                        self.report.error(words[0].place(0), "no-init", what, "put it behind iocInit, or take it out");
-                        self.out.stage = Stage::Running;
-                    }
-                    return;
-                }
-                Ok(words) => {
-                    self.command(&words, macros, depth);
-                    self.writes(&words, shell::redirected(&line));
-                }
-                Err(at) => {
-                    let what = "this quote is not closed, so the shell drops the whole line";
-                    let hint =
-                        "close it; inside quotes a backslash is a backslash, so take the other kind of quote there";
-                    self.report.error(line.place(at), "unbalanced-quote", what, hint);
-                }
+            if !self.line(&line, macros, depth) {
+                return;
             }
         }
         if let Some(at) = unended {
             let what = "the file ends within this line, which the shell drops";
             self.report.error(at, "unended-line", what, "end it with a line feed");
             // Whatever it was to do.
-            self.out.stage = Stage::Running;
+            if depth == DEEPEST {
+                self.out.stage = Stage::Running;
+            } else {
+                (self.out.open, self.unread) = (true, true);
+            }
         }
     }
 
-    fn expanded(&mut self, line: &Text, macros: &BTreeMap<String, String>) -> Text {
+    /// A line, as the shell takes it; false where it ends the script.
+    fn line(&mut self, line: &Text, macros: &BTreeMap<String, String>, depth: usize) -> bool {
+        let start = line.bytes.iter().position(|byte| !b" \t\r".contains(byte));
+        let Some(start) = start.filter(|start| line.bytes[*start] != b'#') else { return true };
+        let raw = line.slice(start, line.bytes.len());
+        let line = match self.expanded(&raw, macros) {
+            Ok(line) => line,
+            Err(at) => {
+                self.out.lost = self.out.lost.or(self.dropped(&raw).then_some(at));
+                return true;
+            }
+        };
+        match shell::words(&line) {
+            Ok(words) if words.is_empty() => {}
+            Ok(words) if words[0].bytes == b"exit" => {
+                let early = depth == DEEPEST && self.out.stage < Stage::Running && !self.out.open;
+                if early && !self.out.loads.is_empty() {
+                    let what = "exit ends the script before iocInit: no client would find a record";
+                    self.report.error(words[0].place(0), "no-init", what, "put it behind iocInit, or take it out");
+                    self.out.stage = Stage::Running;
+                }
+                return false;
+            }
+            Ok(words) => {
+                self.command(&words, macros, depth);
+                self.writes(&words, shell::redirected(&line));
+            }
+            Err(at) => {
+                let what = "this quote is not closed, so the shell drops the whole line";
+                let hint = "close it; inside quotes a backslash is a backslash, so take the other kind of quote there";
+                self.report.error(line.place(at), "unbalanced-quote", what, hint);
+                self.out.lost = self.out.lost.or(self.dropped(&line).then(|| line.place(at)));
+            }
+        }
+        true
+    }
+
+    /// What comes behind a line that the shell drops is not blamed for it. Whether a C IOC has no records without it.
+    fn dropped(&mut self, line: &Text) -> bool {
+        let text = line.lossy();
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        self.out.open = true;
+        match first {
+            "epicsEnvSet" => drop(self.out.variables.insert(second.to_owned(), UNKNOWN.to_owned())),
+            "iocInit" | "iocBuild" => self.out.stage = Stage::Running,
+            "iocshLoad" | "" => self.unread = true,
+            _ => {}
+        }
+        first == "dbLoadDatabase" || first.ends_with(REGISTRATION)
+    }
+
+    /// The line with its variables replaced; the error is a reference that is not closed, at which the shell drops the line.
+    fn expanded(&mut self, line: &Text, macros: &BTreeMap<String, String>) -> Result<Text, Place> {
         let mut defs = MacroDefs::new();
         for (name, value) in self.out.variables.iter().chain(macros) {
             defs.put(name.as_str(), value.as_str());
@@ -205,7 +242,8 @@ impl Follower<'_> {
         // What could not be read may set any.
         let open = self.unread;
         let (report, elsewhere, env_paths) = (&mut *self.report, self.elsewhere, &self.env_paths);
-        line.expand(&mut table, |fault| {
+        let mut unclosed = None;
+        let expanded = line.expand(&mut table, |fault| {
             match fault.name {
                 Some(name) if open || elsewhere.contains(&name) => {}
                 Some(name) if env_paths.contains_key(&name) => {
@@ -218,15 +256,15 @@ impl Follower<'_> {
                     });
                     report.warning(fault.place, "undefined-variable", format!("nothing here sets `{name}`"), hint);
                 }
-                None => report.error(
-                    fault.place,
-                    "syntax",
-                    "this reference to a variable is not closed",
-                    "add the `)` or `}`",
-                ),
+                None => {
+                    let what = "this reference to a variable is not closed, so the shell drops the whole line";
+                    report.error(fault.place, "syntax", what, "add the `)` or `}`");
+                    unclosed.get_or_insert(fault.place);
+                }
             }
             true
-        })
+        });
+        unclosed.map_or(Ok(expanded), Err)
     }
 
     fn command(&mut self, words: &[Text], macros: &BTreeMap<String, String>, depth: usize) {
@@ -468,7 +506,7 @@ impl Follower<'_> {
         at: Place,
     ) -> Option<Vec<(String, String)>> {
         let (before, after) = value.split_once('=')?;
-        let (own, next) = before.rsplit_once([' ', '\t']).unwrap_or(("", before));
+        let (own, next) = before.rsplit_once([' ', '\t', ';']).unwrap_or(("", before));
         let text = fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
         let used = |open| {
             let start = format!("{open}{next}");
