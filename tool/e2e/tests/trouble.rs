@@ -50,12 +50,25 @@ fn host_trouble_is_no_failure_of_a_check() {
     in_namespace(&scratch, "ulimit -u 100", true).expect(5, &["limit of processes is 100", "ulimit -u 4096"]);
 }
 
+#[test]
+fn a_host_without_proc_or_dev_is_told_so() {
+    let scratch = Scratch::new();
+    for (place, needed) in [("/proc", "/proc/self/fd"), ("/dev", "/dev/null")] {
+        let run = in_namespace(&scratch, &format!("mount -t tmpfs none {place}"), false);
+        run.expect(5, &[&format!("error: there is no {needed}\n\nhint: sudo m")]);
+    }
+}
+
 /// As the seccomp filters of containers do.
 #[test]
 fn a_forbidden_system_call_is_the_hosts_trouble() {
     let scratch = Scratch::new();
     scratch.write("refuse.py", include_str!("scripts/refuse.py"));
-    for (call, told) in [("pivot_root", "cannot change to the machine's root file system"), ("seccomp", "(seccomp)")] {
+    for (call, told) in [
+        ("pivot_root", "cannot change to the machine's root file system"),
+        ("seccomp", "(seccomp)"),
+        ("unshare", "a user namespace cannot be made"),
+    ] {
         let mut command = Command::new("python3");
         command.args(["refuse.py", call, env!("CARGO_BIN_EXE_foreign"), "test", "simple", "--backend", "sandbox"]);
         scratch.environment(&mut command);

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -78,7 +78,8 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let log_file = exec.dir.join("log");
     let lines = watch.lines();
     let log = std::thread::spawn(move || copy_log(log, &log_file, lines));
-    let (sender, messages) = channel();
+    // Its reader waits as whoever it tells waits.
+    let (sender, messages) = sync_channel(1);
     let reader = std::thread::spawn(move || read_events(events, &sender));
 
     let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
@@ -133,6 +134,7 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         }
     }
     let code = if hung || presses.kill() { Ok(137) } else { wait(run, spec) };
+    drop(messages);
     reader.join().ok();
     if let Ok(result) = log.join() {
         result?;
@@ -205,7 +207,7 @@ fn next(messages: &Receiver<Message>, interrupts: &Receiver<()>, left: Duration)
     }
 }
 
-fn read_events(events: impl Read, sender: &Sender<Message>) {
+fn read_events(events: impl Read, sender: &SyncSender<Message>) {
     let mut lines = BufReader::new(events);
     let mut line = Vec::new();
     let mut heard = false;

@@ -12,6 +12,7 @@ mod own;
 pub mod reference;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, FromArgMatches};
@@ -125,6 +126,14 @@ fn stage(args: &[OsString]) -> Option<Result<Status>> {
 }
 
 fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'static>>) -> Result<Status> {
+    // What fails without them speaks of other things.
+    let starts = matches!(command, Command::Test(_) | Command::Run(_) | Command::Interactive(_) | Command::Driver(_));
+    for (needed, hint) in [("/proc/self/fd", "mount -t proc proc /proc"), ("/dev/null", "mknod -m 666 /dev/null c 1 3")]
+    {
+        if starts && !Path::new(needed).exists() {
+            return Err(fail::host(format!("there is no {needed}")).hint(format!("sudo {hint}")).into());
+        }
+    }
     match command {
         Command::Test(args) if args.watch => commands::watch::run(&args),
         Command::Test(args) => commands::test::run(&args, github),

@@ -1,7 +1,7 @@
 //! Runs executions in threads, side by side.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,11 +11,14 @@ use super::{DriverEvent, Exec, Job, Outcome, Verdict};
 /// How long a Ctrl-C may go unseen.
 const STEP: Duration = Duration::from_millis(50);
 
+/// What was said and waits to be told. Who says more waits, too: a script that prints without end fills no memory.
+const WAITING: usize = 4096;
+
 /// How one execution talks to the run.
 #[derive(Debug)]
 pub struct Watch {
     id: usize,
-    sender: Sender<(usize, Said)>,
+    sender: SyncSender<(usize, Said)>,
     /// Says when to end: once to clean up, twice at once.
     pub interrupts: Receiver<()>,
 }
@@ -64,7 +67,7 @@ pub fn side_by_side(
     interrupts: &Receiver<()>,
     run_one: impl Fn(&Exec, &Watch) -> Result<Outcome> + Sync,
 ) -> Result<()> {
-    let (sender, said) = channel();
+    let (sender, said) = sync_channel(WAITING);
     let mut running: BTreeMap<usize, (Exec, Sender<()>)> = BTreeMap::new();
     let mut times = 0;
     let mut trouble = None;

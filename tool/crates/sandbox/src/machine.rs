@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use unix::sched::{CloneFlags, setns, unshare};
 use unix::sys::signal::{Signal, kill};
 use unix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use unix::sys::stat::{Mode, umask};
 use unix::unistd::{Pid, pipe};
 
 use super::network::{self, Cables, Switches};
@@ -65,6 +66,8 @@ pub fn boot(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Resu
 fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Result<(Booted, Lines)> {
     let maps = userns::own_maps()?;
     unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
+    // The caller's may shut other users out of the machine's folders. This thread has one of its own since then.
+    umask(Mode::from_bits_truncate(0o022));
     rootfs::enter(spec, machine)?;
     let (shell, shell_inside) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     let (console, console_inside) = pipe()?;

@@ -5,7 +5,7 @@ import platform
 import struct
 import sys
 
-CALLS = {"x86_64": {"pivot_root": 155, "seccomp": 317}, "aarch64": {"pivot_root": 41, "seccomp": 277}}
+CALLS = {"x86_64": {"pivot_root": 155, "seccomp": 317, "unshare": 272}, "aarch64": {"pivot_root": 41, "seccomp": 277, "unshare": 97}}
 number = CALLS[platform.machine()][sys.argv[1]]
 lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
 program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
