@@ -141,8 +141,9 @@ fn a_dev_container_may_make_machines() {
 /// Nix is a stand-in: no flake can be fetched here.
 #[test]
 fn direnv_enters_the_shell_of_nix_where_nix_is() {
-    if Command::new("direnv").arg("version").output().is_err() {
-        return common::skipped("no direnv; .ci/run installs it");
+    // Where the programs come from that it is given below.
+    if !Path::new("/usr/bin/direnv").is_file() {
+        return common::skipped("no /usr/bin/direnv; .ci/run installs it");
     }
     let scratch = Scratch::new();
     copy(&shipped(".envrc"), &scratch.root.join(".envrc"));

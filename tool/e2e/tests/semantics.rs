@@ -71,7 +71,7 @@ fn an_ioc_is_active_once_it_serves_clients() {
         &format!(
             "machine.wait_for_unit('ioc.service')\nmachine.succeed('caget -w 3 VOLT')\n\
              machine.succeed('cat > /tmp/unread.py <<END\\n' + {unread:?} + 'END')\n\
-             assert machine.succeed('python3 /tmp/unread.py') == '0\\n1\\n141\\n'\n\
+             assert machine.succeed('python3 /tmp/unread.py') == '0\\n1\\n-13\\n'\n\
              machine.fail('caget NONE 2>&1 | cat')\n"
         ),
     );

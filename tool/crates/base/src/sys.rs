@@ -46,6 +46,16 @@ pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
 }
 
+/// Ends the process as an unread pipe ends programs in C: by SIGPIPE, else with the status that a shell gives it (signal(7)).
+pub fn end_by_sigpipe() -> ! {
+    // SAFETY: no handler of ours comes in, and raise sends to this thread alone.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::raise(libc::SIGPIPE);
+    }
+    std::process::exit(128 + libc::SIGPIPE)
+}
+
 /// Looks before Rust's runtime does, which ignores SIGPIPE ahead of `main`.
 #[used]
 // SAFETY: .init_array holds functions of this type, and the loader calls each once (System V ABI).

@@ -83,9 +83,8 @@ fn pass_on(mut command: Command, stderr_too: bool) -> Result<Status> {
         }
         if !print(&bytes[..some]) {
             if !sys::sigpipe_was_ignored() {
-                // As a shell says it of a program that SIGPIPE has ended.
                 child.kill()?;
-                return Ok(Status::Other(128 + 13));
+                sys::end_by_sigpipe();
             }
             // C's go on, and nobody hears them.
             io::copy(&mut output, &mut io::sink())?;
