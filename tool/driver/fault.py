@@ -27,13 +27,15 @@ WITH_VALUE = ("late", "wrong")
 KINDS = ("ok", "garbled", "silent", "dropped") + WITH_VALUE
 
 
-def spoiled(kind, value, data, over=False):
+def spoiled(kind, value, data, over=False, going_on=False):
     """What is said instead of data, and what waits for the rest of its line, if the answer is not over; of nothing,
-    nothing is said.
+    nothing is said. If it is going on, the text up to the first line's end was told before.
     """
     if kind == "silent":
         return b"", b""
     if kind == "wrong":
+        if going_on:
+            data = re.sub(rb"\A[^\0-\x1f]+(?=[\0-\x1f])", b"", data)
         *lines, rest = re.split(rb"(?<=[\0-\x1f])(?![\0-\x1f])", data)
         if over:
             lines, rest = [*lines, rest], b""
@@ -78,15 +80,17 @@ class Relay:
                 self.links.update((client, device))
                 if self.fault[0] == "dropped":
                     self.cut()
-            said = queue.Queue(1000)
-            for task in ((self.ask, client, device), (self.hear, device, said), (self.answer, said, device, client)):
+            said, asked = queue.Queue(1000), threading.Event()
+            for task in ((self.ask, client, device, asked), (self.hear, device, said),
+                         (self.answer, said, device, client, asked)):
                 threading.Thread(target=task[0], args=task[1:], daemon=True).start()
 
-    def ask(self, client, device):
+    def ask(self, client, device, asked):
         """What the IOC says goes through as it is."""
         try:
             data = client.recv(65536)
             while data:
+                asked.set()
                 device.sendall(data)
                 data = client.recv(65536)
         except OSError:
@@ -104,31 +108,34 @@ class Relay:
                 data = b""
             said.put((time.monotonic(), data))
 
-    def answer(self, said, device, client):
-        rest, data = b"", None
+    def answer(self, said, device, client, asked):
+        rest, data, paused = b"", None, False
         while data != b"":
             try:
                 came, data = said.get(timeout=SILENCE if rest else None)
             except queue.Empty:  # as of a device whose answers end in `;`, or in nothing
-                data = None
+                data, paused = None, True
+                asked.clear()
+            going_on = paused and bool(data) and not asked.is_set()
             try:
                 select.select([], [client], [])  # a command does not wait for an IOC that does not read
                 with self.told:  # what the command has said holds for all that is sent after it
-                    answer, rest = self.spoil(rest + (data or b""), came, over=not data)
+                    answer, rest = self.spoil(rest + (data or b""), came, over=not data, going_on=going_on)
                     sent = client.send(answer, socket.MSG_DONTWAIT) if answer else 0
                 client.sendall(answer[sent:])
+                paused = paused and (not data or bool(rest))
             except (OSError, ValueError):
                 break
         self.end(device, client)
         while data != b"":  # who hears the device may wait for room
             data = said.get()[1]
 
-    def spoil(self, data, came, over):
+    def spoil(self, data, came, over, going_on):
         kind, value = fault = self.fault
         if kind == "late":
             self.told.wait_for(lambda: self.fault != fault, timeout=max(0, came + float(value) - time.monotonic()))
             kind, value = self.fault if self.fault[0] != "late" else ("ok", "")
-        return spoiled(kind, value, data, over)
+        return spoiled(kind, value, data, over, going_on)
 
     def end(self, *ends):
         with self.told:
@@ -185,7 +192,11 @@ def serve(name, port, target):
                 with listener.accept()[0] as command, command.makefile("rw", newline="\n") as words:
                     command.settimeout(2)  # who says nothing holds nobody up
                     kind, value = words.readline().rstrip("\n").split(" ", 1)
-                    relay.set(kind, value)
+                    try:
+                        relay.set(kind, value)
+                    except OSError as error:
+                        words.write(f"{error.strerror}\n")
+                        raise
                     print(f"fault {name} {kind} {value}".rstrip(), flush=True)
                     words.write("done\n")
             except (OSError, ValueError) as error:  # who spoke is gone, or was no command
@@ -204,7 +215,10 @@ def tell(name, kind, value):
         with relay.makefile("rw", newline="\n") as words:
             words.write(f"{kind} {value}\n")
             words.flush()
-            return 0 if words.readline() == "done\n" else 1
+            said = words.readline().strip() or "it has ended"
+            if said != "done":
+                print(f"fault: {name} stays as it is: {said}\n\nhint: journalctl -u {name}-faults.service", file=sys.stderr)
+            return 0 if said == "done" else 1
 
 
 def main(args):

@@ -19,6 +19,7 @@ class Echo(threading.Thread):
         super().__init__(daemon=True)
         self.listener = socket.create_server(("localhost", 0))
         self.port = self.listener.getsockname()[1]
+        self.clients = []
 
     def run(self):
         while True:
@@ -26,6 +27,7 @@ class Echo(threading.Thread):
                 client = self.listener.accept()[0]
             except OSError:
                 return
+            self.clients.append(client)
             threading.Thread(target=self.talk, args=(client,), daemon=True).start()
 
     @staticmethod
@@ -42,7 +44,7 @@ class Faults(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.env = dict(os.environ, FAULT_DIR=folder.name, NOTIFY_SOCKET=os.path.join(folder.name, "notify"))
-        device = Echo()
+        device = self.device = Echo()
         device.start()
         self.addCleanup(device.listener.close)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
@@ -101,6 +103,26 @@ class Faults(unittest.TestCase):
         client.sendall(b"7;")
         self.assertEqual(client.recv(100), b"7;")
         self.assertEqual(fault.spoiled("wrong", "99", b"6;", over=True), (b"99", b""))
+
+    def test_a_pause_in_a_line_begins_no_answer(self):
+        client = self.connect()
+        self.fault("psu", "wrong", "99")
+        client.sendall(b"1.")
+        self.assertEqual(client.recv(100), b"99")
+        self.device.clients[0].sendall(b"5\r\n")
+        self.assertEqual(client.recv(100), b"\r\n")
+        # What the IOC has asked for since is an answer.
+        client.sendall(b"2")
+        self.assertEqual(client.recv(100), b"99")
+        client.sendall(b"3\n")
+        self.assertEqual(client.recv(100), b"99\n")
+
+    def test_what_cannot_be_is_said(self):
+        self.fault("psu", "dropped")
+        with socket.create_server(("127.0.0.1", self.port)):
+            told = self.fault("psu", "ok", status=1)
+        self.assertIn("fault: psu stays as it is: Address already in use", told)
+        self.fault("psu", "ok")
 
     def test_who_does_not_read_and_who_says_nothing_hold_nobody_up(self):
         client = self.connect()
