@@ -47,6 +47,7 @@ pub fn sigpipe_was_ignored() -> bool {
 }
 
 /// Ends the process as an unread pipe ends programs in C: by SIGPIPE, else with the status that a shell gives it (signal(7)).
+#[expect(clippy::exit, reason = "the status stands for a signal that is blocked")]
 pub fn end_by_sigpipe() -> ! {
     // SAFETY: no handler of ours comes in, and raise sends to this thread alone.
     unsafe {

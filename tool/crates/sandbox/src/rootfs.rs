@@ -1,6 +1,7 @@
 //! The root file system of one boot of a machine: its own disk, and over it the host's programs, read-only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
@@ -91,16 +92,36 @@ impl std::fmt::Display for Altered {
 
 impl std::error::Error for Altered {}
 
-/// A folder of the machine, made where it is not there. From its second boot on, its root may have put a link in the place of
-/// one, which would lead to the host's files here.
+/// A folder of the machine, made where it is not there. Links lead where they lead on the machine, as in chroot(2): from its second
+/// boot on its root may have made some.
 fn folder(root: &Path, path: &Path) -> Result<PathBuf> {
+    // As in path_resolution(7).
+    const LINKS: usize = 40;
     let mut at = root.to_owned();
-    for part in path.iter().filter(|part| *part != "/") {
-        at.push(part);
-        match at.symlink_metadata() {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(Altered(at.strip_prefix(root)?.to_owned()).into()),
-            Err(_) => fs::create_dir(&at).with_context(|| format!("cannot create {}", at.display()))?,
+    let mut links = 0;
+    let mut left: Vec<OsString> = path.iter().rev().map(OsString::from).collect();
+    while let Some(part) = left.pop() {
+        match part.to_str() {
+            Some("/") => root.clone_into(&mut at),
+            Some(".") => {}
+            Some("..") => {
+                if at != root {
+                    at.pop();
+                }
+            }
+            _ => {
+                at.push(part);
+                match at.symlink_metadata() {
+                    Ok(found) if found.is_dir() => {}
+                    Ok(found) if found.is_symlink() && links < LINKS => {
+                        links += 1;
+                        left.extend(fs::read_link(&at)?.iter().rev().map(OsString::from));
+                        at.pop();
+                    }
+                    Ok(_) => return Err(Altered(at.strip_prefix(root)?.to_owned()).into()),
+                    Err(_) => fs::create_dir(&at).with_context(|| format!("cannot create {}", at.display()))?,
+                }
+            }
         }
     }
     Ok(at)
@@ -360,4 +381,33 @@ fn devices(dev: &Path) -> Result<()> {
     .context("cannot mount devpts")?;
     fs::create_dir(&shm)?;
     sys::tmpfs(&shm, "mode=1777")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_where_they_do_on_the_machine() {
+        let disk = tempfile::tempdir().unwrap();
+        let root = &disk.path().join("root");
+        fs::create_dir_all(root.join("opt/base-7")).unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        for (link, target) in [
+            ("opt/base", "base-7"),
+            ("opt/all", "/opt/base"),
+            ("out", disk.path().to_str().unwrap()),
+            ("up", "../../../opt"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        let made = |path: &str| folder(root, Path::new(path)).map(|at| at.strip_prefix(root).unwrap().to_owned()).ok();
+        assert_eq!(made("/opt/base/lib"), Some("opt/base-7/lib".into()));
+        assert_eq!(made("opt/all"), Some("opt/base-7".into()));
+        assert_eq!(made("/up/./base"), Some("opt/base-7".into()));
+        assert_eq!(made("out/new"), Some(disk.path().strip_prefix("/").unwrap().join("new")));
+        assert_eq!((made("loop"), made("file/x")), (None, None));
+        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing beside the machine");
+    }
 }
