@@ -30,12 +30,12 @@ pub enum IocBuild {
 /// Executables of IOCs by application.
 pub type Programs = BTreeMap<String, PathBuf>;
 
-/// Decides which build runs: the one that was asked for, else the best at hand. What `make` built of other sources is built
+/// Chooses the build that runs: the one that was asked for, else the best at hand. What `make` built of other sources is built
 /// again first.
 ///
 /// # Errors
 /// A build that is not there was asked for; one that is there is not of the files as they are, and cannot be built again.
-pub fn decide(project: &Project, choice: IocChoice) -> Result<IocBuild> {
+pub fn choose(project: &Project, choice: IocChoice) -> Result<IocBuild> {
     if matches!(choice, IocChoice::Auto | IocChoice::Nix) {
         match state::nix(project) {
             State::Current(built) => return Ok(built),

@@ -84,7 +84,7 @@ impl Sandbox {
                 settings.fit(&check.name, &project.config)?;
                 faults::fit(&check.name, settings, &project.config)?;
             }
-            let ioc = iocs::decide(project, options.ioc)?;
+            let ioc = iocs::choose(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));
             if let Some(text) = units::without_effect() {

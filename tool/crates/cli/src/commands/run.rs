@@ -32,7 +32,7 @@ const STEP: Duration = Duration::from_millis(20);
 pub fn run(args: &Run) -> Result<Status> {
     let project = Project::load()?;
     let own = project.config.the_ioc(args.name.as_deref())?;
-    let build = iocs::decide(&project, args.ioc.into())?;
+    let build = iocs::choose(&project, args.ioc.into())?;
     let simulators = !args.no_simulator && project.config.simulators_of(own.0).next().is_some();
     let programs = if args.host && !simulators && build != IocBuild::Embedded {
         Vec::new()

@@ -93,7 +93,7 @@ fn check_service(service: &Service) -> Result<(), String> {
 }
 
 /// Directives of a service that are accepted without effect.
-pub(super) fn without_effect() -> impl Iterator<Item = &'static str> {
+pub(super) fn accepted() -> impl Iterator<Item = &'static str> {
     let limits = LIMITS.into_iter().map(|(name, _)| name).chain(RIGHTS.split_whitespace());
     let others = WITHOUT_EFFECT
         .iter()
@@ -104,7 +104,7 @@ pub(super) fn without_effect() -> impl Iterator<Item = &'static str> {
 
 fn is_without_effect(section: &str, key: &str) -> bool {
     WITHOUT_EFFECT.iter().any(|(s, _, keys)| *s == section && keys.split_whitespace().any(|known| known == key))
-        || (section == "Service" && without_effect().any(|known| known == key))
+        || (section == "Service" && accepted().any(|known| known == key))
 }
 
 fn unknown(section: &str, key: &str) -> String {

@@ -1,7 +1,7 @@
 //! What a unit asks for and the sandbox cannot give, and says so: limits that only a control group can keep
 //! (systemd.resource-control(5)), rights that it takes away from nobody (systemd.exec(5)), and all else that is accepted.
 
-use super::directives::{LIMITS, without_effect as accepted};
+use super::directives::{LIMITS, accepted};
 use super::syntax::{self, Entry};
 
 /// Their properties, as `systemctl show` prints them.
