@@ -79,6 +79,39 @@ fn a_stale_build_is_built_again_or_refused() {
     test().expect(0, &["again (ioc/iocBoot/iocTank/envPaths is not there, as after `make clean`)"]);
 }
 
+/// What `make` generates is looked at once it is of the files as they are.
+#[test]
+fn lint_before_a_run_reads_what_make_builds_again() {
+    let scratch = Scratch::new();
+    scratch.write("ioc/configure/CONFIG", "");
+    let rules = [
+        "all:",
+        "mkdir -p bin/linux-own db",
+        "printf '#!/bin/sh\\n' >bin/linux-own/example; chmod +x bin/linux-own/example",
+        "cp exampleApp/Db/example.* db; cp made.src db/made.db",
+        "printf 'epicsEnvSet(\"%s\",\"%s\")\\n' IOC iocExample TOP '$(CURDIR)' >iocBoot/iocExample/envPaths",
+    ];
+    scratch.write("ioc/configure/RULES_TOP", &format!("{}\n", rules.join("\n\t")));
+    let rule = "DB += example.db\nDB += made.db\nmade.db: ../../../made.src\n\tcp $< $@\n";
+    scratch.edit("ioc/exampleApp/Db/Makefile", "DB += example.db\n", rule);
+    scratch.edit("ioc/iocBoot/iocExample/st.cmd", "iocInit()", "dbLoadRecords(\"${TOP}/db/made.db\")\niocInit()");
+    scratch.check("nothing", "print('no machine is needed')\n");
+    let test = || {
+        let mut command = scratch.command(&["test", "nothing", "--backend", "sandbox"]);
+        common::Run::of(&command.env("EPICS_BASE", "/usr").output().unwrap())
+    };
+    let record =
+        |field: &str| scratch.write("ioc/made.src", &format!("record(ai, \"MADE\") {{ field({field}, \"1\") }}\n"));
+    record("EGUUU");
+    common::Run::of(&scratch.command(&["build", "--backend", "sandbox"]).env("EPICS_BASE", "/usr").output().unwrap())
+        .expect(0, &[]);
+    test().expect(1, &["EGUUU", "nothing was started"]);
+    record("PREC");
+    test().expect(0, &["Building the IOC by make again", "PASS nothing"]);
+    record("EGUUU");
+    test().expect(1, &["Building the IOC by make again", "EGUUU", "nothing was started"]);
+}
+
 /// EPICS' own test programs: what `epicsUnitTest` prints is read as it is.
 #[test]
 fn unit_tests_by_epics_base() {
@@ -162,7 +195,7 @@ fn unit_tests_become_reports() {
     scratch.write("ioc/bad.sh", "echo ok 1; echo 1..1; exit 3");
     test(&["b*"]).expect(1, &["each test passed, but the program ended with an error"]);
     // As gtest's rules do: `.NAME.run` is there once a program has passed, its TAP once it has ended.
-    let gtest = "O.host/.%.run:\n\tmkdir -p $(@D)\n\ttouch O.host/$*.make\n\tsh -c 'kill -SEGV $$$$'\n";
+    let gtest = "O.host/.%.run:\n\tmkdir -p $(@D)\n\techo '.$*.run: $*' >O.host/$*.make\n\tsh -c 'kill -SEGV $$$$'\n";
     scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/.crash.run O.host/good.tap\n{rule}{gtest}"));
     test(&[]).expect(1, &["FAIL crash", "it ran 0 tests and never said", "PASS good", "1 passed, 1 failed"]);
     test(&["good"]).expect(0, &["1 passed in"]);

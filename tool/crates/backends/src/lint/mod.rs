@@ -14,6 +14,7 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context, Result};
 
+use crate::iocs::state::{self, State};
 use crate::nix::services::Evaluated;
 use crate::python::{pycache, python};
 use crate::sandbox::Sandbox;
@@ -44,9 +45,11 @@ pub(crate) fn beside(
     prepare: impl FnOnce() -> Result<Sandbox>,
 ) -> Result<Sandbox> {
     let none = BTreeMap::new();
-    // Both at once where all is there that the look needs: what Nix evaluates comes with the run, and so may the soft IOC.
+    // Both at once where all is there that the look needs: what Nix evaluates comes with the run, and so may the soft IOC and
+    // what `make` makes of the files.
     let by_nix = |check: &Check| check.settings().is_ok_and(|own| own.services == Services::Nixos);
-    let ready = !checks.iter().any(by_nix) && embedded::built(project).is_some();
+    let made = || !matches!(state::made(project), State::Stale(_));
+    let ready = !checks.iter().any(by_nix) && embedded::built(project).is_some() && made();
     let (sandbox, findings) = std::thread::scope(|scope| {
         let look = ready.then(|| scope.spawn(|| of(project, checks, Some(Choice::Sandbox), Some(&none))));
         (prepare(), look.map(ScopedJoinHandle::join))
