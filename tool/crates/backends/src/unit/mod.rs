@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use walkdir::{DirEntry, WalkDir};
@@ -18,7 +19,7 @@ use crate::options::NixOptions;
 use tap::Tap;
 use tool_base::fail::{Failure, Status};
 use tool_base::process::quote;
-use tool_base::{glob, ui};
+use tool_base::{fail, glob, ui};
 use tool_project::settings::Settings;
 use tool_project::{Check, Project};
 use tool_runner::{Backend, DriverEvent, Job, Outcome, ScriptFailure, Skipped, Verdict};
@@ -43,12 +44,19 @@ struct Program {
     said: String,
     /// Whether it ended with an error.
     broken: bool,
-    seconds: f64,
+    ran: Option<Span>,
 }
+
+/// When something began and ended, in seconds since 1970.
+type Span = (f64, f64);
 
 impl Program {
     fn has_failed(&self) -> bool {
         !Tap::read(&self.said).problems(self.broken).is_empty()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.ran.map_or(0.0, |(begin, end)| end - begin)
     }
 }
 
@@ -75,11 +83,7 @@ impl Unit {
     pub fn by_nix(project: &Project, options: &NixOptions) -> Result<Self> {
         let link = project.target.join("unit-tests");
         let taps = build::attribute_by_nix(project, options, Nix::unit, &link)?.join("tap");
-        let failure = || {
-            Failure::new(Status::CheckFailed, "`make -k tapfiles` failed, and no test program says why")
-                .hint(format!("what it said: nix log {}", quote(link.as_os_str())))
-        };
-        let failure = taps.join("make-failed").exists().then(|| failure().into());
+        let failure = taps.join("make-failed").exists().then(|| failed_by_nix(&link).into());
         Self::read(&taps, failure)
     }
 
@@ -96,25 +100,35 @@ impl Unit {
             |end: &'static str| files.iter().filter(move |(file, _)| file.extension().is_some_and(|e| e == end));
         let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut programs = Vec::new();
-        for (file, seconds) in ending("tap") {
+        for (file, ran) in ending("tap") {
             let said = read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            programs.push((file, Program { name: stem(file), said, broken: failed.contains(file), seconds: *seconds }));
+            programs.push((file, Program { name: stem(file), said, broken: failed.contains(file), ran: *ran }));
         }
         // A program of gtest that crashes writes no TAP, nor is there any of a suite that has a `/` in its name.
-        for (file, _) in ending(GTEST) {
-            let name = stem(file);
+        let of_gtest = |(file, name): &(&PathBuf, String)| {
+            fs::read_to_string(file).is_ok_and(|text| text.contains(&format!(".{name}.run")))
+        };
+        let tests: Vec<_> = ending(GTEST).map(|(file, _)| (file, stem(file))).filter(of_gtest).collect();
+        for (file, name) in &tests {
+            let suite_of = |suite: &str, test: &str| suite.strip_prefix(test).is_some_and(|rest| rest.starts_with('-'));
+            // Of `a-b-Suite`, `a-b` has told, and not `a`.
+            let others = |suite: &str| {
+                let mut here = tests.iter().filter(|(other, _)| other.parent() == file.parent());
+                here.any(|(_, other)| other.len() > name.len() && suite_of(suite, other))
+            };
             let told = |(tap, program): &(&PathBuf, Program)| {
-                tap.parent() == file.parent() && program.name.starts_with(&format!("{name}-")) && program.has_failed()
+                let own = tap.parent() == file.parent() && suite_of(&program.name, name) && !others(&program.name);
+                own && program.has_failed()
             };
             if !file.with_file_name(format!(".{name}.run")).exists() && !programs.iter().any(told) {
-                programs.push((file, Program { name, said: String::new(), broken: true, seconds: 0.0 }));
+                programs.push((file, Program { name: name.clone(), said: String::new(), broken: true, ran: None }));
             }
         }
         tell_apart(dir, &mut programs);
         let programs: Vec<Program> = programs.into_iter().map(|(_, program)| program).collect();
         match make_failed {
             Some(error) if programs.iter().any(Program::has_failed) => {
-                ui::warn(&format!("{error}: see its messages above"));
+                ui::warn(&fail::render(&error));
             }
             Some(error) => return Err(error),
             None => {}
@@ -166,7 +180,10 @@ impl Backend for Unit {
     }
 
     fn before(&self) -> f64 {
-        self.programs.iter().map(|program| program.seconds).sum()
+        // Several may have run at once.
+        let spans = self.programs.iter().filter_map(|program| program.ran);
+        let whole = spans.reduce(|(begin, end), (other, last)| (begin.min(other), end.max(last)));
+        whole.map_or(0.0, |(begin, end)| end - begin)
     }
 
     /// Tells what came of the programs, which have run already.
@@ -194,10 +211,16 @@ impl Backend for Unit {
             if let Some(failure) = &failure {
                 job.driver(&exec, &DriverEvent::Failure(failure.clone()));
             }
-            job.ended(Outcome::new(&exec, verdict, failure, program.seconds));
+            job.ended(Outcome::new(&exec, verdict, failure, program.seconds()));
         }
         Ok(())
     }
+}
+
+/// That `make` failed in a build of Nix, whose log is kept.
+fn failed_by_nix(link: &Path) -> Failure {
+    let log = format!("nix --extra-experimental-features nix-command log {}", quote(link.as_os_str()));
+    Failure::new(Status::CheckFailed, "`make -k tapfiles` failed").hint(format!("what it said: {log}"))
 }
 
 /// What a program said. One that says too much has failed.
@@ -235,8 +258,8 @@ fn tell_apart(dir: &Path, programs: &mut [(&PathBuf, Program)]) {
     }
 }
 
-/// What the rules of EPICS and gtest leave of test programs, in folders `O.ARCH`, and how long each was written to.
-fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
+/// What the rules of EPICS and gtest leave of test programs, in folders `O.ARCH`, and when each was written.
+fn files(dir: &Path) -> Vec<(PathBuf, Option<Span>)> {
     let made = |entry: &DirEntry| {
         entry.path().parent().and_then(Path::file_name).is_some_and(|name| name.to_string_lossy().starts_with("O."))
     };
@@ -245,20 +268,22 @@ fn files(dir: &Path) -> Vec<(PathBuf, f64)> {
         let run = end == "run" && entry.file_name().to_string_lossy().starts_with('.');
         end == "tap" || end == GTEST || run || entry.file_name() == FAILED
     };
-    let seconds = |entry: &DirEntry| {
+    let span = |entry: &DirEntry| {
         // In Nix's store all files are of one time: these were noted before.
-        if let Ok(noted) = fs::read_to_string(entry.path().with_extension("tap.times")) {
+        let (begin, end) = if let Ok(noted) = fs::read_to_string(entry.path().with_extension("tap.times")) {
             let (begin, end) = noted.split_once(' ')?;
-            return Some(end.trim().parse::<f64>().ok()? - begin.parse::<f64>().ok().filter(|begin| *begin > 0.0)?);
-        }
-        let metadata = entry.metadata().ok()?;
-        let time = metadata.modified().ok()?.duration_since(metadata.created().ok()?).ok()?;
-        Some(time.as_secs_f64())
+            (begin.parse::<f64>().ok()?, end.trim().parse::<f64>().ok()?)
+        } else {
+            let metadata = entry.metadata().ok()?;
+            let seconds = |time: SystemTime| Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64());
+            (seconds(metadata.created().ok()?)?, seconds(metadata.modified().ok()?)?)
+        };
+        (0.0 < begin && begin <= end).then_some((begin, end))
     };
     let entries = WalkDir::new(dir).sort_by_file_name().into_iter().flatten();
     entries
         .filter(|entry| entry.file_type().is_file() && made(entry) && ours(entry))
-        .map(|entry| (entry.path().to_owned(), seconds(&entry).unwrap_or(0.0)))
+        .map(|entry| (entry.path().to_owned(), span(&entry)))
         .collect()
 }
 
@@ -291,18 +316,47 @@ mod tests {
         let passed = ("O.host/good-Suite.tap", "1..1\nok 1 a\n");
         let dir = left(&[
             passed,
-            ("O.host/good.make", ""),
+            ("O.host/good.make", ".good.run: good\n"),
             ("O.host/.good.run", ""),
             ("O.host/bad-Suite.tap", "1..1\nnot ok 1 a\n"),
-            ("O.host/bad.make", ""),
-            ("O.host/crash.make", ""),
+            ("O.host/bad.make", ".bad.run: bad\n"),
+            ("O.host/crash.make", ".crash.run: crash\n"),
+            // A suite of `crash-not`, which told of its own.
+            ("O.host/crash-not-Suite.tap", "1..1\nnot ok 1 a\n"),
+            ("O.host/crash-not.make", ".crash-not.run: crash-not\n"),
+            ("O.host/version.make", "VERSION = 1\n"),
         ]);
         let unit = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap();
         let failed: Vec<_> =
             unit.programs.iter().map(|program| (program.name.as_str(), program.has_failed())).collect();
-        assert_eq!(failed, [("bad-Suite", true), ("good-Suite", false), ("crash", true)]);
+        let named = ["bad-Suite", "crash-not-Suite", "good-Suite", "crash"];
+        assert_eq!(failed, named.map(|name| (name, name != "good-Suite")));
         let dir = left(&[passed]);
         let error = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap_err();
         assert_eq!(error.to_string(), "make ended with 2", "no program says why");
+    }
+
+    /// Two at once, and what else Nix built between them.
+    #[test]
+    fn the_tests_took_from_the_first_start_to_the_last_end() {
+        let dir = left(&[
+            ("a/O.host/a.tap", "1..1\nok 1\n"),
+            ("a/O.host/a.tap.times", "100.0 160.0"),
+            ("b/O.host/b.tap", "1..1\nok 1\n"),
+            ("b/O.host/b.tap.times", "130.0 170.0"),
+            ("b/O.host/unknown.tap", "1..1\nok 1\n"),
+            ("b/O.host/unknown.tap.times", "0 170.0"),
+        ]);
+        let unit = Unit::read(dir.path(), None).unwrap();
+        let before = |unit: &Unit| format!("{:.1}", unit.before());
+        assert_eq!(before(&unit), "70.0");
+        assert_eq!(before(&unit.only(&["b".to_owned()]).unwrap()), "40.0");
+    }
+
+    #[test]
+    fn where_nix_keeps_what_make_said_can_be_pasted() {
+        let told = fail::render(&failed_by_nix(Path::new("/p q/unit-tests")).into());
+        let log = "nix --extra-experimental-features nix-command log '/p q/unit-tests'";
+        assert_eq!(told, format!("error: `make -k tapfiles` failed\n\nhint: what it said: {log}"));
     }
 }
