@@ -301,11 +301,20 @@ fn what_a_machine_cannot_have_is_refused_before_a_run() {
     };
     for name in ["caget", "systemctl", "fault"] {
         let what = format!("tools/{name}: a machine of the sandbox has a program of this name itself");
-        refused(name, "#!/bin/sh\n", &[&what, &format!("hint: git mv tools/{name} tools/my-{name}")]);
+        refused(name, "#!/bin/sh\n", &[&what, &format!("hint: mv tools/{name} tools/my-{name}")]);
     }
     let line = "tools/tell: its first line names /usr/bin/python3, which NixOS does not have";
-    refused("tell", "#! /usr/bin/python3 -u\n", &[line, "hint: #!/usr/bin/env python3"]);
+    refused("tell", "#!/usr/bin/python3\n", &[line, "hint: #!/usr/bin/env python3"]);
+    refused("tell", "#! /usr/bin/python3 -u\n", &[line, "hint: #!/usr/bin/env -S python3 -u"]);
     scratch.xtask(&["lint"]).expect(0, &["nothing found"]);
+    // What a script imports is copied for NixOS, too. A run whose looks were declined is told the same.
+    fs::create_dir(scratch.root.join("checks/lib")).unwrap();
+    scratch.write("tools/words.py", "word = 1\n");
+    std::os::unix::fs::symlink("../../tools/words.py", scratch.root.join("checks/lib/words.py")).unwrap();
+    let link = ["checks/lib/words.py: a link to ../../tools/words.py", "hint: cp --remove-destination tools/words.py"];
+    scratch.xtask(&["lint"]).expect(3, &link);
+    scratch.xtask(&["test", "simple", "--no-lint", "--backend", "sandbox"]).expect(3, &link);
+    fs::remove_file(scratch.root.join("checks/lib/words.py")).unwrap();
     scratch.write("checks/simple.toml", "path = [\"toolz\"]\n");
     scratch.xtask(&["lint"]).expect(3, &["checks/simple.toml: `path` names the folder toolz", "hint: mkdir -p toolz"]);
     scratch.write("checks/simple.toml", "[nodes.machine]\nfaults = { psu = 9998 }\n");

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod driver_log;
 pub mod embedded;
 mod faults;
+mod fit;
 pub mod follow;
 pub mod iocs;
 pub mod lint;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use walkdir::WalkDir;
 
 use crate::{embedded, faults};
 use tool_base::fail;
@@ -39,6 +40,7 @@ fn add(project: &Project, file: &str, folders: &[String], programs: &mut Vec<Pro
         let entries = fs::read_dir(project.root.join(folder)).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = entries.with_context(missing)?;
         entries.sort_by_key(DirEntry::file_name);
+        stays(project, folder)?;
         for entry in entries {
             let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
             if path.exists() && !programs.iter().any(|own| own.name == name) {
@@ -49,12 +51,13 @@ fn add(project: &Project, file: &str, folders: &[String], programs: &mut Vec<Pro
                         format!("{}: a machine of the sandbox has a program of this name itself", shown.display());
                     let [from, to] =
                         [shown, Path::new(folder).join(format!("my-{name}"))].map(|path| quote(path.as_os_str()));
-                    return Err(fail::config(what).hint(format!("git mv {from} {to}")).into());
+                    return Err(fail::config(what).hint(format!("mv {from} {to}")).into());
                 }
-                if let Some(program) = interpreter(&path).filter(|own| !on_nixos(own)) {
+                if let Some((program, argument)) = interpreter(&path).filter(|(own, _)| !on_nixos(own)) {
                     let what =
                         format!("{}: its first line names {program}, which NixOS does not have", shown.display());
                     let word = program.rsplit('/').next().unwrap_or_default();
+                    let word = if argument.is_empty() { word.to_owned() } else { format!("-S {word} {argument}") };
                     return Err(fail::config(what).hint(format!("#!/usr/bin/env {word}")).into());
                 }
                 programs.push(Program { name, path, searches: false });
@@ -64,12 +67,42 @@ fn add(project: &Project, file: &str, folders: &[String], programs: &mut Vec<Pro
     Ok(())
 }
 
+/// An error where a link leads out of a folder: NixOS has a copy of the folder alone, with its links as they are.
+pub fn stays(project: &Project, folder: &str) -> Result<()> {
+    let (root, whole) = (project.root.canonicalize().unwrap_or_default(), project.root.join(folder));
+    let entries = WalkDir::new(&whole).min_depth(1).sort_by_file_name().into_iter().flatten();
+    for link in entries.filter(walkdir::DirEntry::path_is_symlink) {
+        let link = link.path();
+        // One that leads nowhere does so here, too.
+        let (Ok(real), Ok(target), Ok(end)) = (whole.canonicalize(), link.read_link(), link.canonicalize()) else {
+            continue;
+        };
+        if target.is_relative() && end.starts_with(real) {
+            continue;
+        }
+        let shown = Path::new(folder).join(link.strip_prefix(&whole).unwrap_or(link));
+        let what = format!(
+            "{}: a link to {}, which leads nowhere on NixOS: a machine there has a copy of {folder} alone",
+            shown.display(),
+            target.display()
+        );
+        let [from, to] = [end.strip_prefix(root).unwrap_or(&end), &shown].map(|path| quote(path.as_os_str()));
+        let hint = if end.is_dir() {
+            format!("rm {to} && cp -r {from} {to}")
+        } else {
+            format!("cp --remove-destination {from} {to}")
+        };
+        return Err(fail::config(what).hint(hint).into());
+    }
+    Ok(())
+}
+
 fn on_nixos(interpreter: &str) -> bool {
     INTERPRETERS.contains(&interpreter) || ["/nix/", "/run/"].iter().any(|folder| interpreter.starts_with(folder))
 }
 
-/// What the first line of a program says that runs it.
-fn interpreter(path: &Path) -> Option<String> {
+/// What the first line of a program says that runs it, and with which arguments.
+fn interpreter(path: &Path) -> Option<(String, String)> {
     let metadata = path.metadata().ok()?;
     if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return None;
@@ -77,5 +110,62 @@ fn interpreter(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(256).read_to_end(&mut start).ok()?;
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
+    let line = String::from_utf8_lossy(line);
+    let (program, argument) = line.trim().split_once([' ', '\t']).unwrap_or((line.trim(), ""));
+    (!program.is_empty()).then(|| (program.to_owned(), argument.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_that_leaves_its_folder_is_none_on_nixos() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("p");
+        for folder in ["tools/data", "scripts/words"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::write(root.join("scripts/hello.sh"), "#!/bin/sh\n").unwrap();
+        fs::write(root.join("tools/own"), "#!/bin/sh\n").unwrap();
+        let config = tool_project::parse("path = [\"tools\"]\n[ioc]\napp = \"a\"\nioc = \"iocA\"\n").unwrap();
+        let project = Project { target: root.join("target"), root: root.clone(), config };
+        let told = |link: &str, target: &str| {
+            symlink(target, root.join(link)).unwrap();
+            let told = programs(&project, None).map_err(|error| fail::render(&error));
+            fs::remove_file(root.join(link)).unwrap();
+            told.map(|programs| programs.len())
+        };
+        // Within the folder, and to what is nowhere: as on NixOS.
+        assert_eq!(told("tools/other", "own"), Ok(3));
+        assert_eq!(told("tools/data/own", "../own"), Ok(2));
+        assert_eq!(told("tools/other", "../scripts/gone"), Ok(2));
+        let leaves = |link: &str, target: &str, hint: &str| {
+            let why = "which leads nowhere on NixOS: a machine there has a copy of tools alone";
+            format!("error: {link}: a link to {target}, {why}\n\nhint: {hint}")
+        };
+        assert_eq!(
+            told("tools/hello", "../scripts/hello.sh"),
+            Err(leaves("tools/hello", "../scripts/hello.sh", "cp --remove-destination scripts/hello.sh tools/hello"))
+        );
+        assert_eq!(
+            told("tools/data/hello", "../../scripts/hello.sh"),
+            Err(leaves(
+                "tools/data/hello",
+                "../../scripts/hello.sh",
+                "cp --remove-destination scripts/hello.sh tools/data/hello"
+            ))
+        );
+        assert_eq!(
+            told("tools/words", "../scripts/words"),
+            Err(leaves("tools/words", "../scripts/words", "rm tools/words && cp -r scripts/words tools/words"))
+        );
+        let own = root.join("tools/own");
+        let own = own.to_str().unwrap();
+        assert_eq!(
+            told("tools/hello", own),
+            Err(leaves("tools/hello", own, "cp --remove-destination tools/own tools/hello"))
+        );
+    }
 }

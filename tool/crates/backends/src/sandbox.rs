@@ -16,7 +16,7 @@ use crate::options::{IocChoice, MachineOptions};
 use crate::packages::{Packages, Provided, provide};
 use crate::place::{InMachine, SOFT_IOC, in_machine};
 use crate::python::{pycache, python};
-use crate::{announce, embedded, faults, iocs, units};
+use crate::{announce, embedded, faults, fit, iocs, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::ui;
 use tool_project::settings::{DEFAULT_TIMEOUT, Node, Settings};
@@ -73,17 +73,13 @@ impl Sandbox {
         timeout: Option<u64>,
         why: &str,
     ) -> Result<Self> {
+        fit::all(project, checks)?;
         let driver = Driver::of(project)?;
         let evaluated = services::evaluate(project, &options.nix, checks)?;
         let ours = if checks.iter().all(|check| evaluated.contains_key(&check.name)) {
             ui::remark(&announcement(None, why));
             None
         } else {
-            for check in checks {
-                let settings = check.settings()?;
-                settings.fit(&check.name, &project.config)?;
-                faults::fit(&check.name, settings, &project.config)?;
-            }
             let ioc = iocs::choose(project, options.ioc)?;
             let programs = embedded::programs(project)?;
             ui::remark(&announcement(Some(&ioc), why));

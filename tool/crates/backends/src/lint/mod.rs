@@ -18,7 +18,7 @@ use crate::iocs::state::{self, State};
 use crate::nix::services::Evaluated;
 use crate::python::{pycache, python};
 use crate::sandbox::Sandbox;
-use crate::{embedded, faults, path, units};
+use crate::{embedded, fit, units};
 use tool_base::fail::{Failure, Status};
 use tool_base::process::Cmd;
 pub use tool_base::protocol::lint::{Mistake, Severity};
@@ -35,7 +35,9 @@ const TOLD: [&str; 5] = ["not-executable", "undefined-variable", "read-only", "u
 /// # Errors
 /// If the project's configuration is wrong, or a program that reads the files cannot run.
 pub fn run(project: &Project, backend: Option<Choice>) -> Result<Vec<Mistake>> {
-    of(project, &project.checks()?, backend, None)
+    let checks = project.checks()?;
+    fit::all(project, &checks)?;
+    of(project, &checks, backend, None)
 }
 
 /// What a run needs, and an error where the IOC or its scripts have mistakes: no machine is started to find them one by one.
@@ -96,13 +98,6 @@ fn of(
     evaluated: Option<&BTreeMap<String, Evaluated>>,
 ) -> Result<Vec<Mistake>> {
     let settings = checks.iter().map(Check::settings).collect::<Result<Vec<_>>>()?;
-    for (check, settings) in checks.iter().zip(&settings) {
-        settings.fit(&check.name, &project.config)?;
-        faults::fit(&check.name, settings, &project.config)?;
-        if settings.services == Services::IocToml {
-            path::programs(project, Some(check))?;
-        }
-    }
     let thorough = evaluated.is_none();
     let mut scripts = Vec::new();
     for (check, settings) in checks.iter().zip(&settings) {
