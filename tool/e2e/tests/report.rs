@@ -87,9 +87,17 @@ fn a_failed_check_as_a_page() {
     let name = dir.canonicalize().unwrap();
     let name = name.file_name().unwrap().to_str().unwrap();
     let elsewhere = scratch.scratch_dir().join("a page.html");
-    let run = scratch.xtask(&["report", name, "-o", elsewhere.to_str().unwrap()]).expect(0, &[]);
-    assert_eq!(run.stdout.trim(), elsewhere.to_str().unwrap());
-    let page = self::page(&run);
+    let first = scratch.xtask(&["report", name, "-o", elsewhere.to_str().unwrap()]).expect(0, &[]);
+    assert_eq!(first.stdout.trim(), elsewhere.to_str().unwrap());
+    // Its links lead to the files, however the place of the page was written.
+    let run = scratch.xtask(&["report", name, "-o", "../other.html"]).expect(0, &[]);
+    let other = scratch.root.parent().unwrap().join("other.html");
+    assert_eq!(run.stdout.trim(), other.canonicalize().unwrap().to_str().unwrap());
+    let page = fs::read_to_string(&other).unwrap();
+    let link =
+        page.split("href=\"").find(|rest| rest.split('"').next().is_some_and(|link| link.ends_with("/hostname")));
+    assert!(link.unwrap().starts_with("my%20IOC%2C%20gr%C3%B6%C3%9Fer/target/checks/"), "{link:?}");
+    let page = self::page(&first);
     assert!(page.contains("unfinished") && page.contains("42 V") && page.contains("checks/ramp.py:29"));
     assert!(page.contains("/ramp/out/hostname\"") && !page.contains("file:"));
 

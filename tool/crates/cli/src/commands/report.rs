@@ -1,6 +1,7 @@
 //! `cargo xtask report`: a run as one web page, or all runs as one file.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -20,7 +21,7 @@ pub fn run(args: &Report) -> Result<Status> {
     }
     let dir = find(&project, &args.run)?;
     let file = match &args.output {
-        Some(file) => std::path::absolute(file).with_context(|| format!("cannot tell where {} is", file.display()))?,
+        Some(file) => place(file).with_context(|| format!("cannot tell where {} is", file.display()))?,
         None => dir.join("report.html"),
     };
     if !page(&project, &dir, &file)? {
@@ -33,6 +34,16 @@ pub fn run(args: &Report) -> Result<Status> {
         open(&file)?;
     }
     Ok(Status::Done)
+}
+
+/// Where a page will be, without `..`: its links are ways from there.
+fn place(file: &Path) -> io::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    let folder = file.parent().filter(|folder| folder.components().any(|part| part == Component::ParentDir));
+    match (folder.and_then(|folder| folder.canonicalize().ok()), file.file_name()) {
+        (Some(folder), Some(name)) => Ok(folder.join(name)),
+        _ => Ok(file),
+    }
 }
 
 /// Writes the page of a run, if a check has run.
