@@ -14,7 +14,7 @@ use tool_backends::iocs::build::Base;
 use tool_backends::unit::Unit;
 use tool_base::fail::{Failure, Status};
 use tool_base::{fail, files, interrupt, ui};
-use tool_project::{Check, Project};
+use tool_project::{Check, Config, Project};
 use tool_report::Reporter;
 use tool_report::again::Again;
 use tool_report::github::Github;
@@ -22,7 +22,9 @@ use tool_report::json::Json;
 use tool_report::junit::Junit;
 use tool_report::terminal::{self, Telling, Terminal};
 use tool_runner::slots::Slots;
-use tool_runner::{Backend, Begun, Event, Job, Limits, Planned, Repeat, Schedule, Skipped, Summary, select, slots};
+use tool_runner::{
+    Backend, Begun, Event, Job, Limits, Outcome, Planned, Repeat, Schedule, Skipped, Summary, Verdict, select, slots,
+};
 
 /// What a run is about, once it is decided.
 struct Decided {
@@ -190,17 +192,23 @@ fn coverage(project: &Project, dir: &Path, summary: &Summary) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     let told = terminal::coverage(&coverage, &terminal::relative(&project.root, &file));
     ui::say(told.trim_end());
-    let mut idle: BTreeSet<&str> = project.config.iocs.keys().map(String::as_str).collect();
-    for outcome in &summary.outcomes {
-        for node in outcome.exec.check.settings()?.machines().values() {
-            node.iocs_of(&project.config).iter().for_each(|(name, _)| _ = idle.remove(name));
-        }
-    }
+    let idle = idle(&project.config, &summary.outcomes)?;
     if !idle.is_empty() {
         let idle = Vec::from_iter(idle).join(", ");
         ui::say(&format!("  of IOCs that these checks have on no machine nothing is known: {idle}"));
     }
     Ok(())
+}
+
+/// IOCs that were on no machine. A check that the host ended may have had none yet.
+fn idle<'a>(config: &'a Config, outcomes: &[Outcome]) -> Result<BTreeSet<&'a str>> {
+    let mut idle: BTreeSet<&str> = config.iocs.keys().map(String::as_str).collect();
+    for outcome in outcomes.iter().filter(|outcome| outcome.verdict != Verdict::HostFailed) {
+        for node in outcome.exec.check.settings()?.machines().values() {
+            node.iocs_of(config).iter().for_each(|(name, _)| _ = idle.remove(name));
+        }
+    }
+    Ok(idle)
 }
 
 impl Test {
@@ -263,4 +271,20 @@ fn plan(args: &Test, checks: Vec<Check>, slots: &Slots) -> Result<Vec<Planned>> 
         Ok(Planned { check, retries, memory })
     };
     checks.into_iter().map(planned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tool_runner::Exec;
+
+    #[test]
+    fn an_ioc_is_idle_that_no_check_had() {
+        let two = "[iocs.a]\napp = \"a\"\nioc = \"iocA\"\n[iocs.b]\napp = \"b\"\nioc = \"iocB\"\n";
+        let config = tool_project::parse(two).unwrap();
+        let exec = Exec { id: 0, check: Check::default(), repetition: 1, attempt: 1, dir: "x".into() };
+        let idle = |verdict| Vec::from_iter(idle(&config, &[Outcome::new(&exec, verdict, None, 0.0)]).unwrap());
+        assert_eq!(idle(Verdict::Failed(1)), Vec::<&str>::new());
+        assert_eq!(idle(Verdict::HostFailed), ["a", "b"]);
+    }
 }
