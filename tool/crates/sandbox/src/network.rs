@@ -12,6 +12,9 @@ use unix::sched::{CloneFlags, setns, unshare};
 use super::spec::MachineSpec;
 use tool_base::netlink;
 
+/// Whether a network namespace passes packets on.
+const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+
 /// The switches of a run.
 #[derive(Debug)]
 pub struct Switches {
@@ -82,9 +85,10 @@ impl Switches {
 pub fn configure(machine: &MachineSpec) -> Result<()> {
     // A new namespace takes this from the host (net.core.devconf_inherit_init_net), where docker has set it. No machine of
     // NixOS passes packets on.
-    let forward = "/proc/sys/net/ipv4/ip_forward";
-    if fs::read_to_string(forward).is_ok_and(|set| set.trim() != "0") {
-        fs::write(forward, "0").with_context(|| format!("cannot write {forward}"))?;
+    for forward in FORWARDING {
+        if fs::read_to_string(forward).is_ok_and(|set| set.trim() != "0") {
+            fs::write(forward, "0").with_context(|| format!("cannot write {forward}"))?;
+        }
     }
     for (i, vlan) in machine.vlans.iter().enumerate() {
         let card = format!("eth{}", i + 1);
@@ -109,6 +113,21 @@ pub fn addresses(vlan: u8, number: u8) -> [IpAddr; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_machine_passes_packets_on() {
+        // A namespace of the thread's own: /proc/sys/net is that of who reads it.
+        let set = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).ok()?;
+            let there: Vec<&str> = FORWARDING.into_iter().filter(|file| fs::write(file, "1").is_ok()).collect();
+            configure(&MachineSpec { vlans: Vec::new(), ..MachineSpec::default() }).unwrap();
+            Some(there.into_iter().map(|file| (file, fs::read_to_string(file).unwrap())).collect::<Vec<_>>())
+        });
+        match set.join().unwrap() {
+            Some(set) => assert!(set.iter().all(|(_, set)| set.trim() == "0"), "{set:?}"),
+            None => println!("SKIP: only root can make a network namespace without another one of users"),
+        }
+    }
 
     #[test]
     fn addresses_are_those_of_nixpkgs() {

@@ -22,6 +22,7 @@ machine.fail("test -w /proc/sysrq-trigger")
 machine.fail("umount /proc/sys; mount -o remount,rw,bind /proc/sys")
 
 machine.succeed("test $(cat /proc/sys/net/ipv4/ip_forward) = 0")
+machine.fail("grep -v 0 /proc/sys/net/ipv6/conf/all/forwarding")
 for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "kernel.hostname=other"]:
     machine.succeed(f"sysctl -w {setting}")
 machine.succeed("echo 1000 > /proc/sys/kernel/msgmni")
