@@ -344,6 +344,14 @@ let
       }\nhint: give each a port of its own, simulators in ioc.toml"
     ) (filter (port: length byPort.${port} > 1) (attrNames byPort));
 
+  # Where a value is an attribute that is not there.
+  unknown =
+    key: search: name:
+    let
+      file = if key == "python" then "ioc.toml or checks/NAME.toml" else "ioc.toml";
+    in
+    "${file}: ${key} names ${quote name}, which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 ${search}";
+
   orThrow =
     problems: value: if problems == [ ] then value else throw (concatStringsSep "\n" problems);
 in
@@ -355,6 +363,7 @@ in
     nixFiles
     portConflicts
     programProblems
+    unknown
     ;
 
   # The keys of ioc.toml that are known here.  A test holds them against those that cargo xtask knows.
@@ -424,10 +433,9 @@ in
         in
         orThrow (programProblems "checks/${name}.toml" own) own;
 
-      # The attribute that a value in ioc.toml names; `search` is a word that finds its like.
+      # The attribute that a value in ioc.toml or checks/NAME.toml names; `search` is a word that finds its like.
       find =
         key: search: set: name:
-        set.${name}
-          or (throw "ioc.toml: ${key} names ${quote name}, which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 ${search}");
+        set.${name} or (throw (unknown key search name));
     };
 }

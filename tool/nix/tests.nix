@@ -223,6 +223,16 @@ let
         "link"
       ];
     };
+    "names that EPNix does not have" = {
+      got = map (key: project.unknown key "words" "x") [
+        "support"
+        "python"
+      ];
+      want = [
+        "ioc.toml: support names \"x\", which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 words"
+        "ioc.toml or checks/NAME.toml: python names \"x\", which EPNix does not have\nhint: nix search github:epics-extensions/epnix/nixos-26.05 words"
+      ];
+    };
     "names of checks" = {
       got = map project.checkNameProblems [
         "simple"
