@@ -1,6 +1,6 @@
 //! The civil calendar: days, and moments as names of files have them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Days since 1970-01-01 as year, month, day.
 pub fn civil(days: i64) -> (i64, u32, u32) {
@@ -31,10 +31,16 @@ pub fn stamp(time: SystemTime) -> String {
     format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// `2026-11-23T21:33:05Z`, of seconds since 1970.
+pub fn iso(seconds: f64) -> String {
+    let time = Duration::try_from_secs_f64(seconds).ok().and_then(|after| SystemTime::UNIX_EPOCH.checked_add(after));
+    let text = stamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
+    let part = |from, to| text.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}T{}:{}:{}Z", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -44,6 +50,8 @@ mod tests {
         assert_eq!(at(951_782_400), "20000229T000000Z");
         assert_eq!(at(1_795_469_585), "20261123T213305Z");
         assert_eq!(at(4_107_542_400), "21000301T000000Z");
+        assert_eq!(iso(1_795_469_585.7), "2026-11-23T21:33:05Z");
+        assert_eq!([iso(-1.0), iso(f64::NAN)], ["1970-01-01T00:00:00Z"; 2]);
     }
 
     #[test]

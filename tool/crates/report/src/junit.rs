@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 use super::Reporter;
 use super::again::Again;
+use tool_base::date;
 use tool_base::fail;
 use tool_base::fail::Failure;
 use tool_base::files::Given;
@@ -140,7 +140,7 @@ fn executed(outcome: &Outcome, summary: &Summary, again: &Again) -> Suite {
         1 => exec.check.name.clone(),
         n => format!("{}/{n}", exec.check.name),
     };
-    let rest = format!(" time=\"{:.3}\" timestamp=\"{}\"", outcome.seconds, date(outcome.started));
+    let rest = format!(" time=\"{:.3}\" timestamp=\"{}\"", outcome.seconds, date::iso(outcome.started));
     let mut suite = Suite { name, rest, ..Suite::default() };
     let failed = failed_subtest(outcome);
     let what = problems(outcome, summary, again);
@@ -275,14 +275,6 @@ fn log(dir: &Path) -> String {
         String::new()
     };
     note + &anstream::adapter::strip_str(&String::from_utf8_lossy(&bytes[from..])).to_string()
-}
-
-/// `2026-11-23T21:33:05Z`.
-fn date(seconds: f64) -> String {
-    let time = tool_base::date::stamp(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    let (day, time) = time.split_once('T').unwrap_or_default();
-    let (year, month_day) = day.split_at(day.len().saturating_sub(4));
-    format!("{year}-{}-{}T{}:{}:{}Z", &month_day[..2], &month_day[2..], &time[..2], &time[2..4], &time[4..6])
 }
 
 /// Text that may stand anywhere in XML. Characters that XML 1.0 forbids become `\u{FFFD}`.

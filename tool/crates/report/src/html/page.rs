@@ -1,10 +1,10 @@
 //! The page: head, summary, table of executions, and each of them in full.
 
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use super::{Cause, Execution, Html, Journal, Left, Run, State, Text, compare, coverage, timeline};
 use crate::terminal::duration;
+use tool_base::date;
 
 /// Nothing is fetched; styles and the script stand in the page.
 const POLICY: &str =
@@ -79,7 +79,7 @@ fn summary(html: &mut Html, run: &Run) {
     html.raw(state.sign()).raw("</div><div><h1>").text(&heading(run)).raw("</h1><p class=\"facts\">");
     let mut facts = Vec::new();
     if let Some(started) = run.started {
-        facts.push(date(started));
+        facts.push(date::iso(started).replace('T', " ").replace('Z', " UTC"));
     }
     facts.push(run.seconds.map_or("never came to its end".to_owned(), |seconds| format!("took {}", duration(seconds))));
     if !run.backend.is_empty() {
@@ -101,14 +101,6 @@ fn summary(html: &mut Html, run: &Run) {
     if !run.trouble.is_empty() {
         html.raw("<pre class=\"trouble\">").text(&run.trouble).raw("</pre>\n");
     }
-}
-
-/// `2026-11-23 21:33:05 UTC`.
-fn date(seconds: f64) -> String {
-    let time = Duration::try_from_secs_f64(seconds).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
-    let text = tool_base::date::stamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
-    let part = |from, to| text.get(from..to).unwrap_or_default();
-    format!("{}-{}-{} {}:{}:{} UTC", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
 }
 
 /// All executions, each with its place in the run.
