@@ -101,7 +101,7 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (ST_CMD, "${TOP}/dbd/example.dbd", "¶${EPICS_BASE}/dbd/base.dbd", "no-dbd", "${TOP}/dbd/example.dbd"),
     (ST_CMD, "${PSU_ADDRESS=localhost:9999}", "¶localhost:9999 TPC", "no-address", "UDP"),
     (ST_CMD, "=localhost:9999}\")", "=localhost:9999}\", ¶high)", "no-address", "0, 0, 0"),
-    (ST_CMD, "iocInit()", "asSetFilename(\"¶${TOP}/db/example.proto\")\niocInit()", "syntax", "ASG("),
+    (ST_CMD, "iocInit()", "asSetFilename(\"${TOP}/db/example.proto\")\niocInit()", "syntax", "ASG("),
     (
         ST_CMD,
         "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")\n\n## Load record instances\n\

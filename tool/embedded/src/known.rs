@@ -31,9 +31,21 @@ pub fn has_definitions(name: &str) -> bool {
     DEFINITIONS.contains(&name) || (cfg!(feature = "pva") && (name == "qsrv.dbd" || has_pv_access(name)))
 }
 
-/// The definitions that were meant by a name of nobody's.
+/// The definitions that were meant by a name of nobody's. Short names have neighbours: of those, another case or two letters
+/// that changed places.
 pub fn misspelt(name: &str) -> Option<&'static str> {
-    DEFINITIONS.into_iter().find(|own| own.len() > "calc.dbd".len() && distance(name, own) == 1)
+    let near = |own: &str| distance(name, own) == 1 && (own.len() > "calc.dbd".len() || are_swapped(name, own));
+    DEFINITIONS.into_iter().find(|own| name != *own && (near(own) || name.eq_ignore_ascii_case(own)))
+}
+
+/// Whether two words differ in two neighbouring letters that changed places.
+pub fn are_swapped(a: &str, b: &str) -> bool {
+    let letters = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    distance(a, b) == 1 && letters(a) == letters(b)
 }
 
 /// Whether these definitions bring a server of PV Access: that of PVXS, or of EPICS base.
@@ -84,6 +96,24 @@ pub const OF_PORT: [&str; 22] = [
     "asynUnregisterTimeStampSource",
     "asynWaitConnect",
 ];
+
+/// Those whose second word is no address.
+const OF_PORT_ALONE: [&str; 5] = [
+    "asynRegisterTimeStampSource",
+    "asynSetQueueLockPortTimeout",
+    "asynShutdownPort",
+    "asynUnregisterTimeStampSource",
+    "asynWaitConnect",
+];
+
+/// Whether a command of asyn takes a port and the number of an address.
+pub fn has_address(command: &str) -> bool {
+    OF_PORT.contains(&command) && !OF_PORT_ALONE.contains(&command)
+}
+
+/// Variables of stream.dbd for the command `var`.
+pub const VARIABLES: [&str; 5] =
+    ["streamDebug", "streamDebugColored", "streamError", "streamErrorDeadTime", "streamMsgTimeStamped"];
 
 /// Commands that a registrar of some definitions brings, one of which a C IOC needs for them.
 const COMMANDS: [(&[&str], &[&str]); 6] = [

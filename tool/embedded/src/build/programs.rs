@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Program;
 use super::install::Step;
+use crate::known;
 use crate::makefile::Problem;
 
 /// Libraries that have nothing of other modules in them.
@@ -162,6 +163,13 @@ impl Step<'_> {
             for variable in [format!("{variable}_Linux"), format!("{variable}_DEFAULT"), variable] {
                 for word in self.makefile.words(&variable) {
                     let of_base = word.doubt.as_ref().is_some_and(|own| own.what.starts_with("`$(EPICS_BASE_"));
+                    // A library of one's own has such a name by no accident.
+                    let near = KNOWN.iter().find(|own| own.len() > 3 && known::are_swapped(&word.text, own));
+                    if let Some(near) = near.filter(|_| word.doubt.is_none()) {
+                        let what = format!("make stops: there is no library `{}`; did you mean `{near}`?", word.text);
+                        let fault = self.problem(&variable, &word.text, what);
+                        self.build.faults.push(fault);
+                    }
                     if !KNOWN.contains(&word.text.as_str()) && word.text != "-nil-" && !(word.partial && of_base) {
                         return false;
                     }

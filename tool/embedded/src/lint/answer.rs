@@ -13,6 +13,9 @@ use super::protocol::Piece;
 use super::quiet::{Read, Value, takes};
 use super::regexp;
 
+/// Characters of a value that is printed, at most.
+const LONGEST: usize = 4096;
+
 /// What an `in` waits for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
@@ -99,6 +102,14 @@ fn print(coded: &[u8], value: &Value, out: &mut StreamBuffer) -> Option<()> {
     let flags = flags.iter().copied().filter(|byte| !b"*?!=".contains(byte));
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let width = std::str::from_utf8(&rest[..digits]).ok()?.parse().unwrap_or(1);
+    // Nobody answers so much, and it takes time.
+    let number = |own: &[u8]| {
+        own.iter().fold(0_usize, |all, digit| all.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
+    };
+    let sizes = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    if rest[..sizes].split(|byte| *byte == b'.').any(|own| number(own) > LONGEST) {
+        return None;
+    }
     let filler = match rest[digits..] {
         [b'c', ..] => Some(b'x'),
         [b'[', b'^', ..] => Some(b'1'),

@@ -80,6 +80,8 @@ pub struct Database {
     /// A breakpoint table was defined: LINR has more choices than the menu.
     pub tables: bool,
     pub types: Types,
+    /// How many records there were when what is being loaded began, and where the script says so.
+    pub before: Option<(usize, Place)>,
 }
 
 impl Database {

@@ -81,7 +81,12 @@ impl Report {
     /// that is not known is no finding.
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
         let hint = hint.replace(UNKNOWN, "…");
-        let same = |own: &Finding| own.place == place || (ONCE.contains(&code) && own.message == message);
+        // All that one .dbd lacks is one mistake.
+        let same = |own: &Finding| {
+            own.place == place
+                || ONCE.contains(&code) && own.message == message
+                || code == "not-in-dbd" && own.hint == hint
+        };
         if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.code == code && same(own)) {
             self.findings.insert(Finding { place, severity, code, message, hint });
         }
@@ -106,6 +111,11 @@ impl Report {
         let wanted = self.findings.iter().filter(|own| wanted(own));
         let told = |own: &Finding| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
         wanted.map(|own| told(own).trim_end_matches("\n\nhint: ").to_owned()).collect()
+    }
+
+    /// Whether a finding of a code is in a file.
+    pub fn has(&self, code: &str, file: usize) -> bool {
+        self.findings.iter().any(|own| own.place.file == file && own.code == code)
     }
 
     /// The findings, files as seen from the folder that holds the top.
@@ -136,14 +146,16 @@ pub fn shown(path: &Path, top: &Path) -> String {
 /// The known word that `word` was most likely meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
+    // Short words have many neighbours.
+    let edits = |own: &str| if own.len() <= 4 { 1 } else { 1 + own.len() / 4 };
     // Databases have many names: most of them are too long or too short to be looked at.
-    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= 1 + own.len() / 4);
+    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= edits(own));
     let scored = candidates.map(|own| {
         let other = own.to_lowercase();
         // Of two that are as near, the one that starts the same way.
         (distance(&lower, &other), lower.chars().next() != other.chars().next(), own)
     });
-    let near = scored.filter(|(distance, _, own)| *distance <= 1 + own.len() / 4 && *distance < own.len());
+    let near = scored.filter(|(distance, _, own)| *distance <= edits(own) && *distance < own.len());
     near.min().map(|(_, _, own)| own)
 }
 
@@ -162,5 +174,7 @@ mod tests {
         assert_eq!(nearest("stringinn", ["stringin", "stringout"]), Some("stringin"));
         assert_eq!(nearest("mbi", ["bi", "mbbi"]), Some("mbbi"));
         assert_eq!(nearest("QQQQ", ["DESC", "DTYP"]), None);
+        assert_eq!(nearest("MDEL", ["RDES", "DESC"]), None);
+        assert_eq!(nearest("aout", ["aSub", "ao"]), None);
     }
 }

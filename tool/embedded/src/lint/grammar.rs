@@ -225,8 +225,11 @@ impl Reader<'_> {
         if let Some(known) = known {
             let first = &self.database.records[known];
             let (own, first_at) = (first.kind.clone(), first.at);
+            // A file that is loaded again is one mistake, of the script.
+            let again = self.database.before.filter(|(before, _)| first_at == at && known < *before);
+            let at = again.map_or(at, |(_, load)| load);
             if !name.contains(UNKNOWN) {
-                let there = if first_at == at {
+                let there = if again.is_some() || first_at == at {
                     "the same file is loaded before with the same name".to_owned()
                 } else {
                     let file = self.report.path(first_at.file).file_name().unwrap_or_default().to_string_lossy();

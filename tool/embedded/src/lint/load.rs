@@ -79,7 +79,10 @@ impl Loader<'_> {
     fn rows(&mut self, load: &Load) -> Text {
         self.read.files.insert(load.path.clone());
         let file = self.report.file(&load.path);
-        let parsed = parse_substitutions(fs::read(&load.path).unwrap_or_default());
+        let bytes = fs::read(&load.path).unwrap_or_default();
+        let written = String::from_utf8_lossy(&bytes).into_owned();
+        let lines: Vec<&str> = written.lines().collect();
+        let parsed = parse_substitutions(bytes);
         let mut text = Text::default();
         for event in parsed.events {
             match event {
@@ -89,7 +92,12 @@ impl Loader<'_> {
                         macros.put(defined.name.clone(), defined.value.clone());
                     }
                     let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
-                    let Some(path) = self.named(&row.file, at, "template", load) else { continue };
+                    // The row is further down.
+                    let names = |own: &str| own.contains("file") && own.contains(&row.file);
+                    let named = lines.iter().take(row.line).rposition(|own| names(own));
+                    let named = named.and_then(|own| u32::try_from(own + 1).ok()).unwrap_or(at.line);
+                    let named = Place { line: named, ..at };
+                    let Some(path) = self.named(&row.file, named, "template", load) else { continue };
                     let recipe = load.search.find_recipe(&row.file, self.layout);
                     let row = Load { path, recipe, macros, at, template: false, search: load.search.clone() };
                     let body = self.text(&row);
@@ -109,7 +117,10 @@ impl Loader<'_> {
     fn substitutions_fault(&mut self, file: usize, fault: &SubstitutionFault) {
         let place = Place { file, line: u32::try_from(fault.line).unwrap_or(1), column: 1 };
         let what = fault.message.clone().unwrap_or_else(|| "syntax error".to_owned());
-        let what = format!("{what} at `{}`", fault.yytext);
+        let what = match fault.yytext.is_empty() {
+            true => format!("{what} at the end of the file"),
+            false => format!("{what} at `{}`", fault.yytext),
+        };
         self.report.error(place, "syntax", what, "file NAME { pattern { A, B } { 1, 2 } }");
     }
 

@@ -230,6 +230,7 @@ impl Lint {
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
             let said = streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
+            startup.judge_puts(&database, &mut self.report);
             parts.get_or_insert_with(|| self.parts(startup, said));
             names.extend(database.names().filter(|name| !name.contains(UNKNOWN)).map(str::to_owned));
         }
@@ -409,9 +410,14 @@ impl Lint {
         let Some((path, at)) = &startup.acf else { return };
         // The shell may give values to its macros.
         let rules = fs::read_to_string(path).ok().filter(|text| !text.contains('$'));
-        if let Some(error) = rules.and_then(|text| parse_acf(text).err()) {
-            let what = format!("iocInit refuses these rules of access security, so the IOC does not start: {error}");
-            self.report.error(*at, "syntax", what, "UAG(name) { … }, HAG(name) { … }, ASG(name) { RULE(1, WRITE) }");
+        if let Some(error) = rules.and_then(|text| parse_acf(text).err()).map(|error| error.to_string()) {
+            // One a line of C's, the first of which the others come from.
+            let error = error.split_once("ACF ").map_or(&*error, |(_, own)| own).split("; ").next().unwrap_or_default();
+            let (what, line) = error.rsplit_once(" at line ").unwrap_or((error, ""));
+            let line = line.parse().ok();
+            let at = line.map_or(*at, |line| Place { file: self.report.file(path), line, column: 1 });
+            let what = format!("iocInit refuses these rules of access security, so the IOC does not start: {what}");
+            self.report.error(at, "syntax", what, "UAG(name) { … }, HAG(name) { … }, ASG(name) { RULE(1, WRITE) }");
         }
     }
 
@@ -419,6 +425,7 @@ impl Lint {
         let mut database = Database::new(&self.layout.types);
         for load in &startup.loads {
             let text = self.loader().text(load);
+            database.before = Some((database.records.len(), load.at));
             grammar::read(&text, &mut database, &mut self.report);
         }
         database

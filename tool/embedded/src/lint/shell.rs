@@ -50,6 +50,21 @@ pub fn redirected(line: &Text) -> Option<Text> {
     words(&line.slice(name, line.bytes.len())).ok()?.into_iter().next()
 }
 
+/// Where a word starts with a quote of typography, which is a letter for the shell.
+pub fn typographic(line: &Text) -> Option<usize> {
+    let mut quote = 0;
+    (0..line.bytes.len()).find(|&at| {
+        let byte = line.bytes[at];
+        let starts = quote == 0 && (at == 0 || b" \t(,".contains(&line.bytes[at - 1]));
+        match byte {
+            b'"' | b'\'' if quote == 0 => quote = byte,
+            _ if byte == quote => quote = 0,
+            _ => {}
+        }
+        starts && ["“", "”", "„", "‘", "’"].iter().any(|own| line.bytes[at..].starts_with(own.as_bytes()))
+    })
+}
+
 /// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty. The error is
 /// where a quote opens that is never closed.
 pub fn words(line: &Text) -> Result<Vec<Text>, usize> {

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use super::address;
+use super::database::Database;
 use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::{Layout, Search};
 use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
+use crate::edits::distance;
 use crate::known;
 use crate::top::{REGISTRATION, registration};
 
@@ -60,6 +62,8 @@ pub struct Startup {
     pub opened: Vec<Opened>,
     /// The command that registers record support.
     pub registers: Option<String>,
+    /// Records that it reads or sets.
+    puts: Vec<(String, Place)>,
     /// Rules of access security.
     pub acf: Option<(PathBuf, Place)>,
     /// The variables as `iocInit` finds them; without it, as the script leaves them.
@@ -73,6 +77,18 @@ pub struct Startup {
 }
 
 impl Startup {
+    /// Looks whether the records are there that the script reads or sets.
+    pub fn judge_puts(&self, database: &Database, report: &mut Report) {
+        for (name, at) in &self.puts {
+            let record = name.split('.').next().unwrap_or(name);
+            if database.get(record).is_none() && !report.open {
+                let what = format!("no database that st.cmd loads defines `{record}`");
+                let hint = suggest(record, database.names(), || "load its database above".to_owned());
+                report.warning(*at, "unknown-pv", what, hint);
+            }
+        }
+    }
+
     /// Whether surely no port of this name is opened.
     pub fn lacks_port(&self, name: &str) -> bool {
         !self.open && !self.ports.contains(name) && !self.ports.iter().any(|own| own.contains(UNKNOWN))
@@ -189,6 +205,12 @@ impl Follower<'_> {
                 return true;
             }
         };
+        if let Some(at) = shell::typographic(&line).filter(|_| !line.bytes.starts_with(b"echo")) {
+            let what = "this quote is a letter for the shell, which knows \" and ' alone";
+            self.report.error(line.place(at), "syntax", what, "type the line anew, or take \" from another one");
+            self.out.lost = self.out.lost.or(self.dropped(&line).then(|| line.place(at)));
+            return true;
+        }
         match shell::words(&line) {
             Ok(words) if words.is_empty() => {}
             Ok(words) if words[0].bytes == b"exit" => {
@@ -281,6 +303,26 @@ impl Follower<'_> {
                 let all = macros.clone().into_iter().chain(own).collect();
                 self.run(word(1), &all, depth);
             }
+            "iocshCmd" | "iocshRun" => match word(1) {
+                Some(own) if depth > 0 && !own.is_unknown() => {
+                    let given = word(2).filter(|_| first == "iocshRun");
+                    let given = given.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
+                    self.line(own, &macros.clone().into_iter().chain(given).collect(), depth - 1);
+                }
+                _ => drop(self.out.ports.insert(UNKNOWN.to_owned())),
+            },
+            "var" => {
+                let name = word(1).map(Text::lossy).unwrap_or_default();
+                let near = known::VARIABLES.into_iter().find(|own| distance(&name, own) == 1);
+                if let (Some(near), false, Some(at)) = (near, known::VARIABLES.contains(&&*name), word(1)) {
+                    let what = format!("there is no variable `{name}`: the shell sets nothing");
+                    self.report.warning(at.place(0), "unknown-variable", what, format!("did you mean `{near}`?"));
+                }
+            }
+            "dbpf" | "dbgf" => {
+                let name = word(1).filter(|own| !own.is_unknown());
+                self.out.puts.extend(name.map(|own| (own.lossy(), own.place(0))));
+            }
             "cd" | "chdir" => {
                 if let Some(folder) = word(1) {
                     self.out.folder = self.out.folder.join(folder.lossy());
@@ -291,8 +333,16 @@ impl Follower<'_> {
                 }
             }
             "epicsEnvSet" => {
-                if let (Some(name), value) = (word(1), word(2)) {
-                    self.out.variables.insert(name.lossy(), value.map(Text::lossy).unwrap_or_default());
+                if let (Some(name), value) = (word(1), words.get(2)) {
+                    let text = name.lossy();
+                    let (own, meant) = text.split_once('=').unwrap_or((&text, "…"));
+                    if value.is_none() {
+                        let what = "epicsEnvSet has a name here, and no value: the shell sets nothing";
+                        let hint = format!("epicsEnvSet(\"{own}\", \"{meant}\")");
+                        self.report.error(name.place(0), "syntax", what, hint);
+                    }
+                    let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
+                    self.out.variables.insert(own.to_owned(), value);
                 }
             }
             "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),
@@ -606,6 +656,12 @@ impl Follower<'_> {
             let hint = suggest(&port.lossy(), known, || "open it above this line".to_owned());
             let what = format!("nothing above opens a port `{}`", port.lossy());
             self.report.error(port.place(0), "unknown-port", what, hint);
+        }
+        let odd = |own: &&Text| !own.bytes.is_empty() && !own.is_unknown() && !address::is_number(&own.lossy());
+        if let Some(odd) = words.get(2).filter(odd).filter(|_| known::has_address(&name)) {
+            let what = format!("`{}` is no address, which is a number: the shell refuses the command", odd.lossy());
+            let hint = format!("{name}(\"{}\", 0, …)", words[1].lossy());
+            self.report.error(odd.place(0), "no-address", what, hint);
         }
         let uses =
             ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];

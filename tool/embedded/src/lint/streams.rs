@@ -38,6 +38,8 @@ pub fn judge<'a>(
                 }
             }
             Some(_) => {}
+            // It may have one behind the mistake.
+            None if report.has("syntax", record.at.file) => {}
             None => {
                 let name = if is_output(&record.kind) { "OUT" } else { "INP" };
                 let what = format!("the record has DTYP stream, and no {name}: StreamDevice leaves it dead");
@@ -101,9 +103,12 @@ fn judge_call(
                 let of = match (record.kind.as_str(), record.field("FTVL")) {
                     ("waveform" | "aai" | "aao", ftvl) => {
                         let elements = ftvl.map_or("STRING, as no FTVL says otherwise", |field| field.value.as_str());
-                        format!("a {} record of {elements}", record.kind)
+                        let article = if record.kind.starts_with('a') { "an" } else { "a" };
+                        format!("{article} {} record of {elements}", record.kind)
                     }
-                    (kind, _) => format!("a {kind} record"),
+                    (kind, _) => {
+                        format!("{} {kind} record", if kind.starts_with(['a', 'e', 'i']) { "an" } else { "a" })
+                    }
                 };
                 let what = format!("{of} has no value for `%{text}` (line {line} of {own})");
                 report.error(call.at, "bad-conversion", what, "take a conversion of another type, or another record");

@@ -7,6 +7,7 @@ use super::*;
 
 const ST_CMD: &str = "iocBoot/iocExample/st.cmd";
 const DB: &str = "exampleApp/Db/example.db";
+const SOURCES: &str = "exampleApp/src/Makefile";
 const PROTO: &str = "exampleApp/Db/example.proto";
 
 fn copy(from: &Path, to: &Path) {
@@ -137,4 +138,84 @@ fn macros_are_parted_by_commas_alone() {
 #[test]
 fn numbers_of_a_protocol_are_told_once() {
     assert_eq!(found(&[(PROTO, "out \"outp:mode?\";", "event 5s;")]), ["protocol example.proto:23:5"]);
+}
+
+/// Each row: the file, a text, what stands there instead, and all that is found.
+#[test]
+fn a_mistake_is_told_once_at_its_place() {
+    const INIT: &str = "iocInit()\n";
+    const LOAD: &str = "dbLoadRecords(\"${TOP}/db/example.db\", \"PREFIX=${PREFIX=},PORT=PS1\")\n";
+    let twice = format!("{LOAD}{LOAD}");
+    let before = |line: &str| format!("{line}\n{INIT}");
+    let quiet = [
+        "asynOctetSetInputEos(\"PS1\", 0, \"\")",
+        "asynSetTraceMask(\"PS1\", -1, 1)",
+        "asynSetOption(\"PS1\", \"\", \"baud\", \"9600\")",
+        "asynWaitConnect(\"PS1\", 0.5)",
+        "echo “PS1” and epicsEnvSet(A)",
+        "epicsEnvSet(\"A\", \"\")",
+        "epicsEnvSet(\"A\", \"it has “quotes”\")",
+        "iocshCmd(\"asynOctetSetInputEos PS1 0 x\")",
+        "iocshRun('asynSetTraceMask $(P) 0 1', 'P=PS1')",
+        "var streamError 1",
+        "var dbThreadDebug 1",
+    ];
+    let quiet = quiet.map(|line| before(line));
+    let opened = "iocshCmd(\"drvAsynIPPortConfigure PS1 localhost:9999\")";
+    let run = "iocshRun(\"drvAsynIPPortConfigure $(P) localhost:9999\", \"P=PS1\")";
+    const OPENS: &str = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        (ST_CMD, OPENS, opened, &[]),
+        (ST_CMD, OPENS, run, &["undefined-variable st.cmd:14:34"]),
+        (ST_CMD, OPENS, &run.replace('"', "'"), &[]),
+        (ST_CMD, INIT, &before("asynOctetSetInputEos(\"PS1\", \"\\r\\n\")"), &["no-address st.cmd:19:30"]),
+        (ST_CMD, INIT, &before("asynSetOption(\"PS1\", \"baud\", \"9600\")"), &["no-address st.cmd:19:23"]),
+        (ST_CMD, INIT, &before("iocshCmd(\"asynOctetSetInputEos PS2 0 x\")"), &["unknown-port st.cmd:19:32"]),
+        (ST_CMD, "\"PS1\"", "“PS1”", &["syntax st.cmd:14:24"]),
+        (
+            ST_CMD,
+            "epicsEnvSet(\"STREAM_PROTOCOL_PATH\", \"",
+            "epicsEnvSet(\"STREAM_PROTOCOL_PATH=",
+            &["syntax st.cmd:10:14"],
+        ),
+        (ST_CMD, "var streamError 1", "var streamErrors 1", &["unknown-variable st.cmd:11:5"]),
+        (ST_CMD, INIT, "iocInit()\ndbpf(\"VOTL\", \"1\")\ndbpf(\"VOLT.VAL\", \"1\")\n", &["unknown-pv st.cmd:20:7"]),
+        (ST_CMD, LOAD, &twice, &["duplicate-record st.cmd:18:1"]),
+        (DB, "getMode $(PORT)", "getMode $(PORT", &["syntax example.db:142:16"]),
+        (SOURCES, "example_DBD += base.dbd", "example_DBD += bsae.dbd", &["make-stops Makefile:8:1"]),
+        (SOURCES, "example_DBD += asyn.dbd", "example_DBD += Asyn.dbd", &["make-stops Makefile:12:1"]),
+        (SOURCES, "example_LIBS += asyn", "example_LIBS += asny", &["make-stops Makefile:21:1"]),
+        (SOURCES, "example_DBD += stream.dbd\n", "", &["not-in-dbd example.db:23:17"]),
+        (PROTO, "in \"%{CV|CC}\";", "in \"%50000000c\";", &[]),
+    ];
+    let quiet = quiet.iter().map(|line| (ST_CMD, INIT, line.as_str(), &[][..]));
+    let told = |(file, old, new, wanted): (&str, &str, &str, &[&str])| {
+        let found = found(&[(file, old, new)]);
+        (found != wanted).then(|| format!("{new}: {found:?}, not {wanted:?}"))
+    };
+    let wrong: Vec<String> = cases.iter().copied().chain(quiet).filter_map(told).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn rules_of_access_security_have_their_own_line() {
+    let set = (ST_CMD, "iocInit()", "asSetFilename(\"${TOP}/rules.acf\")\niocInit()");
+    let rules = ("rules.acf", "", "UAG(a) { me }\nASG(DEFAULT) { RULE(1, WRITE) {\n  UAG a)\n} }\n");
+    assert_eq!(found(&[set, rules]), ["syntax rules.acf:3:1"]);
+}
+
+#[test]
+fn a_template_is_missing_where_the_substitutions_name_it() {
+    let load = (ST_CMD, "iocInit()", "dbLoadTemplate(\"x.substitutions\")\niocInit()");
+    let rows = "# file\nfile nowhere.template {\n  pattern { A }\n  { 1 }\n  { 2 }\n}\n";
+    assert_eq!(found(&[load, ("iocBoot/iocExample/x.substitutions", "", rows)]), ["no-file x.substitutions:2:1"]);
+}
+
+#[test]
+fn what_would_take_minutes_to_print_is_not_printed() {
+    for format in ["%5000000d", "%.5000000f", "%99999999999999999999d"] {
+        let edits = [(PROTO, "in \"%f\";", format!("in \"{format}\";"))];
+        let started = found(&[(edits[0].0, edits[0].1, &edits[0].2)]);
+        assert!(started.len() <= 2, "{started:?}");
+    }
 }
