@@ -8,7 +8,7 @@ with subtest("the device goes away"):
     machine.systemctl("stop simulator.service")
     machine.wait_for_closed_port(9999)
     # An exchange that fails makes the record INVALID.
-    machine.succeed("caput VOLT 1")
+    machine.succeed("caput -w 10 VOLT 1")
     machine.wait_until_succeeds("caget -t VOLT-RB.SEVR | grep -qxF INVALID", timeout=20)
 
 with subtest("the device comes back"):
