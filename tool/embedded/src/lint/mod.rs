@@ -63,6 +63,9 @@ pub type Environment = BTreeMap<String, String>;
 
 /// Findings and records as JSON, for the application `app` whose start-up script `script` is in the
 /// current folder and whose shell knows some commands. Each of the environments is gone through.
+///
+/// # Errors
+/// There is no EPICS top.
 pub fn run(
     app: &str,
     script: &Path,
