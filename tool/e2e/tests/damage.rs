@@ -50,7 +50,6 @@ fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
             0 => drop(bytes.drain(from..to)),
             1 => drop(bytes.splice(b..b, part.repeat(1 + dice.below(50)))),
             2 => drop(bytes.splice(b..b, dice.of(&WORDS).repeat(1 + dice.below(3)))),
-            // More of some takes the time of its square, in the crate that reads protocols: 42 000 digits are seven seconds.
             3 => drop(bytes.splice(b..b, dice.of(&WORDS).repeat(200))),
             4 if from < bytes.len() => bytes[from] = u8::try_from(dice.below(256)).unwrap(),
             _ => bytes.truncate(to),
@@ -64,6 +63,51 @@ fn run(command: &mut Command) -> Output {
     limited.args(["--signal=KILL", "60"]).arg(command.get_program()).args(command.get_args());
     limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     limited.current_dir(command.get_current_dir().unwrap()).output().unwrap()
+}
+
+/// Brackets for the stack, values that double, what takes the square of its length.
+#[test]
+fn nothing_grows_without_end() {
+    let scratch = Scratch::new();
+    let chain = |format: &dyn Fn(usize) -> String| -> String { (0..40).map(format).collect() };
+    let (db, proto, script) =
+        ("ioc/exampleApp/Db/example.db", "ioc/exampleApp/Db/example.proto", "ioc/iocBoot/iocExample/st.cmd");
+    let (makefile, rows) = ("ioc/exampleApp/Db/Makefile", "ioc/exampleApp/Db/more.substitutions");
+    let row = chain(&|n| format!("\"$(A{})$(A{})\" ", n + 1, n + 1));
+    let names = chain(&|n| format!("A{n} "));
+    let cases: [(&str, String, &str); 9] = [
+        (db, format!("record(ai, \"X\") {{ field(INP, {}) }}\n", "[".repeat(9000)), "not-in-soft-ioc"),
+        (db, format!("record(ai, \"X{}\") {{}}\n", "$(A=".repeat(3000)), "not-in-soft-ioc"),
+        (db, format!("record(calc, \"X\") {{ field(CALC, \"{}\") }}\n", "A?".repeat(7000)), "bad-expression"),
+        (proto, format!("get {{ out \"%{}f\"; }}\n", "9".repeat(42_000)), "not-in-soft-ioc"),
+        (proto, "${".repeat(8000), "not-in-soft-ioc"),
+        (proto, format!("v = \"abc\";\n{}", chain(&|_| "v = $v $v;\n".to_owned())), "not-in-soft-ioc"),
+        (
+            script,
+            format!("epicsEnvSet(A, abc)\n{}", chain(&|_| "epicsEnvSet(A, $(A)$(A))\n".to_owned())),
+            "endless-macro",
+        ),
+        (makefile, "ifdef A\n".repeat(20_000), "make-stops"),
+        (rows, format!("file \"example.db\" {{ pattern {{ {names} }} {{ {row} }} }}\n"), "make-stops"),
+    ];
+    scratch.edit(makefile, "DB += example.proto", "DB += example.proto more.db");
+    scratch.write(rows, "file \"example.db\" { pattern { A0 } { a } }\n");
+    for (file, more, code) in cases {
+        let whole = fs::read_to_string(scratch.root.join(file)).unwrap();
+        // A script is over at its end, a protocol at its first mistake.
+        fs::write(
+            scratch.root.join(file),
+            if file == script { whole.replace("iocInit", &(more + "iocInit")) } else { more + &whole },
+        )
+        .unwrap();
+        let mut command = Command::new(scratch.program("soft-ioc"));
+        scratch.environment(&mut command);
+        command.args(["--lint", "[{}]", "--app", "example", "st.cmd"]);
+        let output = run(command.current_dir(scratch.root.join("ioc/iocBoot/iocExample")));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(code), "{file}: {} {said}", output.status);
+        fs::write(scratch.root.join(file), whole).unwrap();
+    }
 }
 
 #[test]

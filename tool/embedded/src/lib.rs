@@ -9,6 +9,7 @@ mod bus;
 mod commands;
 mod coverage;
 mod edits;
+mod growth;
 mod ioc;
 mod known;
 mod lint;

@@ -1,7 +1,7 @@
 //! What C EPICS answers, and the soft IOC: the cases of tests/epics, each with what C did, and a list of accepted differences.
 //! Runs for minutes, so only with `XTASK_SLOW_TESTS=1`.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where it fails")]
+#![expect(clippy::print_stderr, reason = "a test stops where it fails")]
 
 mod common;
 

@@ -72,14 +72,18 @@ fn expression(kind: &str, name: &str, value: &str) -> Option<String> {
         return None;
     }
     let letter = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1);
-    let compiled = match (kind, name) {
-        ("calc" | "calcout" | "swait", "CALC") | ("calcout", "OCAL") => calc::compile(value).map(drop),
-        ("scalcout", "CALC" | "OCAL") => calc::scalc_compile(value).map(drop),
-        ("transform", _) if letter("CLC") => calc::scalc_compile(value).map(drop),
-        ("acalcout", "CALC" | "OCAL") => calc::acalc_compile(value).map(drop),
+    let compile: fn(&str) -> Result<(), calc::CalcError> = match (kind, name) {
+        ("calc" | "calcout" | "swait", "CALC") | ("calcout", "OCAL") => |value| calc::compile(value).map(drop),
+        ("scalcout", "CALC" | "OCAL") => |value| calc::scalc_compile(value).map(drop),
+        ("transform", _) if letter("CLC") => |value| calc::scalc_compile(value).map(drop),
+        ("acalcout", "CALC" | "OCAL") => |value| calc::acalc_compile(value).map(drop),
         _ => return None,
     };
-    compiled.err().map(|error| error.to_string())
+    // The compilers need the square of its length; C has room for 80 bytes.
+    if value.len() > 1000 {
+        return Some(format!("it has {} bytes", value.len()));
+    }
+    compile(value).err().map(|error| error.to_string())
 }
 
 fn text(record: &Record, field: &Field, desc: &FieldDesc, report: &mut Report) {

@@ -8,11 +8,13 @@ use epics_base_rs::server::db_loader::{
     MacroExpandOptions, MacroTable, SubstitutionEvent, SubstitutionFault, parse_substitutions,
 };
 
+use super::bounds;
 use super::finding::{Place, Report, nearest};
 use super::layout::Layout;
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
+use crate::growth;
 use crate::msi;
 
 /// Files that may include each other.
@@ -65,6 +67,11 @@ impl Loader<'_> {
         if load.template {
             return self.rows(load);
         }
+        if growth::is_endless(load.macros.iter()) {
+            self.report.error(load.at, "endless-macro", "these macros stand for each other too often", "");
+            self.report.open = true;
+            return Text::default();
+        }
         let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
         match &load.recipe {
             None => self.file(&load.path, &mut table, load, DEEPEST),
@@ -79,8 +86,11 @@ impl Loader<'_> {
     fn rows(&mut self, load: &Load) -> Text {
         self.read.files.insert(load.path.clone());
         let file = self.report.file(&load.path);
-        let bytes = fs::read(&load.path).unwrap_or_default();
+        let mut bytes = fs::read(&load.path).unwrap_or_default();
         let written = String::from_utf8_lossy(&bytes).into_owned();
+        if !bounds::within(&written, file, false, self.report) {
+            bytes.clear();
+        }
         let lines: Vec<&str> = written.lines().collect();
         let parsed = parse_substitutions(bytes);
         let mut text = Text::default();
@@ -93,11 +103,10 @@ impl Loader<'_> {
                     }
                     let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
                     // The row is further down.
-                    let names = |own: &str| own.contains("file") && own.contains(&row.file);
-                    let named = lines.iter().take(row.line).rposition(|own| names(own));
-                    let named = named.and_then(|own| u32::try_from(own + 1).ok()).unwrap_or(at.line);
-                    let named = Place { line: named, ..at };
-                    let Some(path) = self.named(&row.file, named, "template", load) else { continue };
+                    let is_head = |line: &str| line.contains("file") && line.contains(&row.file);
+                    let head = lines.iter().take(row.line).rposition(|line| is_head(line));
+                    let line = head.and_then(|head| u32::try_from(head + 1).ok()).unwrap_or(at.line);
+                    let Some(path) = self.named(&row.file, Place { line, ..at }, "template", load) else { continue };
                     let recipe = load.search.find_recipe(&row.file, self.layout);
                     let row = Load { path, recipe, macros, at, template: false, search: load.search.clone() };
                     let body = self.text(&row);
@@ -117,9 +126,10 @@ impl Loader<'_> {
     fn substitutions_fault(&mut self, file: usize, fault: &SubstitutionFault) {
         let place = Place { file, line: u32::try_from(fault.line).unwrap_or(1), column: 1 };
         let what = fault.message.clone().unwrap_or_else(|| "syntax error".to_owned());
-        let what = match fault.yytext.is_empty() {
-            true => format!("{what} at the end of the file"),
-            false => format!("{what} at `{}`", fault.yytext),
+        let what = if fault.yytext.is_empty() {
+            format!("{what} at the end of the file")
+        } else {
+            format!("{what} at `{}`", fault.yytext)
         };
         self.report.error(place, "syntax", what, "file NAME { pattern { A, B } { 1, 2 } }");
     }
@@ -147,7 +157,10 @@ impl Loader<'_> {
     fn file(&mut self, path: &Path, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
         self.read.files.insert(path.to_owned());
         let number = self.report.file(path);
-        let bytes = fs::read(path).unwrap_or_default();
+        let mut bytes = fs::read(path).unwrap_or_default();
+        if !bounds::within(&String::from_utf8_lossy(&bytes), number, false, self.report) {
+            bytes.clear();
+        }
         self.body(&Text::of_file(number, &bytes), table, load, depth)
     }
 

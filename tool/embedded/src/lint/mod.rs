@@ -4,11 +4,12 @@
 //! records, links and protocols by the tables and parsers of the soft IOC. `docs/lint.md` lists
 //! what it finds.
 //!
-//! One way: places and texts (`finding`, `text`, `lexer`, `shell`, `address`) ← models (`database`, `layout`, `startup`) ← readers
+//! One way: places and texts (`finding`, `bounds`, `text`, `lexer`, `shell`, `address`) ← models (`database`, `layout`, `startup`) ← readers
 //! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
 
 mod address;
 mod answer;
+mod bounds;
 mod database;
 mod exchange;
 mod fields;

@@ -11,6 +11,7 @@ use stream_rs::error::{self as stream, stream_error_at};
 use stream_rs::format::{COMPARE_FLAG, PSEUDO_FORMAT, SKIP_FLAG, StreamFormat};
 use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, path, print_string, set_path};
 
+use super::bounds;
 use super::finding::{Place, Report, nearest, suggest};
 
 /// Handlers that a function can have; `None` is the function itself.
@@ -113,8 +114,13 @@ impl Protocols {
     pub fn read(&mut self, path: &Path, report: &mut Report) -> Option<&[String]> {
         if !self.files.contains_key(path) {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-            let functions = functions(&text);
-            let whole = judge(path, &text, &functions, report);
+            let (functions, whole) = if bounds::within(&text, report.file(path), true, report) {
+                let functions = functions(&text);
+                let whole = judge(path, &text, &functions, report);
+                (functions, whole)
+            } else {
+                (Vec::new(), false)
+            };
             self.files.insert(path.to_owned(), File { functions, whole });
         }
         self.files.get(path).filter(|file| file.whole).map(|file| file.functions.as_slice())
@@ -185,6 +191,9 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
         if open {
             let all = [vec![function.clone()], vec!["1".to_owned(); 9]].concat();
             (said, compiled, commands) = compile(&name, &all);
+        }
+        if said.trim().is_empty() {
+            continue;
         }
         let start = line_of(text, &function);
         let Some((mut line, what)) = first_message(&said, &name, start) else { continue };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use super::address;
+use super::bounds;
 use super::database::Database;
 use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::{Layout, Search};
@@ -14,6 +15,7 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
+use crate::growth;
 use crate::known;
 use crate::top::{REGISTRATION, registration};
 
@@ -170,6 +172,10 @@ impl Follower<'_> {
             return;
         };
         let file = self.report.file(path);
+        if !bounds::within(&String::from_utf8_lossy(&bytes), file, false, self.report) {
+            self.out.open = true;
+            return;
+        }
         let (lines, unended) = shell::lines(&Text::of_file(file, &bytes));
         for line in lines {
             if line.bytes.starts_with(b"\xef\xbb\xbf") {
@@ -289,6 +295,16 @@ impl Follower<'_> {
         unclosed.map_or(Ok(expanded), Err)
     }
 
+    /// Sets a variable, unless it stands for too much.
+    fn set(&mut self, name: String, value: String, at: Place) {
+        self.out.variables.insert(name.clone(), value);
+        let all = || self.out.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        if self.out.variables[&name].len() > bounds::VALUE || growth::is_endless(all()) {
+            self.report.error(at, "endless-macro", format!("`{name}` stands for too much"), "");
+            self.out.variables.insert(name, UNKNOWN.to_owned());
+        }
+    }
+
     fn command(&mut self, words: &[Text], macros: &BTreeMap<String, String>, depth: usize) {
         let first = words[0].lossy();
         self.out.called.push((first.clone(), words[0].place(0)));
@@ -342,7 +358,7 @@ impl Follower<'_> {
                         self.report.error(name.place(0), "syntax", what, hint);
                     }
                     let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
-                    self.out.variables.insert(own.to_owned(), value);
+                    self.set(own.to_owned(), value, words[0].place(0));
                 }
             }
             "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),

@@ -7,6 +7,7 @@ use super::*;
 
 const ST_CMD: &str = "iocBoot/iocExample/st.cmd";
 const DB: &str = "exampleApp/Db/example.db";
+const OPENS: &str = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
 const SOURCES: &str = "exampleApp/src/Makefile";
 const PROTO: &str = "exampleApp/Db/example.proto";
 
@@ -160,10 +161,9 @@ fn a_mistake_is_told_once_at_its_place() {
         "var streamError 1",
         "var dbThreadDebug 1",
     ];
-    let quiet = quiet.map(|line| before(line));
+    let quiet = quiet.map(before);
     let opened = "iocshCmd(\"drvAsynIPPortConfigure PS1 localhost:9999\")";
     let run = "iocshRun(\"drvAsynIPPortConfigure $(P) localhost:9999\", \"P=PS1\")";
-    const OPENS: &str = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
     let cases: &[(&str, &str, &str, &[&str])] = &[
         (ST_CMD, OPENS, opened, &[]),
         (ST_CMD, OPENS, run, &["undefined-variable st.cmd:14:34"]),

@@ -2,6 +2,9 @@
 
 use super::{Makefile, Result, Stop, doubt, expand, words};
 
+/// Conditions within conditions.
+const DEEPEST: usize = 100;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Take,
@@ -28,6 +31,10 @@ impl Makefile {
         let skipped = |conditions: &[Condition]| conditions.iter().any(|condition| condition.state == State::Skip);
         match word {
             "ifdef" | "ifndef" | "ifeq" | "ifneq" => {
+                // Each looks at all around it.
+                if conditions.len() >= DEEPEST {
+                    return Err(Stop(format!("more than {DEEPEST} conditions within conditions")));
+                }
                 let state = if skipped(conditions) { State::Skip } else { self.decide(word, rest)? };
                 let done = state == State::Take;
                 conditions.push(Condition {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::runtime::mac_lib::macro_defn_pairs_bytes;
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
+use crate::growth;
+
 use super::{Expanded, Notice, Origin};
 
 /// Files that are open at once, which is what ends a template that includes itself.
@@ -94,8 +96,15 @@ impl<'a> Output<'a> {
         MacroTable::new(macros, MacroExpandOptions { suppress_warnings: true, ..MacroExpandOptions::default() })
     }
 
+    fn tame(&self, from: &Notice) -> Result<(), Notice> {
+        let all = self.globals.iter().chain(&self.row).map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let what = || "these macros stand for each other too often".to_owned();
+        if growth::is_endless(all) { Err(Notice { what: what(), ..from.clone() }) } else { Ok(()) }
+    }
+
     /// Adds a template, which `from` asks for.
     pub fn template(&mut self, name: &Path, found: bool, from: &Notice) -> Result<(), Notice> {
+        self.tame(from)?;
         let mut inputs = vec![self.open(name, found, from)?];
         let mut table = self.table();
         while let Some(input) = inputs.last_mut() {
@@ -115,6 +124,7 @@ impl<'a> Output<'a> {
                 }
                 Some((Command::Substitute, macros)) => {
                     self.define(macros, false);
+                    self.tame(&here)?;
                     table = self.table();
                 }
                 None => self.line(&line, &mut table, Origin { file, line: number, column: 1 }),

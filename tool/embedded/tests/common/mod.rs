@@ -1,6 +1,11 @@
 //! A soft IOC, its simulator and its clients as real processes, on ports of their own.
 
-#![allow(dead_code, clippy::panic, reason = "each test takes what it needs, and stops where it fails")]
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs, and stops where it fails"
+)]
 
 pub mod port;
 

@@ -1,0 +1,213 @@
+//! What is too much for the readers of the soft IOC: they need the square of a line's length, a frame of the stack for each bracket
+//! within brackets, and twice the memory where a value is put into another one twice. Nobody's files come near.
+
+use std::collections::HashMap;
+
+use super::finding::{NOT_IN_SOFT_IOC, Place, Report};
+
+/// Bytes of a line.
+const LONGEST: usize = 16_384;
+/// Brackets within brackets.
+const DEEPEST: usize = 100;
+/// Bytes of a variable's value.
+pub const VALUE: usize = 4096;
+/// Bytes of a text in quotes of a protocol; StreamDevice counts on to its end for each of its bytes.
+const QUOTED: usize = 4096;
+/// Bytes that a variable or a function of a protocol stands for.
+const LARGEST: usize = 1 << 20;
+
+/// Where there is too much of what: the number of the line.
+type Beyond = (usize, String);
+
+/// Whether a file is as its readers take it. Else it is said where that ends.
+pub fn within(text: &str, file: usize, protocol: bool, report: &mut Report) -> bool {
+    let beyond = lines(text).or_else(|| if protocol { quoted(text).or_else(|| grown(text)) } else { None });
+    let Some((line, what)) = beyond else { return true };
+    let place = Place { file, line: u32::try_from(line).unwrap_or(1), column: 1 };
+    report.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
+    report.open = true;
+    false
+}
+
+/// A line that is too long, or brackets that are too deep. Those of macros and in texts end with their line.
+fn lines(text: &str) -> Option<Beyond> {
+    let mut depth = 0_usize;
+    for (line, own) in text.split('\n').enumerate().map(|(at, own)| (at + 1, own)) {
+        if own.len() > LONGEST {
+            return Some((line, format!("this line has {} bytes: the soft IOC reads up to {LONGEST}", own.len())));
+        }
+        let (mut here, mut in_text) = (0_usize, false);
+        for byte in own.bytes() {
+            let level = if in_text || b"()".contains(&byte) { &mut here } else { &mut depth };
+            match byte {
+                b'"' => in_text = !in_text,
+                b'[' | b'{' | b'(' => *level += 1,
+                b']' | b'}' | b')' => *level = level.saturating_sub(1),
+                _ => {}
+            }
+            if depth.max(here) > DEEPEST {
+                return Some((
+                    line,
+                    format!("more than {DEEPEST} brackets within brackets: the soft IOC reads no more"),
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// The parts of a protocol: words, references, texts in quotes and single characters, each with its line.
+fn parts(text: &str) -> Vec<(usize, &str)> {
+    let bytes = text.as_bytes();
+    let (mut parts, mut at, mut line) = (Vec::new(), 0, 1);
+    while at < bytes.len() {
+        let start = at;
+        let to = |from: usize, ends: &dyn Fn(u8) -> bool| {
+            bytes[from..].iter().position(|byte| ends(*byte)).map_or(bytes.len(), |length| from + length)
+        };
+        match bytes[at] {
+            b'#' => at = to(at, &|byte| byte == b'\n'),
+            byte if byte.is_ascii_whitespace() => {
+                line += usize::from(byte == b'\n');
+                at += 1;
+            }
+            quote @ (b'"' | b'\'') => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != quote && bytes[at] != b'\n' {
+                    at += 1 + usize::from(bytes[at] == b'\\');
+                }
+                at = (at + 1).min(bytes.len());
+                while !text.is_char_boundary(at) {
+                    at += 1;
+                }
+                parts.push((line, &text[start..at]));
+            }
+            byte if b",;{}=()".contains(&byte) => {
+                at += 1;
+                parts.push((line, &text[start..at]));
+            }
+            _ => {
+                at += usize::from(bytes[at] == b'$') + usize::from(bytes[at..].starts_with(b"${"));
+                at = to(at, &|byte| byte.is_ascii_whitespace() || b",;{}=()$'\"#".contains(&byte)).max(start + 1);
+                while !text.is_char_boundary(at) {
+                    at += 1;
+                }
+                parts.push((line, &text[start..at]));
+            }
+        }
+    }
+    parts
+}
+
+/// A text in quotes that is too long.
+fn quoted(text: &str) -> Option<Beyond> {
+    let (line, long) = parts(text).into_iter().find(|(_, part)| part.len() > QUOTED)?;
+    Some((line, format!("a text of {} bytes: the soft IOC reads up to {QUOTED}", long.len())))
+}
+
+/// A variable or a function that stands for too much, as others are put into it.
+fn grown(text: &str) -> Option<Beyond> {
+    let mut sizes: HashMap<String, usize> = HashMap::new();
+    // What a statement stands for, and what all of the function around it do.
+    let (mut own, mut function, mut depth) = (0_usize, 0_usize, 0_usize);
+    let (mut name, mut last, mut called) = (None, String::new(), String::new());
+    for (line, part) in parts(text) {
+        let word = || part.trim_start_matches(['$', '{']).to_lowercase();
+        match part {
+            "=" => (name, own) = (Some(last.clone()), 0),
+            ";" | "}" => {
+                if let Some(name) = name.take() {
+                    sizes.insert(name, own);
+                } else {
+                    function = function.saturating_add(own);
+                }
+                own = 0;
+                depth = depth.saturating_sub(usize::from(part == "}"));
+                if part == "}" && depth == 0 {
+                    sizes.insert(std::mem::take(&mut called), std::mem::take(&mut function));
+                }
+            }
+            "{" => {
+                if depth == 0 {
+                    called.clone_from(&last);
+                }
+                depth += 1;
+                own = 0;
+            }
+            _ => {
+                last = word();
+                let known = |name: &str| sizes.get(name).copied().unwrap_or(0);
+                let inside: usize = part.split('$').skip(1).fold(0, |all, reference| {
+                    let own = reference.trim_start_matches('{');
+                    let end = own.find(|c: char| c.is_whitespace() || ",;{}=()$'\"\\".contains(c)).unwrap_or(own.len());
+                    all.saturating_add(known(&own[..end].to_lowercase()))
+                });
+                own = own.saturating_add(part.len()).saturating_add(inside.max(known(&last)));
+            }
+        }
+        if own.max(function) > LARGEST {
+            return Some((line, format!("this stands for more than {} MB", LARGEST >> 20)));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, protocol: bool) -> Option<Beyond> {
+        let mut report = Report::default();
+        let fits = within(text, 0, protocol, &mut report);
+        assert_eq!(fits, !report.open);
+        lines(text).or_else(|| quoted(text)).or_else(|| grown(text))
+    }
+
+    #[test]
+    fn what_people_write_is_read() {
+        for text in [
+            "record(ai, \"$(P)A\") { field(INP, {calc:{expr:'A', args:[\"x\", [1]]}}) }\n# ((((\n",
+            "a = \"x\"; # {\nb = $a \"\\$a\" ${a};\nf { out \"(%(A.B)f\"; @init { g; f; } }\ng { a = $a; f; }\n",
+        ] {
+            assert_eq!(said(text, true), None, "{text}");
+        }
+        for open in ["(", "{"] {
+            assert_eq!(said(&format!("field(DESC, \"{open}\")\n").repeat(200), false), None);
+        }
+    }
+
+    #[test]
+    fn long_lines_and_deep_brackets_are_not() {
+        let line = |text: String| said(&format!("\n{text}\n"), false).map(|(line, _)| line);
+        assert_eq!(line("a".repeat(20_000)), Some(2));
+        for deep in ["$(", "${", "[", "{a:", "(", "$(A="] {
+            assert_eq!(line(deep.repeat(101)), Some(2), "{deep}");
+        }
+        assert_eq!(line("[\n".repeat(101)), Some(102));
+        assert_eq!(line("[]".repeat(101)), None);
+    }
+
+    #[test]
+    fn a_long_text_of_a_protocol_is_not() {
+        let long = "9".repeat(42_000 / 10);
+        for text in [format!("a {{ out \"%{long}f\"; }}"), format!("a {{ in '%/{long}/'; }}")] {
+            assert_eq!(said(&text, true).map(|(line, _)| line), Some(1));
+        }
+        // In a comment it costs nothing.
+        assert_eq!(said(&format!("# \"{long}\"\na {{ out \"b\"; }}"), true), None);
+    }
+
+    #[test]
+    fn values_do_not_grow_without_end() {
+        let twice = |statement: &dyn Fn(usize) -> String| -> String { (1..40).map(statement).collect() };
+        for text in [
+            format!("v0 = \"abc\";\n{}", twice(&|n| format!("v{n} = $v{} ${{V{}}};\n", n - 1, n - 1))),
+            format!("v = \"abc\";\n{}", twice(&|_| "v = $v $v;\n".to_owned())),
+            format!("v = \"abc\";\n{}", twice(&|_| "v = \"\\$v\\${v}\";\n".to_owned())),
+            format!("f0 {{ out \"a\"; }}\n{}", twice(&|n| format!("f{n} {{ f{}; f{}; }}\n", n - 1, n - 1))),
+        ] {
+            let (_, what) = said(&text, true).unwrap();
+            assert_eq!(what, "this stands for more than 1 MB", "{text}");
+        }
+    }
+}
