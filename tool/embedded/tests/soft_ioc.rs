@@ -251,7 +251,7 @@ fn templates_of_db_load_template_start_at_the_current_folder() {
     assert_calm(&output);
     assert!(output.contains("\nme:circle\n"), "{output}");
     script(&top, &format!("{start}cd db\ndbLoadTemplate \"user.substitutions\"\n{end}"));
-    assert_eq!(lint(&top), ["error no-file ioc/exampleApp/Db/user.substitutions:2"]);
+    assert_eq!(lint(&top), ["error no-file ioc/exampleApp/Db/user.substitutions:1"]);
 }
 
 #[test]
