@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::finding::{NOT_IN_SOFT_IOC, Place, Report};
 
 /// Bytes of a line.
-const LONGEST: usize = 16_384;
+const LONGEST: usize = 1 << 20;
 /// Brackets within brackets.
 const DEEPEST: usize = 100;
 /// Bytes of a variable's value.
