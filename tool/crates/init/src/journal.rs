@@ -12,9 +12,6 @@ use serde_json::{Map, Value};
 use super::clock::Clock;
 use super::console::Console;
 
-/// Longest message that stays whole, bytes; journald's `LineMax=`.
-pub(super) const LINE_MAX: usize = 48 * 1024;
-
 /// Something that a unit writes to and that becomes entries.
 pub(super) trait Feed: Send + Sync {
     /// The unit.
@@ -187,76 +184,4 @@ pub(super) fn sender_fields(pid: i32, uid: u32, gid: u32) -> Vec<(&'static str, 
         fields.push(("_EXE", program.display().to_string()));
     }
     fields
-}
-
-/// Takes `<N>` from the head of a message.
-pub(super) fn take_priority(message: &[u8]) -> (Option<u32>, &[u8]) {
-    let number = message.strip_prefix(b"<").and_then(|rest| {
-        let end = rest.iter().take(5).position(|b| *b == b'>')?;
-        let number = std::str::from_utf8(&rest[..end]).ok()?.parse::<u32>().ok()?;
-        Some((number, &rest[end + 1..]))
-    });
-    number.map_or((None, message), |(number, rest)| (Some(number), rest))
-}
-
-/// Cuts a stream of bytes into messages: at newlines, and where one grows too long.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    /// Adds bytes and returns the messages that are complete, without the blanks at their ends.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut done = Vec::new();
-        for piece in bytes.split_inclusive(|b| *b == b'\n' || *b == 0) {
-            let (piece, ends) = match piece {
-                [head @ .., b'\n' | 0] => (head, true),
-                _ => (piece, false),
-            };
-            self.rest.extend_from_slice(piece);
-            while self.rest.len() > LINE_MAX {
-                let tail = self.rest.split_off(LINE_MAX);
-                done.push(std::mem::replace(&mut self.rest, tail));
-            }
-            if ends {
-                let line = std::mem::take(&mut self.rest);
-                done.push(line.trim_ascii_end().to_vec());
-            }
-        }
-        done
-    }
-
-    /// What came after the last newline.
-    pub(super) fn finish(self) -> Option<Vec<u8>> {
-        let line = self.rest.trim_ascii_end();
-        (!line.is_empty()).then(|| line.to_vec())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn priorities() {
-        assert_eq!(take_priority(b"<3>bad"), (Some(3), &b"bad"[..]));
-        assert_eq!(take_priority(b"<x>bad"), (None, &b"<x>bad"[..]));
-    }
-
-    proptest! {
-        #[test]
-        fn however_a_stream_is_cut_the_lines_are_the_same(text in "[ab\n]{0,40}", cut in 0_usize..40) {
-            let bytes = text.as_bytes();
-            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
-            let mut lines = Lines::default();
-            let mut got = lines.push(head);
-            got.extend(lines.push(tail));
-            got.extend(lines.finish());
-            let want: Vec<Vec<u8>> = text.lines().map(|l| l.as_bytes().to_vec()).collect();
-            prop_assert_eq!(got, want);
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod console;
 mod control;
 mod enable;
 mod exec;
+pub mod frames;
 mod journal;
 pub mod manager;
 mod paths;

@@ -18,7 +18,8 @@ use unix::sys::socket::{
     shutdown, socketpair,
 };
 
-use super::journal::{Feed, Journal, Lines, sender_fields, take_priority};
+use super::frames::{Heading, Lines, heading, native, syslog, take_priority};
+use super::journal::{Feed, Journal, sender_fields};
 use super::procs;
 
 /// Bytes of an entry that is taken in whole.
@@ -246,50 +247,6 @@ fn who(from: &UnixCredentials) -> Vec<(&'static str, String)> {
     fields
 }
 
-struct Syslog<'a> {
-    priority: u32,
-    identifier: Option<String>,
-    pid: Option<String>,
-    message: &'a [u8],
-}
-
-/// `<13>Nov 23 12:00:00 tag[12]: text`, and the form of RFC 5424.
-fn syslog(datagram: &[u8]) -> Syslog<'_> {
-    let datagram = datagram.strip_suffix(b"\n").or_else(|| datagram.strip_suffix(b"\0")).unwrap_or(datagram);
-    let (priority, rest) = take_priority(datagram);
-    let priority = priority.unwrap_or(13);
-    if let Some(rest) = rest.strip_prefix(b"1 ") {
-        let mut words = rest.splitn(6, |b| *b == b' ').map(|w| String::from_utf8_lossy(w).into_owned());
-        let (_, _, tag, pid) = (words.next(), words.next(), words.next(), words.next());
-        let known = |word: Option<String>| word.filter(|w| w != "-");
-        let body = rest.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default();
-        return Syslog { priority, identifier: known(tag), pid: known(pid), message: structured_data(body) };
-    }
-    let head =
-        rest.get(..16).is_some_and(|h| h[3] == b' ' && h[6] == b' ' && h[9] == b':' && h[12] == b':' && h[15] == b' ');
-    let rest = if head { &rest[16..] } else { rest };
-    let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
-    let Some(tag) = rest[..end].strip_suffix(b":").filter(|t| !t.is_empty()) else {
-        return Syslog { priority, identifier: None, pid: None, message: rest };
-    };
-    let tag = String::from_utf8_lossy(tag);
-    let (identifier, pid) = match tag.split_once('[') {
-        Some((name, pid)) => (name.to_owned(), Some(pid.trim_end_matches(']').to_owned())),
-        None => (tag.into_owned(), None),
-    };
-    Syslog { priority, identifier: Some(identifier), pid, message: rest.get(end + 1..).unwrap_or_default() }
-}
-
-/// Drops the structured data in front of a message: `-` or `[…]`.
-fn structured_data(body: &[u8]) -> &[u8] {
-    let end = match body.first() {
-        Some(b'[') => body.windows(2).position(|w| w == b"] ").map_or(body.len(), |at| at + 2),
-        Some(b'-') => 2,
-        _ => 0,
-    };
-    body.get(end..).unwrap_or_default()
-}
-
 /// Serves journald's socket for entries with fields: `logger --journald`, libraries of systemd.
 pub(super) fn serve_native(path: &Path, journal: Journal) -> Result<()> {
     let socket = datagram(path)?;
@@ -325,26 +282,6 @@ fn handed_over(memfd: OwnedFd) -> Option<Vec<u8>> {
     seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_WRITE).then_some(bytes)
 }
 
-/// `KEY=value` lines, or `KEY`, newline, length in 8 bytes, value, newline.
-fn native(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut fields = Vec::new();
-    while !rest.is_empty() {
-        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        if let Some(at) = line.iter().position(|b| *b == b'=') {
-            fields.push((String::from_utf8_lossy(&line[..at]).into_owned(), line[at + 1..].to_vec()));
-            continue;
-        }
-        let Some((length, tail)) = rest.split_first_chunk::<8>() else { break };
-        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-        let Some(value) = tail.get(..length) else { break };
-        fields.push((String::from_utf8_lossy(line).into_owned(), value.to_vec()));
-        rest = tail.get(length + 1..).unwrap_or_default();
-    }
-    fields
-}
-
 /// Serves journald's socket for streams: `systemd-cat`.
 pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
     let socket = listener(path)?;
@@ -359,7 +296,7 @@ pub(super) fn serve_stdout(path: &Path, journal: Journal) -> Result<()> {
     Ok(())
 }
 
-/// Seven lines say what the stream is: identifier, unit, priority, level prefix, three switches.
+/// A stream begins with its heading.
 fn serve_stream(stream: UnixStream, journal: &Journal) {
     let fd = OwnedFd::from(stream);
     let mut head = Vec::new();
@@ -373,16 +310,9 @@ fn serve_stream(stream: UnixStream, journal: &Journal) {
         head.extend_from_slice(&buffer[..count]);
         sender = from.or(sender);
     }
-    let mut parts = head.splitn(8, |b| *b == b'\n');
-    let mut next = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-    let (identifier, unit, priority, prefix) = (next(), next(), next(), next());
-    let priority = priority.parse().unwrap_or(6);
-    let body = parts.nth(3).unwrap_or_default().to_vec();
-    let source = Source { unit, identifier, priority, level_prefix: prefix == "1", ..Source::default() };
+    let Heading { identifier, unit, priority, level_prefix, body } = heading(&head);
+    let source = Source { unit, identifier, priority, level_prefix, ..Source::default() };
     let stream = Stream::new(fd, journal, source);
-    stream.take(&mut stream.state.lock().unwrap_or_else(PoisonError::into_inner), &body, sender);
+    stream.take(&mut stream.state.lock().unwrap_or_else(PoisonError::into_inner), body, sender);
     stream.serve();
 }
-
-#[cfg(test)]
-mod tests;
