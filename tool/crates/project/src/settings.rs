@@ -145,7 +145,11 @@ impl Settings {
     }
 }
 
-fn parse(file: &str, text: &str) -> Result<Settings> {
+/// The settings in the text of a file of `checks/`.
+///
+/// # Errors
+/// Name file, line and cause.
+pub fn parse(file: &str, text: &str) -> Result<Settings> {
     let settings: Settings = read_toml(file, text)?;
     let line = |key| find_key(text, key).map_or_else(String::new, |line| format!(":{line}"));
     if settings.timeout == Some(0) {

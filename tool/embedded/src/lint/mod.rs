@@ -76,6 +76,8 @@ pub fn run(
     let (mut lint, script) = Lint::new(app, script)?;
     let (records, parts) = lint.everything(app, &script, environments, commands);
     let findings = lint.report.all(&lint.layout.top);
+    // Who looks once more reads them once more.
+    stream_rs::protocol::free();
     let answer = OfIoc { findings, records, complete: !lint.report.open, parts };
     serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
