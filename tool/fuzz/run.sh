@@ -54,8 +54,8 @@ for target; do
     # shellcheck disable=SC2046 # a list of files
     grep -hoE '"[A-Za-z@$#%{(=][^"\\]{1,30}"' -r $(words "$target") | sort -u >"$work/seeds/$target.words"
     # shellcheck disable=SC2086 # a list of words
-    FUZZ_SCRATCH=$(mktemp -d) cargo +nightly fuzz run --fuzz-dir fuzz --target-dir "$folder" --sanitizer none --codegen-units 16 \
+    FUZZ_SCRATCH="$work/scratch/$target" cargo +nightly fuzz run --fuzz-dir fuzz --target-dir "$folder" --sanitizer none --codegen-units 16 \
         $kind "$target" "$corpus" "$work/seeds/$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=20000 \
-        -dict="$work/seeds/$target.words" -artifact_prefix="$work/found/$target-" -print_final_stats=1 -verbosity=0 || status=1
+        -dict="$work/seeds/$target.words" -artifact_prefix="$work/found/$target-" -print_final_stats=1 -verbosity=0 -close_fd_mask=3 || status=1
 done
 exit $status

@@ -45,7 +45,7 @@ mkdir "$CACHES/$KEY" || exit
 echo "$PATHS" > "$CACHES/$KEY/paths"
 for path in $PATHS; do
     [ ! -e "$path" ] || echo "$path"
-done | tar -cf "$CACHES/$KEY/tar" -T -
+done | tar -cf "$CACHES/$KEY/tar" -T - || [ $? = 1 ] # a file that changed meanwhile
 "#;
 
 /// What actions/upload-artifact does: it refuses names, and from version 4 on servers, as GitHub's does.
