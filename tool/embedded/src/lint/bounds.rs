@@ -9,8 +9,8 @@ use super::finding::{NOT_IN_SOFT_IOC, Place, Report};
 const LONGEST: usize = 1 << 20;
 /// Brackets within brackets.
 const DEEPEST: usize = 100;
-/// Bytes of a variable's value.
-pub const VALUE: usize = 4096;
+/// Bytes of a variable's value. Linux gives a program none of twice as many (execve(2)).
+pub const VALUE: usize = 1 << 16;
 /// Bytes of a text in quotes of a protocol; StreamDevice counts on to its end for each of its bytes.
 const QUOTED: usize = 4096;
 /// Bytes that a variable or a function of a protocol stands for.

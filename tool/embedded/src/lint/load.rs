@@ -68,7 +68,12 @@ impl Loader<'_> {
             return self.rows(load);
         }
         if growth::is_endless(load.macros.iter()) {
-            self.report.error(load.at, "endless-macro", "these macros stand for each other too often", "");
+            self.report.error(
+                load.at,
+                "endless-macro",
+                "these macros stand for each other too often",
+                "give one of them its value",
+            );
             self.report.open = true;
             return Text::default();
         }

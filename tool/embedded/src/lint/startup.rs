@@ -300,7 +300,8 @@ impl Follower<'_> {
         self.out.variables.insert(name.clone(), value);
         let all = || self.out.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         if self.out.variables[&name].len() > bounds::VALUE || growth::is_endless(all()) {
-            self.report.error(at, "endless-macro", format!("`{name}` stands for too much"), "");
+            let hint = "shorten it: each line that puts a value into another one twice doubles it";
+            self.report.error(at, "endless-macro", format!("`{name}` stands for too much"), hint);
             self.out.variables.insert(name, UNKNOWN.to_owned());
         }
     }
