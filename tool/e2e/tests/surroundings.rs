@@ -5,10 +5,13 @@ mod common;
 
 use std::fs;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{Run, Scratch};
+use unix::sys::ptrace::{self, Event, Options};
+use unix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use unix::unistd::Pid;
 
 /// Runs the check `simple` in a shell that has changed something first.
 fn in_shell(scratch: &Scratch, prepare: &str, user: &[&str]) -> Run {
@@ -62,8 +65,7 @@ fn output_that_nobody_reads_is_not_gathered() {
         std::thread::sleep(Duration::from_millis(100));
         sizes.push(size());
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    let peak = peak(child.id());
     let mut stdout = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
     let mut stderr = Vec::new();
@@ -71,5 +73,50 @@ fn output_that_nobody_reads_is_not_gathered() {
     reader.join().unwrap().unwrap();
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(child.wait().unwrap().success() && stderr.contains("PASS loud"), "{}", &stderr[stderr.len() - 1000..]);
-    assert!(peak.parse::<u64>().unwrap() < 50_000, "xtask took {peak} kB");
+    assert!(peak < 50_000, "xtask took {peak} kB");
+}
+
+/// The journal of a machine is read line by line, whatever its length: of a pass and of a failure.
+#[test]
+fn a_long_journal_fills_no_memory() {
+    let scratch = Scratch::new();
+    let flood = "machine.succeed('systemd-cat -t flood sh -c \"yes $(printf %04000d 0) | head -n 12000\"')\n";
+    scratch.check("flood", flood);
+    scratch.check("flooded", &format!("{flood}machine.succeed('false')\n"));
+    for (name, code, word) in [("flood", 0, "PASS flood"), ("flooded", 1, "FAIL flooded")] {
+        let mut command = scratch.command(&["test", name, "--no-lint", "--backend", "sandbox"]);
+        let said = fs::File::create(scratch.scratch_dir().join("said")).unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+        let peak = peak_at_end(&child);
+        let said = fs::read_to_string(scratch.scratch_dir().join("said")).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{said}");
+        assert!(said.contains(word), "{said}");
+        let journal = scratch.root.join("target/checks/latest").join(name).join("journal/machine/journal.jsonl");
+        let size = fs::metadata(journal).unwrap().len();
+        assert!(size > 40_000_000, "{size} bytes are no flood");
+        assert!(peak < 35_000, "xtask took {peak} kB for a journal of {size} bytes");
+    }
+}
+
+/// Waits until a child is about to end; the most memory that it itself has had, in kB.
+fn peak_at_end(child: &Child) -> u64 {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT).unwrap();
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap() {
+            WaitStatus::PtraceEvent(_, _, code) if code == Event::PTRACE_EVENT_EXIT as i32 => {
+                let peak = peak(child.id());
+                ptrace::detach(pid, None).unwrap();
+                return peak;
+            }
+            WaitStatus::Stopped(_, signal) => ptrace::cont(pid, signal).unwrap(),
+            _ => ptrace::cont(pid, None).unwrap(),
+        }
+    }
+}
+
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }

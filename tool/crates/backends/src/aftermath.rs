@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use tool_base::left::{self, Ends};
+use tool_base::left::{self, Lines, Piece};
 use tool_base::protocol::journal::Entry;
 
 /// Bytes of a journal that are read.
@@ -14,6 +14,8 @@ const ROOM: u64 = 128 << 20;
 const LINES: usize = 5;
 /// Characters of such a line.
 const WIDEST: usize = 160;
+/// Units that are looked at: what is no unit has a name, too, if root of a machine says so.
+const UNITS: usize = 10_000;
 /// What an IOC says at the end of `iocInit`.
 const INITIALISED: &str = "iocRun: All initialization complete";
 /// What only an IOC says, `Starting iocInit` before the other one.
@@ -40,6 +42,7 @@ struct Life {
     /// It is an IOC. What others say while they start is theirs.
     is_ioc: bool,
     errors: Vec<String>,
+    more_errors: usize,
 }
 
 /// What went wrong on all machines of a run, a sentence each. `lasting` units are there until the end; those that may fail are left
@@ -52,12 +55,19 @@ pub fn remarks(journals: &Path, lasting: &[String], may_fail: &[String]) -> Vec<
     }
     for machine in machines {
         let name = machine.to_string_lossy();
-        match Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) {
-            Ok(ends) => {
-                let entries = ends.lines().filter_map(|(line, _)| Entry::parse(line));
+        match Lines::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) {
+            Ok(lines) => {
+                let mut out = 0;
+                let entries = lines.filter_map(|piece| match piece {
+                    Piece::Line(line) => Entry::parse(&line),
+                    Piece::Gap(bytes) => {
+                        out += bytes;
+                        None
+                    }
+                });
                 remarks.extend(judge(entries, lasting, may_fail, &name));
-                if ends.cut > 0 {
-                    remarks.push(format!("{} MB of the journal of {name} were not looked at", ends.cut / 1_000_000));
+                if out > 0 {
+                    remarks.push(format!("{} MB of the journal of {name} were not looked at", out.div_ceil(1_000_000)));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -71,34 +81,38 @@ fn judge(entries: impl Iterator<Item = Entry>, lasting: &[String], may_fail: &[S
     let mut lives: BTreeMap<String, Life> = BTreeMap::new();
     for entry in entries {
         let Some(text) = entry.text() else { continue };
-        match (entry.about, entry.unit) {
-            (Some(unit), _) => {
-                let life = lives.entry(unit.clone()).or_default();
-                if text.contains(": Scheduled restart job") {
-                    life.restarts += 1;
-                } else if let Some((_, result)) = text.split_once(": Failed with result '") {
-                    life.failed = Some(result.trim_end_matches("'.").to_owned());
-                } else if text.contains(": Deactivated successfully") && life.way != Way::Stopping {
-                    life.way = Way::Ended;
-                } else if text.starts_with("Stopping ") {
-                    life.way = Way::Stopping;
-                } else if text.starts_with("Starting ") {
-                    life.way = Way::Starting;
-                } else if text.starts_with("Started ") && life.way != Way::Starting {
-                    life.way = Way::Running;
+        let is_told = entry.about.is_some();
+        let Some(unit) = entry.about.or(entry.unit) else { continue };
+        if lives.len() >= UNITS && !lives.contains_key(&unit) {
+            continue;
+        }
+        let life = lives.entry(unit).or_default();
+        if is_told {
+            if text.contains(": Scheduled restart job") {
+                life.restarts += 1;
+            } else if let Some((_, result)) = text.split_once(": Failed with result '") {
+                life.failed = Some(result.trim_end_matches("'.").to_owned());
+            } else if text.contains(": Deactivated successfully") && life.way != Way::Stopping {
+                life.way = Way::Ended;
+            } else if text.starts_with("Stopping ") {
+                life.way = Way::Stopping;
+            } else if text.starts_with("Starting ") {
+                life.way = Way::Starting;
+            } else if text.starts_with("Started ") && life.way != Way::Starting {
+                life.way = Way::Running;
+            }
+        } else {
+            life.is_ioc |= text.contains(OF_IOC);
+            if life.way == Way::Starting && text.contains(INITIALISED) {
+                life.way = Way::Running;
+            }
+            if life.way == Way::Starting && speaks_of_an_error(&text) {
+                if life.errors.len() < LINES {
+                    life.errors.push(text.trim().chars().take(WIDEST).collect());
+                } else {
+                    life.more_errors += 1;
                 }
             }
-            (None, Some(unit)) => {
-                let life = lives.entry(unit).or_default();
-                life.is_ioc |= text.contains(OF_IOC);
-                if life.way == Way::Starting && text.contains(INITIALISED) {
-                    life.way = Way::Running;
-                }
-                if life.way == Way::Starting && speaks_of_an_error(&text) {
-                    life.errors.push(text);
-                }
-            }
-            (None, None) => {}
         }
     }
     let mut remarks = Vec::new();
@@ -118,13 +132,10 @@ fn judge(entries: impl Iterator<Item = Entry>, lasting: &[String], may_fail: &[S
         if !life.is_ioc && life.restarts == 0 && !has_failed {
             continue;
         }
-        let more = life.errors.len().saturating_sub(LINES);
-        remarks.extend(life.errors.iter().take(LINES).map(|line| {
-            let line: String = line.trim().chars().take(WIDEST).collect();
-            format!("{unit} said on {machine} while it started: {line}")
-        }));
-        if more > 0 {
-            remarks.push(format!("{unit} said {more} more lines like that on {machine}"));
+        let said = life.errors.iter().map(|line| format!("{unit} said on {machine} while it started: {line}"));
+        remarks.extend(said);
+        if life.more_errors > 0 {
+            remarks.push(format!("{unit} said {} more lines like that on {machine}", life.more_errors));
         }
     }
     remarks

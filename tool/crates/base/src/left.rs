@@ -57,25 +57,125 @@ impl Ends {
         let (head, tail) = (room / 4, room - room / 4);
         Ok(Self { head: part(0, head)?, cut: size - room, tail: part(size - tail, tail)? })
     }
+}
 
-    /// The whole lines at both ends, cut ones left out; `true` comes with the first one behind the gap.
-    pub fn lines(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        let end = if self.cut > 0 {
-            self.head.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1)
+/// Bytes of a line; what is longer is left out.
+const LINE: usize = 1 << 20;
+
+/// What [`Lines`] give.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A whole line, without its end.
+    Line(Vec<u8>),
+    /// So many bytes are left out here.
+    Gap(u64),
+}
+
+/// The lines at both ends of a file, one by one: a long file needs no memory. Empty ones are left out.
+#[derive(Debug)]
+pub struct Lines {
+    file: BufReader<File>,
+    /// Bytes until the gap, or until the end where there is none.
+    left: u64,
+    /// Bytes between the ends, and in the second one.
+    behind: Option<(u64, u64)>,
+    /// Bytes that were left out since the last piece.
+    out: u64,
+    /// The line after them.
+    held: Option<Vec<u8>>,
+    longest: usize,
+}
+
+impl Lines {
+    /// Reads at most `room` bytes, a quarter of them at the begin.
+    ///
+    /// # Errors
+    /// See [`open`].
+    pub fn read(folder: &Path, path: &Path, room: u64) -> io::Result<Self> {
+        let file = open(folder, path)?;
+        let size = file.metadata()?.len();
+        let head = room / 4;
+        Ok(if size <= room {
+            Self::of(file, size)
         } else {
-            self.head.len()
-        };
-        let begin = self.tail.iter().position(|b| *b == b'\n').map_or(self.tail.len(), |at| at + 1);
-        let lines = |text| <[u8]>::split(text, |b| *b == b'\n').filter(|line| !line.is_empty());
-        let tail = lines(&self.tail[begin..]).enumerate().map(|(at, line)| (line, at == 0));
-        lines(&self.head[..end]).map(|line| (line, false)).chain(tail)
+            Self { behind: Some((size - room, room - head)), ..Self::of(file, head) }
+        })
+    }
+
+    fn of(file: File, left: u64) -> Self {
+        Self { file: BufReader::new(file), left, behind: None, out: 0, held: None, longest: LINE }
+    }
+
+    /// Bytes of the next line, and the line itself, unless it is too long or ends in the gap.
+    fn line(&mut self) -> io::Result<(u64, Option<Vec<u8>>)> {
+        let (mut size, mut line) = (0, Some(Vec::new()));
+        while self.left > 0 {
+            let buffer = self.file.fill_buf()?;
+            if buffer.is_empty() {
+                // It has become shorter.
+                self.left = 0;
+                break;
+            }
+            let part = &buffer[..buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+            let end = part.iter().position(|b| *b == b'\n');
+            let part = &part[..end.unwrap_or(part.len())];
+            line = line.filter(|line| line.len() + part.len() <= self.longest);
+            if let Some(line) = &mut line {
+                line.extend_from_slice(part);
+            }
+            let count = part.len() + usize::from(end.is_some());
+            self.file.consume(count);
+            self.left -= count as u64;
+            size += count as u64;
+            if end.is_some() {
+                return Ok((size, line));
+            }
+        }
+        Ok((size, line.filter(|_| self.behind.is_none())))
+    }
+
+    /// Goes on to the next line; `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        if self.left == 0 {
+            let Some((gap, left)) = self.behind.take() else { return Ok(false) };
+            self.file.seek_relative(i64::try_from(gap).map_err(io::Error::other)?)?;
+            (self.left, self.out) = (left, self.out + gap);
+            // Where the gap ends there is half of one.
+            self.out += self.line()?.0;
+            return Ok(true);
+        }
+        match self.line()? {
+            (_, Some(line)) => self.held = Some(line).filter(|line| !line.is_empty()),
+            (size, None) => self.out += size,
+        }
+        Ok(true)
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        let mut more = true;
+        while more && self.held.is_none() {
+            // What cannot be read is left out.
+            more = self.advance().unwrap_or_else(|_| {
+                let (gap, left) = self.behind.take().unwrap_or_default();
+                self.out += std::mem::take(&mut self.left) + gap + left;
+                false
+            });
+        }
+        match std::mem::take(&mut self.out) {
+            0 => self.held.take().map(Piece::Line),
+            out => Some(Piece::Gap(out)),
+        }
     }
 }
 
 /// The lines in the first `room` bytes of a file; none where it cannot be read.
 pub fn lines(folder: &Path, path: &Path, room: u64) -> impl Iterator<Item = Vec<u8>> + use<> {
-    let file = open(folder, path).ok().map(|file| BufReader::new(file.take(room)));
-    file.into_iter().flat_map(|file| file.split(b'\n').map_while(Result::ok))
+    let lines = open(folder, path).ok().map(|file| Lines::of(file, room));
+    lines.into_iter().flatten().filter_map(|piece| if let Piece::Line(line) = piece { Some(line) } else { None })
 }
 
 /// The last bytes of a file, at most `room`, and how many there are before them.
@@ -129,24 +229,42 @@ mod tests {
         }
         assert_eq!(folders(&root), ["machine"]);
         assert_eq!(lines(&root, Path::new("machine/good"), 3).collect::<Vec<_>>(), [b"goo"]);
+        fs::write(root.join("machine/empty"), "\n\na\n\nb").unwrap();
+        assert_eq!(lines(&root, Path::new("machine/empty"), 100).collect::<Vec<_>>(), [b"a", b"b"]);
     }
 
     proptest! {
         #[test]
-        fn both_ends_are_whole_lines(lines in prop::collection::vec("[a-z]{1,9}", 0..40), room in 0_u64..300) {
+        fn lines_and_gaps_are_all_of_a_file(lines in prop::collection::vec("[a-z]{1,9}", 0..40), room in 0_u64..300, longest in 0_usize..9, end: bool) {
             let dir = tempfile::tempdir().unwrap();
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let text = lines.join("\n") + if end { "\n" } else { "" };
             fs::write(dir.path().join("file"), &text).unwrap();
-            let ends = Ends::read(dir.path(), Path::new("file"), room).unwrap();
-            prop_assert!(ends.head.len() + ends.tail.len() <= usize::try_from(room).unwrap());
-            let found: Vec<(String, bool)> =
-                ends.lines().map(|(line, gap)| (String::from_utf8(line.to_vec()).unwrap(), gap)).collect();
-            let head = found.iter().take_while(|(_, gap)| !gap).count();
-            prop_assert!(found.iter().zip(&lines).take(head).all(|((found, _), line)| found == line));
-            let behind = &found[head..];
-            prop_assert!(behind.iter().rev().zip(lines.iter().rev()).all(|((found, _), line)| found == line));
-            prop_assert_eq!(ends.cut == 0, text.len() as u64 <= room);
-            prop_assert!(ends.cut > 0 || found.len() == lines.len());
+            let mut reader = Lines::read(dir.path(), Path::new("file"), room).unwrap();
+            reader.longest = longest;
+            // What stands where: a line is found where the gaps before it say.
+            let (mut rest, mut read, mut gap) = (text.as_str(), 0, false);
+            for piece in reader {
+                match piece {
+                    Piece::Line(line) => {
+                        let line = std::str::from_utf8(&line).unwrap();
+                        rest = rest.trim_start_matches('\n');
+                        let (found, behind) = rest.split_once('\n').unwrap_or((rest, ""));
+                        prop_assert_eq!(found, line);
+                        prop_assert!(line.len() <= longest);
+                        (rest, read, gap) = (behind, read + line.len() + 1, false);
+                    }
+                    Piece::Gap(out) => {
+                        prop_assert!(!gap, "two gaps in a row");
+                        (rest, gap) = (&rest[usize::try_from(out).unwrap()..], true);
+                    }
+                }
+            }
+            prop_assert_eq!(rest.trim_matches('\n'), "");
+            prop_assert!(read <= usize::try_from(room).unwrap() + 1);
+            if text.len() as u64 <= room && lines.iter().all(|line| line.len() <= longest) {
+                let found = Lines::read(dir.path(), Path::new("file"), room).unwrap().count();
+                prop_assert_eq!(found, lines.len());
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-use tool_base::left::{self, Ends};
+use tool_base::left::{self, Lines, Piece};
 use tool_base::protocol::journal::Entry;
 
 /// Bytes of a journal that are read.
@@ -20,6 +20,10 @@ pub struct Tail {
 
 /// Lines of trouble that are kept.
 const TROUBLE: usize = 5;
+/// Bytes of a line that are kept; less is shown.
+const LONG: usize = 4096;
+/// Services that are looked at: root of a machine can name as many as there are lines.
+const UNITS: usize = 1000;
 
 impl Tail {
     fn push(&mut self, line: String, lines: usize) {
@@ -49,15 +53,18 @@ pub fn tails(journals: &Path, lines: usize) -> BTreeMap<(String, String), Tail> 
     let mut tails: BTreeMap<(String, String), Tail> = BTreeMap::new();
     for machine in left::folders(journals) {
         let name = machine.to_string_lossy().into_owned();
-        let Ok(ends) = Ends::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) else { continue };
-        for (line, _) in ends.lines() {
-            let Some(entry) = Entry::parse(line) else { continue };
-            let (Some(message), Some(unit)) = (entry.text(), entry.about.or(entry.unit)) else { continue };
+        let Ok(pieces) = Lines::read(journals, &Path::new(&machine).join("journal.jsonl"), ROOM) else { continue };
+        for piece in pieces {
+            let Piece::Line(line) = piece else { continue };
+            let Some(entry) = Entry::parse(&line) else { continue };
+            let (Some(mut message), Some(unit)) = (entry.text(), entry.about.or(entry.unit)) else { continue };
+            let key = (name.clone(), unit);
             // The manager's own messages tell nothing about a failure.
-            if unit == "init.scope" {
+            if key.1 == "init.scope" || tails.len() >= UNITS && !tails.contains_key(&key) {
                 continue;
             }
-            tails.entry((name.clone(), unit)).or_default().push(message, lines);
+            message.truncate(message.floor_char_boundary(LONG));
+            tails.entry(key).or_default().push(message, lines);
         }
     }
     tails

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 use walkdir::WalkDir;
 
-use super::{Cause, Execution, Journal, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
+use journals::journals;
+
+use super::{Cause, Execution, Left, Line, Pass, Recording, Room, Run, Span, State, Text};
 use crate::terminal;
-use tool_base::left::{self, Ends};
-use tool_base::protocol::journal::Entry;
+use tool_base::left::Ends;
 use tool_runner::{
     DriverEvent, EventLine, Exec, Outcome, ResultFile, Revision, RunFile, ScriptFailure, Subtest, Verdict, coverage,
 };
@@ -24,8 +25,6 @@ const MESSAGE: usize = 10_000;
 const AROUND: usize = 5;
 /// Blocks of a script that are read.
 const BLOCKS: usize = 50_000;
-/// Bytes of a machine's journal that are read.
-const JOURNAL: u64 = 16 << 20;
 /// Files that are linked.
 const FILES: usize = 200;
 /// Bytes of the files of an execution that the page has itself, and of those of all.
@@ -277,66 +276,6 @@ fn log_line(text: String) -> Line {
     Line { error: text.starts_with("!!!") || text.contains("Traceback (most recent call last)"), text }
 }
 
-fn journals(dir: &Path, start: Option<f64>, room: u64) -> Vec<Journal> {
-    let mut found: BTreeMap<(String, bool, String), Vec<Line>> = BTreeMap::new();
-    for machine in left::folders(dir) {
-        let name = machine.to_string_lossy().into_owned();
-        let ends = Ends::read(dir, &Path::new(&machine).join("journal.jsonl"), JOURNAL).unwrap_or_default();
-        for (line, gap) in ends.lines() {
-            if gap {
-                let text = format!("… {} bytes of the journal are left out …", ends.cut);
-                for (_, lines) in found.iter_mut().filter(|((machine, ..), _)| *machine == name) {
-                    lines.push(Line { text: text.clone(), error: false });
-                }
-            }
-            let Some(entry) = Entry::parse(line) else { continue };
-            let own = entry.unit.as_deref().filter(|unit| *unit != "init.scope");
-            let unit = entry.about.as_deref().or(own).unwrap_or_default();
-            let service = unit.ends_with(".service");
-            let unit = if service { unit } else { "other units" };
-            let lines = found.entry((name.clone(), !service, unit.to_owned())).or_default();
-            lines.extend(journal_lines(&entry, start));
-        }
-    }
-    let each = room / u64::try_from(found.len().max(1)).unwrap_or(1);
-    let journal = |((machine, _, unit), lines)| Journal { machine, unit, text: shorten(lines, each) };
-    found.into_iter().map(journal).collect()
-}
-
-fn journal_lines(entry: &Entry, start: Option<f64>) -> Vec<Line> {
-    let at = entry.time.as_ref().and_then(|micros| micros.parse::<f64>().ok());
-    let at = at.zip(start).map_or(String::new(), |(micros, start)| format!("{:9.3}  ", micros / 1e6 - start));
-    let error = entry.priority.as_ref().and_then(|p| p.parse::<u8>().ok()).is_some_and(|priority| priority <= 3);
-    let text = entry.text().unwrap_or_default();
-    text.lines().map(|line| Line { text: format!("{at}{}", terminal::clean(line, LONG)), error }).collect()
-}
-
-/// Leaves lines out of the middle until the rest fits into `room` bytes.
-fn shorten(mut lines: Vec<Line>, room: u64) -> Text {
-    let size = |lines: &[Line]| lines.iter().map(|line| line.text.len() as u64 + 1).sum::<u64>();
-    let all = size(&lines);
-    if all <= room {
-        return Text { lines, cut: None };
-    }
-    let fitting = |lines: &mut dyn Iterator<Item = &Line>, room: u64| {
-        let mut left = room;
-        let fits = |line: &&Line| match left.checked_sub(line.text.len() as u64 + 1) {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        };
-        lines.take_while(fits).count()
-    };
-    let head = fitting(&mut lines.iter(), room / 4);
-    let tail = fitting(&mut lines.iter().rev(), room / 4 * 3).min(lines.len() - head);
-    let end = lines.len() - tail;
-    let cut = size(&lines[head..end]);
-    lines.drain(head..end);
-    Text { lines, cut: Some((head, cut)) }
-}
-
 /// What an execution left in its folder, but for those of further executions, and how many more files than are named.
 /// `copies` is what copies may take.
 fn files(folder: &Path, run: &Path, copies: &mut u64) -> (Vec<Left>, usize) {
@@ -369,5 +308,6 @@ fn files(folder: &Path, run: &Path, copies: &mut u64) -> (Vec<Left>, usize) {
     (files, found.count())
 }
 
+mod journals;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
+use super::journals::{Kept, shorten};
 use super::*;
 use tool_project::Check;
 use tool_runner::{Begun, Summary};
@@ -28,6 +29,20 @@ fn long_journals_lose_their_middle() {
     assert_eq!((text.lines.len(), text.cut), (20, Some((5, 8000))));
     assert_eq!(text.lines.last(), Some(&line(99)));
     assert_eq!(shorten(vec![line(1)], 2000).cut, None);
+}
+
+/// What is kept while a journal is read is what is shown of it in the end.
+#[test]
+fn a_journal_that_is_read_bit_by_bit_is_shortened_as_a_whole_one() {
+    for (count, width) in [(0, 1), (3, 9), (100, 99), (100, 3000), (3000, 0)] {
+        let lines = || (0..count).map(move |n| Line { text: format!("{n:0width$}"), error: false });
+        let mut kept = Kept::default();
+        lines().for_each(|line| kept.push(line, 2000));
+        assert!(kept.sizes[0] + kept.sizes[1] <= 4000, "{count} {width}");
+        for room in [2000, 500] {
+            assert_eq!(kept.clone().shorten(room), shorten(lines().collect(), room), "{count} {width} {room}");
+        }
+    }
 }
 
 /// A machine wrote for hours: the page takes no longer than for a short journal.
