@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
+#[path = "../../embedded/tests/common/port.rs"]
+mod port;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -65,34 +67,77 @@ fn run(command: &mut Command) -> Output {
     limited.current_dir(command.get_current_dir().unwrap()).output().unwrap()
 }
 
-/// Brackets for the stack, values that double, what takes the square of its length.
+/// Brackets for the stack, values and files that double, what takes the square of its length: lint tells it, and the IOC does not
+/// start, or goes on where C's does.
 #[test]
 fn nothing_grows_without_end() {
+    const READ_NO_MORE: &str = "the soft IOC does not read this: ioc/";
     let scratch = Scratch::new();
     let chain = |format: &dyn Fn(usize) -> String| -> String { (0..40).map(format).collect() };
     let (db, proto, script) =
         ("ioc/exampleApp/Db/example.db", "ioc/exampleApp/Db/example.proto", "ioc/iocBoot/iocExample/st.cmd");
-    let (makefile, rows) = ("ioc/exampleApp/Db/Makefile", "ioc/exampleApp/Db/more.substitutions");
+    let (makefile, rows, template) =
+        ("ioc/exampleApp/Db/Makefile", "ioc/exampleApp/Db/rows.substitutions", "ioc/exampleApp/Db/more.template");
     let row = chain(&|n| format!("\"$(A{})$(A{})\" ", n + 1, n + 1));
     let names = chain(&|n| format!("A{n} "));
-    let cases: [(&str, String, &str); 9] = [
-        (db, format!("record(ai, \"X\") {{ field(INP, {}) }}\n", "[".repeat(9000)), "not-in-soft-ioc"),
-        (db, format!("record(ai, \"X{}\") {{}}\n", "$(A=".repeat(3000)), "not-in-soft-ioc"),
-        (db, format!("record(calc, \"X\") {{ field(CALC, \"{}\") }}\n", "A?".repeat(7000)), "bad-expression"),
-        (proto, format!("get {{ out \"%{}f\"; }}\n", "9".repeat(42_000)), "not-in-soft-ioc"),
-        (proto, "${".repeat(8000), "not-in-soft-ioc"),
-        (proto, format!("v = \"abc\";\n{}", chain(&|_| "v = $v $v;\n".to_owned())), "not-in-soft-ioc"),
+    let (included, called) = ("ioc/exampleApp/Db/a0.db", "ioc/iocBoot/iocExample/a0.cmd");
+    let load = "< a0.cmd\ncd \"${TOP}/db\"\ndbLoadRecords(\"a0.db\")\ndbLoadTemplate(\"rows.substitutions\")\n";
+    let cases: [(&str, String, &str, Option<&str>); 14] = [
+        (
+            db,
+            format!("record(ai, \"X\") {{ field(INP, {}) }}\n", "[".repeat(9000)),
+            "not-in-soft-ioc",
+            Some(READ_NO_MORE),
+        ),
+        (db, format!("record(ai, \"X{}\") {{}}\n", "$(A=".repeat(3000)), "not-in-soft-ioc", Some(READ_NO_MORE)),
+        (db, format!("record(calc, \"X\") {{ field(CALC, \"{}\") }}\n", "A?".repeat(7000)), "bad-expression", None),
+        (proto, format!("get {{ out \"%{}f\"; }}\n", "9".repeat(42_000)), "not-in-soft-ioc", Some(READ_NO_MORE)),
+        (proto, "${".repeat(8000), "not-in-soft-ioc", Some(READ_NO_MORE)),
+        (
+            proto,
+            format!("v = \"abc\";\n{}", chain(&|_| "v = $v $v;\n".to_owned())),
+            "not-in-soft-ioc",
+            Some(READ_NO_MORE),
+        ),
         (
             script,
             format!("epicsEnvSet(A, abc)\n{}", chain(&|_| "epicsEnvSet(A, $(A)$(A))\n".to_owned())),
             "endless-macro",
+            Some(READ_NO_MORE),
         ),
-        (makefile, "ifdef A\n".repeat(20_000), "make-stops"),
-        (rows, format!("file \"example.db\" {{ pattern {{ {names} }} {{ {row} }} }}\n"), "make-stops"),
+        // Brackets that no file has.
+        (
+            script,
+            format!("epicsEnvSet(A, [)\n{}", "epicsEnvSet(A, $(A)$(A))\n".repeat(12)),
+            "not-in-soft-ioc",
+            Some(READ_NO_MORE),
+        ),
+        (included, "include \"a0.db\"\ninclude \"a1.db\"\n".to_owned(), "includes-itself", Some(READ_NO_MORE)),
+        (called, "< a1.cmd\n< a0.cmd\n".to_owned(), "includes-itself", Some(READ_NO_MORE)),
+        (
+            rows,
+            format!("file \"example.db\" {{ pattern {{ {names} }} {{ {row} }} }}\n"),
+            "endless-macro",
+            Some(READ_NO_MORE),
+        ),
+        (
+            template,
+            "include \"more.template\"\ninclude \"more.template\"\n".to_owned(),
+            "make-stops",
+            Some("make stops"),
+        ),
+        (template, format!("{}\n", "$(A=".repeat(3000)), "make-stops", Some("make stops")),
+        (makefile, "ifdef A\n".repeat(20_000), "make-stops", Some("Makefile:101: more than 100 conditions")),
     ];
-    scratch.edit(makefile, "DB += example.proto", "DB += example.proto more.db");
-    scratch.write(rows, "file \"example.db\" { pattern { A0 } { a } }\n");
-    for (file, more, code) in cases {
+    scratch.edit(makefile, "DB += example.proto", "DB += example.proto rows.substitutions more.db a0.db a1.db");
+    scratch.edit(script, "iocInit()", &format!("{load}iocInit()"));
+    scratch.write(template, "record(ai, \"MORE\") {}\n");
+    scratch.write(included, "record(ai, \"A0\") {}\n");
+    scratch.write("ioc/exampleApp/Db/a1.db", "include \"a0.db\"\ninclude \"a0.db\"\n");
+    scratch.write(called, "echo a0\n");
+    scratch.write("ioc/iocBoot/iocExample/a1.cmd", "< a0.cmd\n< a0.cmd\n");
+    scratch.write(rows, "file \"example.db\" { pattern { PREFIX } { a } }\n");
+    for (file, more, code, refused) in cases {
         let whole = fs::read_to_string(scratch.root.join(file)).unwrap();
         // A script is over at its end, a protocol at its first mistake.
         fs::write(
@@ -100,12 +145,23 @@ fn nothing_grows_without_end() {
             if file == script { whole.replace("iocInit", &(more + "iocInit")) } else { more + &whole },
         )
         .unwrap();
-        let mut command = Command::new(scratch.program("soft-ioc"));
-        scratch.environment(&mut command);
-        command.args(["--lint", "[{}]", "--app", "example", "st.cmd"]);
-        let output = run(command.current_dir(scratch.root.join("ioc/iocBoot/iocExample")));
+        let soft_ioc = |words: &[&str]| {
+            let mut command = Command::new(scratch.program("soft-ioc"));
+            scratch.environment(&mut command);
+            command
+                .args(words)
+                .args(["--app", "example", "st.cmd"])
+                .env("EPICS_CA_SERVER_PORT", port::free().to_string());
+            run(command.current_dir(scratch.root.join("ioc/iocBoot/iocExample")))
+        };
+        let output = soft_ioc(&["--lint", "[{}]"]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains(code), "{file}: {} {said}", output.status);
+        // It ends at the end of its input.
+        let output = soft_ioc(&[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(if refused.is_some() { 5 } else { 0 }), "{file}: {said}");
+        assert!(refused.is_none_or(|why| said.contains(why) && said.contains("\n\nhint: ")), "{file}: {said}");
         fs::write(scratch.root.join(file), whole).unwrap();
     }
 }

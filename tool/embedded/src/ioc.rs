@@ -45,7 +45,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
     asyn::provide(tree::new_folder).map_err(|error| format!("the folder for temporary files: {error}"))?;
     let outlook = Outlook::read(app, script).unwrap_or_else(|_| Outlook::without_top());
     if let Some(refusal) = outlook.refusals.first() {
-        return Err(format!("a C IOC does not come up by this script: {refusal}"));
+        return Err(refusal.clone());
     }
     // The server asks for its port before the script runs; C does so in iocInit.
     let port = outlook.port();

@@ -1,14 +1,11 @@
-//! What is too much for the readers of the soft IOC: they need the square of a line's length, a frame of the stack for each bracket
-//! within brackets, and twice the memory where a value is put into another one twice. Nobody's files come near.
+//! Files that are too much for the readers of the soft IOC are told, and given to none of them.
 
 use std::collections::HashMap;
 
-use super::finding::{NOT_IN_SOFT_IOC, Place, Report};
+use super::finding::{Place, Report};
+use super::text::Text;
+use crate::growth::{Beyond, lines};
 
-/// Bytes of a line.
-const LONGEST: usize = 1 << 20;
-/// Brackets within brackets.
-const DEEPEST: usize = 100;
 /// Bytes of a variable's value. Linux gives a program none of twice as many (execve(2)).
 pub const VALUE: usize = 1 << 16;
 /// Bytes of a text in quotes of a protocol; StreamDevice counts on to its end for each of its bytes.
@@ -16,44 +13,21 @@ const QUOTED: usize = 4096;
 /// Bytes that a variable or a function of a protocol stands for.
 const LARGEST: usize = 1 << 20;
 
-/// Where there is too much of what: the number of the line.
-type Beyond = (usize, String);
-
 /// Whether a file is as its readers take it. Else it is said where that ends.
 pub fn within(text: &str, file: usize, protocol: bool, report: &mut Report) -> bool {
-    let beyond = lines(text).or_else(|| if protocol { quoted(text).or_else(|| grown(text)) } else { None });
+    let beyond = lines(text.as_bytes()).or_else(|| if protocol { quoted(text).or_else(|| grown(text)) } else { None });
     let Some((line, what)) = beyond else { return true };
     let place = Place { file, line: u32::try_from(line).unwrap_or(1), column: 1 };
-    report.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
-    report.open = true;
+    report.beyond(place, what);
     false
 }
 
-/// A line that is too long, or brackets that are too deep. Those of macros and in texts end with their line.
-fn lines(text: &str) -> Option<Beyond> {
-    let mut depth = 0_usize;
-    for (line, own) in text.split('\n').enumerate().map(|(at, own)| (at + 1, own)) {
-        if own.len() > LONGEST {
-            return Some((line, format!("this line has {} bytes: the soft IOC reads up to {LONGEST}", own.len())));
-        }
-        let (mut here, mut in_text) = (0_usize, false);
-        for byte in own.bytes() {
-            let level = if in_text || b"()".contains(&byte) { &mut here } else { &mut depth };
-            match byte {
-                b'"' => in_text = !in_text,
-                b'[' | b'{' | b'(' => *level += 1,
-                b']' | b'}' | b')' => *level = level.saturating_sub(1),
-                _ => {}
-            }
-            if depth.max(here) > DEEPEST {
-                return Some((
-                    line,
-                    format!("more than {DEEPEST} brackets within brackets: the soft IOC reads no more"),
-                ));
-            }
-        }
-    }
-    None
+/// Whether a text is as its readers take it, once its macros are replaced. Else it is said where that ends.
+pub fn text_within(text: &Text, report: &mut Report) -> bool {
+    let Some((line, what)) = lines(&text.bytes) else { return true };
+    let place = text.lines().nth(line - 1).map_or(text.place(0), |own| own.place(0));
+    report.beyond(place, what);
+    false
 }
 
 /// The parts of a protocol: words, references, texts in quotes and single characters, each with its line.
@@ -160,7 +134,7 @@ mod tests {
         let mut report = Report::default();
         let fits = within(text, 0, protocol, &mut report);
         assert_eq!(fits, !report.open);
-        lines(text).or_else(|| quoted(text)).or_else(|| grown(text))
+        lines(text.as_bytes()).or_else(|| quoted(text)).or_else(|| grown(text))
     }
 
     #[test]
@@ -171,8 +145,8 @@ mod tests {
         ] {
             assert_eq!(said(text, true), None, "{text}");
         }
-        for open in ["(", "{"] {
-            assert_eq!(said(&format!("field(DESC, \"{open}\")\n").repeat(200), false), None);
+        for text in ["field(DESC, \"(\")\n", "field(DESC, \"{\")\n", "# 5\" { [\n"] {
+            assert_eq!(said(&text.repeat(200), false), None);
         }
     }
 

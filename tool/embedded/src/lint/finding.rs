@@ -39,6 +39,8 @@ const ONCE: [&str; 6] = ["undefined-variable", "not-in-dbd", "no-command", "not-
 pub struct Report {
     files: Vec<PathBuf>,
     findings: BTreeSet<Finding>,
+    /// Where there is too much for the readers of the soft IOC.
+    beyond: BTreeSet<Place>,
     /// Something could not be known, so that what seems to be missing may be there.
     pub open: bool,
 }
@@ -77,6 +79,13 @@ impl Report {
         self.add(Severity::Warning, place, code, message.into(), &hint.into());
     }
 
+    /// Notes what is too much for the readers of the soft IOC: none of them gets it.
+    pub fn beyond(&mut self, place: Place, what: impl Into<String>) {
+        self.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
+        self.beyond.insert(place);
+        self.open = true;
+    }
+
     /// A template is read once for each of its instances: what is wrong in it is said once. What is said of a value
     /// that is not known is no finding.
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
@@ -100,6 +109,11 @@ impl Report {
     /// The findings of a severity that have one of some codes, as text: `FILE:LINE: what`, and a hint if there is one.
     pub fn told(&self, severity: Severity, codes: &[&str], top: &Path) -> Vec<String> {
         self.those(|own| own.severity == severity && codes.contains(&own.code), top)
+    }
+
+    /// What is too much for the soft IOC, likewise.
+    pub fn told_beyond(&self, top: &Path) -> Vec<String> {
+        self.those(|own| own.code == NOT_IN_SOFT_IOC && self.beyond.contains(&own.place), top)
     }
 
     /// Those of a place, likewise.

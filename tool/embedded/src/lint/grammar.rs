@@ -3,6 +3,7 @@
 use epics_base_rs::error::CaError;
 use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 
+use super::bounds;
 use super::database::{Database, Field, Record};
 use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, suggest};
 use super::lexer::{Broken, Kind, Lexer, Token};
@@ -14,6 +15,10 @@ const LONGEST_NAME: usize = 60;
 
 /// Adds what a text defines to a database.
 pub fn read(text: &Text, database: &mut Database, report: &mut Report) {
+    // Macros may have brought more than their files have.
+    if !bounds::text_within(text, report) {
+        return;
+    }
     Reader { lexer: Lexer::new(text), database, report }.all();
     second_opinion(text, report);
 }
@@ -22,7 +27,7 @@ pub fn read(text: &Text, database: &mut Database, report: &mut Report) {
 fn second_opinion(text: &Text, report: &mut Report) {
     if let Err(CaError::DbParseError { line, message, .. }) = parse_db_with_breaktables(&text.lossy(), MacroDefs::new())
     {
-        let place = text.lines().get(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
+        let place = text.lines().nth(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
         if !report.has_error(place.file) {
             let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
             report.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");

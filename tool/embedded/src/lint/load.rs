@@ -14,11 +14,11 @@ use super::layout::Layout;
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
-use crate::growth;
+use crate::growth::{self, Room};
 use crate::msi;
 
 /// Files that may include each other.
-const DEEPEST: usize = 32;
+const DEEPEST: usize = 100;
 
 /// What was read on the way.
 #[derive(Debug, Default)]
@@ -33,6 +33,7 @@ pub struct Loader<'a> {
     pub layout: &'a Layout,
     pub report: &'a mut Report,
     pub read: &'a mut Read,
+    pub room: Room,
 }
 
 impl Loader<'_> {
@@ -174,6 +175,10 @@ impl Loader<'_> {
         let mut out = Text::default();
         let mut end = text.place(0);
         for line in text.lines() {
+            if !self.room.takes(line.bytes.len()) {
+                self.too_much(line.place(0));
+                return Text::default();
+            }
             end = line.places.last().copied().unwrap_or(end);
             let words = line.lossy();
             let included =
@@ -185,6 +190,7 @@ impl Loader<'_> {
             };
             let at = line.place(line.bytes.iter().position(|byte| *byte == b'"').unwrap_or(0));
             match self.named(name, at, "file", load) {
+                Some(_) if !self.room.takes_file() => self.too_much(at),
                 Some(path) if depth > 0 => {
                     let body = self.file(&path, table, load, depth - 1);
                     out.extend(&body);
@@ -197,6 +203,10 @@ impl Loader<'_> {
             }
         }
         out
+    }
+
+    fn too_much(&mut self, at: Place) {
+        self.report.beyond(at, format!("more than {} MB come of this", growth::LARGEST >> 20));
     }
 
     fn expand(&mut self, text: &Text, table: &mut MacroTable, load: &Load) -> Text {

@@ -40,6 +40,7 @@ use epics_base_rs::server::access_security::parse_acf;
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use crate::build::Product;
+use crate::growth::Room;
 use crate::known;
 use crate::makefile::Problem;
 use crate::mistakes::{Mistake, OfIoc, Parts, Port, Severity};
@@ -101,7 +102,8 @@ pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec
 /// What is to be known of an IOC before it runs, or beside it.
 #[derive(Debug, Default)]
 pub struct Outlook {
-    /// Why a C IOC would have no records by its script where ours had some: the place, what is wrong, a hint.
+    /// Why the IOC does not start, the place and a hint: a C IOC would have no records by its script where ours had some, or
+    /// there is too much for our readers.
     pub refusals: Vec<String>,
     /// Files that it loads and that `make` would not install, and commands that it has not, told likewise.
     pub missing: Vec<String>,
@@ -138,8 +140,13 @@ impl Outlook {
         let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
         let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
-        let mut refusals = told(Severity::Error, &startup::REFUSED);
-        refusals.extend(startup.lost.into_iter().flat_map(|at| lint.report.told_at(at, &lint.layout.top)));
+        let mut by_c = told(Severity::Error, &startup::REFUSED);
+        by_c.extend(startup.lost.into_iter().flat_map(|at| lint.report.told_at(at, &lint.layout.top)));
+        let mut endless = told(Severity::Error, &startup::ENDLESS);
+        endless.extend(lint.report.told_beyond(&lint.layout.top));
+        let why = |what: &'static str| move |own: String| format!("{what}: {own}");
+        let mut refusals: Vec<String> = by_c.into_iter().map(why("a C IOC does not come up by this script")).collect();
+        refusals.extend(endless.into_iter().map(why("the soft IOC does not read this")));
         let missing = told(Severity::Error, &["not-installed", "no-command"]);
         let absent =
             known::commands().filter(|(_, files)| lint.layout.types.lack(files)).map(|(name, _)| name).collect();
@@ -438,7 +445,7 @@ impl Lint {
     }
 
     fn loader(&mut self) -> Loader<'_> {
-        Loader { layout: &self.layout, report: &mut self.report, read: &mut self.read }
+        Loader { layout: &self.layout, report: &mut self.report, read: &mut self.read, room: Room::default() }
     }
 
     /// What `make` would stop at, and what of its Makefiles cannot be understood.
@@ -476,6 +483,9 @@ impl Lint {
                             continue;
                         }
                         let number = self.report.file(&path);
+                        if !bounds::within(&String::from_utf8_lossy(&bytes), number, false, &mut self.report) {
+                            continue;
+                        }
                         let mut table = MacroTable::new(MacroDefs::new(), MacroExpandOptions::default());
                         let text = Text::of_file(number, &bytes).expand(&mut table, |_| true);
                         let mut database = Database::new(&self.layout.types);

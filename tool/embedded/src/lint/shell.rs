@@ -5,7 +5,7 @@ use super::text::Text;
 
 /// The lines: one that ends with a backslash goes on. The last one is not read unless a line feed ends it; its place.
 pub fn lines(text: &Text) -> (Vec<Text>, Option<Place>) {
-    let mut lines = text.lines();
+    let mut lines: Vec<Text> = text.lines().collect();
     let mut unended = None;
     if text.bytes.last().is_some_and(|last| *last != b'\n') {
         let last = lines.pop().unwrap_or_default();

@@ -15,12 +15,12 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
-use crate::growth;
+use crate::growth::{self, Room};
 use crate::known;
 use crate::top::{REGISTRATION, registration};
 
 /// Scripts that may call each other.
-const DEEPEST: usize = 16;
+const DEEPEST: usize = 100;
 
 /// A database that a script loads.
 #[derive(Debug)]
@@ -124,6 +124,9 @@ pub const REFUSED: [&str; 9] = [
     "carriage-return",
 ];
 
+/// Codes of findings that ours would never come to the end of.
+pub const ENDLESS: [&str; 2] = ["endless-macro", "includes-itself"];
+
 /// Goes through a script with variables, and names of those that may be set too; `commands` are those known here.
 pub fn follow(
     script: &Path,
@@ -135,8 +138,18 @@ pub fn follow(
     let folder = script.parent().unwrap_or(script).to_owned();
     let out = Startup { variables, folder, ..Startup::default() };
     let definitions = BTreeMap::new();
-    let mut follower =
-        Follower { layout, commands, elsewhere, env_paths, report, unread: false, definitions, at_init: None, out };
+    let mut follower = Follower {
+        layout,
+        commands,
+        elsewhere,
+        env_paths,
+        report,
+        unread: false,
+        definitions,
+        at_init: None,
+        room: Room::default(),
+        out,
+    };
     follower.script(script, &BTreeMap::new(), DEEPEST);
     follower.end(script);
     follower.out.variables = follower.at_init.unwrap_or(follower.out.variables);
@@ -162,6 +175,7 @@ struct Follower<'a> {
     /// The definitions that were loaded.
     definitions: BTreeMap<String, Place>,
     at_init: Option<BTreeMap<String, String>>,
+    room: Room,
     out: Startup,
 }
 
@@ -292,6 +306,9 @@ impl Follower<'_> {
             }
             true
         });
+        if unclosed.is_none() && !bounds::text_within(&expanded, self.report) {
+            unclosed = Some(line.place(0));
+        }
         unclosed.map_or(Ok(expanded), Err)
     }
 
@@ -484,6 +501,10 @@ impl Follower<'_> {
             return;
         }
         match self.file(file) {
+            Some(_) if !self.room.takes_file() => {
+                self.report.beyond(file.place(0), format!("more than {} MB come of this", growth::LARGEST >> 20));
+                (self.out.open, self.unread) = (true, true);
+            }
             Some(path) if depth > 0 => self.script(&path, macros, depth - 1),
             Some(_) => {
                 let what = format!("`{name}` runs itself");

@@ -65,16 +65,15 @@ impl Text {
     }
 
     /// The lines, without their line feeds.
-    pub fn lines(&self) -> Vec<Self> {
-        let mut lines = Vec::new();
+    pub fn lines(&self) -> impl Iterator<Item = Self> {
         let mut start = 0;
-        while start < self.bytes.len() {
-            let length = self.bytes[start..].iter().position(|byte| *byte == b'\n');
-            let end = length.map_or(self.bytes.len(), |length| start + length);
-            lines.push(self.slice(start, end));
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty())?;
+            let end = start + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let line = self.slice(start, end);
             start = end + 1;
-        }
-        lines
+            Some(line)
+        })
     }
 
     /// The text with macros replaced, line by line as C's readers do it, but for comments. One that

@@ -7,6 +7,7 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 
 use super::Notice;
 use super::template::Output;
+use crate::growth;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -29,6 +30,9 @@ impl Token {
 pub fn rows(path: &Path, template: Option<&Path>, output: &mut Output) -> Result<(), Notice> {
     let at = |line: u32, what: &str| Notice { file: path.to_owned(), line, what: what.to_owned() };
     let bytes = fs::read(path).map_err(|error| at(1, &error.to_string()))?;
+    if let Some((line, what)) = growth::lines(&bytes) {
+        return Err(at(u32::try_from(line).unwrap_or(1), &what));
+    }
     let mut reader = Reader {
         path,
         lines: bytes.split_inclusive(|byte| *byte == b'\n'),

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::runtime::mac_lib::macro_defn_pairs_bytes;
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
-use crate::growth;
+use crate::growth::{self, Room};
 
 use super::{Expanded, Notice, Origin};
 
 /// Files that are open at once, which is what ends a template that includes itself.
 const DEEPEST: usize = 1000;
-
-/// Bytes of a database, at most.
-const LARGEST: usize = 64 << 20;
 
 /// Where `msi` runs, where it looks for files, and how a path becomes a file that is there.
 pub struct Files<'a> {
@@ -44,6 +41,7 @@ pub struct Output<'a> {
     expanded: Expanded,
     globals: Definitions,
     row: Definitions,
+    room: Room,
 }
 
 /// A file that is being read.
@@ -55,7 +53,7 @@ struct Input {
 
 impl<'a> Output<'a> {
     pub fn new(files: &'a Files<'a>) -> Self {
-        Self { files, expanded: Expanded::default(), globals: Vec::new(), row: Vec::new() }
+        Self { files, expanded: Expanded::default(), globals: Vec::new(), row: Vec::new(), room: Room::default() }
     }
 
     pub fn into_expanded(self) -> Expanded {
@@ -120,6 +118,9 @@ impl<'a> Output<'a> {
                     if inputs.len() >= DEEPEST {
                         return Err(Notice { what: "this file includes itself".to_owned(), ..here });
                     }
+                    if !self.room.takes_file() {
+                        return Err(too_much(here));
+                    }
                     inputs.push(self.open(Path::new(std::ffi::OsStr::from_bytes(name)), false, &here)?);
                 }
                 Some((Command::Substitute, macros)) => {
@@ -127,10 +128,13 @@ impl<'a> Output<'a> {
                     self.tame(&here)?;
                     table = self.table();
                 }
-                None => self.line(&line, &mut table, Origin { file, line: number, column: 1 }),
-            }
-            if self.expanded.bytes.len() > LARGEST {
-                return Err(Notice { what: format!("more than {} MB come of this", LARGEST >> 20), ..here });
+                None => {
+                    let before = self.expanded.bytes.len();
+                    self.line(&line, &mut table, Origin { file, line: number, column: 1 });
+                    if !self.room.takes(self.expanded.bytes.len() - before) {
+                        return Err(too_much(here));
+                    }
+                }
             }
         }
         Ok(())
@@ -141,6 +145,9 @@ impl<'a> Output<'a> {
         let path = if found { Some(name.to_owned()) } else { self.files.find(name) };
         let path = path.ok_or_else(|| fault(format!("there is no file `{}`", name.display())))?;
         let bytes = fs::read(&path).map_err(|error| fault(format!("{}: {error}", path.display())))?;
+        if let Some((line, what)) = growth::lines(&bytes) {
+            return Err(Notice { file: path, line: u32::try_from(line).unwrap_or(1), what });
+        }
         let lines: Vec<Vec<u8>> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
         let files = &mut self.expanded.files;
         let number = files.iter().position(|own| *own == path).unwrap_or_else(|| {
@@ -175,6 +182,10 @@ impl<'a> Output<'a> {
         self.expanded.bytes.extend(whole);
         self.expanded.origins.extend(origins);
     }
+}
+
+fn too_much(at: Notice) -> Notice {
+    Notice { what: format!("more than {} MB come of this", growth::LARGEST >> 20), ..at }
 }
 
 /// Counts columns over bytes that stay as they are.
