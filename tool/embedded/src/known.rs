@@ -31,11 +31,12 @@ pub fn has_definitions(name: &str) -> bool {
     DEFINITIONS.contains(&name) || (cfg!(feature = "pva") && (name == "qsrv.dbd" || has_pv_access(name)))
 }
 
-/// The definitions that were meant by a name of nobody's. Short names have neighbours: of those, another case or two letters
-/// that changed places.
-pub fn misspelt(name: &str) -> Option<&'static str> {
-    let near = |own: &str| distance(name, own) == 1 && (own.len() > "calc.dbd".len() || are_swapped(name, own));
-    DEFINITIONS.into_iter().find(|own| name != *own && (near(own) || name.eq_ignore_ascii_case(own)))
+/// The definitions that were meant by a name of nobody's, where these are not `there` as well. Short names have neighbours:
+/// another case or two letters that changed places are no accident.
+pub fn misspelt(name: &str, there: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let sure = |own: &str| name.eq_ignore_ascii_case(own) || are_swapped(name, own) || own.len() > "calc.dbd".len();
+    let near = |own: &str| name.eq_ignore_ascii_case(own) || distance(name, own) == 1;
+    DEFINITIONS.into_iter().find(|own| name != *own && near(own) && (sure(own) || !there(own)))
 }
 
 /// Whether two words differ in two neighbouring letters that changed places.

@@ -19,6 +19,23 @@ pub fn take(build: &mut Build, makefile: &mut Makefile, folder: &Path, place: &P
     step.programs();
 }
 
+/// The variables that say what a Makefile makes, those of its own programs and definitions among them.
+pub fn read_variables(makefile: &mut Makefile) -> Vec<String> {
+    const OF_ALL: [&str; 8] = ["DB", "DBD", "DIRS", "DB_INSTALLS", "DBD_INSTALLS", "PROD_IOC", "PROD_HOST", "SRC_DIRS"];
+    const OF_ONE: [&str; 8] = ["SRCS", "SRCS_DEFAULT", "SRCS_Linux", "LIBS", "LIBS_DEFAULT", "SYS_LIBS", "OBJS", "DBD"];
+    const OWNERS: [&str; 7] = ["PROD_IOC", "PROD_HOST", "PROD", "TESTPROD", "LIBRARY", "LIBRARY_IOC", "LIBRARY_HOST"];
+    let mut read: Vec<String> = OF_ALL.map(str::to_owned).into();
+    let named = |makefile: &mut Makefile, variable: &str| makefile.words(variable).into_iter().map(|word| word.text);
+    for variable in OWNERS {
+        for owner in named(makefile, variable) {
+            read.extend(OF_ONE.map(|kind| format!("{owner}_{kind}")));
+        }
+    }
+    let definitions = named(makefile, "DBD").map(|own| format!("{}_DBD", own.trim_end_matches(".dbd")));
+    read.extend(definitions.collect::<Vec<_>>());
+    read
+}
+
 pub(super) struct Step<'a> {
     pub(super) build: &'a mut Build,
     pub(super) makefile: &'a mut Makefile,
@@ -128,11 +145,13 @@ impl Step<'_> {
         let variable = format!("{app}_DBD");
         let own = folders.iter().map(|folder| folder.join("menuScan.dbd")).find(|path| path.is_file());
         let mut all = Definitions { menu_scan: own, at: Some(at), ..Definitions::default() };
-        for word in self.makefile.words(&variable) {
+        let words = self.makefile.words(&variable);
+        let is_there = |own: &str| words.iter().any(|word| word.text == own);
+        for word in &words {
             all.open |= word.partial;
             if !word.partial {
                 let there = folders.iter().any(|folder| folder.join(&word.text).is_file());
-                if let Some(near) = known::misspelt(&word.text)
+                if let Some(near) = known::misspelt(&word.text, is_there)
                     .filter(|_| word.doubt.is_none() && !there && self.by_rule(&word.text).is_none())
                 {
                     let what = format!("make stops: there is no `{}`; did you mean `{near}`?", word.text);

@@ -118,12 +118,25 @@ pub struct Build {
     entered: BTreeSet<PathBuf>,
     /// Misspelt definitions, if no other Makefile installs them.
     misspelt: Vec<(String, Problem)>,
+    /// Variables that nothing reads, and what each was most likely meant to be.
+    pub unread: Vec<(Problem, String)>,
+    /// These are taken for what they were meant to be.
+    mended: bool,
 }
 
 impl Build {
     /// Reads all Makefiles of a top.
     pub fn read(top: &Path) -> Self {
-        let mut build = Self { top: top.to_owned(), ..Self::default() };
+        Self::of(top, false)
+    }
+
+    /// The same, were its variables spelt right.
+    pub fn mended(top: &Path) -> Self {
+        Self::of(top, true)
+    }
+
+    fn of(top: &Path, mended: bool) -> Self {
+        let mut build = Self { top: top.to_owned(), mended, ..Self::default() };
         build.enter(top, DEEPEST);
         for (name, fault) in std::mem::take(&mut build.misspelt) {
             let made = name.strip_suffix(".dbd").is_some_and(|own| build.definitions.contains_key(own));
@@ -178,6 +191,7 @@ impl Build {
             self.doubts.push((String::new(), Problem { file: path.clone(), line: 1, what }));
         }
         if descends {
+            self.unread(&mut first, &path, &["DIRS".to_owned()]);
             for word in first.words("DIRS") {
                 match word.doubt {
                     Some(doubt) if word.partial => self.doubts.push((String::new(), doubt)),
@@ -198,8 +212,20 @@ impl Build {
             } else {
                 self.unsure |= self.foreign.len() + makefile.foreign.len() > 0;
                 self.foreign.append(&mut makefile.foreign);
+                let read = install::read_variables(&mut makefile);
+                self.unread(&mut makefile, &path, &read);
                 install::take(self, &mut makefile, folder, &place);
             }
+        }
+    }
+
+    /// Looks for variables that nothing reads, among them those that a folder of rules reads.
+    fn unread(&mut self, makefile: &mut Makefile, path: &Path, read: &[String]) {
+        for (name, meant, problem) in makefile.unread(path, read) {
+            if self.mended {
+                makefile.rename(&name, &meant);
+            }
+            self.unread.push((problem, meant));
         }
     }
 
@@ -213,7 +239,8 @@ impl Build {
 
     /// Enters a folder that make may not enter: what it would install is in doubt.
     fn perhaps(&mut self, folder: &Path, doubt: &Problem, depth: usize) {
-        let mut other = Self { top: self.top.clone(), entered: self.entered.clone(), ..Self::default() };
+        let (top, entered, mended) = (self.top.clone(), self.entered.clone(), self.mended);
+        let mut other = Self { top, entered, mended, ..Self::default() };
         other.enter(&plain(folder), depth);
         let names = other.installed.keys().filter_map(|path| path.file_name()?.to_str());
         self.doubts.extend(names.map(|name| (name.to_owned(), doubt.clone())));

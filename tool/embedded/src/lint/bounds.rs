@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::finding::{Place, Report};
+use super::report::{Place, Report};
 use super::text::Text;
 use crate::growth::{Beyond, lines};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use epics_base_rs::server::record::{declared_field_table, declared_fields};
 
-use super::finding::{Place, Report, UNKNOWN, suggest};
+use super::report::{Place, Report, UNKNOWN, suggest};
 
 /// A field as a file gives it.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::answer::Wanted;
 use super::database::Record;
-use super::finding::UNKNOWN;
 use super::protocol::{Compiled, Piece};
 use super::quiet::Value;
+use super::report::UNKNOWN;
 use super::startup::Opened;
 use crate::mistakes::Exchange;
 

@@ -11,7 +11,7 @@ use epics_base_rs::server::record::{
 use epics_base_rs::types::{DbfCode, DbfLinkClass, dbf_link_class};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
-use super::finding::{Report, suggest};
+use super::report::{Report, suggest};
 use crate::known::{self, Devices};
 
 /// Judges all fields of all records.
@@ -35,7 +35,7 @@ fn judge_field(record: &Record, field: &Field, devices: &[&str], database: &Data
         return;
     }
     let Some(desc) = declared_field(kind, name).filter(|desc| desc.name == name) else {
-        if !name.contains(super::finding::UNKNOWN) {
+        if !name.contains(super::report::UNKNOWN) {
             let hint = suggest(name, field_names(kind), || format!("see the reference of the {kind} record"));
             report.error(field.at, "unknown-field", format!("record type {kind} has no field `{name}`"), hint);
         }

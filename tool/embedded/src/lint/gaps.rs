@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::database::Database;
-use super::finding::{Place, Report, UNKNOWN};
 use super::layout::Layout;
+use super::report::{Place, Report, UNKNOWN};
 use super::startup::Startup;
 use crate::known::{self, Devices};
 use crate::top::sorted;

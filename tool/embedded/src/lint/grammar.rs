@@ -5,8 +5,8 @@ use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 
 use super::bounds;
 use super::database::{Database, Field, Record};
-use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, suggest};
 use super::lexer::{Broken, Kind, Lexer, Token};
+use super::report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, suggest};
 use super::text::Text;
 use crate::known;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 
 use super::database::Types;
-use super::finding::{UNKNOWN, suggest};
+use super::report::{UNKNOWN, suggest};
 use crate::build::{Build, Definitions, Product, Recipe};
 use crate::known;
 use crate::top::plain;
@@ -25,8 +25,17 @@ pub struct Layout {
 
 impl Layout {
     pub fn read(top: &Path, app: &str) -> Self {
+        Self::of(top, app, Build::read)
+    }
+
+    /// The same, were the variables of its Makefiles spelt right.
+    pub fn mended(top: &Path, app: &str) -> Self {
+        Self::of(top, app, Build::mended)
+    }
+
+    fn of(top: &Path, app: &str, read: impl FnOnce(&Path) -> Build) -> Self {
         let made = top.join("configure").is_dir();
-        let build = if made { Build::read(top) } else { Build::default() };
+        let build = if made { read(top) } else { Build::default() };
         let types = types(app, build.definitions.get(app));
         Self { top: top.to_owned(), build, made, types }
     }

@@ -9,8 +9,8 @@ use epics_base_rs::server::db_loader::{
 };
 
 use super::bounds;
-use super::finding::{Place, Report, nearest};
 use super::layout::Layout;
+use super::report::{Place, Report, nearest};
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
@@ -44,14 +44,14 @@ impl Loader<'_> {
         let made = match self.layout.build.expand(recipe) {
             Ok(made) => made,
             Err(msi::Notice { file, line, what }) => {
-                let place = Place { file: self.report.file(&file), line, column: 1 };
+                let place = self.report.line(&file, line);
                 self.report.error(place, "make-stops", format!("make stops: msi refuses this: {what}"), HINT);
                 self.report.open = true;
                 return Text::default();
             }
         };
         for msi::Notice { file, line, what } in made.warnings {
-            let place = Place { file: self.report.file(&file), line, column: 1 };
+            let place = self.report.line(&file, line);
             self.report.warning(place, "substitutions", what, HINT);
         }
         self.read.files.extend(made.files.iter().cloned());

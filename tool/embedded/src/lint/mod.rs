@@ -4,16 +4,16 @@
 //! records, links and protocols by the tables and parsers of the soft IOC. `docs/lint.md` lists
 //! what it finds.
 //!
-//! One way: places and texts (`finding`, `bounds`, `text`, `lexer`, `shell`, `address`) ← models (`database`, `layout`, `startup`) ← readers
-//! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `gaps`) ← this file.
+//! One way: places and texts (`report`, `bounds`, `text`, `lexer`, `shell`, `address`) ← models (`database`, `layout`, `startup`) ← readers
+//! (`grammar`, `load`, `protocol`) ← judges (`fields`, `streams`, `access`, `gaps`) ← this file.
 
+mod access;
 mod address;
 mod answer;
 mod bounds;
 mod database;
 mod exchange;
 mod fields;
-mod finding;
 mod gaps;
 mod grammar;
 mod layout;
@@ -22,6 +22,7 @@ mod load;
 mod protocol;
 mod quiet;
 mod regexp;
+mod report;
 mod shell;
 mod startup;
 mod streams;
@@ -36,7 +37,6 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use epics_base_rs::server::access_security::parse_acf;
 use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
 use crate::build::Product;
@@ -48,11 +48,11 @@ use crate::top::{plain, registration, sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
 use exchange::Said;
-use finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN};
 use layout::Layout;
 use load::{Loader, Read};
 pub use protocol::Function;
 use protocol::Protocols;
+use report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN};
 use startup::{Opened, Startup};
 use text::Text;
 
@@ -231,6 +231,35 @@ impl Lint {
         environments: &[Environment],
         commands: &BTreeSet<String>,
     ) -> (BTreeSet<String>, Parts) {
+        let found = self.once(app, script, environments, commands);
+        if self.layout.build.unread.is_empty() {
+            return found;
+        }
+        // A misspelt variable of a Makefile: what comes of it is no mistake of its own.
+        let top = self.layout.top.clone();
+        let without = self.report.all(&top);
+        let layout = Layout::mended(&top, app);
+        *self = Self { layout, report: Report::default(), protocols: Protocols::default(), read: Read::default() };
+        let found = self.once(app, script, environments, commands);
+        let harmless = self.report.all(&top) == without;
+        for (Problem { file, line, what }, meant) in self.layout.build.unread.clone() {
+            let (place, hint) = (self.report.line(&file, line), format!("did you mean `{meant}`?"));
+            if harmless {
+                self.report.warning(place, "unknown-variable", what, hint);
+            } else {
+                self.report.error(place, "unknown-variable", what, hint);
+            }
+        }
+        found
+    }
+
+    fn once(
+        &mut self,
+        app: &str,
+        script: &Path,
+        environments: &[Environment],
+        commands: &BTreeSet<String>,
+    ) -> (BTreeSet<String>, Parts) {
         self.start(app, script);
         self.make();
         let (mut names, mut parts) = (BTreeSet::new(), None);
@@ -239,7 +268,7 @@ impl Lint {
         for environment in environments {
             let startup = self.follow(script, environment, &elsewhere, commands);
             self.report.open |= startup.open;
-            self.access(&startup);
+            access::judge(&startup, &mut self.report);
             let database = self.load(&startup);
             fields::judge(&database, &mut self.report);
             let said = streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
@@ -252,7 +281,7 @@ impl Lint {
     }
 
     fn parts(&self, startup: Startup, said: Said) -> Parts {
-        let file = |at: Place| finding::shown(self.report.path(at.file), &self.layout.top);
+        let file = |at: Place| report::shown(self.report.path(at.file), &self.layout.top);
         // What is not known here is no word of the user's.
         let plain = |text: String| text.replace(UNKNOWN, "…");
         let port = |Opened { name, command, address, at, .. }| Port {
@@ -291,7 +320,7 @@ impl Lint {
 
     /// The script as a program.
     fn start(&mut self, app: &str, script: &Path) {
-        let place = Place { file: self.report.file(script), line: 1, column: 1 };
+        let place = self.report.line(script, 1);
         let text = match fs::read(script) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
@@ -305,7 +334,7 @@ impl Lint {
         let program = first.strip_prefix("#!").map(str::trim).and_then(|line| line.split_whitespace().next());
         if first.starts_with("#!") && text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
             let what = "this line ends with a carriage return, so the system looks for a program with one in its name";
-            let hint = format!("sed -i 's/\\r$//' {}", finding::shown(script, &self.layout.top));
+            let hint = format!("sed -i 's/\\r$//' {}", report::shown(script, &self.layout.top));
             self.report.error(place, "carriage-return", what, hint);
         }
         if let Some(own) = program.filter(|own| !own.starts_with('/')) {
@@ -344,7 +373,7 @@ impl Lint {
             Some(_) => {}
         }
         if fs::metadata(script).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
-            let hint = format!("chmod +x {}", finding::shown(script, &self.layout.top));
+            let hint = format!("chmod +x {}", report::shown(script, &self.layout.top));
             // The package of Nix mends it, and the sandbox needs no run bit; `./st.cmd` by hand does.
             self.report.warning(place, "not-executable", "the script cannot be executed", hint);
         }
@@ -356,8 +385,7 @@ impl Lint {
         if !self.layout.made || build.is_open() {
             return true;
         }
-        let place =
-            |report: &mut Report, own: &Problem| Place { file: report.file(&own.file), line: own.line, column: 1 };
+        let place = |report: &mut Report, own: &Problem| report.line(&own.file, own.line);
         let programs: BTreeMap<String, Problem> =
             build.programs.iter().map(|(name, own)| (name.clone(), own.at.clone())).collect();
         if !programs.contains_key(program) {
@@ -418,22 +446,6 @@ impl Lint {
         variables
     }
 
-    /// Rules of access security that `iocInit` would refuse, and with them the whole IOC.
-    fn access(&mut self, startup: &Startup) {
-        let Some((path, at)) = &startup.acf else { return };
-        // The shell may give values to its macros.
-        let rules = fs::read_to_string(path).ok().filter(|text| !text.contains('$'));
-        if let Some(error) = rules.and_then(|text| parse_acf(text).err()).map(|error| error.to_string()) {
-            // One a line of C's, the first of which the others come from.
-            let error = error.split_once("ACF ").map_or(&*error, |(_, own)| own).split("; ").next().unwrap_or_default();
-            let (what, line) = error.rsplit_once(" at line ").unwrap_or((error, ""));
-            let line = line.parse().ok();
-            let at = line.map_or(*at, |line| Place { file: self.report.file(path), line, column: 1 });
-            let what = format!("iocInit refuses these rules of access security, so the IOC does not start: {what}");
-            self.report.error(at, "syntax", what, "UAG(name) { … }, HAG(name) { … }, ASG(name) { RULE(1, WRITE) }");
-        }
-    }
-
     fn load(&mut self, startup: &Startup) -> Database {
         let mut database = Database::new(&self.layout.types);
         for load in &startup.loads {
@@ -451,11 +463,11 @@ impl Lint {
     /// What `make` would stop at, and what of its Makefiles cannot be understood.
     fn make(&mut self) {
         for fault in self.layout.build.faults.clone() {
-            let place = Place { file: self.report.file(&fault.file), line: fault.line, column: 1 };
+            let place = self.report.line(&fault.file, fault.line);
             self.report.error(place, "make-stops", fault.what, "make builds nothing until this is right");
         }
         for (_, doubt) in self.layout.build.doubts.clone() {
-            let place = Place { file: self.report.file(&doubt.file), line: doubt.line, column: 1 };
+            let place = self.report.line(&doubt.file, doubt.line);
             let hint = "name the files themselves, where nothing else decides: DB += NAME";
             self.report.warning(place, "undecided", doubt.what, hint);
         }

@@ -12,7 +12,7 @@ use stream_rs::format::{COMPARE_FLAG, PSEUDO_FORMAT, SKIP_FLAG, StreamFormat};
 use stream_rs::protocol::{Client, FormatType, Protocol, codes, get_protocol, path, print_string, set_path};
 
 use super::bounds;
-use super::finding::{Place, Report, nearest, suggest};
+use super::report::{Place, Report, nearest, suggest};
 
 /// Handlers that a function can have; `None` is the function itself.
 const HANDLERS: [Option<&[u8]>; 6] =

@@ -1,6 +1,6 @@
 //! Lines and words of a start-up script, as the shell of EPICS reads them.
 
-use super::finding::Place;
+use super::report::Place;
 use super::text::Text;
 
 /// The lines: one that ends with a backslash goes on. The last one is not read unless a line feed ends it; its place.

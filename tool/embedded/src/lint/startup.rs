@@ -9,8 +9,8 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 use super::address;
 use super::bounds;
 use super::database::Database;
-use super::finding::{Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::{Layout, Search};
+use super::report::{Place, Report, UNKNOWN, nearest, suggest, unreplaced};
 use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
@@ -362,7 +362,9 @@ impl Follower<'_> {
                     self.out.folder = self.out.folder.join(folder.lossy());
                     if !folder.is_unknown() && !self.layout.is_folder(&self.out.folder) {
                         let what = format!("there is no folder `{}`", folder.lossy());
-                        self.report.error(folder.place(0), "no-file", what, "paths start at the folder of st.cmd");
+                        let hint = unreplaced(&folder.lossy());
+                        let hint = hint.unwrap_or_else(|| "paths start at the folder of st.cmd".to_owned());
+                        self.report.error(folder.place(0), "no-file", what, hint);
                     }
                 }
             }
@@ -486,7 +488,7 @@ impl Follower<'_> {
     /// What the script should have done by its end.
     fn end(&mut self, script: &Path) {
         if !self.out.open && self.out.stage < Stage::Running && !self.out.loads.is_empty() {
-            let place = Place { file: self.report.file(script), line: 1, column: 1 };
+            let place = self.report.line(script, 1);
             let what = "the script never calls iocInit: no client would find a record";
             self.report.error(place, "no-init", what, "put iocInit behind the last dbLoadRecords");
         }
@@ -537,7 +539,7 @@ impl Follower<'_> {
                 self.report.error(word.place(0), "not-installed", what, hint);
                 return None;
             }
-            let hint = self.layout.instead_of(&path);
+            let hint = unreplaced(&name).unwrap_or_else(|| self.layout.instead_of(&path));
             self.report.error(
                 word.place(0),
                 "no-file",
@@ -570,7 +572,19 @@ impl Follower<'_> {
         }
         if let Some((source, path)) = path.and_then(|path| Some((self.layout.find(&path)?, path))) {
             let mut defs = MacroDefs::new();
-            let pairs = macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
+            let mut pairs = macros.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
+            for (name, value) in &mut pairs {
+                let itself = ["$(", "${"].iter().any(|open| {
+                    let rest = value.split(&format!("{open}{name}")).nth(1);
+                    rest.is_some_and(|rest| rest.starts_with([')', '}', '=']))
+                });
+                if let Some(word) = macros.filter(|_| itself) {
+                    let what = format!("the value of `{name}` is `{name}` itself, so it has none");
+                    let hint = unreplaced(&word.lossy()).unwrap_or_default();
+                    self.report.error(word.place(0), "undefined-macro", what, hint);
+                    UNKNOWN.clone_into(value);
+                }
+            }
             for pair in &pairs {
                 let meant = macros.and_then(|word| self.without_comma(pair, &pairs, &source, word.place(0)));
                 for (name, value) in meant.unwrap_or_else(|| vec![pair.clone()]) {
@@ -621,9 +635,11 @@ impl Follower<'_> {
         if let Some(own) = words.get(2).filter(|_| opens) {
             let (at, ends, address) = (own.place(0), Default::default(), own.lossy());
             let checked = command == "drvAsynIPPortConfigure" && !own.is_unknown();
-            if let Some(why) = checked.then(|| address::refusal(&address)).flatten() {
+            let literal = || unreplaced(&address).map(|_| format!("`{address}` is no host"));
+            if let Some(why) = checked.then(|| address::refusal(&address).or_else(literal)).flatten() {
                 let what = format!("{why}: asyn opens no port {}", word(1));
-                self.report.error(at, "no-address", what, "as in \"192.168.1.10:5025\", or \"192.168.1.10:5025 UDP\"");
+                let hint = || "as in \"192.168.1.10:5025\", or \"192.168.1.10:5025 UDP\"".to_owned();
+                self.report.error(at, "no-address", what, unreplaced(&address).unwrap_or_else(hint));
             }
             self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address, at, ends });
             let odd = |own: &&Text| !own.bytes.is_empty() && !own.is_unknown() && !address::is_number(&own.lossy());

@@ -7,9 +7,9 @@ use stream_rs::format::{DOUBLE_FORMAT, ENUM_FORMAT, SIGNED_FORMAT, STRING_FORMAT
 
 use super::database::{Database, Field, Record, field_names, has_fields};
 use super::exchange::Said;
-use super::finding::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest};
 use super::layout::Layout;
 use super::protocol::{Conversion, Protocols, column, name};
+use super::report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest, unreplaced};
 use super::startup::{Opened, Startup};
 
 /// Judges the links of all records whose DTYP is `stream`. What they say to their devices.
@@ -219,11 +219,10 @@ fn judge_link<'a>(
         } else if !search.contains(UNKNOWN) {
             let names: Vec<String> = layout.names().map(|(name, _)| name).filter(|own| is_protocol(own)).collect();
             let near = nearest(file, names.iter().map(String::as_str)).filter(|near| *near != file);
+            let near = near.map(|near| format!("did you mean `{near}`?"));
             let search = search.replace(&format!("{}/", layout.top.display()), "");
-            let hint = near.map_or_else(
-                || format!("STREAM_PROTOCOL_PATH is {search}; protocols come from *App/Db/"),
-                |near| format!("did you mean `{near}`?"),
-            );
+            let path = || format!("STREAM_PROTOCOL_PATH is {search}; protocols come from *App/Db/");
+            let hint = near.or_else(|| unreplaced(&search)).unwrap_or_else(path);
             report.error(field.place(file_at), "no-file", format!("there is no protocol file `{file}`"), hint);
         }
         return None;

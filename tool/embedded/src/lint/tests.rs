@@ -8,6 +8,7 @@ use super::*;
 const ST_CMD: &str = "iocBoot/iocExample/st.cmd";
 const DB: &str = "exampleApp/Db/example.db";
 const OPENS: &str = "drvAsynIPPortConfigure(\"PS1\", \"${PSU_ADDRESS=localhost:9999}\")";
+const MAKEFILE: &str = "exampleApp/Db/Makefile";
 const SOURCES: &str = "exampleApp/src/Makefile";
 const PROTO: &str = "exampleApp/Db/example.proto";
 
@@ -184,6 +185,9 @@ fn a_mistake_is_told_once_at_its_place() {
         (DB, "getMode $(PORT)", "getMode $(PORT", &["syntax example.db:142:16"]),
         (SOURCES, "example_DBD += base.dbd", "example_DBD += bsae.dbd", &["make-stops Makefile:8:1"]),
         (SOURCES, "example_DBD += asyn.dbd", "example_DBD += Asyn.dbd", &["make-stops Makefile:12:1"]),
+        (SOURCES, "example_DBD += base.dbd", "example_DBD += bass.dbd", &["make-stops Makefile:8:1"]),
+        (SOURCES, "example_DBD += base.dbd", "example_DBD += base.dbd bass.dbd", &[]),
+        (SOURCES, "DBD += example.dbd", "DBD += exampel.dbd", &["not-built Makefile:5:1"]),
         (SOURCES, "example_LIBS += asyn", "example_LIBS += asny", &["make-stops Makefile:21:1"]),
         (SOURCES, "example_DBD += stream.dbd\n", "", &["not-in-dbd example.db:23:17"]),
         (PROTO, "in \"%{CV|CC}\";", "in \"%50000000c\";", &[]),
@@ -200,8 +204,89 @@ fn a_mistake_is_told_once_at_its_place() {
 #[test]
 fn rules_of_access_security_have_their_own_line() {
     let set = (ST_CMD, "iocInit()", "asSetFilename(\"${TOP}/rules.acf\")\niocInit()");
-    let rules = ("rules.acf", "", "UAG(a) { me }\nASG(DEFAULT) { RULE(1, WRITE) {\n  UAG a)\n} }\n");
-    assert_eq!(found(&[set, rules]), ["syntax rules.acf:3:1"]);
+    let of = |rules: &str| {
+        let told = all("ioc", &[set, ("rules.acf", "", rules)]).into_iter();
+        let told = told.map(|own| format!("{:?} {} {}:{}", own.severity, own.code, own.line, own.column));
+        told.collect::<Vec<_>>()
+    };
+    for (rules, wanted) in [
+        ("UAG(a) { me }\nASG(DEFAULT) { RULE(1, WRITE) {\n  UAG a)\n} }\n", "Error syntax 3:1"),
+        ("UAG(a) { me }\nASG(A) { RULE(1, WRITE) { UAG(b) } }\n", "Error syntax 2:1"),
+        ("ASG(A) { RULE(1, READ, TRAPWRIT) }\n", "Error syntax 1:1"),
+        // As C does: without a word that it does not know, or not at all.
+        ("ASG(A) { RULE(1, WRIT) }\n", "Warning access-rule 1:18"),
+        ("ASG(A) {\n RULE(1, \"read\") }\n", "Warning access-rule 2:10"),
+        ("UAG(a) { me }\nASG(A) { RULE(1, READ) { UGA(a) } }\n", "Warning access-rule 2:26"),
+        ("UGA(a) { me }\nASG(A) { RULE(1, READ) { UAG(a) } }\n", "Error access-rule 1:1"),
+        ("ASG(A) { INPa(X) RULE(1, READ) { CALC(\"A\") } }\n", "Error access-rule 1:10"),
+    ] {
+        assert_eq!(of(rules), [wanted], "{rules}");
+    }
+    let right = "# RULE(1, WRIT)\nUAG(a) { \"b (c\" }\nHAG(h) { x }\nASG(A) {\n  INPU(\"X\")\n  RULE(0, NONE)\n  \
+                 RULE(1, \"WRITE\", TRAPWRITE) { UAG(a) HAG(h) CALC(\"(U)=(1)\") }\n}\n";
+    assert_eq!(of(right), [] as [&str; 0]);
+}
+
+#[test]
+fn a_variable_in_single_quotes_is_told_with_double_ones() {
+    for (old, new, wanted) in [
+        ("\"${TOP}/db/example.db\"", "'${TOP}/db/example.db'", "no-file 17"),
+        ("\"PREFIX=${PREFIX=},PORT=PS1\"", "'PREFIX=${PREFIX=},PORT=PS1'", "undefined-macro 17"),
+        ("\"${PSU_ADDRESS=localhost:9999}\"", "'${PSU_ADDRESS=localhost:9999}'", "no-address 14"),
+        ("iocInit()", "cd '${TOP}'\niocInit()", "no-file 19"),
+        ("\"${TOP}/db\")\nvar", "'${TOP}/db')\nvar", "no-file 24"),
+    ] {
+        let told = all("ioc", &[(ST_CMD, old, new)]);
+        let short: Vec<_> = told.iter().map(|own| format!("{} {}", own.code, own.line)).collect();
+        assert_eq!(short, [wanted], "{new}");
+        let quoted = new.split('\'').nth(1).unwrap();
+        assert!(told[0].hint.ends_with(&format!("write \"{quoted}\"")), "{}", told[0].hint);
+    }
+    // Macros of a database may be left to it.
+    let load = (ST_CMD, "PORT=PS1\")", "PORT=PS1\")\ndbLoadRecords(\"${TOP}/db/more.db\", 'A=${B=c},C=$(A)')");
+    let more = [(MAKEFILE, "DB += ", "DB += more.db "), ("exampleApp/Db/more.db", "", "record(ai, \"$(A)$(C)\") {}\n")];
+    assert_eq!(found(&[load, more[0], more[1]]), [] as [&str; 0]);
+}
+
+#[test]
+fn what_many_records_do_alike_is_told_once() {
+    let told = |edit| all("ioc", &[edit]).into_iter().map(|own| (own.line, own.message)).collect::<Vec<_>>();
+    let db = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template/ioc").join(DB)).unwrap();
+    let record =
+        "record(ai, \"$(PREFIX)#\") {\n field(DTYP, \"stream\")\n field(INP, \"@example.proto getMode $(PORT)\")\n}\n";
+    let text: String = (0..6).map(|number| record.replace('#', &format!("X{number}"))).collect();
+    let (text, bare) = (text + &db, db.replace("$(PORT)", "%s"));
+    let many = told((DB, "", &text));
+    let rest = "(line 23 of example.proto) (also line 7, line 11, line 15 and 2 more)";
+    assert!(matches!(&many[..], [(3, what)] if what.ends_with(rest)), "{many:?}");
+    let odd = told((DB, "", &bare));
+    assert!(
+        matches!(&odd[..], [(24, what)] if what.ends_with("`%s` (also line 34, line 45, line 58 and 7 more)")),
+        "{odd:?}"
+    );
+}
+
+#[test]
+fn a_misspelt_variable_of_a_makefile_is_one_mistake() {
+    for (file, old, new, wanted) in [
+        ("exampleApp/Makefile", "DIRS", "DIRZ", "Error Makefile:3"),
+        (SOURCES, "PROD_IOC", "PORD_IOC", "Error Makefile:4"),
+        (SOURCES, "example_DBD += stream.dbd", "example_DDB += stream.dbd", "Error Makefile:14"),
+        (SOURCES, "example_LIBS += asyn", "exmaple_LIBS += asyn", "Error Makefile:21"),
+        (MAKEFILE, "DB += example.db\n", "DBB += example.db\n", "Error Makefile:5"),
+        // Nothing comes of it.
+        ("Makefile", "DIRS += configure", "DIRZ += configure", "Warning Makefile:15"),
+    ] {
+        let told = all("ioc", &[(file, old, new)]).into_iter();
+        let told: Vec<_> =
+            told.map(|own| format!("{:?} {} {}:{}", own.severity, own.code, own.file, own.line)).collect();
+        let (severity, place) = wanted.split_once(' ').unwrap();
+        let place = format!("ioc/{}", file.replace("Makefile", place));
+        assert_eq!(told, [format!("{severity} unknown-variable {place}")], "{new}");
+    }
+    // One's own variables, and those of other programs.
+    let own = "DBS = example.db\nDB += $(DBS)\nexampl_LIBS = x\nPROD_HOST = exampl\nDBB = y\nexport DBB\n";
+    assert_eq!(found(&[(MAKEFILE, "DB += example.db\n", own)]), [] as [&str; 0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use epics_base_rs::server::db_loader::MacroTable;
 
-use super::finding::{Place, UNKNOWN};
+use super::report::{Place, UNKNOWN};
 
 /// Bytes and their places.
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,7 @@ mod functions;
 mod lines;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -21,24 +21,39 @@ pub struct Place {
     pub column: u32,
 }
 
-/// One finding. Its code is stable.
+/// A mistake at a place of the report's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    pub place: Place,
-    pub severity: Severity,
-    pub code: &'static str,
-    pub message: String,
-    pub hint: String,
+struct Entry {
+    place: Place,
+    severity: Severity,
+    code: &'static str,
+    message: String,
+    hint: String,
+    /// Where the same came up again.
+    more: BTreeSet<Place>,
 }
 
-/// Codes of findings that are said once, wherever they come up again.
-const ONCE: [&str; 6] = ["undefined-variable", "not-in-dbd", "no-command", "not-installed", "no-file", "unknown-port"];
+/// Codes of what is said once, wherever it comes up again.
+const ONCE: [&str; 9] = [
+    "undefined-variable",
+    "not-in-dbd",
+    "no-command",
+    "not-installed",
+    "no-file",
+    "unknown-port",
+    "unknown-function",
+    "bad-call",
+    "bad-conversion",
+];
+
+/// Places that a message names, beside its own one.
+const NAMED: usize = 3;
 
 /// All findings of a run, and what was read.
 #[derive(Debug, Default)]
 pub struct Report {
     files: Vec<PathBuf>,
-    findings: BTreeSet<Finding>,
+    findings: BTreeSet<Entry>,
     /// Where there is too much for the readers of the soft IOC.
     beyond: BTreeSet<Place>,
     /// Something could not be known, so that what seems to be missing may be there.
@@ -59,6 +74,11 @@ impl Report {
         }
         self.files.push(path.to_owned());
         self.files.len() - 1
+    }
+
+    /// Where a line of a file starts.
+    pub fn line(&mut self, path: &Path, line: u32) -> Place {
+        Place { file: self.file(path), line, column: 1 }
     }
 
     /// The path of a file.
@@ -91,13 +111,22 @@ impl Report {
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
         let hint = hint.replace(UNKNOWN, "…");
         // All that one .dbd lacks is one mistake.
-        let same = |own: &Finding| {
+        let same = |own: &Entry| {
             own.place == place
                 || ONCE.contains(&code) && own.message == message
                 || code == "not-in-dbd" && own.hint == hint
         };
-        if !message.contains(UNKNOWN) && !self.findings.iter().any(|own| own.code == code && same(own)) {
-            self.findings.insert(Finding { place, severity, code, message, hint });
+        if message.contains(UNKNOWN) {
+            return;
+        }
+        match self.findings.iter().find(|own| own.code == code && same(own)).cloned() {
+            None => drop(self.findings.insert(Entry { place, severity, code, message, hint, more: BTreeSet::new() })),
+            Some(known) if known.place != place && known.message == message => {
+                let mut own = self.findings.take(&known).unwrap_or(known);
+                own.more.insert(place);
+                self.findings.insert(own);
+            }
+            Some(_) => {}
         }
     }
 
@@ -121,9 +150,9 @@ impl Report {
         self.those(|own| own.place == place, top)
     }
 
-    fn those(&self, wanted: impl Fn(&Finding) -> bool, top: &Path) -> Vec<String> {
+    fn those(&self, wanted: impl Fn(&Entry) -> bool, top: &Path) -> Vec<String> {
         let wanted = self.findings.iter().filter(|own| wanted(own));
-        let told = |own: &Finding| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
+        let told = |own: &Entry| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
         wanted.map(|own| told(own).trim_end_matches("\n\nhint: ").to_owned()).collect()
     }
 
@@ -134,16 +163,29 @@ impl Report {
 
     /// The findings, files as seen from the folder that holds the top.
     pub fn all(&self, top: &Path) -> Vec<Mistake> {
-        let one = |finding: &Finding| Mistake {
-            file: shown(self.path(finding.place.file), top),
-            line: finding.place.line,
-            column: finding.place.column,
-            severity: finding.severity,
-            code: finding.code.to_owned(),
-            message: finding.message.clone(),
-            hint: finding.hint.clone(),
+        let one = |own: &Entry| Mistake {
+            file: shown(self.path(own.place.file), top),
+            line: own.place.line,
+            column: own.place.column,
+            severity: own.severity,
+            code: own.code.to_owned(),
+            message: format!("{}{}", own.message, self.also(own, top)),
+            hint: own.hint.clone(),
         };
         self.findings.iter().map(one).collect()
+    }
+
+    /// Where else, as in ` (also line 31, line 42, line 53 and 5 more)`.
+    fn also(&self, own: &Entry, top: &Path) -> String {
+        if own.more.is_empty() {
+            return String::new();
+        }
+        let here = |at: &Place| (at.file == own.place.file).then(|| format!("line {}", at.line));
+        let place = |at: &Place| here(at).unwrap_or_else(|| self.name(*at, top));
+        let named: Vec<String> = own.more.iter().take(NAMED).map(place).collect();
+        let rest = own.more.len() - named.len();
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        format!(" (also {}{rest})", named.join(", "))
     }
 
     #[cfg(test)]
@@ -155,6 +197,12 @@ impl Report {
 /// A path as seen from the folder that holds the top, as in `ioc/iocBoot/iocExample/st.cmd`.
 pub fn shown(path: &Path, top: &Path) -> String {
     path.strip_prefix(top.parent().unwrap_or(top)).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// What to do about a text that still has a reference in it.
+pub fn unreplaced(text: &str) -> Option<String> {
+    let quoted = text.contains("$(") || text.contains("${");
+    quoted.then(|| format!("the shell replaces no variable within single quotes: write \"{text}\""))
 }
 
 /// The known word that `word` was most likely meant to be.
