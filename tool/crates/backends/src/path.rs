@@ -3,7 +3,7 @@
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
@@ -69,7 +69,18 @@ fn add(project: &Project, file: &str, folders: &[String], programs: &mut Vec<Pro
 
 /// An error where a link leads out of a folder: NixOS has a copy of the folder alone, with its links as they are.
 pub fn stays(project: &Project, folder: &str) -> Result<()> {
-    let (root, whole) = (project.root.canonicalize().unwrap_or_default(), project.root.join(folder));
+    let root = project.root.canonicalize().unwrap_or_default();
+    // Without a slash at its end.
+    let whole: PathBuf = project.root.join(folder).components().collect();
+    if let (Ok(target), Ok(end)) = (whole.read_link(), whole.canonicalize()) {
+        let target = target.display();
+        let what = format!(
+            "{folder}: a link to {target}, which leads nowhere on NixOS: a machine there has a copy of the link"
+        );
+        let [from, to] =
+            [end.strip_prefix(root).unwrap_or(&end), Path::new(folder)].map(|path| quote(path.as_os_str()));
+        return Err(fail::config(what).hint(format!("rm {to} && cp -r {from} {to}")).into());
+    }
     let entries = WalkDir::new(&whole).min_depth(1).sort_by_file_name().into_iter().flatten();
     for link in entries.filter(walkdir::DirEntry::path_is_symlink) {
         let link = link.path();
@@ -166,6 +177,16 @@ mod tests {
         assert_eq!(
             told("tools/hello", own),
             Err(leaves("tools/hello", own, "cp --remove-destination tools/own tools/hello"))
+        );
+        // A copy of a link is a link.
+        fs::rename(root.join("tools"), root.join("own")).unwrap();
+        assert_eq!(
+            told("tools", "own"),
+            Err(
+                "error: tools: a link to own, which leads nowhere on NixOS: a machine there has a copy of the link\n\n\
+                 hint: rm tools && cp -r own tools"
+                    .to_owned()
+            )
         );
     }
 }
