@@ -121,6 +121,8 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB none.db\n", "make-stops", "make"),
     (MAKEFILE, "DB += example.db\n", "DB += example.db\n¶DB += $(MORE)\n", "undecided", "DB += NAME"),
     (SOURCES, "example_DBD += stream.dbd", "¶example_DBD += straem.dbd", "make-stops", ""),
+    (SOURCES, "DBD += example.dbd", "¶DBD += exampel.dbd", "not-built", "DBD += example.dbd"),
+    (SOURCES, "PROD_IOC = example", "¶PORD_IOC = example", "unknown-variable", "`PROD_IOC`"),
     (SOURCES, "example_LIBS += $(EPICS_BASE_IOC_LIBS)\n", "", "make-stops", ""),
     (
         SOURCES,
@@ -136,6 +138,7 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
     (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
     (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
+    (SCRIPT, "start_all()", "print(¶VOLT)\nprint(VOLT, VOLT)", "undefined-name", ""),
     (SCRIPT, "start_all()", "machine.¶screenshot('x')", "not-in-sandbox", ""),
     (SCRIPT, "start_all()", "import ¶time\nstart_all()", "unused-import", "import"),
     (SCRIPT, "start_all()", "print(¶f'abc')\nstart_all()", "f-string-missing-placeholders", "`f`"),

@@ -34,7 +34,9 @@ impl Toml<'_> {
     /// An application that no Makefile builds: what else would be said of its IOC follows from that.
     pub fn application(&self, name: &str, app: &str, parts: &Parts) -> Option<Mistake> {
         let others: Vec<&str> = parts.applications.iter().map(String::as_str).collect();
-        if others.is_empty() || others.contains(&app) {
+        // Where st.cmd has it as well, the Makefile is wrong.
+        let registers = parts.registers.as_ref().is_some_and(|own| own.starts_with(&format!("{app}_register")));
+        if others.is_empty() || others.contains(&app) || registers {
             return None;
         }
         let hint = match nearest(app, &others) {

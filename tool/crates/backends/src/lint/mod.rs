@@ -25,7 +25,7 @@ pub use tool_base::protocol::lint::{Mistake, Severity};
 use tool_base::protocol::lint::{OfIoc, OfScript, Problem, Pv, Script};
 use tool_base::{fail, ui};
 use tool_project::settings::{Services, Settings};
-use tool_project::{Check, Choice, Project};
+use tool_project::{Check, Choice, Project, find_key};
 
 /// Codes of warnings that are told before a run: what they are about does not work there.
 const TOLD: [&str; 5] = ["not-executable", "undefined-variable", "read-only", "unknown-variable", "other-port"];
@@ -138,10 +138,13 @@ fn of(
         ioc.findings.iter().map(|f| Mistake { file: in_project(&f.file), ..f.clone() }).collect();
     for (script, answer) in scripts.iter().zip(&answers) {
         let file = script.script.strip_prefix(&project.root).unwrap_or(&script.script).to_string_lossy().into_owned();
-        let found = of_script(&file, answer, &ioc, backend);
+        let found = once(of_script(&file, answer, &ioc, backend));
         findings.extend(found.into_iter().map(|finding| if script.text.is_some() { in_nix(finding) } else { finding }));
     }
     findings.extend(checks.iter().filter_map(other_script));
+    for (check, settings) in checks.iter().zip(&settings) {
+        machines(check, settings, &mut findings);
+    }
     if thorough {
         findings.extend(orphans(project, checks));
     }
@@ -182,6 +185,47 @@ fn other_script(check: &Check) -> Option<Mistake> {
         message: format!("the testScript of `{}` {what}", check.name),
         hint: format!("testScript = builtins.readFile ./{own};"),
     })
+}
+
+/// Machines of `checks/NAME.toml` whose names are a letter or two off those that the check has. What is said of its script
+/// for that is taken back.
+fn machines(check: &Check, settings: &Settings, findings: &mut Vec<Mistake>) {
+    let read = |ending: &str| {
+        let path = check.nix.as_ref().or(check.script.as_ref())?.with_extension(ending);
+        std::fs::read_to_string(path).ok()
+    };
+    let [nix, script, toml] = ["nix", "py", "toml"].map(|ending| read(ending).unwrap_or_default());
+    let (file, own) = (format!("checks/{}.toml", check.name), format!("checks/{}.py", check.name));
+    let undefined = |found: &Mistake| {
+        let name = found.message.strip_prefix("undefined name `").filter(|_| found.file == own)?;
+        name.split('`').next().map(str::to_owned)
+    };
+    let words = |text| str::split(text, |c: char| !c.is_alphanumeric() && !"_-".contains(c));
+    let declared = nix.split("nodes.").skip(1).filter_map(|rest| words(rest).next()).map(str::to_owned);
+    let names: Vec<String> = declared.chain(findings.iter().filter_map(undefined)).collect();
+    let names: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| !settings.nodes.contains_key(*name)).collect();
+    for name in settings.nodes.keys() {
+        // A script has a name for it that Python takes.
+        if words(&nix).chain(words(&script)).any(|word| word == name || word == name.replace('-', "_")) {
+            continue;
+        }
+        let Some(near) = tool_project::nearest(name, &names) else { continue };
+        let before = findings.len();
+        findings.retain(|own| undefined(own).is_none_or(|own| own != near));
+        let line = find_key(&toml, &format!("nodes.{name}")).unwrap_or(1);
+        let at =
+            toml.lines().nth(line - 1).and_then(|text| Some(text[..text.find(name.as_str())?].chars().count() + 1));
+        findings.push(Mistake {
+            file: file.clone(),
+            line: u32::try_from(line).unwrap_or(1),
+            column: u32::try_from(at.unwrap_or(1)).unwrap_or(1),
+            severity: if findings.len() < before { Severity::Error } else { Severity::Warning },
+            code: "unknown-machine".to_owned(),
+            message: format!("the check `{}` has no machine `{name}`", check.name),
+            hint: format!("did you mean `{near}`?"),
+        });
+    }
 }
 
 /// Settings that no check has.
@@ -225,6 +269,28 @@ fn in_nix(found: Mistake) -> Mistake {
         file,
         ..found
     }
+}
+
+/// A name that is used again and again is one mistake.
+fn once(found: Vec<Mistake>) -> Vec<Mistake> {
+    let mut out: Vec<(Mistake, Vec<String>)> = Vec::new();
+    for own in found {
+        let folds = ["undefined-name", "unknown-pv"].contains(&own.code.as_str());
+        match out.iter_mut().find(|(known, _)| folds && known.message == own.message) {
+            Some((known, more)) => {
+                known.severity = known.severity.min(own.severity);
+                more.push(own.line.to_string());
+            }
+            None => out.push((own, Vec::new())),
+        }
+    }
+    let told = |(mut own, more): (Mistake, Vec<String>)| {
+        if !more.is_empty() {
+            own.message += &format!(" (also line {})", more.join(", "));
+        }
+        own
+    };
+    out.into_iter().map(told).collect()
 }
 
 /// The findings of one script.
