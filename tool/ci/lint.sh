@@ -23,8 +23,8 @@ look() { # look WHAT PROGRAM ARGUMENT...
 # Each job has the condition of tool/CONTRIBUTING.md, so none runs in a repository that was made of this one.
 # shellcheck disable=SC2317 # `look` calls it
 runs_here_only() {
-    [ "$(grep -c '^    runs-on:' "$1")" = \
-        "$(grep -cE "^    if: \(?github.event.repository.is_template \|\| vars.XTASK_TOOL == 'true'" "$1")" ]
+    here="github\.event\.repository\.is_template \|\| vars\.XTASK_TOOL == 'true'"
+    [ "$(sed '1,/^jobs:/d' "$1" | grep -cE '^  [^ #]')" = "$(grep -cE "^    if: ($here|\($here\) && .*)\$" "$1")" ]
 }
 
 set -- tool/template/.github/workflows/*.yml

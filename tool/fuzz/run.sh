@@ -2,6 +2,8 @@
 # run.sh SECONDS [TARGET...]: fuzzes each target of fuzz_targets/ for so long, or those named, and fails where one does. Needs nightly
 # Rust and cargo-fuzz: rustup toolchain install nightly; cargo install cargo-fuzz. What it finds and learns is in target/fuzz.
 set -eu
+# Absolute, as targets change their folder.
+case ${CARGO_TARGET_DIR-} in '' | /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
 cd "$(dirname "$0")/.."
 here=$PWD
 seconds=$1
@@ -56,6 +58,6 @@ for target; do
     # shellcheck disable=SC2086 # a list of words
     FUZZ_SCRATCH="$work/scratch/$target" cargo +nightly fuzz run --fuzz-dir fuzz --target-dir "$folder" --sanitizer none --codegen-units 16 \
         $kind "$target" "$corpus" "$work/seeds/$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=20000 \
-        -dict="$work/seeds/$target.words" -artifact_prefix="$work/found/$target-" -print_final_stats=1 -verbosity=0 -close_fd_mask=3 || status=1
+        -dict="$work/seeds/$target.words" -artifact_prefix="$work/found/$target-" -print_final_stats=1 -verbosity=0 -close_fd_mask=1 || status=1
 done
 exit $status

@@ -6,7 +6,7 @@ use tool_init::frames::{Lines, heading, native, syslog};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = native(bytes);
-    assert!(syslog(bytes).message.len() <= bytes.len());
+    let _ = syslog(bytes);
     let mut lines = Lines::default();
     for part in heading(bytes).body.chunks(1000) {
         lines.push(part);
