@@ -23,20 +23,22 @@ pub fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468
 }
 
-/// `20261123T213305Z`: sorts by time.
-pub fn stamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+/// Year, month, day, hour, minute, second.
+fn parts(seconds: u64) -> (i64, u32, u32, u64, u64, u64) {
     let (year, month, day) = civil(i64::try_from(seconds / 86_400).unwrap_or(0));
-    let rest = seconds % 86_400;
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    (year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
-/// `2026-11-23T21:33:05Z`, of seconds since 1970.
+/// `20261123T213305Z`: sorts by time.
+pub fn stamp(time: SystemTime) -> String {
+    let (year, month, day, h, m, s) = parts(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+    format!("{year:04}{month:02}{day:02}T{h:02}{m:02}{s:02}Z")
+}
+
+/// `2026-11-23T21:33:05Z`, of seconds since 1970; what is no time is 1970.
 pub fn iso(seconds: f64) -> String {
-    let time = Duration::try_from_secs_f64(seconds).ok().and_then(|after| SystemTime::UNIX_EPOCH.checked_add(after));
-    let text = stamp(time.unwrap_or(SystemTime::UNIX_EPOCH));
-    let part = |from, to| text.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}T{}:{}:{}Z", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13), part(13, 15))
+    let (year, month, day, h, m, s) = parts(Duration::try_from_secs_f64(seconds).map_or(0, |after| after.as_secs()));
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
 }
 
 #[cfg(test)]
@@ -51,6 +53,7 @@ mod tests {
         assert_eq!(at(1_795_469_585), "20261123T213305Z");
         assert_eq!(at(4_107_542_400), "21000301T000000Z");
         assert_eq!(iso(1_795_469_585.7), "2026-11-23T21:33:05Z");
+        assert_eq!(iso(253_402_300_800.0), "10000-01-01T00:00:00Z");
         assert_eq!([iso(-1.0), iso(f64::NAN)], ["1970-01-01T00:00:00Z"; 2]);
     }
 
