@@ -1,8 +1,7 @@
 //! Backend `driver`: builds a check's test driver and runs it as the user, outside Nix's build sandbox.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
-use std::io::Write;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +13,7 @@ use anyhow::{Context, Result};
 use super::driver_log::Reader;
 use crate::nix::run::{Session, Step};
 use crate::nix::{Build, Nix, log};
+use crate::told::Log;
 use tool_base::fail::{Failure, Status};
 use tool_base::guard::Followed;
 use tool_base::process::Cmd;
@@ -53,8 +53,7 @@ impl Driver {
         let Exec { check, dir, .. } = exec;
         let out = dir.join("out");
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-        let file = dir.join("log");
-        let mut log_file = File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
+        let mut log = Log::create(&dir.join("log"), watch.lines())?;
         let runtime = runtime_dir(dir)?;
         let cmd = self.command(driver, dir, &runtime);
         let limit = self.timeout.map(Duration::from_secs);
@@ -62,12 +61,13 @@ impl Driver {
         let program = Followed { cmd: &cmd, merged: true, limit, remove: Some(&runtime) };
         let (end, _) = program.run(&watch.interrupts, |line| {
             let line = log::strip(line);
-            let _ = writeln!(log_file, "{line}");
+            let _ = log.write(format!("{line}\n").as_bytes());
             if let Some(event) = reader.line(&line, start.elapsed().as_secs_f64()) {
                 watch.driver(event);
             }
-            watch.line(line);
         })?;
+        let took = start.elapsed().as_secs_f64();
+        log.end();
         reader.warn_of_emulation(&check.name);
         let verdict = match end.code {
             _ if end.interrupted => Verdict::Interrupted,
@@ -78,7 +78,7 @@ impl Driver {
         };
         let script = check.script.as_ref().and_then(|path| fs::read_to_string(path).ok());
         let failure = if verdict == Verdict::Passed { None } else { reader.failure(script.as_deref()) };
-        Ok(Outcome::new(exec, verdict, failure, start.elapsed().as_secs_f64()))
+        Ok(Outcome::new(exec, verdict, failure, took))
     }
 }
 

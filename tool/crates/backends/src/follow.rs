@@ -1,9 +1,9 @@
 //! Starts one sandbox run and follows it to its end.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -17,12 +17,12 @@ use tool_sandbox::run::{Output, Run, Streams, Trouble};
 
 use tool_sandbox::spec::{MachineSpec, Spec};
 
+use crate::told::Log;
+
 /// Seconds that the driver gets beyond the script's own limit before it is killed.
 const GRACE: u64 = 30;
 /// Namespaces of a kind that a few checks with several machines need.
 const FEW: u64 = 64;
-/// Bytes of a line of the log that are passed on; the file has all of them.
-const LINE: usize = 4096;
 
 enum Message {
     Driver(DriverEvent),
@@ -75,11 +75,9 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
     let Streams { log, events, mut input } = streams.context("the sandbox has no output")?;
     let mut interrupter = run.interrupter()?;
 
-    let log_file = exec.dir.join("log");
-    let lines = watch.lines();
-    let log = std::thread::spawn(move || copy_log(log, &log_file, lines));
-    // Its reader waits as whoever it tells waits.
-    let (sender, messages) = sync_channel(1);
+    let mut told = Log::create(&exec.dir.join("log"), watch.lines())?;
+    let log = std::thread::spawn(move || (copy(log, &mut told), told));
+    let (sender, messages) = channel();
     let reader = std::thread::spawn(move || read_events(events, &sender));
 
     let mut limit = Duration::from_secs(spec.global_timeout.saturating_add(GRACE));
@@ -134,10 +132,11 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         }
     }
     let code = if hung || presses.kill() { Ok(137) } else { wait(run, spec) };
-    drop(messages);
+    let took = begun.elapsed();
     reader.join().ok();
-    if let Ok(result) = log.join() {
-        result?;
+    if let Ok((copied, told)) = log.join() {
+        told.end();
+        copied?;
     }
     let code = code?;
     let failure = failure.map(|(mut failure, at)| {
@@ -151,11 +150,11 @@ pub fn follow(spec: &Spec, exec: &Exec, watch: &Watch) -> Result<Outcome> {
         _ if presses.any() => Verdict::Interrupted,
         _ if hung => Verdict::TimedOut(spec.global_timeout),
         0 => Verdict::Passed,
-        143 if begun.elapsed().as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
+        143 if took.as_secs() >= spec.global_timeout => Verdict::TimedOut(spec.global_timeout),
         _ if !heard => return Err(not_ready(&exec.dir)),
         code => Verdict::Failed(code),
     };
-    Ok(Outcome { remarks, ..Outcome::new(exec, verdict, failure, begun.elapsed().as_secs_f64()) })
+    Ok(Outcome { remarks, ..Outcome::new(exec, verdict, failure, took.as_secs_f64()) })
 }
 
 /// Where a search for a PV may have failed because it reaches only the machine itself: how it reaches the others.
@@ -207,7 +206,7 @@ fn next(messages: &Receiver<Message>, interrupts: &Receiver<()>, left: Duration)
     }
 }
 
-fn read_events(events: impl Read, sender: &SyncSender<Message>) {
+fn read_events(events: impl Read, sender: &Sender<Message>) {
     let mut lines = BufReader::new(events);
     let mut line = Vec::new();
     let mut heard = false;
@@ -224,46 +223,13 @@ fn read_events(events: impl Read, sender: &SyncSender<Message>) {
     let _ = sender.send(Message::Ended(heard));
 }
 
-/// Copies the log to its file and passes on its lines. Returns when the stream ends.
-fn copy_log(mut from: impl Read, file: &Path, mut pass_on: impl FnMut(String)) -> Result<()> {
-    let mut log = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+/// Copies a stream to the log. Returns when it ends.
+fn copy(mut from: impl Read, log: &mut Log) -> Result<()> {
     let mut buffer = [0; 8192];
-    let mut line = Vec::new();
     loop {
-        let size = from.read(&mut buffer)?;
-        if size == 0 {
-            break;
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            size => log.write(&buffer[..size])?,
         }
-        log.write_all(&buffer[..size]).with_context(|| {
-            fail::host(format!("cannot write to {}", file.display()))
-                .hint("if the disk is full: df -h . && du -sh target")
-        })?;
-        for part in buffer[..size].split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(&part[..part.len().min(LINE.saturating_sub(line.len()))]);
-            if part.ends_with(b"\n") {
-                pass_on(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned());
-                line.clear();
-            }
-        }
-    }
-    if !line.is_empty() {
-        pass_on(String::from_utf8_lossy(&line).into_owned());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_is_kept_whole_and_passed_on_in_lines() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("log");
-        let text = format!("one\r\n\n{}\nlast", "x".repeat(20_000));
-        let mut lines = Vec::new();
-        copy_log(text.as_bytes(), &file, |line| lines.push(line)).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), text);
-        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [3, 0, LINE, 4]);
     }
 }

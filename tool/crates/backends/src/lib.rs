@@ -23,6 +23,7 @@ mod path;
 mod place;
 pub mod python;
 pub mod sandbox;
+mod told;
 pub mod unit;
 pub mod units;
 

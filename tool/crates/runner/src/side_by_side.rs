@@ -1,7 +1,7 @@
 //! Runs executions in threads, side by side.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,14 +11,14 @@ use super::{DriverEvent, Exec, Job, Outcome, Verdict};
 /// How long a Ctrl-C may go unseen.
 const STEP: Duration = Duration::from_millis(50);
 
-/// What was said and waits to be told. Who says more waits, too: a script that prints without end fills no memory.
+/// Lines of an execution's log that may wait to be told.
 const WAITING: usize = 4096;
 
 /// How one execution talks to the run.
 #[derive(Debug)]
 pub struct Watch {
     id: usize,
-    sender: SyncSender<(usize, Said)>,
+    sender: Sender<(usize, Said)>,
     /// Says when to end: once to clean up, twice at once.
     pub interrupts: Receiver<()>,
 }
@@ -37,23 +37,22 @@ impl Watch {
         let _ = self.sender.send((self.id, Said::Driver(event)));
     }
 
-    /// A line of the log.
-    pub fn line(&self, line: String) {
-        let _ = self.sender.send((self.id, Said::Line(line)));
-    }
-
     /// Waits until all that was said so far has been reported.
     pub fn flush(&self) {
-        let (done, told) = channel();
-        let _ = self.sender.send((self.id, Said::Flush(done)));
-        let _ = told.recv();
+        flush(self.id, &self.sender);
     }
 
-    /// A handle for another thread of the same execution, to pass on lines of the log.
+    /// Passes on lines of the log, for a thread that may wait for whoever reads them.
     pub fn lines(&self) -> impl FnMut(String) + Send + 'static {
         let (id, sender) = (self.id, self.sender.clone());
+        let mut waiting = 0;
         move |line| {
             let _ = sender.send((id, Said::Line(line)));
+            waiting += 1;
+            if waiting == WAITING {
+                flush(id, &sender);
+                waiting = 0;
+            }
         }
     }
 }
@@ -67,7 +66,7 @@ pub fn side_by_side(
     interrupts: &Receiver<()>,
     run_one: impl Fn(&Exec, &Watch) -> Result<Outcome> + Sync,
 ) -> Result<()> {
-    let (sender, said) = sync_channel(WAITING);
+    let (sender, said) = channel();
     let mut running: BTreeMap<usize, (Exec, Sender<()>)> = BTreeMap::new();
     let mut times = 0;
     let mut trouble = None;
@@ -130,6 +129,12 @@ pub fn side_by_side(
         }
     });
     trouble.map_or(Ok(()), Err)
+}
+
+fn flush(id: usize, sender: &Sender<(usize, Said)>) {
+    let (done, told) = channel();
+    let _ = sender.send((id, Said::Flush(done)));
+    let _ = told.recv();
 }
 
 /// Passes an interrupt on to all that run.
