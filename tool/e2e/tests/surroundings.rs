@@ -39,6 +39,22 @@ fn what_a_shell_has_set_changes_nothing() {
     in_shell(&scratch, full, &["unshare", "--user", "--map-root-user", "--mount"]).expect(0, &["PASS simple"]);
 }
 
+/// Soft limits and signals: on a machine they are those of systemd.
+#[test]
+fn a_machine_has_no_limits_and_signals_of_its_caller() {
+    let scratch = Scratch::new();
+    scratch.check("simple", include_str!("scripts/limits.py"));
+    let ordinary: &[&str] = &["unshare", "--user", "--map-user=1000", "--map-group=1000"];
+    let low = "for limit in f\\ 1 s\\ 128 t\\ 1 v\\ 200000 d\\ 20000 n\\ 32; do ulimit -S -$limit; done";
+    for user in [&[], ordinary] {
+        for prepare in
+            [low, "ulimit -S -s unlimited -c unlimited -n 2000; trap '' HUP INT QUIT USR1 TERM CHLD XFSZ XCPU"]
+        {
+            in_shell(&scratch, prepare, user).expect(0, &["PASS simple"]);
+        }
+    }
+}
+
 #[test]
 fn names_of_folders_may_be_odd() {
     let mut scratch = Scratch::new();

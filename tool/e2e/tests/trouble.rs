@@ -36,7 +36,6 @@ fn host_trouble_is_no_failure_of_a_check() {
             "cannot bind /dev/full",
         ),
         ("export PYTHONHOME=/nowhere", "hint: PYTHONHOME is `/nowhere`: unset PYTHONHOME"),
-        ("ulimit -n 32", "limit of open files is 32"),
     ];
     for ordinary in [false, true] {
         for (prepare, told) in cases {
@@ -47,7 +46,32 @@ fn host_trouble_is_no_failure_of_a_check() {
             run.expect(5, &["1 could not run", told]);
         }
     }
-    in_namespace(&scratch, "ulimit -u 100", true).expect(5, &["limit of processes is 100", "ulimit -u 4096"]);
+}
+
+/// What the kernel lets nobody raise is told before anything starts.
+#[test]
+fn a_limit_that_is_too_low_is_named() {
+    let scratch = Scratch::new();
+    for (limit, told, usual) in [
+        ("-s 128", "the stack is 128", "-s 8192"),
+        ("-n 32", "open files is 32", "-n 1024"),
+        ("-u 100", "processes is 100", "-u 4096"),
+        ("-f 1", "the size of files is 1", "-f unlimited"),
+        ("-v 200000", "a process's memory is 200000", "-v unlimited"),
+        ("-d 20000", "a process's data is 20000", "-d unlimited"),
+        ("-t 20", "a process's time is 20", "-t unlimited"),
+    ] {
+        let told = format!("the limit of {told} (ulimit {}), and no check runs", &limit[..2]);
+        let run = in_namespace(&scratch, &format!("ulimit {limit}"), true);
+        run.expect(5, &[&told, &format!("begins: ulimit {usual}")]);
+    }
+    assert!(!scratch.root.join("target/checks").exists());
+    let script = "ulimit -f 1; exec \"$0\" man >\"$1\"";
+    let ordinary = ["--user", "--map-user=1000", "--map-group=1000", "bash", "-c", script];
+    let mut command = Command::new("unshare");
+    command.args(ordinary).arg(env!("CARGO_BIN_EXE_foreign")).arg(scratch.scratch_dir().join("man"));
+    scratch.environment(&mut command);
+    Run::of(&command.output().unwrap()).expect(5, &["File too large", "begins: ulimit -f unlimited"]);
 }
 
 #[test]

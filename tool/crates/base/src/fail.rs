@@ -105,11 +105,19 @@ pub fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 pub fn render(error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     let mut text = format!("error: {}", chain.join(": "));
-    if let Some(hint) = error.downcast_ref::<Failure>().and_then(|f| f.hint.as_deref()) {
+    let own = || error.downcast_ref::<Failure>().and_then(|f| f.hint.as_deref());
+    if let Some(hint) = by_cause(error).or_else(own) {
         text.push_str("\n\nhint: ");
         text.push_str(hint);
     }
     text
+}
+
+/// The next step where the kernel alone knows what is wrong, whatever was done.
+fn by_cause(error: &anyhow::Error) -> Option<&'static str> {
+    let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()))?;
+    (kind == std::io::ErrorKind::FileTooLarge)
+        .then_some("files may not be larger here: ulimit -f says how large; raise it where the session begins: ulimit -f unlimited")
 }
 
 /// The exit status that an error stands for.

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod host;
 pub mod interrupt;
 pub mod left;
+pub mod limits;
 pub mod netlink;
 pub mod process;
 pub mod protocol;

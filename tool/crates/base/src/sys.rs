@@ -74,6 +74,19 @@ static LOOK: extern "C" fn() = {
     look
 };
 
+/// Takes nothing from our caller's shell that would end us, or keep us from hearing of an end: a file may not become larger
+/// (SIGXFSZ; the write fails then), children are ignored (SIGCHLD). Programs that we start never notice.
+pub fn settle_signals() -> io::Result<()> {
+    use unix::sys::signal::{SigHandler, Signal, signal};
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: the handler does nothing, and is gone after exec.
+    unsafe {
+        signal(Signal::SIGXFSZ, SigHandler::Handler(nothing))?;
+        signal(Signal::SIGCHLD, SigHandler::SigDfl)?;
+    }
+    Ok(())
+}
+
 /// Ends the child by SIGKILL when this process ends, however that happens.
 pub fn dying_with_us(command: &mut Command) -> &mut Command {
     let parent = unix::unistd::getpid();

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Command as ClapCommand, FromArgMatches};
 
 use crate::cli::Command;
+use tool_base::{limits, sys};
 use tool_report::github::Github;
 
 pub use anyhow::{self, Result};
@@ -40,7 +41,7 @@ pub fn main(own: &[Own]) -> ExitCode {
         Err(error) => ui::report(&error),
     };
     // Whoever asked for data must hear that it is not there; what failed before is worse.
-    match ui::finish().map_err(|failure| ui::report(&failure.into())) {
+    match ui::finish().map_err(|error| ui::report(&error)) {
         Err(trouble) if status == Status::Done => trouble.into(),
         _ => status.into(),
     }
@@ -57,6 +58,9 @@ fn run(args: &[OsString], own: &[Own]) -> Result<Status> {
     if let Some(status) = stage(args) {
         return status;
     }
+    sys::settle_signals()?;
+    limits::raise();
+    limits::own()?;
     let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let line = own::command(own)?;
     let matches = match line.clone().try_get_matches_from(args) {
@@ -133,6 +137,9 @@ fn dispatch(command: Command, line: ClapCommand, github: Option<&mut Github<'sta
         if starts && !Path::new(needed).exists() {
             return Err(fail::host(format!("there is no {needed}")).hint(format!("sudo {hint}")).into());
         }
+    }
+    if starts {
+        limits::of_machines()?;
     }
     match command {
         Command::Test(args) if args.watch => commands::watch::run(&args),

@@ -19,6 +19,7 @@ use super::streams::{self, Source};
 use super::unit::service::{DirKind, Exec, Service, Stream};
 use super::unit::words::{Env, expand};
 use crate::start;
+use crate::unit::rlimits;
 use user::user;
 
 /// Folders of programs on the machine.
@@ -203,7 +204,7 @@ fn prepare<'a>(
         user: ids,
         umask: Some(service.umask),
         nice: service.nice,
-        limits: limits(service),
+        limits: rlimits::numbers(&service.limits),
         oom_score_adjust: service.oom_score_adjust.map(|n| start::c_text(n.to_string())),
         ignore_sigpipe: service.ignore_sigpipe,
         mounts,
@@ -234,29 +235,6 @@ fn mounts(rt: &Rt, service: &Service, paths: &Paths) -> Result<Vec<start::Step>,
 fn tmp_name(rt: &Rt, paths: &Paths) -> String {
     let boot = fs::read_to_string(paths.run().join("boot-id")).unwrap_or_default();
     mounts::private_tmp(&rt.unit.name, &boot.trim().replace('-', ""), &rt.invocation)
-}
-
-/// Resources with their soft and hard limits.
-fn limits(service: &Service) -> Vec<(u32, u64, u64)> {
-    let default = environment::open_files().map(|(soft, hard)| (libc::RLIMIT_NOFILE, soft, hard));
-    let own = service.limits.iter().filter_map(|(name, soft, hard)| Some((resource(name)?, *soft, *hard)));
-    default.into_iter().chain(own).collect()
-}
-
-fn resource(name: &str) -> Option<u32> {
-    Some(match name {
-        "AS" => libc::RLIMIT_AS,
-        "CORE" => libc::RLIMIT_CORE,
-        "CPU" => libc::RLIMIT_CPU,
-        "DATA" => libc::RLIMIT_DATA,
-        "FSIZE" => libc::RLIMIT_FSIZE,
-        "MEMLOCK" => libc::RLIMIT_MEMLOCK,
-        "NOFILE" => libc::RLIMIT_NOFILE,
-        "NPROC" => libc::RLIMIT_NPROC,
-        "STACK" => libc::RLIMIT_STACK,
-        "RTPRIO" => libc::RLIMIT_RTPRIO,
-        _ => return None,
-    })
 }
 
 /// Makes the folders of a service. The result: folders that were there for all, and where they are now.

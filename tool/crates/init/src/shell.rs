@@ -13,6 +13,7 @@ use unix::unistd::Pid;
 use super::Message;
 use super::exec::{PATH, data, find_program};
 use crate::start;
+use crate::unit::rlimits;
 use tool_base::protocol::shell::{self as protocol, Reply, Request};
 
 /// Longest command that goes on the command line, bytes; the kernel takes 128 KiB per argument.
@@ -146,6 +147,7 @@ pub(super) fn execute(
         cwd: Some(c"/tmp".into()),
         stdio: Some([stdin.as_fd(), writer.as_fd(), stderr.as_fd()]),
         umask: Some(0o022),
+        limits: rlimits::numbers(&[]),
         ignore_sigpipe: true,
         ..Default::default()
     };

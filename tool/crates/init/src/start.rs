@@ -130,7 +130,13 @@ unsafe fn child(program: &Program<'_>, report: RawFd) -> i32 {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, if program.ignore_sigpipe { libc::SIG_IGN } else { libc::SIG_DFL });
+        // What our caller's shell ignores (nohup) is nothing to a machine. Of those that cannot be set this fails.
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        if program.ignore_sigpipe {
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        }
         if let Some(stdio) = &program.stdio {
             for ((target, status), source) in [(0, 208), (1, 209), (2, 222)].into_iter().zip(stdio) {
                 // Descriptors up to 2 are taken in PID 1, so that no source is ever overwritten here.

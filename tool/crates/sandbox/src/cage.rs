@@ -10,15 +10,10 @@ use std::os::unix::net::UnixStream;
 use anyhow::{Context, Result};
 use unix::mount::{MsFlags, mount};
 use unix::sched::{CloneFlags, unshare};
-use unix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use tool_base::fail::Status;
 use tool_base::process::Cmd;
 use tool_base::{fail, process, stage, sys};
-
-/// Limits of a user: what a check needs, what is usual, and their names.
-const LIMITS: [(Resource, u64, u64, &str); 2] =
-    [(Resource::RLIMIT_NOFILE, 64, 1024, "open files"), (Resource::RLIMIT_NPROC, 128, 4096, "processes")];
 
 /// Runs the stage. Trouble goes to xtask over the sync channel, not to the terminal.
 pub fn run(words: &[OsString]) -> Result<Status> {
@@ -56,26 +51,8 @@ fn keep(words: &[OsString], sync: UnixStream) -> Result<Status> {
     Ok(Status::Other(process::code(status)))
 }
 
-/// Lets the stages, the driver and each PID 1 have as many files and processes as there usually may be.
-fn raise_limits() -> Result<()> {
-    for (resource, needed, usual, what) in LIMITS {
-        let (now, most) = getrlimit(resource)?;
-        // Root's processes are not counted.
-        if most < needed && !(resource == Resource::RLIMIT_NPROC && unix::unistd::geteuid().is_root()) {
-            let flag = if resource == Resource::RLIMIT_NPROC { "u" } else { "n" };
-            let failure =
-                fail::host(format!("the limit of {what} is {most}, and no check runs with less than {needed}"));
-            return Err(failure.hint(format!("raise it where the session begins, ulimit -{flag} {usual}")).into());
-        }
-        setrlimit(resource, now.max(most.min(usual)), most)
-            .with_context(|| format!("cannot raise the limit of {what}"))?;
-    }
-    Ok(())
-}
-
 fn enter(sync: &mut UnixStream) -> Result<()> {
     sys::die_with_parent(&*sync).context("xtask has ended")?;
-    raise_limits()?;
     // Ctrl-C is the driver's business: it cleans up, and this stage ends with it.
     sys::block_interrupts()?;
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)

@@ -5,9 +5,12 @@ use std::sync::OnceLock;
 
 use super::{hold, screen};
 use crate::disarm;
-use crate::fail::{self, Failure};
+use anyhow::{Context, Result};
 
-static TROUBLE: OnceLock<String> = OnceLock::new();
+use crate::fail;
+
+/// The kernel's number of it.
+static TROUBLE: OnceLock<i32> = OnceLock::new();
 
 /// A line of data. Colour is dropped where it is not wanted.
 pub fn data(text: &str) {
@@ -29,7 +32,7 @@ fn note(result: io::Result<()>) {
     if let Err(error) = result
         && error.kind() != ErrorKind::BrokenPipe
     {
-        let _ = TROUBLE.set(error.to_string());
+        let _ = TROUBLE.set(error.raw_os_error().unwrap_or(libc::EIO));
     }
 }
 
@@ -56,11 +59,9 @@ impl Write for Data {
 ///
 /// # Errors
 /// Some of it could not be.
-pub fn finish() -> Result<(), Failure> {
+pub fn finish() -> Result<()> {
     note(io::stdout().flush());
-    match TROUBLE.get() {
-        None => Ok(()),
-        Some(trouble) => Err(fail::host(format!("stdout could not be written: {trouble}"))
-            .hint("is the disk full? `df` tells; or write to another file")),
-    }
+    let Some(trouble) = TROUBLE.get() else { return Ok(()) };
+    let hint = "is the disk full? `df` tells; or write to another file";
+    Err(io::Error::from_raw_os_error(*trouble)).context(fail::host("stdout could not be written").hint(hint))
 }

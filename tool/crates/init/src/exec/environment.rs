@@ -1,7 +1,6 @@
 //! The variables of a service's processes.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::anyhow;
 
@@ -125,14 +124,6 @@ fn bare(first: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>, value
         }
         next = chars.next();
     }
-}
-
-/// Soft and hard limit of open files: the hard one is left, programs that use `select(2)` need the soft one.
-pub(super) fn open_files() -> Option<(u64, u64)> {
-    let text = fs::read_to_string(Path::new("/proc/self/limits")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let hard = line.split_whitespace().nth(1)?.parse().unwrap_or(u64::MAX);
-    Some((hard.min(1024), hard))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Properties of services.
 
 use super::super::manager::types::{Exit, Phase, Ran, Rt};
-use super::super::unit::limits;
 use super::super::unit::protect::{Home, Place, System};
 use super::super::unit::service::{DirKind, Exec, KillMode, OomPolicy, Restart, Service, Stream, Type};
 use super::super::unit::values::{quoted, show_timespan, signal_name};
+use super::super::unit::{limits, rlimits};
 use super::{moment, yes};
 
 fn exec_text(exec: &Exec, ran: Option<&Ran>) -> String {
@@ -151,10 +151,10 @@ pub(super) fn exec(rt: &Rt, service: &Service, put: &mut impl FnMut(&str, String
     put("UnsetEnvironment", service.unset_environment.join(" "));
     put("UMask", format!("{:04o}", service.umask));
     for name in ["AS", "CORE", "CPU", "DATA", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "RTPRIO", "STACK"] {
-        let limit = service.limits.iter().find(|(n, ..)| *n == name);
+        let limit = rlimits::all(&service.limits).find(|(n, ..)| *n == name);
         let text = |n: u64| if n == u64::MAX { "infinity".to_owned() } else { n.to_string() };
-        put(&format!("Limit{name}"), limit.map_or("infinity".to_owned(), |(_, _, hard)| text(*hard)));
-        put(&format!("Limit{name}Soft"), limit.map_or("infinity".to_owned(), |(_, soft, _)| text(*soft)));
+        put(&format!("Limit{name}"), limit.map_or("infinity".to_owned(), |(_, _, hard)| text(hard)));
+        put(&format!("Limit{name}Soft"), limit.map_or("infinity".to_owned(), |(_, soft, _)| text(soft)));
     }
     put(
         "WorkingDirectory",

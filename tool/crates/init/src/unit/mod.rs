@@ -4,6 +4,7 @@ pub mod directives;
 pub mod limits;
 pub mod load;
 pub mod protect;
+pub mod rlimits;
 pub mod service;
 pub mod syntax;
 pub mod values;
