@@ -81,6 +81,9 @@ fn start(unit: &str, path: &Path, arguments: &[String], given: &Options) -> Resu
         pipes.feed();
     }
     let ended = result(systemctl::ask(&Request::End { unit: unit.to_owned() })?)?;
+    if let Some(pipes) = &pipes {
+        pipes.hang_up();
+    }
     copies.into_iter().flatten().for_each(|copy| drop(copy.join()));
     let Some(UnitEnd { result: outcome, code, status, runtime, .. }) = ended.end else { return Ok(0) };
     if !quiet {
@@ -232,6 +235,13 @@ impl Pipes {
     fn feed(&self) {
         if let Some(mut input) = self.input.take() {
             std::thread::spawn(move || drop(std::io::copy(&mut std::io::stdin(), &mut input)));
+        }
+    }
+
+    /// Ends the copies of pipes that no process of the service has opened: it may have ended before.
+    fn hang_up(&self) {
+        for name in ["out", "err"] {
+            drop(File::options().write(true).custom_flags(libc::O_NONBLOCK).open(self.dir.join(name)));
         }
     }
 }
