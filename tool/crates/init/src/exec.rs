@@ -160,7 +160,7 @@ fn prepare<'a>(
     // Root needs no change, and a namespace with one user allows none.
     let user = user.filter(|_| !exec.keeps_root);
     let powerless = service.dynamic_user && user.as_ref().is_some_and(|user| user.uid == 0);
-    let ids = user.as_ref().filter(|u| u.uid != 0 || u.gid != 0).map(|u| (u.uid, u.gid, u.groups.clone()));
+    let ids = user.as_ref().filter(|u| u.uid != 0 || u.groups != [0]).map(|u| (u.uid, u.gid, u.groups.clone()));
     for (from, to) in make_directories(service, ids.as_ref(), &mut env, paths)? {
         for text in [
             format!("Found pre-existing public StateDirectory= directory {from}, migrating to {to}."),

@@ -310,13 +310,19 @@ pub fn signal(pid: i32, signal: i32) {
 }
 
 /// User by name or number: uid, gid, home, shell.
-pub fn user(name: &str) -> Option<(u32, u32, String, String)> {
+pub fn user(name: &str) -> Option<(String, u32, u32, String, String)> {
     use unix::unistd::{Uid, User};
     let user = User::from_name(name).ok().flatten();
     let user = user.or_else(|| User::from_uid(Uid::from_raw(name.parse().ok()?)).ok().flatten());
     let user = user?;
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-    Some((user.uid.as_raw(), user.gid.as_raw(), text(user.dir), text(user.shell)))
+    Some((user.name, user.uid.as_raw(), user.gid.as_raw(), text(user.dir), text(user.shell)))
+}
+
+/// The groups of a user: its own, and those of /etc/group that have it as a member.
+pub fn groups(user: &str, own: u32) -> Vec<u32> {
+    let found = unix::unistd::getgrouplist(&c_text(user), own.into());
+    found.map_or_else(|_| vec![own], |groups| groups.into_iter().map(|gid| gid.as_raw()).collect())
 }
 
 /// Seconds that local time is ahead of UTC at a moment (seconds since 1970), and the zone's name.

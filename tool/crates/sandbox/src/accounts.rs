@@ -63,26 +63,57 @@ impl Default for Accounts {
     }
 }
 
+/// Groups of every NixOS machine, with their fixed numbers there: units name them, and users are put into them.
+pub const GROUPS: [(&str, u32); 28] = [
+    ("root", 0),
+    ("wheel", 1),
+    ("kmem", 2),
+    ("tty", 3),
+    ("messagebus", 4),
+    ("disk", 6),
+    ("audio", 17),
+    ("floppy", 18),
+    ("uucp", 19),
+    ("lp", 20),
+    ("cdrom", 24),
+    ("tape", 25),
+    ("video", 26),
+    ("dialout", 27),
+    ("utmp", 29),
+    ("adm", 55),
+    ("systemd-journal", 62),
+    ("users", 100),
+    ("systemd-network", 152),
+    ("systemd-resolve", 153),
+    ("systemd-timesync", 154),
+    ("input", 174),
+    ("kvm", 302),
+    ("render", 303),
+    ("sgx", 304),
+    ("shadow", 318),
+    ("nixbld", 30_000),
+    ("nogroup", 65_534),
+];
+
 /// Files of /etc that tell of the accounts, each with its text.
 pub fn files(accounts: &Accounts) -> [(&'static str, String); 4] {
     let mut passwd = "root:x:0:0:System administrator:/root:/bin/bash\n".to_owned();
-    let mut group = "root:x:0:\n".to_owned();
+    let mut group = String::new();
     // Without it PAM lets nobody in, not even root's `su`. A star is a password that nothing matches.
     let mut shadow = "root:*:1::::::\n".to_owned();
-    let mut gshadow = "root:*::\n".to_owned();
+    let mut gshadow = String::new();
     for User { name, uid, gid, home, shell, .. } in &accounts.users {
         let _ = writeln!(passwd, "{name}:x:{uid}:{gid}::{home}:{shell}");
         let _ = writeln!(shadow, "{name}:*:1::::::");
     }
-    for Group { name, gid, members } in &accounts.groups {
-        let members = members.join(",");
+    let named = accounts.groups.iter().map(|group| (group.name.as_str(), group.gid, group.members.join(",")));
+    let others = GROUPS.iter().filter(|(name, _)| accounts.groups.iter().all(|group| group.name != *name));
+    for (name, gid, members) in others.map(|(name, gid)| (*name, *gid, String::new())).chain(named) {
         let _ = writeln!(group, "{name}:x:{gid}:{members}");
         let _ = writeln!(gshadow, "{name}:*::{members}");
     }
     passwd += "nobody:x:65534:65534:Unprivileged account:/var/empty:/bin/false\n";
-    group += "nogroup:x:65534:\n";
     shadow += "nobody:*:1::::::\n";
-    gshadow += "nogroup:*::\n";
     [("passwd", passwd), ("group", group), ("shadow", shadow), ("gshadow", gshadow)]
 }
 

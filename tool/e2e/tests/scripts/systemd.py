@@ -229,5 +229,7 @@ equal("systemd-run -q --collect --wait --unit=gone false || systemctl show -P Lo
 machine.succeed("systemd-run -q --unit=stays sleep infinity")
 t.assertEqual(props("stays", "Description,Transient"), ["Description=/usr/bin/sleep infinity", "Transient=yes"])
 machine.succeed("systemctl stop stays")
+equal("systemd-run -qP -p User=nosuch true", 217, "")
+equal("systemd-run -qP -p SupplementaryGroups=nosuch true", 216, "")
 t.assertEqual(run("systemctl show -P LoadState stays; ls /run/systemd/transient | grep stays || true")[1], "not-found")
 t.assertIn("--on-active", run("systemd-run --on-active=5 true")[1])

@@ -8,4 +8,8 @@ t.assertEqual(machine.execute('runuser -u operator1 -- systemctl restart dynamic
 t.assertIn('insufficient permissions', machine.fail('runuser -u operator1 -- journalctl 2>&1'))
 machine.succeed('useradd -m second', 'usermod -aG second operator1')
 t.assertEqual(machine.succeed('su second -c "id -un"; id -Gn operator1'), 'second\noperator1 second\n')
+t.assertIn(' second', machine.succeed('systemd-run -qP -p User=1000 id -Gn'))
+GROUPS = '-p SupplementaryGroups="systemd-journal dialout" id -Gn'
+t.assertEqual(machine.succeed(f'systemd-run -qP {GROUPS}'), 'root dialout systemd-journal\n')
+t.assertEqual(machine.succeed(f'systemd-run -qP --uid=operator1 {GROUPS}'), 'operator1 dialout systemd-journal second\n')
 machine.succeed('userdel -r second')

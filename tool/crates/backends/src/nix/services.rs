@@ -259,16 +259,12 @@ fn accounts(users: &BTreeMap<String, User>, groups: &BTreeMap<String, Group>) ->
         taken.insert(uid);
         uids.insert(name, uid);
     }
-    // Groups of every NixOS machine that a user may be in.
-    let mut gids: BTreeMap<&str, u32> = BTreeMap::from([("root", 0), ("nogroup", 65_534), ("", 65_534)]);
+    let mut gids: BTreeMap<&str, u32> = BTreeMap::from([("", 65_534)]);
     let named = users.values().flat_map(|user| user.groups.iter().chain([&user.group])).map(String::as_str);
     let mut open: BTreeSet<&str> = BTreeSet::new();
     for name in groups.keys().map(String::as_str).chain(named) {
-        let fixed = match name {
-            "wheel" => Some(1),
-            "users" => Some(100),
-            _ => groups.get(name).and_then(|group| group.gid),
-        };
+        let usual = accounts::GROUPS.iter().find(|(usual, _)| *usual == name).map(|(_, gid)| *gid);
+        let fixed = groups.get(name).and_then(|group| group.gid).or(usual);
         match fixed {
             Some(gid) => drop(gids.insert(name, gid)),
             None => drop(open.insert(name)),
@@ -293,7 +289,7 @@ fn accounts(users: &BTreeMap<String, User>, groups: &BTreeMap<String, Group>) ->
         shell: if user.shell.is_empty() { "/bin/false".to_owned() } else { user.shell.clone() },
         make_home: user.create_home,
     };
-    let own = gids.iter().filter(|(name, _)| !["root", "nogroup", ""].contains(name));
+    let own = gids.iter().filter(|(name, _)| !name.is_empty());
     Accounts {
         users: users.iter().map(user).collect(),
         groups: own
@@ -395,6 +391,6 @@ mod tests {
         assert_eq!(users, [("ann", 1001, 100), ("bob", 1000, 100), ("db", 999, 999)]);
         let groups: Vec<_> =
             accounts.groups.iter().map(|g| format!("{}:{}:{}", g.name, g.gid, g.members.join(","))).collect();
-        assert_eq!(groups, ["db:999:", "dialout:998:ann,bob,db", "users:100:", "wheel:1:ann,bob,db", "x:7:bob"]);
+        assert_eq!(groups, ["db:999:", "dialout:27:ann,bob,db", "users:100:", "wheel:1:ann,bob,db", "x:7:bob"]);
     }
 }

@@ -22,9 +22,7 @@ pub(super) struct User {
 pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, Failed> {
     let mut user = match &service.user {
         Some(name) => match start::user(name) {
-            Some((uid, gid, home, shell)) => {
-                User { uid, gid, groups: vec![gid], login: Some((name.clone(), home, shell)) }
-            }
+            Some((name, uid, gid, home, shell)) => User { uid, gid, groups: Vec::new(), login: Some((name, home, shell)) },
             None if service.dynamic_user => dynamic(rt, name, journal),
             None => return Err(failed(217, "USER", anyhow!("there is no user `{name}` on the machine"))),
         },
@@ -32,8 +30,8 @@ pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Opti
             let stem = rt.unit.name.split(['.', '@']).next().unwrap_or_default();
             dynamic(rt, stem, journal)
         }
-        None if service.group.is_none() => return Ok(None),
-        None => User { uid: 0, gid: 0, groups: vec![0], login: None },
+        None if service.group.is_none() && service.supplementary_groups.is_empty() => return Ok(None),
+        None => User { uid: 0, gid: 0, groups: Vec::new(), login: None },
     };
     let group = |name: &String| {
         use unix::unistd::Group;
@@ -44,8 +42,12 @@ pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Opti
     };
     if let Some(name) = service.group.as_ref().filter(|_| !service.dynamic_user) {
         user.gid = group(name)?;
-        user.groups = vec![user.gid];
     }
+    user.groups = match &user.login {
+        // As systemd: the groups that /etc/group gives the user, but not root.
+        Some((name, ..)) if user.gid != 0 => start::groups(name, user.gid),
+        _ => vec![user.gid],
+    };
     for name in &service.supplementary_groups {
         user.groups.push(group(name)?);
     }
@@ -58,6 +60,9 @@ pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Opti
             return Err(failed(status, step, anyhow!(text)));
         }
     }
+    // Only root is left where groups are not mapped: it may do all that they allow.
+    let map = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+    user.groups.retain(|gid| is_mapped(&map, *gid));
     Ok(Some(user))
 }
 
@@ -82,7 +87,7 @@ fn dynamic(rt: &Rt, name: &str, journal: &Journal) -> User {
         journal.manager("", "", 5, &text);
     }
     let id = own.unwrap_or(0);
-    User { uid: id, gid: id, groups: vec![id], login: Some((name.to_owned(), String::new(), String::new())) }
+    User { uid: id, gid: id, groups: Vec::new(), login: Some((name.to_owned(), String::new(), String::new())) }
 }
 
 fn is_mapped(map: &str, id: u32) -> bool {
