@@ -45,14 +45,18 @@ let
       pkgs.runCommand "checks-lib" { } ''
         site=$out/${python.python.sitePackages}
         mkdir -p "$site"
-        cp -r --no-preserve=mode ${helpers}/. "$site"
+        # A module becomes a folder: a link to one has to be a copy.
+        cp -r --no-preserve=mode ${helpers} lib
+        find lib -xtype l -delete
+        lib=$PWD/lib
+        cp -rL --no-preserve=mode lib/. "$site"
         cd "$site"
         for file in *.py; do
           [ -f "$file" ] || continue
           mkdir -p "''${file%.py}"
           # What it reads beside itself stays beside it.
-          find ${helpers} -mindepth 1 -maxdepth 1 ! -name '*.py' ! -exec test -e {}/__init__.py \; \
-            -exec cp -r --no-preserve=mode -t "''${file%.py}" {} +
+          find "$lib" -mindepth 1 -maxdepth 1 ! -name '*.py' ! -exec test -e {}/__init__.py \; \
+            -exec cp -rL --no-preserve=mode -t "''${file%.py}" {} +
           mv "$file" "''${file%.py}/__init__.py"
         done
         for package in */; do

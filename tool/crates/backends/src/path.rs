@@ -3,14 +3,14 @@
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
 use crate::{embedded, faults};
-use tool_base::fail;
 use tool_base::process::quote;
+use tool_base::{fail, git};
 use tool_project::{Check, Project};
 use tool_sandbox::rootfs::APPLETS;
 use tool_sandbox::spec::Program;
@@ -69,7 +69,6 @@ fn add(project: &Project, file: &str, folders: &[String], programs: &mut Vec<Pro
 
 /// An error where a link leads out of a folder: NixOS has a copy of the folder alone, with its links as they are.
 pub fn stays(project: &Project, folder: &str) -> Result<()> {
-    let root = project.root.canonicalize().unwrap_or_default();
     // Without a slash at its end.
     let whole: PathBuf = project.root.join(folder).components().collect();
     if let (Ok(target), Ok(end)) = (whole.read_link(), whole.canonicalize()) {
@@ -77,35 +76,60 @@ pub fn stays(project: &Project, folder: &str) -> Result<()> {
         let what = format!(
             "{folder}: a link to {target}, which leads nowhere on NixOS: a machine there has a copy of the link"
         );
-        let [from, to] =
-            [end.strip_prefix(root).unwrap_or(&end), Path::new(folder)].map(|path| quote(path.as_os_str()));
-        return Err(fail::config(what).hint(format!("rm {to} && cp -r {from} {to}")).into());
+        let hint = copy(project, &end, &whole, Path::new(folder));
+        return Err(fail::config(what).hint(hint.unwrap_or_else(|| format!("rm {folder} && mkdir {folder}"))).into());
     }
     let entries = WalkDir::new(&whole).min_depth(1).sort_by_file_name().into_iter().flatten();
-    for link in entries.filter(walkdir::DirEntry::path_is_symlink) {
-        let link = link.path();
+    let links: Vec<_> = entries.filter(walkdir::DirEntry::path_is_symlink).map(walkdir::DirEntry::into_path).collect();
+    let shown = |link: &Path| Path::new(folder).join(link.strip_prefix(&whole).unwrap_or(link));
+    let names: Vec<String> = links.iter().map(|link| shown(link).to_string_lossy().into_owned()).collect();
+    // What Git ignores is in no flake.
+    let ignored =
+        if names.is_empty() { Vec::new() } else { git::ignored(&project.root, &names.iter().collect::<Vec<_>>()) };
+    for (link, _) in links.iter().zip(&names).filter(|(_, name)| !ignored.contains(name)) {
         // One that leads nowhere does so here, too.
         let (Ok(real), Ok(target), Ok(end)) = (whole.canonicalize(), link.read_link(), link.canonicalize()) else {
             continue;
         };
-        if target.is_relative() && end.starts_with(real) {
+        if !leaves(&real, link, &target) {
             continue;
         }
-        let shown = Path::new(folder).join(link.strip_prefix(&whole).unwrap_or(link));
+        let shown = shown(link);
         let what = format!(
             "{}: a link to {}, which leads nowhere on NixOS: a machine there has a copy of {folder} alone",
             shown.display(),
             target.display()
         );
-        let [from, to] = [end.strip_prefix(root).unwrap_or(&end), &shown].map(|path| quote(path.as_os_str()));
-        let hint = if end.is_dir() {
-            format!("rm {to} && cp -r {from} {to}")
-        } else {
-            format!("cp --remove-destination {from} {to}")
-        };
+        let hint = copy(project, &end, link, &shown)
+            .unwrap_or_else(|| format!("if machines do not need it: echo {} >> .gitignore", quote(shown.as_os_str())));
         return Err(fail::config(what).hint(hint).into());
     }
     Ok(())
+}
+
+/// The command that makes a link a copy, where it leads to what is the project's and does not hold the link itself.
+fn copy(project: &Project, end: &Path, link: &Path, shown: &Path) -> Option<String> {
+    let from = end.strip_prefix(project.root.canonicalize().ok()?).ok()?;
+    let (source, to) = (quote(from.as_os_str()), quote(shown.as_os_str()));
+    if end.is_dir() {
+        (!link.starts_with(project.root.join(from))).then(|| format!("rm {to} && cp -r {source} {to}"))
+    } else {
+        end.is_file().then(|| format!("cp --remove-destination {source} {to}"))
+    }
+}
+
+/// Whether the way of a link leaves a folder, be it to come back: its copy has another name.
+fn leaves(folder: &Path, link: &Path, target: &Path) -> bool {
+    let mut at = link.parent().unwrap_or(folder).canonicalize().unwrap_or_default();
+    target.components().any(|part| match part {
+        Component::CurDir => false,
+        Component::ParentDir => at == folder || !at.pop(),
+        Component::Normal(name) => {
+            at = at.join(name).canonicalize().unwrap_or_default();
+            !at.starts_with(folder)
+        }
+        Component::RootDir | Component::Prefix(_) => true,
+    })
 }
 
 fn on_nixos(interpreter: &str) -> bool {
@@ -172,6 +196,19 @@ mod tests {
             told("tools/words", "../scripts/words"),
             Err(leaves("tools/words", "../scripts/words", "rm tools/words && cp -r scripts/words tools/words"))
         );
+        // Out and back: the copy is in another folder.
+        assert_eq!(
+            told("tools/back", "../tools/own"),
+            Err(leaves("tools/back", "../tools/own", "cp --remove-destination tools/own tools/back"))
+        );
+        // Nobody shall copy what is not the project's, nor a folder into itself.
+        for target in ["/bin/sh", ".."] {
+            let hint = "if machines do not need it: echo tools/up >> .gitignore";
+            assert_eq!(told("tools/up", target), Err(leaves("tools/up", target, hint)));
+        }
+        fs::write(root.join(".gitignore"), "up\n").unwrap();
+        git::git(&root).args(["init", "-q"]).read().unwrap();
+        assert_eq!(told("tools/up", "/bin/sh"), Ok(3));
         let own = root.join("tools/own");
         let own = own.to_str().unwrap();
         assert_eq!(
