@@ -115,8 +115,9 @@ class Relay:
                 came, data = said.get(timeout=SILENCE if rest else None)
             except queue.Empty:  # as of a device whose answers end in `;`, or in nothing
                 data, paused = None, True
-                asked.clear()
             going_on = paused and bool(data) and not asked.is_set()
+            if data and not rest:  # an answer begins: what is asked from now on has another one, however soon it is asked
+                asked.clear()
             try:
                 select.select([], [client], [])  # a command does not wait for an IOC that does not read
                 with self.told:  # what the command has said holds for all that is sent after it
@@ -217,7 +218,7 @@ def tell(name, kind, value):
             words.flush()
             said = words.readline().strip() or "it has ended"
             if said != "done":
-                print(f"fault: {name} stays as it is: {said}\n\nhint: journalctl -u {name}-faults.service", file=sys.stderr)
+                print(f"fault: {name} stays as it is: {said}\n\nhint: in the script: print(machine.succeed('journalctl -u {name}-faults'))", file=sys.stderr)
             return 0 if said == "done" else 1
 
 

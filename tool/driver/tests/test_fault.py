@@ -1,5 +1,6 @@
 """Faults of devices: the relay and its command, over real sockets."""
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -117,11 +118,33 @@ class Faults(unittest.TestCase):
         client.sendall(b"3\n")
         self.assertEqual(client.recv(100), b"99\n")
 
+    def test_what_is_asked_before_the_silence_is_over_has_an_answer(self):
+        here, there = socket.socketpair()
+        near, far = socket.socketpair()
+        relay = fault.Relay(0, 0)
+        for end in (here, there, near, far, relay.listener):
+            self.addCleanup(end.close)
+        relay.set("wrong", "99")
+        asked = threading.Event()
+
+        class Said:
+            def get(self, timeout=None):
+                return next(steps)()
+
+        def silence():
+            asked.set()
+            raise queue.Empty
+
+        steps = iter([lambda: (0, b"1."), silence, lambda: (0, b"7.25\r\n"), lambda: (0, b"")])
+        relay.answer(Said(), near, there, asked)
+        self.assertEqual(here.recv(100), b"9999\r\n")
+
     def test_what_cannot_be_is_said(self):
         self.fault("psu", "dropped")
         with socket.create_server(("127.0.0.1", self.port)):
             told = self.fault("psu", "ok", status=1)
         self.assertIn("fault: psu stays as it is: Address already in use", told)
+        self.assertIn("hint: in the script: print(machine.succeed('journalctl -u psu-faults'))", told)
         self.fault("psu", "ok")
 
     def test_who_does_not_read_and_who_says_nothing_hold_nobody_up(self):
