@@ -85,7 +85,17 @@ fn a_second_terminal_reaches_the_machine() {
     scratch.write("tools/tell", "#!/bin/sh\necho told\n");
     fs::set_permissions(scratch.root.join("tools/tell"), Permissions::from_mode(0o755)).unwrap();
     scratch.edit("ioc.toml", "[ioc]\n", "path = [\"tools\"]\n[ioc]\n");
-    let mut session = Session::start(scratch.command(&["run"]));
+    // A machine's umask is that of NixOS, whatever the caller's.
+    let private = |words: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 077; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_foreign")]).args(words);
+        scratch.environment(&mut command);
+        command
+    };
+    let mut session = Session::start(private(&["run"]));
+    let masks = "umask; cat /proc/[0-9]*/status | grep ^Umask | sort -u";
+    let masks = Run::of(&private(&["exec", "sh", "-c", masks]).output().unwrap()).expect(0, &[]);
+    assert_eq!(masks.stdout, "0022\nUmask:\t0022\n");
     let put = exec(&scratch, &["caput", "VOLT", "12.5"]).expect(0, &[]);
     assert!(put.stdout.contains("12.5"), "{}", put.stdout);
     assert!(session.say("dbgf VOLT").contains("12.5"));

@@ -113,6 +113,7 @@ impl Running {
             setns(namespace, CloneFlags::empty())
                 .with_context(|| format!("cannot enter the machine `{}`", self.name))?;
         }
+        machine::own_umask();
         confine().context("the kernel takes no filter of system calls (seccomp)")
     }
 }

@@ -67,7 +67,7 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     let maps = userns::own_maps()?;
     unshare(CloneFlags::CLONE_NEWNS).context("the machine's mount namespace cannot be made")?;
     // The caller's may shut other users out of the machine's folders. This thread has one of its own since then.
-    umask(Mode::from_bits_truncate(0o022));
+    own_umask();
     rootfs::enter(spec, machine)?;
     let (shell, shell_inside) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     let (console, console_inside) = pipe()?;
@@ -109,6 +109,11 @@ fn boot_here(spec: &Spec, machine: &MachineSpec, switches: &mut Switches) -> Res
     Ok((Booted { pid, cables, namespaces, users: open("user")?, recorders: Vec::new() }, Lines { shell, console }))
 }
 
+/// Everybody on a machine has the umask that NixOS gives, whatever the caller's.
+pub(super) fn own_umask() {
+    umask(Mode::from_bits_truncate(0o022));
+}
+
 /// Waits until PID 1 has come a step further.
 fn next_step(init: &mut UnixStream) -> Result<()> {
     let mut said = Vec::new();
@@ -130,6 +135,7 @@ impl Booted {
         sys::in_user_namespace(&mut command, self.users.try_clone()?);
         let thread = std::thread::spawn(move || -> Result<i32> {
             unshare(CloneFlags::CLONE_FS)?;
+            own_umask();
             for namespace in namespaces {
                 setns(namespace, CloneFlags::empty()).context("cannot enter the machine")?;
             }
