@@ -81,9 +81,11 @@ fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     scratch.check(
         "journal",
         &format!(
-            "for what in {refused:?}:\n    machine.fail(f'{{what}} /var/log/journal/journal.jsonl')\n\
-             machine.succeed('cd /var/log/journal; cp /bin/true x; chmod 4755 x journal.jsonl; truncate -s 1T journal.jsonl')\n\
-             machine.execute('cd /var/log/journal; chmod 777 .; mkdir d; touch d/e; chown -R 1000 d journal.jsonl; chmod 0 d')\n\
+            "machine.succeed('rm -rf /var/log/journal/*', 'mv /var/log/journal /srv')\n\
+             machine.wait_until_succeeds('journalctl -u ioc | grep Starting')\n\
+             for what in {refused:?}:\n    machine.fail(f'{{what}} /machine/journal.jsonl')\n\
+             machine.succeed('cd /machine; cp /bin/true x; chmod 4755 x journal.jsonl; truncate -s 1T journal.jsonl')\n\
+             machine.execute('cd /machine; chmod 777 .; mkdir d; touch d/e; chown -R 1000 d journal.jsonl; chmod 0 d')\n\
              assert False\n"
         ),
     );
@@ -92,14 +94,17 @@ fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     fs::create_dir(&aside).unwrap();
     let rebooted =
         |put: &str| format!("machine.succeed('{put}')\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n");
-    scratch.check("boots", &rebooted(&format!("mv /var/log /srv && ln -s {} /var/log", aside.display())));
-    let log = format!("mv /var/log /srv && mkdir -p /var/log/journal && ln -s {secret} /var/log/journal/journal.jsonl");
-    scratch.check("log", &rebooted(&log));
+    scratch.check("boots", &rebooted(&format!("mv /tmp /srv && mkdir /tmp && ln -s {} /tmp/shared", aside.display())));
+    scratch.check("file", &rebooted("mv /tmp /srv && mkdir /tmp && touch /tmp/shared"));
+    scratch.check("nowhere", &rebooted("mv /tmp /srv && ln -s /usr/nope /tmp"));
     scratch
         .check("copies", &format!("machine.succeed('ln -s {secret} /tmp/x')\nmachine.copy_from_machine('/tmp/x')\n"));
     let run = scratch.xtask(&["test", "--backend", "sandbox", "-j1", "--no-fail-fast", "--coverage"]);
-    let in_place = "something else is in the place of the machine's /var/log/journal/journal.jsonl";
-    let run = run.expect(1, &["1 passed", "3 failed", in_place, "is a link to"]);
+    let in_place = |path: &str| format!("something else is in the place of the machine's {path}");
+    let run = run.expect(
+        1,
+        &["1 passed", "4 failed", &in_place("/tmp/shared"), &in_place("/usr/nope: Read-only"), "is a link to"],
+    );
     assert!(!run.stderr.contains("stolen"), "{}", run.stderr);
     assert_eq!(fs::read_dir(&aside).unwrap().count(), 0, "{}", run.stderr);
     let page = scratch.xtask(&["report"]).expect(0, &[]).stdout;

@@ -15,7 +15,7 @@ mod exec;
 pub mod frames;
 mod journal;
 pub mod manager;
-mod paths;
+pub mod paths;
 mod procs;
 mod props;
 mod shell;

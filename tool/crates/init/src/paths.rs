@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The journal: one JSON object per line. Where nobody looks: what a script does to /var/log/journal is done to plain files.
+pub const JOURNAL: &str = "/machine/journal.jsonl";
+
 /// Places on the machine; tests put them below a scratch folder.
 #[derive(Debug, Clone)]
 pub(super) struct Paths {
@@ -80,9 +83,9 @@ impl Paths {
         self.at("dev/console")
     }
 
-    /// The journal: one JSON object per line.
+    /// The journal.
     pub(super) fn journal(&self) -> PathBuf {
-        self.at("var/log/journal/journal.jsonl")
+        self.at(&JOURNAL[1..])
     }
 
     /// There once the units' `[Install]` sections have been followed for the first time.

@@ -322,7 +322,7 @@ pub fn user(name: &str) -> Option<(String, u32, u32, String, String)> {
 /// The groups of a user: its own, and those of /etc/group that have it as a member.
 pub fn groups(user: &str, own: u32) -> Vec<u32> {
     let found = unix::unistd::getgrouplist(&c_text(user), own.into());
-    found.map_or_else(|_| vec![own], |groups| groups.into_iter().map(|gid| gid.as_raw()).collect())
+    found.map_or_else(|_| vec![own], |groups| groups.into_iter().map(unix::unistd::Gid::as_raw).collect())
 }
 
 /// Seconds that local time is ahead of UTC at a moment (seconds since 1970), and the zone's name.

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use unix::mount::{MsFlags, mount};
 
 use super::mounts::{bind, bind_readonly, bind_with, pivot};
@@ -17,6 +17,7 @@ use super::{accounts, network};
 use tool_base::process::{OWN, is_own_program, quote};
 use tool_base::sys;
 use tool_init::applets::SEARCHERS;
+use tool_init::paths::JOURNAL;
 
 /// Folders of the host that hold programs. Nothing else of the host is seen, unless the run's spec names it.
 const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "opt", "gnu"];
@@ -24,8 +25,6 @@ const HOST: [&str; 10] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the machine keeps what it is made of.
 const MACHINE: &str = "machine";
-/// Where its journal is, in a folder of its name.
-const JOURNAL: &str = "journal.jsonl";
 /// Names of the programs that xtask itself stands in for.
 pub const APPLETS: [&str; 10] = [
     "ioc-console",
@@ -111,6 +110,7 @@ fn folder(root: &Path, path: &Path) -> Result<PathBuf> {
             }
             _ => {
                 at.push(part);
+                let altered = || at.strip_prefix(root).map(|path| Altered(path.to_owned()));
                 match at.symlink_metadata() {
                     Ok(found) if found.is_dir() => {}
                     Ok(found) if found.is_symlink() && links < LINKS => {
@@ -118,8 +118,12 @@ fn folder(root: &Path, path: &Path) -> Result<PathBuf> {
                         left.extend(fs::read_link(&at)?.iter().rev().map(OsString::from));
                         at.pop();
                     }
-                    Ok(_) => return Err(Altered(at.strip_prefix(root)?.to_owned()).into()),
-                    Err(_) => fs::create_dir(&at).with_context(|| format!("cannot create {}", at.display()))?,
+                    Ok(_) => return Err(altered()?.into()),
+                    Err(_) => match fs::create_dir(&at) {
+                        // Where links lead is no trouble of the host: its root has made them.
+                        Err(error) if links > 0 => return Err(anyhow!(error).context(altered()?)),
+                        made => made.with_context(|| format!("cannot create {}", at.display()))?,
+                    },
                 }
             }
         }
@@ -324,16 +328,12 @@ fn host_entry(root: &Path, name: &str) -> Result<()> {
 /// Shows the machine one file of the host's disk, the only one there that its root writes to besides [`coverage`]. Whatever
 /// else it leaves is on its own disk.
 fn journal(root: &Path, dir: &Path) -> Result<()> {
-    let file = dir.join(JOURNAL);
-    let place = folder(root, Path::new("var/log/journal"))?.join(JOURNAL);
+    let place = root.join(&JOURNAL[1..]);
+    let file = dir.join(place.file_name().unwrap_or_default());
     fs::create_dir_all(dir)?;
     // Not for other users of the machine.
     File::options().create(true).append(true).mode(0o640).open(&file)?;
-    match place.symlink_metadata() {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(Altered(place.strip_prefix(root)?.to_owned()).into()),
-        Err(_) => fs::write(&place, "")?,
-    }
+    fs::write(&place, "")?;
     bind_with(&file, &place, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
 }
 

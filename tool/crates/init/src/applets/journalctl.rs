@@ -17,7 +17,7 @@ pub(super) use format::{Format, How};
 use super::{Options, options, print};
 
 /// The journal of the machine.
-const JOURNAL: &str = "/var/log/journal/journal.jsonl";
+use crate::paths::JOURNAL;
 
 const FLAGS: &str = "\
     --no-pager -a --all -f --follow -q --quiet -r --reverse -x --catalog -e --pager-end -k --dmesg --no-hostname \

@@ -22,7 +22,9 @@ pub(super) struct User {
 pub(super) fn user(rt: &Rt, service: &Service, journal: &Journal) -> Result<Option<User>, Failed> {
     let mut user = match &service.user {
         Some(name) => match start::user(name) {
-            Some((name, uid, gid, home, shell)) => User { uid, gid, groups: Vec::new(), login: Some((name, home, shell)) },
+            Some((name, uid, gid, home, shell)) => {
+                User { uid, gid, groups: Vec::new(), login: Some((name, home, shell)) }
+            }
             None if service.dynamic_user => dynamic(rt, name, journal),
             None => return Err(failed(217, "USER", anyhow!("there is no user `{name}` on the machine"))),
         },
