@@ -13,6 +13,7 @@ mod growth;
 mod ioc;
 mod known;
 mod lint;
+mod macros;
 mod makefile;
 mod mistakes;
 mod modules;

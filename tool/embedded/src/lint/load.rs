@@ -1,12 +1,10 @@
 //! The text of a database that is loaded: made by `msi`, put together from rows and includes, macros replaced.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use epics_base_rs::server::db_loader::{
-    MacroExpandOptions, MacroTable, SubstitutionEvent, SubstitutionFault, parse_substitutions,
-};
+use epics_base_rs::server::db_loader::{SubstitutionEvent, SubstitutionFault, parse_substitutions};
 
 use super::bounds;
 use super::layout::Layout;
@@ -14,7 +12,8 @@ use super::report::{Place, Report, nearest};
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
-use crate::growth::{self, Room};
+use crate::growth::{self, LONGEST, Room};
+use crate::macros;
 use crate::msi;
 
 /// Files that may include each other.
@@ -27,6 +26,9 @@ pub struct Read {
     /// Macros that were found to have no value: said once for each file and load.
     without_value: BTreeSet<(usize, Place, String)>,
 }
+
+/// What a macro stands for.
+type Value<'a> = dyn Fn(&[u8]) -> Option<&'a [u8]> + 'a;
 
 /// Reads what is loaded.
 pub struct Loader<'a> {
@@ -68,7 +70,9 @@ impl Loader<'_> {
         if load.template {
             return self.rows(load);
         }
-        if growth::is_endless(load.macros.iter()) {
+        let values: HashMap<&[u8], &[u8]> = load.macros.iter().collect();
+        let value = |name: &[u8]| values.get(name).copied();
+        if macros::are_endless(values.values().copied(), &value) {
             self.report.error(
                 load.at,
                 "endless-macro",
@@ -78,12 +82,11 @@ impl Loader<'_> {
             self.report.open = true;
             return Text::default();
         }
-        let mut table = MacroTable::new(load.macros.clone(), MacroExpandOptions::default());
         match &load.recipe {
-            None => self.file(&load.path, &mut table, load, DEEPEST),
+            None => self.file(&load.path, &value, load, DEEPEST),
             Some(recipe) => {
                 let text = self.expanded(recipe);
-                self.body(&text, &mut table, load, DEEPEST)
+                self.body(&text, &value, load, DEEPEST)
             }
         }
     }
@@ -160,21 +163,29 @@ impl Loader<'_> {
     }
 
     /// A file with its includes, macros replaced. What is missing is reported where `load` says who loads it.
-    fn file(&mut self, path: &Path, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
+    fn file(&mut self, path: &Path, value: &Value<'_>, load: &Load, depth: usize) -> Text {
         self.read.files.insert(path.to_owned());
         let number = self.report.file(path);
         let mut bytes = fs::read(path).unwrap_or_default();
         if !bounds::within(&String::from_utf8_lossy(&bytes), number, false, self.report) {
             bytes.clear();
         }
-        self.body(&Text::of_file(number, &bytes), table, load, depth)
+        self.body(&Text::of_file(number, &bytes), value, load, depth)
     }
 
-    fn body(&mut self, text: &Text, table: &mut MacroTable, load: &Load, depth: usize) -> Text {
-        let text = self.expand(text, table, load);
+    fn body(&mut self, text: &Text, value: &Value<'_>, load: &Load, depth: usize) -> Text {
         let mut out = Text::default();
         let mut end = text.place(0);
         for line in text.lines() {
+            let line = match self.expand(&line, value, load) {
+                Ok(line) => line,
+                Err(at) => {
+                    let what = format!("this line has more than {} MB once its macros are replaced", LONGEST >> 20);
+                    self.report.error(at, "endless-macro", what, "give one of them a shorter value");
+                    self.report.open = true;
+                    return Text::default();
+                }
+            };
             if !self.room.takes(line.bytes.len()) {
                 self.too_much(line.place(0));
                 return Text::default();
@@ -192,7 +203,7 @@ impl Loader<'_> {
             match self.named(name, at, "file", load) {
                 Some(_) if !self.room.takes_file() => self.too_much(at),
                 Some(path) if depth > 0 => {
-                    let body = self.file(&path, table, load, depth - 1);
+                    let body = self.file(&path, value, load, depth - 1);
                     out.extend(&body);
                 }
                 Some(_) => {
@@ -209,9 +220,9 @@ impl Loader<'_> {
         self.report.beyond(at, format!("more than {} MB come of this", growth::LARGEST >> 20));
     }
 
-    fn expand(&mut self, text: &Text, table: &mut MacroTable, load: &Load) -> Text {
+    fn expand(&mut self, text: &Text, value: &Value<'_>, load: &Load) -> Result<Text, Place> {
         let (report, layout, without_value) = (&mut *self.report, self.layout, &mut self.read.without_value);
-        text.expand(table, |fault| {
+        text.expand(value, |fault| {
             let Some(name) = fault.name else {
                 report.error(fault.place, "syntax", "this macro is not closed", "add the `)` or `}`");
                 return true;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
+use epics_base_rs::server::db_loader::MacroDefs;
 
 use super::address;
 use super::bounds;
@@ -15,8 +15,9 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
-use crate::growth::{self, Room};
+use crate::growth::{self, LONGEST, Room};
 use crate::known;
+use crate::macros;
 use crate::top::{REGISTRATION, registration};
 
 /// Scripts that may call each other.
@@ -273,19 +274,13 @@ impl Follower<'_> {
 
     /// The line with its variables replaced; the error is a reference that is not closed, at which the shell drops the line.
     fn expanded(&mut self, line: &Text, macros: &BTreeMap<String, String>) -> Result<Text, Place> {
-        let mut defs = MacroDefs::new();
-        for (name, value) in self.out.variables.iter().chain(macros) {
-            defs.put(name.as_str(), value.as_str());
-        }
-        let mut table = MacroTable::new(defs, MacroExpandOptions::default());
-        // What any IOC has is not what a mistyped name was meant to be.
-        let set = self.out.variables.iter().chain(macros).filter(|(_, value)| *value != UNKNOWN);
-        let known: Vec<String> = set.map(|(name, _)| name.clone()).collect();
+        let variables = &self.out.variables;
+        let value = value_of(macros, variables);
         // What could not be read may set any.
         let open = self.unread;
         let (report, elsewhere, env_paths) = (&mut *self.report, self.elsewhere, &self.env_paths);
         let mut unclosed = None;
-        let expanded = line.expand(&mut table, |fault| {
+        let expanded = line.expand(&value, |fault| {
             match fault.name {
                 Some(name) if open || elsewhere.contains(&name) => {}
                 Some(name) if env_paths.contains_key(&name) => {
@@ -293,7 +288,9 @@ impl Follower<'_> {
                     report.warning(fault.place, "undefined-variable", what, "add this line before: < envPaths");
                 }
                 Some(name) => {
-                    let hint = suggest(&name, known.iter().map(String::as_str), || {
+                    // What any IOC has is not what a mistyped name was meant to be.
+                    let set = variables.iter().chain(macros).filter(|(_, value)| *value != UNKNOWN);
+                    let hint = suggest(&name, set.map(|(name, _)| name.as_str()), || {
                         format!("give it a default, as in ${{{name}=…}}, or set it with epicsEnvSet(\"{name}\", …)")
                     });
                     report.warning(fault.place, "undefined-variable", format!("nothing here sets `{name}`"), hint);
@@ -306,6 +303,10 @@ impl Follower<'_> {
             }
             true
         });
+        let expanded = expanded.inspect_err(|at| {
+            let what = format!("this line has more than {} MB once its variables are replaced", LONGEST >> 20);
+            report.error(*at, "endless-macro", what, "give one of them a shorter value");
+        })?;
         if unclosed.is_none() && !bounds::text_within(&expanded, self.report) {
             unclosed = Some(line.place(0));
         }
@@ -315,8 +316,7 @@ impl Follower<'_> {
     /// Sets a variable, unless it stands for too much.
     fn set(&mut self, name: String, value: String, at: Place) {
         self.out.variables.insert(name.clone(), value);
-        let all = || self.out.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        if self.out.variables[&name].len() > bounds::VALUE || growth::is_endless(all()) {
+        if self.out.variables[&name].len() > bounds::VALUE {
             let hint = "shorten it: each line that puts a value into another one twice doubles it";
             self.report.error(at, "endless-macro", format!("`{name}` stands for too much"), hint);
             self.out.variables.insert(name, UNKNOWN.to_owned());
@@ -333,15 +333,13 @@ impl Follower<'_> {
                 self.run(Some(&words[0].slice(1, words[0].bytes.len())), macros, depth);
             }
             "iocshLoad" => {
-                let own = word(2).map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
-                let all = macros.clone().into_iter().chain(own).collect();
+                let all = self.macros(word(2), macros);
                 self.run(word(1), &all, depth);
             }
             "iocshCmd" | "iocshRun" => match word(1) {
                 Some(own) if depth > 0 && !own.is_unknown() => {
-                    let given = word(2).filter(|_| first == "iocshRun");
-                    let given = given.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
-                    self.line(own, &macros.clone().into_iter().chain(given).collect(), depth - 1);
+                    let all = self.macros(word(2).filter(|_| first == "iocshRun"), macros);
+                    self.line(own, &all, depth - 1);
                 }
                 _ => drop(self.out.ports.insert(UNKNOWN.to_owned())),
             },
@@ -409,6 +407,23 @@ impl Follower<'_> {
                 self.out.acf = file.and_then(|file| Some((self.file(file)?, file.place(0))));
             }
             _ => self.other(words),
+        }
+    }
+
+    /// The macros of a script or a line, with those of the one that runs it. The shell replaces what is in all of them for each line.
+    fn macros(&mut self, given: Option<&Text>, around: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let own = given.map(|word| shell::pairs(&word.lossy())).unwrap_or_default();
+        let all = around.clone().into_iter().chain(own).collect();
+        let endless =
+            macros::are_endless(BTreeMap::values(&all).map(String::as_bytes), &value_of(&all, &self.out.variables));
+        match given.filter(|_| endless) {
+            None => all,
+            Some(word) => {
+                let what = "these macros stand for each other too often";
+                self.report.error(word.place(0), "endless-macro", what, "give one of them its value");
+                (self.out.open, self.unread) = (true, true);
+                around.clone()
+            }
         }
     }
 
@@ -723,6 +738,17 @@ impl Follower<'_> {
             let ports = if self.out.stage == Stage::Running { &mut self.out.late } else { &mut self.out.ports };
             ports.extend(words[1..].iter().map(Text::lossy));
         }
+    }
+}
+
+/// What a name stands for in a line of the shell.
+fn value_of<'a>(
+    macros: &'a BTreeMap<String, String>,
+    variables: &'a BTreeMap<String, String>,
+) -> impl Fn(&[u8]) -> Option<&'a [u8]> {
+    |name| {
+        let name = std::str::from_utf8(name).ok()?;
+        macros.get(name).or_else(|| variables.get(name)).map(String::as_bytes)
     }
 }
 

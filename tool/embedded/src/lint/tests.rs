@@ -304,3 +304,22 @@ fn what_would_take_minutes_to_print_is_not_printed() {
         assert!(started.len() <= 2, "{started:?}");
     }
 }
+
+#[test]
+fn values_that_no_one_would_wait_for_are_told_where_they_are_used() {
+    let chain = |count, format: &dyn Fn(usize) -> String| -> String { (0..count).map(format).collect() };
+    let macros = chain(30, &|n| format!("A{n}=$(A{0})$(A{0}),", n + 1));
+    let names = chain(30, &|n| format!("epicsEnvSet(A{n}, '$($(X){0})$($(X){0})')\n", n + 1));
+    let sub = ("iocBoot/iocExample/x.cmd", "", "echo $(A0)\n");
+    for (line, at) in [
+        (format!("iocshLoad(x.cmd, '{macros}')\n"), "st.cmd:19:19"),
+        (format!("iocshRun('echo $(A0)', '{macros}')\n"), "st.cmd:19:25"),
+        (format!("epicsEnvSet(X, A)\n{names}epicsEnvSet(A30, y)\n< x.cmd\n"), "x.cmd:1:6"),
+    ] {
+        let told = found(&[sub, (ST_CMD, "iocInit", &(line + "iocInit"))]);
+        assert_eq!(told, [format!("endless-macro {at}")]);
+    }
+    let macros = chain(150, &|n| format!("A{n}=$(A{}),", n + 1));
+    let line = format!("iocshLoad(x.cmd, '{macros}A150=x')\niocInit");
+    assert_eq!(found(&[sub, (ST_CMD, "iocInit", &line)]), Vec::<String>::new());
+}

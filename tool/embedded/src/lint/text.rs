@@ -1,9 +1,11 @@
 //! Text that knows where each of its bytes comes from: through macros, includes and substitutions, a
 //! finding points to the user's own file.
 
-use epics_base_rs::server::db_loader::MacroTable;
+use epics_base_rs::server::db_loader::MacroFault::{Recursive, Undefined, Unterminated};
 
 use super::report::{Place, UNKNOWN};
+use crate::growth::LONGEST;
+use crate::macros;
 
 /// Bytes and their places.
 #[derive(Debug, Clone, Default)]
@@ -78,15 +80,19 @@ impl Text {
 
     /// The text with macros replaced, line by line as C's readers do it, but for comments. One that
     /// cannot be replaced is given to `fault` and becomes [`UNKNOWN`]; with `fault` answering
-    /// `false`, it stays as it is.
-    pub fn expand(&self, table: &mut MacroTable, mut fault: impl FnMut(Fault) -> bool) -> Self {
+    /// `false`, it stays as it is. The error is where more comes of a line than anyone could use.
+    pub fn expand<'a>(
+        &self,
+        value: &dyn Fn(&[u8]) -> Option<&'a [u8]>,
+        mut fault: impl FnMut(Fault) -> bool,
+    ) -> Result<Self, Place> {
         let bytes = &self.bytes;
         let mut out = Self::default();
-        let (mut at, mut quote, mut comment) = (0, 0, false);
+        let (mut at, mut quote, mut comment, mut start) = (0, 0, false, 0);
         while at < bytes.len() {
             let byte = bytes[at];
             if byte == b'\n' {
-                (quote, comment) = (0, false);
+                (quote, comment, start) = (0, false, out.bytes.len());
             } else if byte == b'\\' && at + 1 < bytes.len() && bytes[at + 1] != b'\n' {
                 out.push(byte, self.places[at]);
                 at += 1;
@@ -109,11 +115,10 @@ impl Text {
                 at += 1;
                 continue;
             };
-            let (expansion, _) = table.expand_bytes_deferred(&bytes[at..end]);
+            let expansion = macros::expand(&bytes[at..end], value, false).map_err(|_| place)?;
             let value = match expansion.fault() {
                 None => expansion.text,
                 Some(found) => {
-                    use epics_base_rs::server::db_loader::MacroFault::{Recursive, Undefined, Unterminated};
                     let name = match found {
                         Undefined(name) | Recursive(name) => Some(name.to_owned()),
                         Unterminated(_) => None,
@@ -122,13 +127,16 @@ impl Text {
                     if known { UNKNOWN.as_bytes().to_vec() } else { bytes[at..end].to_vec() }
                 }
             };
+            if out.bytes.len() - start + value.len() > LONGEST {
+                return Err(place);
+            }
             comment |= quote == 0 && value.contains(&b'#');
             for byte in value {
                 out.push(byte, place);
             }
             at = end;
         }
-        out
+        Ok(out)
     }
 }
 
@@ -177,21 +185,17 @@ fn reference_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions};
-
     use super::*;
 
     fn expanded(text: &str) -> (String, Vec<u32>, Vec<String>) {
-        let mut macros = MacroDefs::new();
-        macros.put("P", "me:");
-        macros.put("EMPTY", "");
-        macros.put("HASH", "#");
-        let mut table = MacroTable::new(macros, MacroExpandOptions::default());
+        let values: [(&[u8], &[u8]); 3] = [(b"P", b"me:"), (b"EMPTY", b""), (b"HASH", b"#")];
+        let value = |name: &[u8]| values.iter().find(|own| own.0 == name).map(|own| own.1);
         let mut faults = Vec::new();
-        let out = Text::of_file(0, text.as_bytes()).expand(&mut table, |fault| {
+        let out = Text::of_file(0, text.as_bytes()).expand(&value, |fault| {
             faults.push(fault.name.unwrap_or_else(|| "unclosed".to_owned()));
             true
         });
+        let out = out.unwrap();
         (out.lossy(), out.places.iter().map(|place| place.column).collect(), faults)
     }
 
@@ -201,6 +205,14 @@ mod tests {
         assert_eq!(text, "üme:x y");
         assert_eq!(columns, [1, 1, 2, 2, 2, 6, 7, 16]);
         assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn a_line_ends_where_too_much_comes_of_it() {
+        let large = "x".repeat(LONGEST / 16);
+        let of = |text: &str| Text::of_file(0, text.as_bytes()).expand(&|_| Some(large.as_bytes()), |_| true);
+        assert_eq!(of(&"$(A)".repeat(17)).unwrap_err().column, 16 * 4 + 1);
+        assert_eq!(of(&"$(A)$(A)$(A)\n".repeat(6)).unwrap().bytes.len(), 18 * large.len() + 6);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Templates: lines with macros, `include` and `substitute`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use epics_base_rs::runtime::mac_lib::macro_defn_pairs_bytes;
-use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable};
 
-use crate::growth::{self, Room};
+use crate::growth::{self, LONGEST, Room};
+use crate::macros::{self, TooMuch};
 
 use super::{Expanded, Notice, Origin};
 
@@ -86,25 +87,20 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn table(&self) -> MacroTable {
-        let mut macros = MacroDefs::new();
-        for (name, value) in self.globals.iter().chain(&self.row) {
-            macros.put(name.clone(), value.clone());
+    /// What the macros stand for; not where the library would not come to the end of them.
+    fn values(&self, from: &Notice) -> Result<HashMap<Vec<u8>, Vec<u8>>, Notice> {
+        let values: HashMap<_, _> = self.globals.iter().chain(&self.row).cloned().collect();
+        if macros::are_endless(values.values().map(Vec::as_slice), &|name| values.get(name).map(Vec::as_slice)) {
+            let what = "these macros stand for each other too often".to_owned();
+            return Err(Notice { what, ..from.clone() });
         }
-        MacroTable::new(macros, MacroExpandOptions { suppress_warnings: true, ..MacroExpandOptions::default() })
-    }
-
-    fn tame(&self, from: &Notice) -> Result<(), Notice> {
-        let all = self.globals.iter().chain(&self.row).map(|(name, value)| (name.as_slice(), value.as_slice()));
-        let what = || "these macros stand for each other too often".to_owned();
-        if growth::is_endless(all) { Err(Notice { what: what(), ..from.clone() }) } else { Ok(()) }
+        Ok(values)
     }
 
     /// Adds a template, which `from` asks for.
     pub fn template(&mut self, name: &Path, found: bool, from: &Notice) -> Result<(), Notice> {
-        self.tame(from)?;
+        let mut values = self.values(from)?;
         let mut inputs = vec![self.open(name, found, from)?];
-        let mut table = self.table();
         while let Some(input) = inputs.last_mut() {
             let Some(line) = input.lines.next() else {
                 inputs.pop();
@@ -125,12 +121,14 @@ impl<'a> Output<'a> {
                 }
                 Some((Command::Substitute, macros)) => {
                     self.define(macros, false);
-                    self.tame(&here)?;
-                    table = self.table();
+                    values = self.values(&here)?;
                 }
                 None => {
                     let before = self.expanded.bytes.len();
-                    self.line(&line, &mut table, Origin { file, line: number, column: 1 });
+                    if self.line(&line, &values, Origin { file, line: number, column: 1 }).is_err() {
+                        let what = format!("this line has more than {} MB once its macros are replaced", LONGEST >> 20);
+                        return Err(Notice { what, ..here });
+                    }
                     if !self.room.takes(self.expanded.bytes.len() - before) {
                         return Err(too_much(here));
                     }
@@ -158,8 +156,9 @@ impl<'a> Output<'a> {
     }
 
     /// Adds a line, its macros replaced.
-    fn line(&mut self, line: &[u8], table: &mut MacroTable, start: Origin) {
-        let whole = table.expand_bytes_deferred(line).0.text;
+    fn line(&mut self, line: &[u8], values: &HashMap<Vec<u8>, Vec<u8>>, start: Origin) -> Result<(), TooMuch> {
+        let expand = |text: &[u8]| macros::expand(text, &|name| values.get(name).map(Vec::as_slice), true);
+        let whole = expand(line)?.text;
         let mut origins = Vec::with_capacity(whole.len());
         let mut origin = start;
         let mut at = 0;
@@ -167,7 +166,7 @@ impl<'a> Output<'a> {
         for (from, to) in references(line) {
             plain(&line[at..from], &mut origin, &mut origins);
             seen.extend(&line[at..from]);
-            let value = table.expand_bytes_deferred(&line[from..to]).0.text;
+            let value = expand(&line[from..to])?.text;
             origins.resize(origins.len() + value.len(), origin);
             seen.extend(value);
             plain(&line[from..to], &mut origin, &mut Vec::new());
@@ -181,6 +180,7 @@ impl<'a> Output<'a> {
         }
         self.expanded.bytes.extend(whole);
         self.expanded.origins.extend(origins);
+        Ok(())
     }
 }
 
