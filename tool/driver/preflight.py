@@ -16,6 +16,9 @@ from .machine import pythonize_name
 from .problem import Problem, column, nearest
 from .pvs import pvs
 
+# A function's flag that it takes any argument by name (module `inspect` takes long to load).
+VARIABLE_KEYWORDS = 8
+
 # Names that exist in every module or class body without an assignment.
 # What Python's module `site` adds: the look before a run is quicker without it.
 BUILTINS = {*dir(builtins), "copyright", "credits", "exit", "help", "license", "quit"}
@@ -99,6 +102,14 @@ def check(text, symbols, machines, lint=True):
             elif not hasattr(machines[owner], name) and name not in attributes:
                 hint = nearest(name, dir(machines[owner])) or "see docs/checks.md for what a machine can do"
                 add(node, "AttributeError", f"a machine has no `{name}`", hint)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner, name = getattr(node.func.value, "id", None), node.func.attr
+            method = getattr(machines.get(owner), name, None) if name not in attributes else None
+            taken = parameters(method)
+            for word in node.keywords if taken else ():
+                if word.arg and word.arg not in taken:
+                    hint = nearest(word.arg, taken) or f"it takes {', '.join(taken)}"
+                    add(word, "unknown-argument", f"`{name}` takes no argument `{word.arg}`", hint)
     if lint:
         from . import flakes
         known = {*symbols, *BUILTINS, *IMPLICIT}
@@ -108,6 +119,14 @@ def check(text, symbols, machines, lint=True):
             kind = "NameError" if found.rule == "undefined-name" else found.rule
             add(found.node, kind, found.message, found.hint, severity)
     return [problems[key] for key in sorted(problems)]
+
+
+def parameters(method):
+    """The names of a method's arguments, empty where it takes any or there is none."""
+    code = getattr(method, "__code__", None)
+    if code is None or code.co_flags & VARIABLE_KEYWORDS:
+        return []
+    return list(code.co_varnames[1:code.co_argcount + code.co_kwonlyargcount])
 
 
 def refusal(function, why):

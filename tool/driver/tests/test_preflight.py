@@ -58,6 +58,13 @@ class Preflight(InProcess):
             def holds(): ...
             """)
 
+    def test_arguments_of_methods(self):
+        self.clean("machine.wait_for_unit('a', timeout=3, user=None)\nmachine.execute('a', **{})\n")
+        self.assertEqual(self.found("machine.succeed('a', timout=3)\n"), [(1, "`succeed` takes no argument `timout`")])
+        (problem,) = check("machine.succeed(\n 'a', timout=3)\n", {"machine": 1}, {"machine": self.machine})
+        self.assertEqual((problem.line, problem.column, problem.hint), (2, 7, "did you mean `timeout`?"))
+        self.clean("def succeed(x): ...\nclass M: ...\nM.succeed = succeed\nM.succeed(x=3)\n")
+
     def test_undefined_names(self):
         self.assertEqual(self.found("a = 1\n\ndef f():\n    return machne.succeed(a)\nMachine\n"),
                          [(4, "undefined name `machne`"), (5, "undefined name `Machine`")])

@@ -114,6 +114,8 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     // ioc.toml
     ("ioc.toml", "app = \"example\"", "app = ¶\"exampel\"", "not-built", "`example`"),
     ("ioc.toml", "port = 9999", "port = ¶9998", "other-port", "9999"),
+    ("ioc.toml", "[\"psu-simulator\"]", "¶[\"psu-simulater\"]", "no-program", "`psu-simulator`"),
+    ("ioc.toml", "[\"psu-simulator\"]", "¶[\"python3\", \"simulators/none.py\"]", "no-file", "write it"),
     ("ioc.toml", "[\"psu-simulator\"]", "[\"psu-simulator\", \"--port=9998\"]", "other-port", "9998"),
     // The Makefiles
     (MAKEFILE, "DB += example.db\n", "", "not-installed", "ioc/exampleApp/Db/Makefile: DB += example.db"),
@@ -135,6 +137,7 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     (SOURCES, "include $(TOP)/configure/RULES\n", "", "make-stops", ""),
     // Checks
     (SCRIPT, "wait_for_open_port(9999)", "¶wait_for_open_prt(9999)", "unknown-method", "`wait_for_open_port`"),
+    (SCRIPT, "timeout=10", "¶timout=10", "unknown-argument", "`timeout`"),
     (SCRIPT, "start_all()", "¶start_al()", "undefined-name", "`start_all`"),
     (SCRIPT, "def voltage_is_42(_last_try):", "def voltage_is_42(_last_try:", "python-syntax", ""),
     (SCRIPT, "caput VOLT 42", "caput ¶VOTL 42", "unknown-pv", "`VOLT`"),
@@ -215,7 +218,7 @@ fn strange_files_are_no_trouble() {
             &["odd-name 1:12", "unknown-field 1:29"],
         ),
         ("long", long.as_bytes(), &["long-name 1:12"]),
-        ("unclosed macro", b"record(ai, \"$(A\") {}\n", &["syntax 1:12", "undefined-macro 1:13"]),
+        ("unclosed macro", b"record(ai, \"$(A\") {}\n", &["syntax 1:13"]),
         ("dots", b"record(ai, \"a.b\") {}\nrecord(ai, \"\") {}\n", &["bad-name 1:12", "bad-name 2:12"]),
     ];
     let scratch = Scratch::new();
@@ -288,6 +291,10 @@ fn checks_set_the_environment_of_their_iocs() {
     scratch.edit("ioc.toml", "[\"psu-simulator\"]", "[\"psu-simulator\", \"--baud\", \"9600\"]");
     scratch.write("checks/two.toml", &format!("[nodes.machine]\nfaults = {{ simulator = 9998 }}\n{}", address(9998)));
     assert_eq!(found(&scratch, &[]).0, Vec::<String>::new());
+    scratch.edit("checks/two.toml", "PSU_ADDRESS", "PSU_ADRESS");
+    let (findings, hint) = found(&scratch, &[]);
+    assert_eq!(findings, ["unknown-variable checks/two.toml:3:1"]);
+    assert_eq!(hint, "did you mean `PSU_ADDRESS`?");
 }
 
 #[test]

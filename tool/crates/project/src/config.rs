@@ -307,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn a_table_without_a_name_is_told_so() {
+        let text = "[ioc]\napp = \"a\"\nioc = \"b\"\n[simulators]\npackage = \"p\"\nport = 7\n";
+        assert_eq!(error_of(text), "error: ioc.toml:5: `package`: this is no table\n\nhint: [simulators.NAME]");
+        let text = text.replace("package = \"p\"", "command = [\"p\"]");
+        assert_eq!(error_of(&text), "error: ioc.toml:5: `command`: this is no table\n\nhint: [simulators.NAME]");
+    }
+
+    #[test]
     fn a_missing_key_is_named() {
         assert_eq!(error_of("[ioc]\napp = \"a\"\n"), "error: ioc.toml:1: the key `ioc` is missing");
     }

@@ -71,6 +71,13 @@ fn describe(file: &str, text: &str, error: &toml::de::Error) -> Failure {
         return fail::config(format!("{file}{line}: the key `{}` is missing", named.next().unwrap_or_default()));
     }
     let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
+    // What is no table was taken for one, as below [simulators] without a name.
+    if message.contains("expected struct") {
+        let table =
+            text[..at.unwrap_or(0)].lines().rev().find_map(|line| line.trim().strip_prefix('[')?.split(']').next());
+        let table = table.unwrap_or("TABLE");
+        return fail::config(format!("{file}{line}: {key}this is no table")).hint(format!("[{table}.NAME]"));
+    }
     // As people call what Rust has names of its own for.
     let (found, wanted) = message.rsplit_once(", expected ").unwrap_or((message, ""));
     let wanted = match wanted {

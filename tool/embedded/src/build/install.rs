@@ -31,8 +31,10 @@ pub fn read_variables(makefile: &mut Makefile) -> Vec<String> {
             read.extend(OF_ONE.map(|kind| format!("{owner}_{kind}")));
         }
     }
-    let definitions = named(makefile, "DBD").map(|own| format!("{}_DBD", own.trim_end_matches(".dbd")));
-    read.extend(definitions.collect::<Vec<_>>());
+    // A program and its definitions have one name as a rule: where they have not, one of them is wrong, and not these.
+    for own in named(makefile, "DBD") {
+        read.extend(OF_ONE.map(|kind| format!("{}_{kind}", own.trim_end_matches(".dbd"))));
+    }
     read
 }
 
@@ -70,6 +72,9 @@ impl Step<'_> {
 
     /// Where a variable names a word.
     pub(super) fn problem(&self, variable: &str, word: &str, what: String) -> Problem {
+        let blank =
+            (word == "\\").then(|| "make stops: a blank stands behind this `\\`, so the line ends here".to_owned());
+        let what = blank.unwrap_or(what);
         let (file, last) = self.makefile.place(variable).unwrap_or((self.folder.join("Makefile"), 1));
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let named = |line: &str| {

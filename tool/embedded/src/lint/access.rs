@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use epics_base_rs::server::access_security::parse_acf;
 
+use super::database::Database;
 use super::report::{Place, Report, nearest, suggest};
 use super::startup::Startup;
 
@@ -14,12 +15,22 @@ const KEYWORDS: [&str; 6] = ["UAG", "HAG", "ASG", "RULE", "CALC", "INPA"];
 /// What a rule may allow.
 const RIGHTS: [&str; 3] = ["NONE", "READ", "WRITE"];
 
-/// What `iocInit` would refuse, and with it the whole IOC, and what it would leave out.
-pub fn judge(startup: &Startup, report: &mut Report) {
+/// What `iocInit` would refuse, and with it the whole IOC, what it would leave out, and records of groups that are not there.
+pub fn judge(startup: &Startup, database: &Database, report: &mut Report) {
     let Some((path, at)) = &startup.acf else { return };
     // The shell may give values to its macros.
     let Some(text) = fs::read_to_string(path).ok().filter(|text| !text.contains('$')) else { return };
     let file = report.file(path);
+    if let Ok(rules) = parse_acf(&text) {
+        let groups: Vec<String> = rules.asg.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let of_records = database.records.iter().filter_map(|record| record.field("ASG"));
+        for field in of_records.filter(|own| !own.value.is_empty() && !groups.contains(&own.value)) {
+            let what = format!("no ASG of the rules is called `{}`: those of DEFAULT hold", field.value);
+            let hint =
+                suggest(&field.value, groups.iter().map(String::as_str), || format!("ASG({}) {{ … }}", field.value));
+            report.warning(field.value_at, "access-rule", what, hint);
+        }
+    }
     let (unknown, mut error) = (unknown(&text), refusal(&text));
     // Where they are what is refused, nothing else is said.
     let mut meant = text.clone();

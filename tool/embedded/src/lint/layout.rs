@@ -95,7 +95,7 @@ impl Layout {
         if let Some((_, own)) = there.iter().find(|(own, _)| *own == name) {
             return format!("make puts it into the top: ${{TOP}}/{own}");
         }
-        suggest(&name, there.iter().map(|(own, _)| own.as_str()), || {
+        suggest(&name, there.iter().map(|(own, _)| own.as_str()).chain(["envPaths"]), || {
             "paths start at the folder of st.cmd; databases come from *App/Db/".to_owned()
         })
     }

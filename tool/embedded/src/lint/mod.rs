@@ -266,8 +266,8 @@ impl Lint {
         for environment in environments {
             let startup = self.follow(script, environment, &elsewhere, commands);
             self.report.open |= startup.open;
-            access::judge(&startup, &mut self.report);
             let database = self.load(&startup);
+            access::judge(&startup, &database, &mut self.report);
             fields::judge(&database, &mut self.report);
             let said = streams::judge(&database, &startup, &self.layout, &mut self.protocols, &mut self.report);
             startup.judge_puts(&database, &mut self.report);

@@ -161,6 +161,9 @@ pub fn follow(
 const WRITERS: [(&str, usize); 4] =
     [("set_savefile_path", 1), ("streamSetLogfile", 1), ("asynSetTraceFile", 3), ("makeAutosaveFileFromDbInfo", 1)];
 
+/// Variables of where files are.
+const PATHS: [&str; 2] = ["STREAM_PROTOCOL_PATH", "EPICS_DB_INCLUDE_PATH"];
+
 /// Folders that EPNix's unit of an IOC lets it write to, beside its own one in /var/lib/epics.
 const WRITABLE: [&str; 3] = ["/tmp", "/var/tmp", "/dev"];
 
@@ -376,6 +379,12 @@ impl Follower<'_> {
                         self.report.error(name.place(0), "syntax", what, hint);
                     }
                     let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
+                    if let Some(near) = PATHS.into_iter().find(|near| distance(own, near) == 1) {
+                        let what = format!("nothing reads the variable `{own}`");
+                        let hint = format!("did you mean `{near}`?");
+                        self.report.warning(name.place(0), "unknown-variable", what, hint);
+                        self.set(near.to_owned(), UNKNOWN.to_owned(), words[0].place(0));
+                    }
                     self.set(own.to_owned(), value, words[0].place(0));
                 }
             }
@@ -506,6 +515,13 @@ impl Follower<'_> {
             let place = self.report.line(script, 1);
             let what = "the script never calls iocInit: no client would find a record";
             self.report.error(place, "no-init", what, "put iocInit behind the last dbLoadRecords");
+        }
+        if !self.out.open && self.out.stage == Stage::Running && self.out.loads.is_empty() {
+            let place = self.report.line(script, 1);
+            let hint = "dbLoadRecords(\"${TOP}/db/FILE.db\") comes before iocInit";
+            self.report.warning(place, "no-records", "the script loads no database: the IOC has no records", hint);
+            // Whoever looks for some is not blamed as well.
+            self.report.open = true;
         }
     }
 

@@ -182,7 +182,13 @@ fn a_mistake_is_told_once_at_its_place() {
         (ST_CMD, "var streamError 1", "var streamErrors 1", &["unknown-variable st.cmd:11:5"]),
         (ST_CMD, INIT, "iocInit()\ndbpf(\"VOTL\", \"1\")\ndbpf(\"VOLT.VAL\", \"1\")\n", &["unknown-pv st.cmd:20:7"]),
         (ST_CMD, LOAD, &twice, &["duplicate-record st.cmd:18:1"]),
-        (DB, "getMode $(PORT)", "getMode $(PORT", &["syntax example.db:142:16"]),
+        (DB, "getMode $(PORT)", "getMode $(PORT", &["syntax example.db:142:40"]),
+        (DB, "\"$(PREFIX)MODE-RB\")\n}", "\"$(PREFIXMODE-RB\")\n}", &["syntax example.db:18:18"]),
+        (ST_CMD, LOAD, "", &["no-records st.cmd:1:1"]),
+        (ST_CMD, "< envPaths", "< envPath", &["no-file st.cmd:3:3"]),
+        (ST_CMD, "STREAM_PROTOCOL_PATH", "STREAM_PROTOCOL_PAHT", &["unknown-variable st.cmd:10:14"]),
+        (SOURCES, "PROD_IOC = example", "PROD_IOC = exampel", &["not-built Makefile:4:1"]),
+        (MAKEFILE, "DB += example.db\n", "DB += example.db \\ \n", &["make-stops Makefile:5:1"]),
         (SOURCES, "example_DBD += base.dbd", "example_DBD += bsae.dbd", &["make-stops Makefile:8:1"]),
         (SOURCES, "example_DBD += asyn.dbd", "example_DBD += Asyn.dbd", &["make-stops Makefile:12:1"]),
         (SOURCES, "example_DBD += base.dbd", "example_DBD += bass.dbd", &["make-stops Makefile:8:1"]),
@@ -225,6 +231,21 @@ fn rules_of_access_security_have_their_own_line() {
     let right = "# RULE(1, WRIT)\nUAG(a) { \"b (c\" }\nHAG(h) { x }\nASG(A) {\n  INPU(\"X\")\n  RULE(0, NONE)\n  \
                  RULE(1, \"WRITE\", TRAPWRITE) { UAG(a) HAG(h) CALC(\"(U)=(1)\") }\n}\n";
     assert_eq!(of(right), [] as [&str; 0]);
+}
+
+#[test]
+fn a_record_has_a_group_of_the_rules() {
+    let set = (ST_CMD, "iocInit()", "asSetFilename(\"${TOP}/rules.acf\")\niocInit()");
+    let rules = ("rules.acf", "", "ASG(OPERATOR) { RULE(1, READ) }\n");
+    let of = |group: &str| {
+        let field = format!("field(ASG, \"{group}\")\n    field(EGU, \"A\")");
+        all("ioc", &[set, rules, (DB, "field(EGU, \"A\")", &field)]).into_iter().map(|own| own.hint).collect::<Vec<_>>()
+    };
+    assert_eq!(of("OPERATR"), ["did you mean `OPERATOR`?"]);
+    assert_eq!(of("OTHERS"), ["ASG(OTHERS) { … }"]);
+    for right in ["OPERATOR", "DEFAULT", ""] {
+        assert_eq!(of(right), [""; 0], "{right}");
+    }
 }
 
 #[test]

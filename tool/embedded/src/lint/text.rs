@@ -115,6 +115,14 @@ impl Text {
                 at += 1;
                 continue;
             };
+            // It runs out of its text: one mistake, and the text is whole.
+            let inner = bytes[at..end].iter().position(|byte| quote == b'"' && b"\"\\".contains(byte));
+            if let Some(length) = inner.filter(|length| bytes[at + length] == quote) {
+                fault(Fault { place, name: None });
+                UNKNOWN.bytes().for_each(|byte| out.push(byte, place));
+                at += length;
+                continue;
+            }
             let expansion = macros::expand(&bytes[at..end], value, false).map_err(|_| place)?;
             let value = match expansion.fault() {
                 None => expansion.text,

@@ -144,6 +144,7 @@ fn of(
     findings.extend(checks.iter().filter_map(other_script));
     for (check, settings) in checks.iter().zip(&settings) {
         machines(check, settings, &mut findings);
+        findings.extend(variables(project, check, settings));
     }
     if thorough {
         findings.extend(orphans(project, checks));
@@ -226,6 +227,37 @@ fn machines(check: &Check, settings: &Settings, findings: &mut Vec<Mistake>) {
             hint: format!("did you mean `{near}`?"),
         });
     }
+}
+
+/// Variables of a check's machines that no start-up script reads, a letter or two off one that does.
+fn variables(project: &Project, check: &Check, settings: &Settings) -> Vec<Mistake> {
+    let scripts = project.config.iocs.values().map(|ioc| ioc.boot(&project.ioc_dir()).join(&ioc.script));
+    let text: String = scripts.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    let names = |open: &'static str| {
+        text.split(open).skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())
+    };
+    let read: BTreeSet<&str> = names("${").chain(names("$(")).collect();
+    let toml = check.script.as_ref().map(|path| path.with_extension("toml"));
+    let toml = toml.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let mut found = Vec::new();
+    for (machine, node) in &settings.nodes {
+        for name in node.environment.keys().filter(|name| !read.contains(name.as_str())) {
+            let others: Vec<&str> = read.iter().copied().filter(|own| !node.environment.contains_key(*own)).collect();
+            let Some(near) = tool_project::nearest(name, &others).filter(|near| near.len() > 3) else { continue };
+            found.push(Mistake {
+                file: format!("checks/{}.toml", check.name),
+                line: find_key(&toml, &format!("nodes.{machine}.environment.{name}"))
+                    .and_then(|line| u32::try_from(line).ok())
+                    .unwrap_or(1),
+                column: 1,
+                severity: Severity::Warning,
+                code: "unknown-variable".to_owned(),
+                message: format!("no start-up script reads the variable `{name}`"),
+                hint: format!("did you mean `{near}`?"),
+            });
+        }
+    }
+    found
 }
 
 /// Settings that no check has.
@@ -339,6 +371,7 @@ fn read_iocs(project: &Project, settings: &[&Settings]) -> Result<OfIoc> {
     let nodes = settings.iter().flat_map(|settings| settings.nodes.values());
     let spoilt = nodes.flat_map(|node| node.faults.values().copied()).collect();
     let toml = config::Toml { config: &project.config, text: &text, spoilt };
+    all.findings.extend(toml.commands(&project.root));
     for (name, ioc) in &project.config.iocs {
         let boot = ioc.boot(&project.ioc_dir());
         if !boot.is_dir() {
