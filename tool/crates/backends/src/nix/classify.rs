@@ -96,6 +96,11 @@ fn classify(flat: &str) -> Trouble {
     if let Some(trouble) = refused(flat) {
         return trouble;
     }
+    if has(&["is not a valid URL"])
+        && let Some(path) = quoted(flat).find(|url| url.starts_with("file://"))
+    {
+        return Trouble::OddPath(path.to_owned());
+    }
     let url = || quoted(flat).find(|word| word.contains("://")).unwrap_or("").to_owned();
     if has(&["unable to download", "unable to access", "Could not resolve host", "failed to fetch"]) {
         return Trouble::Unreachable(url());
@@ -121,9 +126,6 @@ fn classify(flat: &str) -> Trouble {
     }
     if has(&["requires lock file changes", "--no-update-lock-file"]) {
         return Trouble::LockOutdated;
-    }
-    if has(&["is not a valid URL"]) && quoted(flat).any(|url| url.contains(' ')) {
-        return Trouble::OddPath(quoted(flat).next().unwrap_or_default().to_owned());
     }
     if has(&["interrupted by the user"]) {
         return Trouble::Interrupted;
@@ -248,8 +250,8 @@ impl Trouble {
                 "nix --extra-experimental-features 'nix-command flakes' flake lock",
             ),
             Self::OddPath(path) => (
-                format!("this old Nix cannot read a flake in a folder with a space in its path: {path}"),
-                "move the checkout, or use a newer Nix",
+                format!("this Nix cannot read a flake in a folder whose path has such characters: {path}"),
+                "give the folder a plain name, or use a newer Nix; --backend sandbox takes any",
             ),
             Self::Usage => return Failure::new(Status::Usage, format!("Nix refuses an option\n\n{}", text.trim())),
             Self::Interrupted => return Failure::new(Status::Interrupted, "interrupted"),

@@ -131,6 +131,10 @@ fn the_rest_of_the_hosts_trouble() {
             Trouble::LockOutdated,
         ),
         ("error: 'file:///tmp/sp ace/p' is not a valid URL", Trouble::OddPath("file:///tmp/sp ace/p".into())),
+        (
+            "warning: the group 'nixbld' specified in 'build-users-group' does not exist\nerror: 'file:///tmp/a%sb' is not a valid URL",
+            Trouble::OddPath("file:///tmp/a%sb".into()),
+        ),
     ] {
         assert_eq!(trouble(text), want);
         assert_eq!(rendered(&[text]).0, 5, "{text}");
