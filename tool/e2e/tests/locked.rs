@@ -1,10 +1,13 @@
 //! A machine cannot change what is its host's, whoever runs it.
-#![expect(clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
-use std::process::Command;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use common::processes::{tree, wait_for};
 use common::{Run, Scratch, on_terminal};
 
 #[test]
@@ -37,6 +40,60 @@ fn what_the_caller_has_open_or_in_his_environment_does_not_reach_a_machine() {
     Run::of(&shell.output().unwrap()).expect(0, &["test script finished"]);
     let found = Command::new("grep").args(["-rl", "hunter2"]).arg(scratch.root.join("target/checks")).output().unwrap();
     assert_eq!(found.status.code(), Some(1), "{}", String::from_utf8_lossy(&found.stdout));
+}
+
+/// Of the host: he sees no file, descriptor or socket of the processes, and ends none. Whose run it is may all of it.
+#[test]
+fn another_user_reaches_nothing_of_a_run() {
+    if !unix::unistd::geteuid().is_root() {
+        return common::skipped("only root can become another user");
+    }
+    // Where everybody finds a Python.
+    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    for own in [0, 1001] {
+        let scratch = Scratch::new();
+        let file = |name: &str| scratch.scratch_dir().join(name);
+        scratch.check(
+            "it",
+            &format!(
+                "import os, time\nmachine.wait_for_unit('ioc.service')\nopen({:?}, 'w').close()\n\
+                 while not os.path.exists({:?}):\n    time.sleep(0.05)\n",
+                file("up"),
+                file("go")
+            ),
+        );
+        fs::write(file("attack.py"), include_str!("scripts/attack.py")).unwrap();
+        let program = scratch.give(Some(own));
+        let become_user = |user: u32, program: &Path| {
+            let mut command = Command::new("setpriv");
+            let user = [format!("--reuid={user}"), format!("--regid={user}")];
+            command.args(user).args(["--clear-groups", "--pdeathsig", "KILL"]).arg(program);
+            scratch.environment(&mut command);
+            command.env("PATH", PATH).env("HOME", scratch.scratch_dir());
+            command
+        };
+        let mut command = become_user(own, &program);
+        command.args(["test", "it", "--no-lint", "--backend", "sandbox"]);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(&mut run, "the machine", || file("up").exists());
+        let processes = tree(run.id());
+        assert!(processes.len() > 5, "{processes:?}");
+        let attack = |user| {
+            let mut command = become_user(user, Path::new("python3"));
+            command.arg(file("attack.py")).args(processes.iter().map(|(pid, _)| pid.to_string()));
+            let tried = Run::of(&command.current_dir("/").output().unwrap());
+            assert!(tried.stderr.is_empty(), "{}", tried.stderr);
+            tried.stdout
+        };
+        let (theirs, ours) = (attack(65534), attack(own));
+        fs::write(file("go"), "").unwrap();
+        Run::of(&run.wait_with_output().unwrap()).expect(0, &["PASS it"]);
+        assert_eq!(theirs, "", "against user {own}");
+        // Else it tried nothing.
+        let can = |what: &str| ours.lines().any(|line| line.ends_with(what));
+        assert!(can(" environ") && can(" opens 1") && can(" takes 3") && can(" kill"), "{ours}");
+        assert!(!ours.contains("named"), "{ours}");
+    }
 }
 
 /// What `scripts/refused.py` says on a terminal.

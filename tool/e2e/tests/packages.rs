@@ -46,6 +46,13 @@ fn programs_of_a_machine_have_packages_and_the_second_run_needs_no_network() {
     scratch.check("py", CHECK);
     scratch.edit("ioc.toml", "[ioc]", "python = [\"greeter\"]\n\n[ioc]");
     test(&scratch, packages.path()).expect(0, &["Python packages for machines: greeter"]);
+    // Else another user could lock it, and hang all runs.
+    let files = walkdir::WalkDir::new(scratch.root.join("target/python")).into_iter().map(Result::unwrap);
+    let locks: Vec<u32> = files
+        .filter(|entry| entry.file_name() == "=lock")
+        .map(|entry| entry.metadata().unwrap().permissions().mode() & 0o777)
+        .collect();
+    assert_eq!(locks, [0o600]);
     // A check has those of ioc.toml and its own, and programs of a folder, which find what lies beside them.
     scratch.edit("ioc.toml", "[\"greeter\"]", "[]\npath = [\"tools\"]");
     scratch.write("checks/py.toml", "python = [\"greeter\"]\npath = [\"checks/bin\"]\n");

@@ -7,7 +7,6 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -205,22 +204,11 @@ fn nothing_is_left_whatever_is_hit() {
         let scratch = Scratch::new();
         let dir = scratch.scratch_dir();
         fs::create_dir(dir.join("tmp")).unwrap();
-        // Where a user may read and run all of it.
-        fs::copy(env!("CARGO_BIN_EXE_foreign"), dir.join("foreign")).unwrap();
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
-        let built = fs::canonicalize(scratch.root.join("target/embedded")).unwrap();
-        fs::remove_file(scratch.root.join("target/embedded")).unwrap();
-        let name = fs::read_to_string(built.join("built")).unwrap();
-        let to = scratch.root.join("target/embedded");
-        common::copy(&built.join(name.trim()), &to.join(name.trim()));
-        fs::copy(built.join("built"), to.join("built")).unwrap();
         for n in 0..8 {
             let script = "machine.wait_for_unit('ioc.service')\nmachine.succeed('setsid sleep 1000 & sleep 1000')\n";
             scratch.check(&format!("c{n}"), script);
         }
-        for entry in walkdir::WalkDir::new(dir).into_iter().flatten().filter(|_| user.is_some()) {
-            chown(entry.path(), user, user).unwrap();
-        }
+        scratch.give(user);
         let before = left(dir);
         let mut storm = Storm { scratch: &scratch, dice: Dice(seed), user, hits: 0 };
         for n in 1..=tries {

@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
 use common::{Run, Scratch, processes};
@@ -55,13 +56,37 @@ fn a_machine_has_no_limits_and_signals_of_its_caller() {
     }
 }
 
+/// Whatever the umask, xtask may use what it makes, and others change nothing of it.
+#[test]
+fn an_umask_locks_nobody_out_and_lets_nobody_in() {
+    let ordinary: &[&str] = &["unshare", "--user", "--map-user=1000", "--map-group=1000"];
+    for user in [&[], ordinary] {
+        for mask in ["000", "777", "277"] {
+            let scratch = Scratch::new();
+            in_shell(&scratch, &format!("umask {mask}"), user).expect(0, &["PASS simple"]);
+            let files = walkdir::WalkDir::new(scratch.root.join("target")).into_iter().map(Result::unwrap);
+            let open = |entry: &walkdir::DirEntry| entry.metadata().unwrap().mode() & 0o2 != 0;
+            // The journal, which another user of its machine writes to, is in a folder that only its owner enters.
+            let own = |entry: &walkdir::DirEntry| !entry.path_is_symlink() && entry.file_name() != "journal.jsonl";
+            let left: Vec<_> =
+                files.filter(|entry| own(entry) && open(entry)).map(walkdir::DirEntry::into_path).collect();
+            assert!(left.is_empty(), "umask {mask}: {left:?}");
+        }
+    }
+}
+
 #[test]
 fn names_of_folders_may_be_odd() {
     let mut scratch = Scratch::new();
-    let odd = scratch.scratch_dir().join("a\nb'c\"d $x `y`");
-    fs::rename(&scratch.root, &odd).unwrap();
-    scratch.root = odd;
-    scratch.xtask(&["test", "simple", "--backend", "sandbox"]).expect(0, &["PASS simple"]);
+    // Between them what lists of paths, shells, patterns, iocsh, Make and terminals take for something else.
+    for name in ["a\nb'c\"d $x `y`", ":;=,a:b", "-%s%20#${X}$(X)", "~*?[c]{d}<e>(f)&|!@+\\", " \t\x01\x1b[31m "] {
+        let odd = scratch.scratch_dir().join(name);
+        fs::rename(&scratch.root, &odd).unwrap();
+        scratch.root = odd;
+        scratch.xtask(&["lint"]).expect(0, &["nothing found"]);
+        scratch.xtask(&["test", "simple", "--backend", "sandbox"]).expect(0, &["PASS simple"]);
+        scratch.xtask(&["report"]).expect(0, &[]);
+    }
 }
 
 /// Nobody reads what xtask says: the script goes on all the same, and what it has said waits on the disk.

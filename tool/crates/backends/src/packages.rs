@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -45,8 +45,10 @@ impl Packages {
         let folder = project.target.join("python").join(version.trim()).join(names.join("/"));
         let packages = Self { venv: folder.join("=venv") };
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        // Another run may be at it.
-        let lock = fs::File::create(folder.join("=lock"))?;
+        // Another run may be at it. Another user is not to be: who may read a file may lock it, for ever.
+        let lock =
+            fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(folder.join("=lock"))?;
+        lock.set_permissions(fs::Permissions::from_mode(0o600))?;
         lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
         // Its programs name their folder: a project that was moved needs another one.
         if fs::read(packages.done()).ok().as_deref() != Some(packages.venv.as_os_str().as_bytes()) {

@@ -74,16 +74,20 @@ static LOOK: extern "C" fn() = {
     look
 };
 
-/// Takes nothing from our caller's shell that would end us, or keep us from hearing of an end: a file may not become larger
-/// (SIGXFSZ; the write fails then), children are ignored (SIGCHLD). Programs that we start never notice.
-pub fn settle_signals() -> io::Result<()> {
+/// Takes nothing from our caller's shell that would end us, keep us from hearing of an end, or open what is ours to all: a file
+/// may not become larger (SIGXFSZ; the write fails then), children are ignored (SIGCHLD), files are nobody's own (umask 777) or
+/// everybody's (umask 000). Programs that we start do not notice but for the last.
+pub fn settle() -> io::Result<()> {
     use unix::sys::signal::{SigHandler, Signal, signal};
+    use unix::sys::stat::{Mode, umask};
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: the handler does nothing, and is gone after exec.
     unsafe {
         signal(Signal::SIGXFSZ, SigHandler::Handler(nothing))?;
         signal(Signal::SIGCHLD, SigHandler::SigDfl)?;
     }
+    let theirs = umask(Mode::S_IRWXU);
+    umask(theirs - Mode::S_IRWXU | Mode::S_IWOTH);
     Ok(())
 }
 

@@ -58,7 +58,7 @@ fn run(args: &[OsString], own: &[Own]) -> Result<Status> {
     if let Some(status) = stage(args) {
         return status;
     }
-    sys::settle_signals()?;
+    sys::settle()?;
     limits::raise();
     limits::own()?;
     let name = args.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();

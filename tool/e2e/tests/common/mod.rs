@@ -7,7 +7,7 @@ pub mod processes;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -74,6 +74,24 @@ impl Scratch {
 
     pub fn xtask(&self, args: &[&str]) -> Run {
         Run::of(&self.command(args).output().unwrap())
+    }
+
+    /// Has all of it, and a copy of the binary and of the embedded programs, where a user may read and run it; as that user's own,
+    /// if one is named. The binary's path.
+    pub fn give(&self, user: Option<u32>) -> PathBuf {
+        let dir = self.scratch_dir();
+        fs::copy(env!("CARGO_BIN_EXE_foreign"), dir.join("foreign")).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let to = self.root.join("target/embedded");
+        let built = fs::canonicalize(&to).unwrap();
+        fs::remove_file(&to).unwrap();
+        let name = fs::read_to_string(built.join("built")).unwrap();
+        copy(&built.join(name.trim()), &to.join(name.trim()));
+        fs::copy(built.join("built"), to.join("built")).unwrap();
+        for entry in walkdir::WalkDir::new(dir).into_iter().flatten().filter(|_| user.is_some()) {
+            chown(entry.path(), user, user).unwrap();
+        }
+        dir.join("foreign")
     }
 
     /// Text of a file of the newest run.
