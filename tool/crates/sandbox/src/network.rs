@@ -121,11 +121,13 @@ mod tests {
             unshare(CloneFlags::CLONE_NEWNET).ok()?;
             let there: Vec<&str> = FORWARDING.into_iter().filter(|file| fs::write(file, "1").is_ok()).collect();
             configure(&MachineSpec { vlans: Vec::new(), ..MachineSpec::default() }).unwrap();
+            // A container may have /proc/sys read-only.
+            (!there.is_empty()).then_some(())?;
             Some(there.into_iter().map(|file| (file, fs::read_to_string(file).unwrap())).collect::<Vec<_>>())
         });
         match set.join().unwrap() {
             Some(set) => assert!(set.iter().all(|(_, set)| set.trim() == "0"), "{set:?}"),
-            None => println!("SKIP: only root can make a network namespace without another one of users"),
+            None => println!("SKIP: here, one cannot make a network namespace and set it up"),
         }
     }
 

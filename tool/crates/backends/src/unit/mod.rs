@@ -98,17 +98,13 @@ impl Unit {
         let failed: Vec<PathBuf> = logs.flat_map(named).collect();
         let ending =
             |end: &'static str| files.iter().filter(move |(file, _)| file.extension().is_some_and(|e| e == end));
-        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut programs = Vec::new();
         for (file, ran) in ending("tap") {
             let said = read(file).with_context(|| format!("cannot read {}", file.display()))?;
             programs.push((file, Program { name: stem(file), said, broken: failed.contains(file), ran: *ran }));
         }
         // A program of gtest that crashes writes no TAP, nor is there any of a suite that has a `/` in its name.
-        let of_gtest = |(file, name): &(&PathBuf, String)| {
-            fs::read_to_string(file).is_ok_and(|text| text.contains(&format!(".{name}.run")))
-        };
-        let tests: Vec<_> = ending(GTEST).map(|(file, _)| (file, stem(file))).filter(of_gtest).collect();
+        let tests: Vec<_> = ending(GTEST).map(|(file, _)| (file, stem(file))).collect();
         for (file, name) in &tests {
             let suite_of = |suite: &str, test: &str| suite.strip_prefix(test).is_some_and(|rest| rest.starts_with('-'));
             // Of `a-b-Suite`, `a-b` has told, and not `a`.
@@ -258,6 +254,16 @@ fn tell_apart(dir: &Path, programs: &mut [(&PathBuf, Program)]) {
     }
 }
 
+/// The name of a file without its last ending.
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether the rules of gtest wrote this Makefile: it is no site's own.
+fn of_gtest(file: &Path) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.contains(&format!(".{}.run", stem(file))))
+}
+
 /// What the rules of EPICS and gtest leave of test programs, in folders `O.ARCH`, and when each was written.
 fn files(dir: &Path) -> Vec<(PathBuf, Option<Span>)> {
     let made = |entry: &DirEntry| {
@@ -266,7 +272,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Option<Span>)> {
     let ours = |entry: &DirEntry| {
         let end = entry.path().extension().unwrap_or_default();
         let run = end == "run" && entry.file_name().to_string_lossy().starts_with('.');
-        end == "tap" || end == GTEST || run || entry.file_name() == FAILED
+        end == "tap" || end == GTEST && of_gtest(entry.path()) || run || entry.file_name() == FAILED
     };
     let span = |entry: &DirEntry| {
         // In Nix's store all files are of one time: these were noted before.
@@ -331,6 +337,7 @@ mod tests {
             unit.programs.iter().map(|program| (program.name.as_str(), program.has_failed())).collect();
         let named = ["bad-Suite", "crash-not-Suite", "good-Suite", "crash"];
         assert_eq!(failed, named.map(|name| (name, name != "good-Suite")));
+        assert!(!files(dir.path()).iter().any(|(file, _)| file.ends_with("version.make")), "a site's own stays");
         let dir = left(&[passed]);
         let error = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap_err();
         assert_eq!(error.to_string(), "make ended with 2", "no program says why");
