@@ -1,5 +1,5 @@
 //! A machine cannot change what is its host's, whoever runs it.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run programs")]
+#![expect(clippy::disallowed_methods, reason = "tests run programs")]
 
 mod common;
 
@@ -42,14 +42,15 @@ fn what_the_caller_has_open_or_in_his_environment_does_not_reach_a_machine() {
     assert_eq!(found.status.code(), Some(1), "{}", String::from_utf8_lossy(&found.stdout));
 }
 
+/// Where everybody finds a Python.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Of the host: he sees no file, descriptor or socket of the processes, and ends none. Whose run it is may all of it.
 #[test]
 fn another_user_reaches_nothing_of_a_run() {
     if !unix::unistd::geteuid().is_root() {
         return common::skipped("only root can become another user");
     }
-    // Where everybody finds a Python.
-    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     for own in [0, 1001] {
         let scratch = Scratch::new();
         let file = |name: &str| scratch.scratch_dir().join(name);

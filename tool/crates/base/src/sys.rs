@@ -87,7 +87,7 @@ pub fn settle() -> io::Result<()> {
         signal(Signal::SIGCHLD, SigHandler::SigDfl)?;
     }
     let theirs = umask(Mode::S_IRWXU);
-    umask(theirs - Mode::S_IRWXU | Mode::S_IWOTH);
+    umask((theirs - Mode::S_IRWXU) | Mode::S_IWOTH);
     Ok(())
 }
 
