@@ -92,8 +92,11 @@ fn what_a_machine_leaves_is_neither_followed_nor_waited_for() {
     // At the next boot its disk is set up on the host's side.
     let aside = scratch.scratch_dir().join("aside");
     fs::create_dir(&aside).unwrap();
-    let rebooted =
-        |put: &str| format!("machine.succeed('{put}')\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n");
+    // A service that starts meanwhile would make a /tmp of its own.
+    let rebooted = |put: &str| {
+        let put = format!("machine.succeed('systemctl stop ioc simulator && {put}')");
+        format!("{put}\nmachine.crash()\nmachine.start()\nmachine.succeed('true')\n")
+    };
     scratch.check("boots", &rebooted(&format!("mv /tmp /srv && mkdir /tmp && ln -s {} /tmp/shared", aside.display())));
     scratch.check("file", &rebooted("mv /tmp /srv && mkdir /tmp && touch /tmp/shared"));
     scratch.check("nowhere", &rebooted("mv /tmp /srv && ln -s /usr/nope /tmp"));
