@@ -5,12 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use epics_base_rs::runtime::env;
 use epics_base_rs::runtime::exit::{at_exit, exit_by_signal};
 use epics_base_rs::runtime::task::adopt_current_runtime;
 use epics_base_rs::server::database::PvDatabase;
 use epics_base_rs::server::ioc_app::{InitHookState, IocApplication, IocInitDecision, init_hook_register};
 use epics_base_rs::server::iocsh::IocShell;
-use epics_base_rs::server::iocsh::registry::{ArgDesc, ArgType, ArgValue, CommandContext, CommandDef, CommandOutcome};
+use epics_base_rs::server::iocsh::registry::{
+    ArgDesc, ArgType, ArgValue, CommandContext, CommandDef, CommandOutcome, escape_arg,
+};
 use epics_base_rs::server::iocsh::vars::{VarAccess, VarDef, register_variable};
 use epics_base_rs::server::records::{
     acalcout::AcalcoutRecord, scalcout::ScalcoutRecord, sseq::SseqRecord, swait::SwaitRecord,
@@ -24,7 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::asyn;
 use crate::bus;
 use crate::coverage;
-use crate::lint::Outlook;
+use crate::lint::{Outlook, is_no_variable};
 use crate::modules;
 use crate::numbers;
 use crate::serve;
@@ -74,7 +77,7 @@ pub fn run(app: &str, script: &Path) -> Result<(), String> {
             };
             format!("cannot show {} as installed: {error}\n\nhint: {hint}", boot.display())
         };
-        let view = View::create(&boot, app).map_err(installed)?.map(Arc::new);
+        let view = View::create(&boot, app, &outlook.unended).map_err(installed)?.map(Arc::new);
         if let Some(view) = &view {
             std::env::set_current_dir(&view.boot).map_err(installed)?;
             let view = Arc::clone(view);
@@ -123,6 +126,7 @@ pub fn application(app: &str, script: &Path) -> IocApplication {
         .register_record_type("swait", || Box::new(SwaitRecord::default()))
         .register_record_type("transform", || Box::new(TransformRecord::default()))
         .register_startup_command(register_record_device_driver(app))
+        .register_startup_command(set_variable())
         .register_startup_command(run_script(script.to_owned()))
         .startup_line(&default_protocol_path())
         .startup_line(RUN_SCRIPT)
@@ -147,6 +151,30 @@ fn register_record_device_driver(app: &str) -> CommandDef {
     let name = registration(app);
     let argument = ArgDesc { name: "pdbbase", arg_type: ArgType::String };
     CommandDef::new(name, vec![argument], "", |_: &[ArgValue], _: &CommandContext| Ok(CommandOutcome::Continue))
+}
+
+/// epics-base-rs' own one panics at a name that no variable can have, where C says so and goes on (osdEnv.c).
+fn set_variable() -> CommandDef {
+    let text = |name| ArgDesc { name, arg_type: ArgType::String };
+    CommandDef::new("epicsEnvSet", vec![text("name"), text("value")], "", |args: &[ArgValue], ctx: &CommandContext| {
+        let (name, value) = match args {
+            [ArgValue::String(name), ArgValue::String(value)] => (name.to_str()?, value.to_os_str()?),
+            _ => {
+                let lacks = if matches!(args[0], ArgValue::String(_)) { "value" } else { "name" };
+                ctx.eprintln(&format!("Missing environment variable {lacks} argument."));
+                return Ok(CommandOutcome::Failed);
+            }
+        };
+        if is_no_variable(name) {
+            ctx.eprintln(&format!("setenv(\"{name}\", \"{}\") -> 22", value.display()));
+            return Ok(CommandOutcome::Continue);
+        }
+        // The macro of this name goes with it.
+        let shell = IocShell::new_with_acf(Arc::clone(ctx.db()), ctx.bridge().clone(), ctx.acf().clone());
+        let unset = shell.execute_line(format!("epicsEnvUnset {}", escape_arg(name)));
+        env::set(name, value);
+        unset
+    })
 }
 
 /// In the place of a command that the definitions of the application do not bring.

@@ -34,15 +34,16 @@ pub struct View {
 
 impl View {
     /// Shows the top that `boot` belongs to, as an IOC of application `app`, below a new folder
-    /// of the system's folder for temporary files. `None` where `boot` is in no EPICS top.
-    pub fn create(boot: &Path, app: &str) -> Result<Option<Self>> {
+    /// of the system's folder for temporary files. `None` where `boot` is in no EPICS top. The last line of scripts that no
+    /// line feed ends is not shown: our shell would run it, and C's drops it.
+    pub fn create(boot: &Path, app: &str, unended: &[PathBuf]) -> Result<Option<Self>> {
         let Some(top) = top_of(boot) else {
             return Ok(None);
         };
         let within = boot.strip_prefix(&top).map_err(Error::other)?;
         let (root, lock) = new_folder()?;
         let view = Self { boot: root.join(within), root, _lock: lock };
-        match view.fill(&top, within, app) {
+        match view.fill(&top, within, app, unended) {
             Ok(()) => Ok(Some(view)),
             Err(error) => {
                 view.remove();
@@ -56,7 +57,7 @@ impl View {
         remove(&self.root);
     }
 
-    fn fill(&self, top: &Path, within: &Path, app: &str) -> Result<()> {
+    fn fill(&self, top: &Path, within: &Path, app: &str, unended: &[PathBuf]) -> Result<()> {
         let mut shown = top.to_owned();
         let mut view = self.root.clone();
         let mut skipped: Vec<&OsStr> = INSTALLED.iter().map(OsStr::new).collect();
@@ -81,6 +82,17 @@ impl View {
             let own = build.definitions.get(app).and_then(|own| own.menu_scan.as_ref());
             let own = own.map(fs::read_to_string).transpose()?.unwrap_or_default();
             fs::write(dbd, format!("# record types and device support are built into the soft IOC\n{own}"))?;
+        }
+        for script in unended {
+            let mut text = fs::read(top.join(script))?;
+            text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+            let source = Product::File(top.join(script));
+            let installed = build.installed.iter().filter(|(_, own)| **own == source).map(|(path, _)| path);
+            for path in installed.chain([script]) {
+                self.make_room(top, path)?;
+                fs::remove_file(self.root.join(path))?;
+                fs::write(self.root.join(path), &text)?;
+            }
         }
         // In the Nix store an IOC writes nothing beside its script. (Root is not held back by this; on a machine, by the mount.)
         allow(&self.root, 0o500)

@@ -454,6 +454,33 @@ fn a_last_line_without_its_end_is_one_that_the_shell_never_reads() {
     script(&top, &format!("{REGISTERED}dbLoadRecords \\\n  \"../../db/mine.db\"\niocInit\ndbl\n# end"));
     assert_eq!(lint(&top), Vec::<String>::new());
     Ioc::start(&top, "st.cmd", None).wait_for("\nX\n");
+    // Where the IOC comes up without that line, it does so here, and without it.
+    script(
+        &top,
+        &format!(
+            "{REGISTERED}< envPaths\n< site.cmd\n< \"${{TOP}}/db/more.cmd\"\niocInit\ndbl\necho through\necho too much"
+        ),
+    );
+    top.write("iocBoot/iocExample/site.cmd", "dbLoadRecords ../../db/mine.db\ndbLoadRecords ../../db/mine.db P=too");
+    top.installs("more.cmd");
+    top.write("exampleApp/Db/more.cmd", "echo more\necho too much");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
+    assert!(output.contains("\nX\n") && output.contains("\nmore\n") && !output.contains("too"), "{output}");
+}
+
+#[test]
+fn a_variable_that_cannot_be_is_told_and_ends_nothing() {
+    let top = Top::new();
+    let lines = "epicsEnvSet(\"A=b\", \"c\")\nepicsEnvSet(\"\", \"c\")\nepicsEnvSet A\nepicsEnvSet\nepicsEnvSet(\"A\", \"one # $\")\necho \"[$(A)]\"\n";
+    let inner = "iocshLoad \"inner.cmd\" \"A=outer\"\necho through\n";
+    script(&top, &format!("{REGISTERED}{lines}{inner}"));
+    top.write("iocBoot/iocExample/inner.cmd", "echo \"1 $(A)\"\nepicsEnvSet A inner\necho \"2 $(A)\"\n");
+    let output = Ioc::start(&top, "st.cmd", None).end_after("\nthrough\n");
+    for said in
+        ["setenv(\"A=b\", \"c\") -> 22", "setenv(\"\", \"c\") -> 22", "\n[one # $]\n", "\n1 outer\n", "\n2 inner\n"]
+    {
+        assert!(output.contains(said), "{said}: {output}");
+    }
 }
 
 #[test]

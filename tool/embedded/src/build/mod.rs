@@ -104,6 +104,8 @@ pub struct Build {
     pub definitions: BTreeMap<String, Definitions>,
     /// The programs that it builds.
     pub programs: BTreeMap<String, Program>,
+    /// The libraries that it builds, as far as make has come.
+    libraries: BTreeSet<String>,
     /// There may be more programs and definitions.
     unsure: bool,
     /// Why `make` stops.

@@ -65,6 +65,10 @@ impl Step<'_> {
         // In configure/ it is what EPICS base has there.
         self.build.unsure |= self.makefile.words("TARGETS").iter().any(|word| word.doubt.is_none());
         self.build.unsure |= self.makefile.words("DBD").iter().any(|word| word.doubt.is_some());
+        for variable in ["LIBRARY", "LIBRARY_IOC", "LIBRARY_HOST"] {
+            let own = self.makefile.words(variable).into_iter().map(|word| word.text);
+            self.build.libraries.extend(own);
+        }
         for variable in ["PROD_IOC", "PROD", "PROD_HOST", "TESTPROD_IOC", "TESTPROD"] {
             let (programs, certain) = self.certain(variable);
             self.build.unsure |= !certain;
@@ -163,9 +167,9 @@ impl Step<'_> {
             for variable in [format!("{variable}_Linux"), format!("{variable}_DEFAULT"), variable] {
                 for word in self.makefile.words(&variable) {
                     let of_base = word.doubt.as_ref().is_some_and(|own| own.what.starts_with("`$(EPICS_BASE_"));
-                    // A library of one's own has such a name by no accident.
                     let near = KNOWN.iter().find(|own| own.len() > 3 && known::are_swapped(&word.text, own));
-                    if let Some(near) = near.filter(|_| word.doubt.is_none()) {
+                    let sure = word.doubt.is_none() && !self.build.libraries.contains(&word.text);
+                    if let Some(near) = near.filter(|_| sure) {
                         let what = format!("make stops: there is no library `{}`; did you mean `{near}`?", word.text);
                         let fault = self.problem(&variable, &word.text, what);
                         self.build.faults.push(fault);

@@ -19,7 +19,10 @@ const RIGHTS: [&str; 3] = ["NONE", "READ", "WRITE"];
 pub fn judge(startup: &Startup, database: &Database, report: &mut Report) {
     let Some((path, at)) = &startup.acf else { return };
     // The shell may give values to its macros.
-    let Some(text) = fs::read_to_string(path).ok().filter(|text| !text.contains('$')) else { return };
+    let outside = |line: &str| if line.contains('"') { line.len() } else { line.find('#').unwrap_or(line.len()) };
+    let has_macro = |line: &str| ["$(", "${"].iter().any(|own| line[..outside(line)].contains(own));
+    let text = fs::read_to_string(path).ok().filter(|text| !text.lines().any(has_macro));
+    let Some(text) = text else { return };
     let file = report.file(path);
     if let Ok(rules) = parse_acf(&text) {
         let groups: Vec<String> = rules.asg.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();

@@ -36,7 +36,7 @@ fn number(text: &str) -> Option<i64> {
     (end > 0).then_some(if text.starts_with('-') { -value } else { value })
 }
 
-/// Whether iocsh takes a word as an integer (`strtol` with base 0, and nothing behind it).
+/// Whether iocsh takes a word as an integer (`strtol` or `strtoul` with base 0, and nothing behind it).
 pub fn is_number(word: &str) -> bool {
     let word = word.trim_start();
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
@@ -45,7 +45,7 @@ pub fn is_number(word: &str) -> bool {
         None if digits.starts_with('0') => (digits, 8),
         None => (digits, 10),
     };
-    !digits.is_empty() && digits.chars().all(|c| c.is_digit(base))
+    !digits.starts_with(['-', '+']) && u64::from_str_radix(digits, base).is_ok()
 }
 
 #[cfg(test)]
@@ -83,8 +83,8 @@ mod tests {
         ] {
             assert!(refusal(bad).is_some(), "{bad}");
         }
-        assert!(["0", "-1", "+7", "0x1F", "017"].into_iter().all(is_number));
-        assert!(!["", "x", "1x", "08", "0x", "1.5"].into_iter().any(is_number));
+        assert!(["0", "-1", "+7", "0x1F", "017", "18446744073709551615"].into_iter().all(is_number));
+        assert!(!["", "x", "1x", "08", "0x", "1.5", "--1", "18446744073709551616"].into_iter().any(is_number));
         // asyn would take them modulo 65536.
         assert!(refusal("host:99999").is_some() && refusal("host:-1").is_some());
     }

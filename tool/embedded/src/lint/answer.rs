@@ -248,3 +248,20 @@ impl Scan {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_take_minutes_to_print_is_not_printed() {
+        let printed = |coded: &str| {
+            let mut out = StreamBuffer::new();
+            print(coded.as_bytes(), &Value::of(&[]), &mut out).map(|()| out.length())
+        };
+        for coded in ["5000000d", ".5000000f", "99999999999999999999d", "50000000c", "4097s"] {
+            assert_eq!(printed(coded), None, "{coded}");
+        }
+        assert_eq!(printed("4096d"), Some(4096));
+    }
+}

@@ -82,6 +82,8 @@ pub struct Database {
     pub types: Types,
     /// How many records there were when what is being loaded began, and where the script says so.
     pub before: Option<(usize, Place)>,
+    /// How many records there were before each file that the script loads, and behind the last one.
+    pub ends: Vec<usize>,
 }
 
 impl Database {

@@ -51,6 +51,7 @@ use load::{Loader, Read};
 pub use protocol::Function;
 use protocol::Protocols;
 use report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN};
+pub use startup::is_no_variable;
 use startup::{Opened, Startup};
 use text::Text;
 
@@ -114,6 +115,8 @@ pub struct Outlook {
     pub absent: Vec<String>,
     /// The variables that are set when the script is through.
     pub variables: Environment,
+    /// Scripts whose last line a C IOC never sees, by their paths below the top.
+    pub unended: Vec<PathBuf>,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
     pub records: Vec<Record>,
     /// The functions of its protocol files.
@@ -145,13 +148,15 @@ impl Outlook {
         let why = |what: &'static str| move |own: String| format!("{what}: {own}");
         let mut refusals: Vec<String> = by_c.into_iter().map(why("a C IOC does not come up by this script")).collect();
         refusals.extend(endless.into_iter().map(why("the soft IOC does not read this")));
+        let below = |path: &PathBuf| Some(plain(path).strip_prefix(plain(&lint.layout.top)).ok()?.to_owned());
+        let unended = startup.unended.iter().filter_map(below).collect();
         let missing = told(Severity::Error, &["not-installed", "no-command"]);
         let absent =
             known::commands().filter(|(_, files)| lint.layout.types.lack(files)).map(|(name, _)| name).collect();
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
         let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
         let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, records, functions }
+        Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, unended, records, functions }
     }
 
     /// What is known in no EPICS top.
@@ -446,11 +451,13 @@ impl Lint {
 
     fn load(&mut self, startup: &Startup) -> Database {
         let mut database = Database::new(&self.layout.types);
-        for load in &startup.loads {
+        for (number, load) in startup.loads.iter().enumerate() {
+            startup.create(number, &mut database, &mut self.report);
             let text = self.loader().text(load);
             database.before = Some((database.records.len(), load.at));
             grammar::read(&text, &mut database, &mut self.report);
         }
+        startup.create(startup.loads.len(), &mut database, &mut self.report);
         database
     }
 

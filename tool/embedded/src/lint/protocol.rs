@@ -218,7 +218,11 @@ fn known_line(text: &str, told: u32, what: &str) -> Option<u32> {
     let lines = || (1..).zip(text.lines());
     let with = |word: &str| lines().find(|(_, own)| code(own).to_lowercase().contains(word)).map(|(number, _)| number);
     if let Some(value) = what.strip_prefix("Value '").and_then(|rest| rest.split('\'').next()) {
-        return with(&value.to_lowercase()).or(Some(told));
+        let value = value.to_lowercase();
+        // Of the one variable whose values are few.
+        let is_it = |own: &str| own.split_once("extrainput").is_some_and(|(_, rest)| rest.contains(&value));
+        let own = lines().find(|(_, own)| is_it(&code(own).to_lowercase())).map(|(number, _)| number);
+        return own.or_else(|| with(&value)).or(Some(told));
     }
     if told == 0 {
         let quoted = what.rsplit(": ").next().unwrap_or(what);

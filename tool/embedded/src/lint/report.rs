@@ -109,7 +109,7 @@ impl Report {
     /// A template is read once for each of its instances: what is wrong in it is said once. What is said of a value
     /// that is not known is no finding.
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
-        let hint = hint.replace(UNKNOWN, "…");
+        let (message, hint) = (shortened(message), shortened(hint.replace(UNKNOWN, "…")));
         // All that one .dbd lacks is one mistake.
         let same = |own: &Entry| {
             own.place == place
@@ -191,6 +191,15 @@ impl Report {
     #[cfg(test)]
     pub fn lines(&self) -> Vec<(u32, u32, &'static str)> {
         self.findings.iter().map(|own| (own.place.line, own.place.column, own.code)).collect()
+    }
+}
+
+/// A text without its middle, where it quotes what no one would read.
+fn shortened(text: String) -> String {
+    let ends = (text.char_indices().nth(400), text.char_indices().rev().nth(99));
+    match ends {
+        (Some((head, _)), Some((tail, _))) if head < tail => format!("{}…{}", &text[..head], &text[tail..]),
+        _ => text,
     }
 }
 

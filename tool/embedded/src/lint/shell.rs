@@ -1,16 +1,17 @@
 //! Lines and words of a start-up script, as the shell of EPICS reads them.
 
-use super::report::Place;
 use super::text::Text;
 
-/// The lines: one that ends with a backslash goes on. The last one is not read unless a line feed ends it; its place.
-pub fn lines(text: &Text) -> (Vec<Text>, Option<Place>) {
+/// The lines: one that ends with a backslash goes on. The last one is not read unless a line feed ends it.
+pub fn lines(text: &Text) -> (Vec<Text>, Option<Text>) {
     let mut lines: Vec<Text> = text.lines().collect();
     let mut unended = None;
     if text.bytes.last().is_some_and(|last| *last != b'\n') {
         let last = lines.pop().unwrap_or_default();
-        let first = last.bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-        unended = first.filter(|first| **first != b'#').map(|_| last.place(0));
+        let first = last.bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+        let last = first.map(|first| last.slice(first, last.bytes.len()));
+        // There is nothing behind it that `exit` would keep from being read.
+        unended = last.filter(|last| last.bytes[0] != b'#' && last.lossy().trim() != "exit");
     }
     let mut whole: Vec<Text> = Vec::new();
     let mut goes_on = false;
@@ -50,7 +51,10 @@ pub fn redirected(line: &Text) -> Option<Text> {
     words(&line.slice(name, line.bytes.len())).ok()?.into_iter().next()
 }
 
-/// Where a word starts with a quote of typography, which is a letter for the shell.
+/// Quotes of typography, which are letters for the shell.
+const LETTERS: [&str; 5] = ["“", "”", "„", "‘", "’"];
+
+/// Where a word starts with one.
 pub fn typographic(line: &Text) -> Option<usize> {
     let mut quote = 0;
     (0..line.bytes.len()).find(|&at| {
@@ -61,8 +65,25 @@ pub fn typographic(line: &Text) -> Option<usize> {
             _ if byte == quote => quote = 0,
             _ => {}
         }
-        starts && ["“", "”", "„", "‘", "’"].iter().any(|own| line.bytes[at..].starts_with(own.as_bytes()))
+        starts && LETTERS.iter().any(|own| line.bytes[at..].starts_with(own.as_bytes()))
     })
+}
+
+/// The words as they were meant: with quotes in the place of these.
+pub fn meant(line: &Text) -> Option<Vec<Text>> {
+    let (mut out, mut quote, mut at) = (Text::default(), 0, 0);
+    while at < line.bytes.len() {
+        let letter = LETTERS.iter().find(|own| quote == 0 && line.bytes[at..].starts_with(own.as_bytes()));
+        let byte = letter.map_or(line.bytes[at], |_| b'"');
+        match byte {
+            b'"' | b'\'' if quote == 0 && letter.is_none() => quote = byte,
+            _ if byte == quote => quote = 0,
+            _ => {}
+        }
+        out.push(byte, line.places[at]);
+        at += letter.map_or(1, |own| own.len());
+    }
+    words(&out).ok()
 }
 
 /// Splits a line as the shell does: at blanks, commas and parentheses outside of quotes. An argument may be empty. The error is

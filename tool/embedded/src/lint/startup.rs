@@ -8,7 +8,7 @@ use epics_base_rs::server::db_loader::MacroDefs;
 
 use super::address;
 use super::bounds;
-use super::database::Database;
+use super::database::{Database, Record};
 use super::layout::{Layout, Search};
 use super::report::{Place, Report, UNKNOWN, nearest, suggest, unreplaced};
 use super::shell;
@@ -65,26 +65,51 @@ pub struct Startup {
     pub opened: Vec<Opened>,
     /// The command that registers record support.
     pub registers: Option<String>,
-    /// Records that it reads or sets.
-    puts: Vec<(String, Place)>,
+    /// Records that it reads or sets, and how many files it has loaded then.
+    puts: Vec<(String, Place, usize)>,
+    /// Records that it makes by itself, with their types, and aliases, with their records; likewise.
+    created: Vec<(bool, String, String, Place, usize)>,
     /// Rules of access security.
     pub acf: Option<(PathBuf, Place)>,
     /// The variables as `iocInit` finds them; without it, as the script leaves them.
     pub variables: BTreeMap<String, String>,
     pub folder: PathBuf,
-    /// A script was run that could not be read, or a line is dropped.
+    /// A script was run that could not be read, or a line is dropped that loads records.
     pub open: bool,
+    /// Scripts whose last line is dropped.
+    pub unended: Vec<PathBuf>,
     /// A line that is dropped, and without which a C IOC has no records.
     pub lost: Option<Place>,
     stage: Stage,
 }
 
 impl Startup {
+    /// Adds the records that the script makes when it has loaded some files.
+    pub fn create(&self, loaded: usize, database: &mut Database, report: &mut Report) {
+        for (alias, what, name, at, _) in self.created.iter().filter(|own| own.4 == loaded) {
+            if *alias {
+                database.alias(what, name, *at, report);
+            } else if database.get(name).is_none() {
+                database.index.insert(name.clone(), database.records.len());
+                let (name, kind) = (name.clone(), what.clone());
+                database.records.push(Record { name, kind, at: *at, fields: Vec::new() });
+            }
+        }
+        database.ends.push(database.records.len());
+    }
+
     /// Looks whether the records are there that the script reads or sets.
     pub fn judge_puts(&self, database: &Database, report: &mut Report) {
-        for (name, at) in &self.puts {
+        for (name, at, loaded) in &self.puts {
             let record = name.split('.').next().unwrap_or(name);
-            if database.get(record).is_none() && !report.open {
+            let own = database.index.get(record);
+            if report.open || own.is_some_and(|own| *own < database.ends[*loaded]) {
+                continue;
+            }
+            if own.is_some() {
+                let what = format!("there is no `{record}` yet: its database is loaded below");
+                report.warning(*at, "unknown-pv", what, "move this line below the one that loads it");
+            } else {
                 let what = format!("no database that st.cmd loads defines `{record}`");
                 let hint = suggest(record, database.names(), || "load its database above".to_owned());
                 report.warning(*at, "unknown-pv", what, hint);
@@ -113,12 +138,11 @@ enum Stage {
 }
 
 /// Codes of findings for which a C IOC has no records where ours would have them.
-pub const REFUSED: [&str; 9] = [
+pub const REFUSED: [&str; 8] = [
     "not-a-program",
     "no-dbd",
     "not-registered",
     "unknown-command",
-    "unended-line",
     "long-name",
     "not-in-dbd",
     "not-built",
@@ -205,15 +229,11 @@ impl Follower<'_> {
                 return;
             }
         }
-        if let Some(at) = unended {
+        if let Some(line) = unended {
             let what = "the file ends within this line, which the shell drops";
-            self.report.error(at, "unended-line", what, "end it with a line feed");
-            // Whatever it was to do.
-            if depth == DEEPEST {
-                self.out.stage = Stage::Running;
-            } else {
-                (self.out.open, self.unread) = (true, true);
-            }
+            self.report.error(line.place(0), "unended-line", what, "end it with a line feed");
+            self.drop(&line, line.place(0));
+            self.out.unended.push(path.to_owned());
         }
     }
 
@@ -225,16 +245,10 @@ impl Follower<'_> {
         let line = match self.expanded(&raw, macros) {
             Ok(line) => line,
             Err(at) => {
-                self.out.lost = self.out.lost.or(self.dropped(&raw).then_some(at));
+                self.drop(&raw, at);
                 return true;
             }
         };
-        if let Some(at) = shell::typographic(&line).filter(|_| !line.bytes.starts_with(b"echo")) {
-            let what = "this quote is a letter for the shell, which knows \" and ' alone";
-            self.report.error(line.place(at), "syntax", what, "type the line anew, or take \" from another one");
-            self.out.lost = self.out.lost.or(self.dropped(&line).then(|| line.place(at)));
-            return true;
-        }
         match shell::words(&line) {
             Ok(words) if words.is_empty() => {}
             Ok(words) if words[0].bytes == b"exit" => {
@@ -247,32 +261,78 @@ impl Follower<'_> {
                 return false;
             }
             Ok(words) => {
+                let (stage, wrong) = (self.out.stage, self.typography(&line, &words));
+                let words = wrong.and_then(|_| shell::meant(&line)).unwrap_or(words);
                 self.command(&words, macros, depth);
                 self.writes(&words, shell::redirected(&line));
+                self.lose(stage, wrong);
             }
             Err(at) => {
                 let what = "this quote is not closed, so the shell drops the whole line";
                 let hint = "close it; inside quotes a backslash is a backslash, so take the other kind of quote there";
                 self.report.error(line.place(at), "unbalanced-quote", what, hint);
-                self.out.lost = self.out.lost.or(self.dropped(&line).then(|| line.place(at)));
+                self.drop(&line, line.place(at));
             }
         }
         true
     }
 
-    /// What comes behind a line that the shell drops is not blamed for it. Whether a C IOC has no records without it.
-    fn dropped(&mut self, line: &Text) -> bool {
+    /// Where a quote of typography is a part of a name that a command looks for. In a text it may be meant.
+    fn typography(&mut self, line: &Text, words: &[Text]) -> Option<Place> {
+        let at = line.place(shell::typographic(line)?);
+        let word = words.iter().position(|own| own.place(0) == at)?;
+        let first = words[0].lossy();
+        let (names, texts) = match &*first {
+            "dbLoadDatabase" | "dbLoadRecords" | "dbLoadTemplate" | "iocshLoad" => (2, 0),
+            "epicsEnvSet" | "dbpf" => (1, 1),
+            "errlog" => (0, 1),
+            "<" | "cd" | "chdir" | "dbgf" | "asSetFilename" => (1, 0),
+            own if known::opens_a_port(own) => (2, 0),
+            own if known::OF_PORT.contains(&own) || own.ends_with(REGISTRATION) => (1, 0),
+            _ => return None,
+        };
+        let (what, hint) = (
+            "this quote is a letter for the shell, which knows \" and ' alone",
+            "type the line anew, or take \" from another one",
+        );
+        if (1..=names).contains(&word) {
+            self.report.error(at, "syntax", what, hint);
+            return Some(at);
+        }
+        if (names + 1..=names + texts).contains(&word) {
+            self.report.warning(at, "syntax", what, hint);
+        }
+        None
+    }
+
+    /// A line that the shell drops: what comes behind it is not blamed.
+    fn drop(&mut self, line: &Text, at: Place) {
         let text = line.lossy();
         let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        self.out.open = true;
+        let stage = self.out.stage;
         match first {
+            _ if text.starts_with('<') => (self.out.open, self.unread) = (true, true),
+            "iocshLoad" | "iocshCmd" | "iocshRun" => (self.out.open, self.unread) = (true, true),
+            "dbLoadRecords" | "dbLoadTemplate" | "dbCreateRecord" | "dbCreateAlias" => self.out.open = true,
             "epicsEnvSet" => drop(self.out.variables.insert(second.to_owned(), UNKNOWN.to_owned())),
+            "dbLoadDatabase" => {
+                self.definitions.insert(UNKNOWN.to_owned(), at);
+                self.out.stage = stage.max(Stage::Defined);
+            }
             "iocInit" | "iocBuild" => self.out.stage = Stage::Running,
-            "iocshLoad" | "" => self.unread = true,
-            _ => {}
+            _ if first.ends_with(REGISTRATION) => self.out.stage = stage.max(Stage::Registered),
+            _ if opens_nothing(first) => {}
+            _ => drop(self.out.ports.insert(UNKNOWN.to_owned())),
         }
-        first == "dbLoadDatabase" || first.ends_with(REGISTRATION)
+        self.lose(stage, Some(at));
+    }
+
+    /// Without a line that was to bring the IOC further than a stage, a C IOC has no records. What could not be read may do so.
+    fn lose(&mut self, stage: Stage, at: Option<Place>) {
+        if self.out.stage > stage && !self.unread {
+            self.out.lost = self.out.lost.or(at);
+        }
     }
 
     /// The line with its variables replaced; the error is a reference that is not closed, at which the shell drops the line.
@@ -349,14 +409,23 @@ impl Follower<'_> {
             "var" => {
                 let name = word(1).map(Text::lossy).unwrap_or_default();
                 let near = known::VARIABLES.into_iter().find(|own| distance(&name, own) == 1);
-                if let (Some(near), false, Some(at)) = (near, known::VARIABLES.contains(&&*name), word(1)) {
+                // Alone, it is a pattern of those to print.
+                if let (Some(near), false, Some(at), Some(_)) =
+                    (near, known::VARIABLES.contains(&&*name), word(1), word(2))
+                {
                     let what = format!("there is no variable `{name}`: the shell sets nothing");
                     self.report.warning(at.place(0), "unknown-variable", what, format!("did you mean `{near}`?"));
                 }
             }
             "dbpf" | "dbgf" => {
                 let name = word(1).filter(|own| !own.is_unknown());
-                self.out.puts.extend(name.map(|own| (own.lossy(), own.place(0))));
+                self.out.puts.extend(name.map(|own| (own.lossy(), own.place(0), self.out.loads.len())));
+            }
+            "dbCreateRecord" | "dbCreateAlias" => {
+                if let (Some(what), Some(name)) = (word(2), word(3)) {
+                    let (alias, at) = (first == "dbCreateAlias", name.place(0));
+                    self.out.created.push((alias, what.lossy(), name.lossy(), at, self.out.loads.len()));
+                }
             }
             "cd" | "chdir" => {
                 if let Some(folder) = word(1) {
@@ -370,13 +439,18 @@ impl Follower<'_> {
                 }
             }
             "epicsEnvSet" => {
-                if let (Some(name), value) = (word(1), words.get(2)) {
+                if let (Some(name), value) = (words.get(1), words.get(2)) {
                     let text = name.lossy();
                     let (own, meant) = text.split_once('=').unwrap_or((&text, "…"));
+                    let hint =
+                        || format!("epicsEnvSet(\"{}\", \"{meant}\")", if own.is_empty() { "NAME" } else { own });
                     if value.is_none() {
                         let what = "epicsEnvSet has a name here, and no value: the shell sets nothing";
-                        let hint = format!("epicsEnvSet(\"{own}\", \"{meant}\")");
-                        self.report.error(name.place(0), "syntax", what, hint);
+                        self.report.error(name.place(0), "syntax", what, hint());
+                    } else if is_no_variable(&text) {
+                        let what = format!("no variable can have the name `{text}`: the shell sets nothing");
+                        self.report.error(words[0].place(0), "syntax", what, hint());
+                        return;
                     }
                     let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
                     if let Some(near) = PATHS.into_iter().find(|near| distance(own, near) == 1) {
@@ -388,7 +462,14 @@ impl Follower<'_> {
                     self.set(own.to_owned(), value, words[0].place(0));
                 }
             }
-            "epicsEnvUnset" => drop(word(1).and_then(|name| self.out.variables.remove(&name.lossy()))),
+            "epicsEnvUnset" => {
+                let name = words.get(1).map(Text::lossy).unwrap_or_default();
+                if words.len() > 1 && is_no_variable(&name) {
+                    let what = format!("no variable can have the name `{name}`");
+                    self.report.error(words[0].place(0), "syntax", what, "epicsEnvUnset(\"NAME\")");
+                }
+                self.out.variables.remove(&name);
+            }
             "dbLoadDatabase" => {
                 if let Some(file) = word(1) {
                     let name = file.lossy();
@@ -745,12 +826,11 @@ impl Follower<'_> {
         let odd = |own: &&Text| !own.bytes.is_empty() && !own.is_unknown() && !address::is_number(&own.lossy());
         if let Some(odd) = words.get(2).filter(odd).filter(|_| known::has_address(&name)) {
             let what = format!("`{}` is no address, which is a number: the shell refuses the command", odd.lossy());
-            let hint = format!("{name}(\"{}\", 0, …)", words[1].lossy());
+            let rest = words[2..].iter().map(|own| format!(", \"{}\"", own.lossy()));
+            let hint = format!("{name}(\"{}\", 0{})", words[1].lossy(), rest.collect::<String>());
             self.report.error(odd.place(0), "no-address", what, hint);
         }
-        let uses =
-            ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto", "db", "echo"];
-        if !uses.iter().any(|prefix| name.starts_with(prefix)) {
+        if !opens_nothing(&name) {
             let ports = if self.out.stage == Stage::Running { &mut self.out.late } else { &mut self.out.ports };
             ports.extend(words[1..].iter().map(Text::lossy));
         }
@@ -766,6 +846,18 @@ fn value_of<'a>(
         let name = std::str::from_utf8(name).ok()?;
         macros.get(name).or_else(|| variables.get(name)).map(String::as_bytes)
     }
+}
+
+/// Whether a variable can have no such name (`setenv`).
+pub fn is_no_variable(name: &str) -> bool {
+    name.is_empty() || name.contains(['=', '\0'])
+}
+
+/// Whether a command surely opens no port.
+fn opens_nothing(command: &str) -> bool {
+    let of_asyn = ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto"];
+    let mut all = of_asyn.iter().chain(&["db", "echo", "epics", "errlog", "var"]);
+    all.any(|prefix| command.starts_with(prefix))
 }
 
 /// The bytes that a string of asyn stands for.
