@@ -157,14 +157,12 @@ fn register_record_device_driver(app: &str) -> CommandDef {
 fn set_variable() -> CommandDef {
     let text = |name| ArgDesc { name, arg_type: ArgType::String };
     CommandDef::new("epicsEnvSet", vec![text("name"), text("value")], "", |args: &[ArgValue], ctx: &CommandContext| {
-        let (name, value) = match args {
-            [ArgValue::String(name), ArgValue::String(value)] => (name.to_str()?, value.to_os_str()?),
-            _ => {
-                let lacks = if matches!(args[0], ArgValue::String(_)) { "value" } else { "name" };
-                ctx.eprintln(&format!("Missing environment variable {lacks} argument."));
-                return Ok(CommandOutcome::Failed);
-            }
+        let [ArgValue::String(name), ArgValue::String(value)] = args else {
+            let lacks = if matches!(args[0], ArgValue::String(_)) { "value" } else { "name" };
+            ctx.eprintln(&format!("Missing environment variable {lacks} argument."));
+            return Ok(CommandOutcome::Failed);
         };
+        let (name, value) = (name.to_str()?, value.to_os_str()?);
         if is_no_variable(name) {
             ctx.eprintln(&format!("setenv(\"{name}\", \"{}\") -> 22", value.display()));
             return Ok(CommandOutcome::Continue);

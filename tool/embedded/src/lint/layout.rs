@@ -1,12 +1,15 @@
 //! Where files are once `make` has installed them, told from the sources.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use epics_base_rs::server::db_loader::{MacroDefs, parse_db_with_breaktables};
 
 use super::database::Types;
 use super::report::{UNKNOWN, suggest};
+use super::text::Text;
 use crate::build::{Build, Definitions, Product, Recipe};
 use crate::known;
 use crate::top::plain;
@@ -115,17 +118,30 @@ pub struct Search {
     folders: Vec<PathBuf>,
     /// A part of the path is not known.
     open: bool,
+    /// Variables of the environment, which names may have.
+    environment: Rc<BTreeMap<String, String>>,
 }
 
 impl Search {
-    pub fn new(current: &Path, path: Option<&String>) -> Self {
+    pub fn new(current: &Path, path: Option<&String>, environment: &BTreeMap<String, String>) -> Self {
         let folders = path.map_or(".", String::as_str).split(':').filter(|own| !own.is_empty());
         let folders = folders.map(|own| current.join(own)).collect();
-        Self { current: current.to_owned(), folders, open: path.is_some_and(|path| path.contains(UNKNOWN)) }
+        let open = path.is_some_and(|path| path.contains(UNKNOWN));
+        Self { current: current.to_owned(), folders, open, environment: Rc::new(environment.clone()) }
+    }
+
+    /// A name as C opens it: with variables of the environment replaced (`macEnvExpand`), where all are known.
+    fn meant(&self, name: &str) -> String {
+        if !name.contains('$') {
+            return name.to_owned();
+        }
+        let value = |own: &[u8]| self.environment.get(std::str::from_utf8(own).ok()?).map(String::as_bytes);
+        Text::of_file(0, name.as_bytes()).expand(&value, |_| false).map_or_else(|_| name.to_owned(), |own| own.lossy())
     }
 
     /// Where a name may be. One with a `/` starts at the current folder and is looked for nowhere else.
     fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let name = &self.meant(name);
         if name.contains(['/', '\\']) {
             return vec![self.current.join(name)];
         }
@@ -134,7 +150,8 @@ impl Search {
 
     /// Whether a name may be somewhere that is not known.
     pub fn is_open(&self, name: &str) -> bool {
-        self.open && !name.contains(['/', '\\'])
+        let name = self.meant(name);
+        name.contains(UNKNOWN) || self.open && !name.contains(['/', '\\'])
     }
 
     /// The path of a name, as the IOC sees it.

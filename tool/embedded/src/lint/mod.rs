@@ -56,8 +56,29 @@ use startup::{Opened, Startup};
 use text::Text;
 
 /// Variables that the IOC's surroundings set.
-const SURROUNDINGS: [&str; 10] =
-    ["HOME", "USER", "LOGNAME", "PATH", "PWD", "HOSTNAME", "LANG", "SHELL", "EPICS_HOST_ARCH", "ASYN"];
+const SURROUNDINGS: [&str; 20] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "PATH",
+    "PWD",
+    "HOSTNAME",
+    "LANG",
+    "SHELL",
+    "EPICS_HOST_ARCH",
+    "ASYN",
+    // The shell's own.
+    "IOCSH_STARTUP_SCRIPT",
+    "ARCH",
+    "EPICS_VERSION_MAJOR",
+    "EPICS_VERSION_MIDDLE",
+    "EPICS_VERSION_MINOR",
+    "EPICS_VERSION_PATCH",
+    "EPICS_VERSION_SNAPSHOT",
+    "EPICS_VERSION_SITE",
+    "EPICS_VERSION_SHORT",
+    "EPICS_VERSION_FULL",
+];
 
 /// Variables in the environment of an IOC.
 pub type Environment = BTreeMap<String, String>;

@@ -288,7 +288,7 @@ impl Follower<'_> {
             "errlog" => (0, 1),
             "<" | "cd" | "chdir" | "dbgf" | "asSetFilename" => (1, 0),
             own if known::opens_a_port(own) => (2, 0),
-            own if known::OF_PORT.contains(&own) || own.ends_with(REGISTRATION) => (1, 0),
+            own if known::OF_PORT.contains(&own) || registers(own) => (1, 0),
             _ => return None,
         };
         let (what, hint) = (
@@ -321,7 +321,7 @@ impl Follower<'_> {
                 self.out.stage = stage.max(Stage::Defined);
             }
             "iocInit" | "iocBuild" => self.out.stage = Stage::Running,
-            _ if first.ends_with(REGISTRATION) => self.out.stage = stage.max(Stage::Registered),
+            _ if registers(first) => self.out.stage = stage.max(Stage::Registered),
             _ if opens_nothing(first) => {}
             _ => drop(self.out.ports.insert(UNKNOWN.to_owned())),
         }
@@ -391,6 +391,12 @@ impl Follower<'_> {
         self.out.called.push((first.clone(), words[0].place(0)));
         let word = |at: usize| words.get(at).filter(|word| !word.bytes.is_empty());
         match first.as_str() {
+            _ if first.starts_with('<') && behind_a_file(words).is_some() => {
+                let other = behind_a_file(words).map_or(words[0].place(0), |own| own.place(0));
+                let what = "what stands behind the file is a command for the shell, which has that file as its input";
+                self.report.error(other, "syntax", what, "end the line behind the name of the file");
+                (self.out.open, self.unread) = (true, true);
+            }
             "<" => self.run(word(1), macros, depth),
             _ if first.starts_with('<') => {
                 self.run(Some(&words[0].slice(1, words[0].bytes.len())), macros, depth);
@@ -438,45 +444,21 @@ impl Follower<'_> {
                     }
                 }
             }
-            "epicsEnvSet" => {
-                if let (Some(name), value) = (words.get(1), words.get(2)) {
-                    let text = name.lossy();
-                    let (own, meant) = text.split_once('=').unwrap_or((&text, "…"));
-                    let hint =
-                        || format!("epicsEnvSet(\"{}\", \"{meant}\")", if own.is_empty() { "NAME" } else { own });
-                    if value.is_none() {
-                        let what = "epicsEnvSet has a name here, and no value: the shell sets nothing";
-                        self.report.error(name.place(0), "syntax", what, hint());
-                    } else if is_no_variable(&text) {
-                        let what = format!("no variable can have the name `{text}`: the shell sets nothing");
-                        self.report.error(words[0].place(0), "syntax", what, hint());
-                        return;
-                    }
-                    let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
-                    if let Some(near) = PATHS.into_iter().find(|near| distance(own, near) == 1) {
-                        let what = format!("nothing reads the variable `{own}`");
-                        let hint = format!("did you mean `{near}`?");
-                        self.report.warning(name.place(0), "unknown-variable", what, hint);
-                        self.set(near.to_owned(), UNKNOWN.to_owned(), words[0].place(0));
-                    }
-                    self.set(own.to_owned(), value, words[0].place(0));
-                }
-            }
-            "epicsEnvUnset" => {
-                let name = words.get(1).map(Text::lossy).unwrap_or_default();
-                if words.len() > 1 && is_no_variable(&name) {
-                    let what = format!("no variable can have the name `{name}`");
-                    self.report.error(words[0].place(0), "syntax", what, "epicsEnvUnset(\"NAME\")");
-                }
-                self.out.variables.remove(&name);
-            }
+            "epicsEnvSet" => self.set_variable(words),
+            "epicsEnvUnset" => self.unset_variable(words),
             "dbLoadDatabase" => {
                 if let Some(file) = word(1) {
                     let name = file.lossy();
                     let name = name.rsplit('/').next().unwrap_or(&name);
                     // A file that is not there is a finding of its own.
                     if !(file.is_unknown() && known::has_definitions(name)) {
-                        drop(self.file(file));
+                        let path = word(2).map(Text::lossy);
+                        let path = path.as_ref().or_else(|| self.out.variables.get("EPICS_DB_INCLUDE_PATH"));
+                        let search = Search::new(&self.out.folder, path, &self.out.variables);
+                        if search.path(&file.lossy(), self.layout).is_none() && !search.is_open(&file.lossy()) {
+                            // Says so.
+                            drop(self.file(file));
+                        }
                     }
                     self.definitions.insert(name.to_owned(), file.place(0));
                 }
@@ -515,6 +497,41 @@ impl Follower<'_> {
                 around.clone()
             }
         }
+    }
+
+    /// `epicsEnvSet`.
+    fn set_variable(&mut self, words: &[Text]) {
+        if let (Some(name), value) = (words.get(1), words.get(2)) {
+            let text = name.lossy();
+            let (own, meant) = text.split_once('=').unwrap_or((&text, "…"));
+            let hint = || format!("epicsEnvSet(\"{}\", \"{meant}\")", if own.is_empty() { "NAME" } else { own });
+            if value.is_none() {
+                let what = "epicsEnvSet has a name here, and no value: the shell sets nothing";
+                self.report.error(name.place(0), "syntax", what, hint());
+            } else if is_no_variable(&text) {
+                let what = format!("no variable can have the name `{text}`: the shell sets nothing");
+                self.report.error(words[0].place(0), "syntax", what, hint());
+                return;
+            }
+            let value = value.map_or_else(|| UNKNOWN.to_owned(), Text::lossy);
+            if let Some(near) = PATHS.into_iter().find(|near| distance(own, near) == 1) {
+                let what = format!("nothing reads the variable `{own}`");
+                let hint = format!("did you mean `{near}`?");
+                self.report.warning(name.place(0), "unknown-variable", what, hint);
+                self.set(near.to_owned(), UNKNOWN.to_owned(), words[0].place(0));
+            }
+            self.set(own.to_owned(), value, words[0].place(0));
+        }
+    }
+
+    /// `epicsEnvUnset`.
+    fn unset_variable(&mut self, words: &[Text]) {
+        let name = words.get(1).map(Text::lossy).unwrap_or_default();
+        if words.len() > 1 && is_no_variable(&name) {
+            let what = format!("no variable can have the name `{name}`");
+            self.report.error(words[0].place(0), "syntax", what, "epicsEnvUnset(\"NAME\")");
+        }
+        self.out.variables.remove(&name);
     }
 
     /// Files that a command writes: an IOC on NixOS may do so in few places.
@@ -629,7 +646,7 @@ impl Follower<'_> {
     }
 
     fn search(&self) -> Search {
-        Search::new(&self.out.folder, self.out.variables.get("EPICS_DB_INCLUDE_PATH"))
+        Search::new(&self.out.folder, self.out.variables.get("EPICS_DB_INCLUDE_PATH"), &self.out.variables)
     }
 
     /// The file that a word names; it is a finding where there is none.
@@ -776,10 +793,12 @@ impl Follower<'_> {
     fn other(&mut self, words: &[Text]) {
         let name = words[0].lossy();
         self.port(&name, words);
-        if name.ends_with(REGISTRATION) {
-            self.out.registers.get_or_insert(name.clone());
+        if registers(&name) {
+            if name != REGISTERS_ALL {
+                self.out.registers.get_or_insert(name.clone());
+            }
             let own = registration(&self.layout.types.app);
-            if name == own {
+            if name == own || name == REGISTERS_ALL {
                 self.needs(&words[0], Stage::Defined);
                 let argument = words.get(1).filter(|own| !own.is_unknown() && !own.bytes.is_empty());
                 if let Some(argument) = argument.filter(|own| own.bytes != b"pdbbase" && own.bytes[0] != b'0') {
@@ -848,9 +867,23 @@ fn value_of<'a>(
     }
 }
 
+/// EPICS base's own command that registers all that the definitions name, since 7.0.5.
+const REGISTERS_ALL: &str = "registerAllRecordDeviceDrivers";
+
+/// Whether a command registers record support.
+fn registers(command: &str) -> bool {
+    command.ends_with(REGISTRATION) || command == REGISTERS_ALL
+}
+
 /// Whether a variable can have no such name (`setenv`).
 pub fn is_no_variable(name: &str) -> bool {
     name.is_empty() || name.contains(['=', '\0'])
+}
+
+/// What stands behind `< FILE`, but for where output goes.
+fn behind_a_file(words: &[Text]) -> Option<&Text> {
+    let behind = words.get(if words[0].bytes == b"<" { 2 } else { 1 });
+    behind.filter(|own| !own.bytes.contains(&b'>'))
 }
 
 /// Whether a command surely opens no port.

@@ -84,6 +84,7 @@ fn lines_without_which_an_ioc_comes_up_do_not_keep_it_from_doing_so() {
     const DBD: &str = "dbLoadDatabase(\"${TOP}/dbd/example.dbd\")\n";
     const REGISTER: &str = "example_registerRecordDeviceDriver(pdbbase)\n";
     let behind = |line: &str, end: &str| format!("{}{end}", line.trim_end());
+    let rows = "file \"$(TOP)/db/example.db\" { pattern { PREFIX, PORT } { \"X:\", PS1 } }\n";
     let cases: &[(&str, String, &str, &str)] = &[
         (REGISTER, behind(REGISTER, " # the “one” command\n"), "", ""),
         (DBD, behind(DBD, " # built by ‘make’\n"), "", ""),
@@ -101,6 +102,15 @@ fn lines_without_which_an_ioc_comes_up_do_not_keep_it_from_doing_so() {
         (DBD, format!("< site.cmd\n{DBD}"), "echo x", "unended-line site.cmd:1:1"),
         (DBD, format!("< site.cmd\n{DBD}"), "echo x\nexit", ""),
         (DBD, format!("{DBD}< site.cmd\n"), "dbLoadDatabase(\"x.dbd\")", "unended-line site.cmd:1:1"),
+        (DBD, "dbLoadDatabase(\"example.dbd\", \"${TOP}/dbd\")\n".to_owned(), "", ""),
+        (DBD, "epicsEnvSet(EPICS_DB_INCLUDE_PATH, ${TOP}/dbd)\ndbLoadDatabase example.dbd\n".to_owned(), "", ""),
+        (REGISTER, "registerAllRecordDeviceDrivers(pdbbase)\n".to_owned(), "", ""),
+        ("\"${TOP}/db/example.db\"", "'${TOP}/db/example.db'".to_owned(), "", ""),
+        ("iocInit()\n", "dbLoadTemplate(\"site.cmd\")\niocInit()\n".to_owned(), rows, ""),
+        ("iocInit()\n", "echo $(ARCH) $(EPICS_VERSION_FULL) $(IOCSH_STARTUP_SCRIPT)\niocInit()\n".to_owned(), "", ""),
+        ("< envPaths\n", "< envPaths 2> /dev/null\n".to_owned(), "", ""),
+        ("< envPaths\n", "< envPaths # paths\n".to_owned(), "", "syntax st.cmd:3:12"),
+        ("< envPaths\n", "<envPaths paths\n".to_owned(), "", "syntax st.cmd:3:11"),
     ];
     for (old, new, site, wanted) in cases {
         let edits = [(ST_CMD, *old, new.as_str()), ("iocBoot/iocExample/site.cmd", "", site)];
@@ -213,8 +223,8 @@ fn a_mistake_is_told_once_at_its_place() {
     const INIT: &str = "iocInit()\n";
     const LOAD: &str = "dbLoadRecords(\"${TOP}/db/example.db\", \"PREFIX=${PREFIX=},PORT=PS1\")\n";
     let twice = format!("{LOAD}{LOAD}");
-    const ENV: &[&str] = &["syntax st.cmd:19:1", "undefined-variable st.cmd:20:6"];
-    const UNSET: &[&str] = &["syntax st.cmd:19:1", "syntax st.cmd:20:1"];
+    let env: &[&str] = &["syntax st.cmd:19:1", "undefined-variable st.cmd:20:6"];
+    let unset: &[&str] = &["syntax st.cmd:19:1", "syntax st.cmd:20:1"];
     let early = format!("dbpf(\"VOLT\", \"1\")\n{LOAD}");
     let protocol =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template/ioc").join(PROTO)).unwrap();
@@ -262,8 +272,8 @@ fn a_mistake_is_told_once_at_its_place() {
         (MAKEFILE, "DB += example.db\n", "DB += example.db \\ \n", &["make-stops Makefile:5:1"]),
         (ST_CMD, INIT, &before("< \"envPaths"), &["unbalanced-quote st.cmd:19:3"]),
         (ST_CMD, "< envPaths", "< \"envPaths", &["unbalanced-quote st.cmd:3:3"]),
-        (ST_CMD, INIT, &before("epicsEnvSet(\"A=b\", \"c\")\necho $(A)"), ENV),
-        (ST_CMD, INIT, &before("epicsEnvSet(\"\", \"c\")\nepicsEnvUnset(\"A=b\")"), UNSET),
+        (ST_CMD, INIT, &before("epicsEnvSet(\"A=b\", \"c\")\necho $(A)"), env),
+        (ST_CMD, INIT, &before("epicsEnvSet(\"\", \"c\")\nepicsEnvUnset(\"A=b\")"), unset),
         (ST_CMD, INIT, "iocInit()\ndbCreateRecord(pdbbase, \"ai\", \"NEW\")\ndbpf(\"NEW\", \"1\")\n", &[]),
         (ST_CMD, INIT, &before("dbCreateAlias(pdbbase, \"VOLT\", \"NEW\")\ndbpf(\"NEW\", \"1\")"), &[]),
         (ST_CMD, LOAD, &early, &["unknown-pv st.cmd:17:7"]),
@@ -330,7 +340,6 @@ fn a_record_has_a_group_of_the_rules() {
 #[test]
 fn a_variable_in_single_quotes_is_told_with_double_ones() {
     for (old, new, wanted) in [
-        ("\"${TOP}/db/example.db\"", "'${TOP}/db/example.db'", "no-file 17"),
         ("\"PREFIX=${PREFIX=},PORT=PS1\"", "'PREFIX=${PREFIX=},PORT=PS1'", "undefined-macro 17"),
         ("\"${PSU_ADDRESS=localhost:9999}\"", "'${PSU_ADDRESS=localhost:9999}'", "no-address 14"),
         ("iocInit()", "cd '${TOP}'\niocInit()", "no-file 19"),
