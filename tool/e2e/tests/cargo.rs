@@ -40,8 +40,7 @@ fn project(name: &str) -> PathBuf {
 fn target(name: &str) -> PathBuf {
     let target = place().join(name);
     fs::create_dir_all(&target).unwrap();
-    let built = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
-    let _ = symlink(built, target.join("embedded"));
+    let _ = symlink(common::embedded(), target.join("embedded"));
     target
 }
 

@@ -238,7 +238,7 @@ const IOC: &str = r#"
 #[test]
 fn an_ioc_of_the_nixos_configuration_is_recorded_or_the_page_says_why_not() {
     let Some(fixture) = project(IOC) else { return };
-    let embedded = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
+    let embedded = common::embedded();
     let state = fs::read_to_string(embedded.join("built")).unwrap();
     fs::copy(embedded.join(state.trim()).join("soft-ioc"), fixture.root.join("soft-ioc")).unwrap();
     fixture.git(&["add", "soft-ioc"]);

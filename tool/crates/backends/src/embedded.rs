@@ -60,6 +60,7 @@ const STABLE_SINCE: (u32, u32) = (1, 97);
 pub fn programs(project: &Project) -> Result<Vec<Program>> {
     let place = Place::of(project);
     if let Some(programs) = place.programs() {
+        place.note()?;
         place.folder().iter().for_each(|folder| cache::used(folder));
         return Ok(programs);
     }
@@ -114,7 +115,7 @@ impl Place {
         place
     }
 
-    /// What was built last.
+    /// What was built or wanted last.
     fn last(&self) -> Option<String> {
         std::fs::read_to_string(self.target.join("built")).ok().map(|name| name.trim().to_owned())
     }
@@ -180,7 +181,15 @@ impl Place {
             let _ = std::fs::remove_dir_all(folder);
             std::fs::rename(part, folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        Ok(std::fs::write(self.target.join("built"), self.state.clone().unwrap_or_default())?)
+        self.note()
+    }
+
+    /// Notes whose programs these are, for a project without sources: those that it would take else may be of an edit that is undone.
+    fn note(&self) -> Result<()> {
+        match &self.state {
+            Some(state) if self.last().as_ref() != Some(state) => Ok(std::fs::write(self.target.join("built"), state)?),
+            _ => Ok(()),
+        }
     }
 }
 

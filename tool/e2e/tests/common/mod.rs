@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -38,10 +39,7 @@ impl Scratch {
         }
         copy(&tool.join("driver"), &root.join("tool/driver"));
         fs::create_dir_all(root.join("target")).unwrap();
-        // The embedded programs are built once for all.
-        let target = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap();
-        symlink(target.join("embedded"), root.join("target/embedded")).unwrap();
-        assert!(target.join("embedded/built").exists(), "run `cargo xtask test simple` once: it builds embedded/");
+        symlink(embedded(), root.join("target/embedded")).unwrap();
         Self { dir, root }
     }
 
@@ -109,6 +107,31 @@ impl Scratch {
     pub fn scratch_dir(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Where the programs of tool/embedded/ are, built of the sources as they are: by xtask, once for all tests.
+pub fn embedded() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let tool = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let embedded = Path::new(env!("CARGO_BIN_EXE_foreign")).ancestors().nth(2).unwrap().join("embedded");
+        fs::create_dir_all(&embedded).unwrap();
+        // The least that is a project.
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["ioc", "ioc.toml", "checks/simple.py"] {
+            copy(&tool.join("template").join(part), &dir.path().join(part));
+        }
+        fs::create_dir_all(dir.path().join("tool")).unwrap();
+        symlink(tool.join("embedded"), dir.path().join("tool/embedded")).unwrap();
+        symlink(tool.join("driver"), dir.path().join("tool/driver")).unwrap();
+        fs::create_dir(dir.path().join("target")).unwrap();
+        symlink(&embedded, dir.path().join("target/embedded")).unwrap();
+        let mut xtask = Command::new(env!("CARGO_BIN_EXE_foreign"));
+        environment(&mut xtask, dir.path());
+        xtask.args(["test", "--no-run", "--no-lint", "--backend", "sandbox", "--ioc", "embedded"]);
+        Run::of(&xtask.output().unwrap()).expect(0, &[]);
+        embedded
+    })
 }
 
 /// Writes a program. A process that is gone when it runs does: what another thread forks meanwhile would hold our file open

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::common::processes::wait_for;
-use crate::common::{copy, executable, skipped};
+use crate::common::{copy, embedded, executable, skipped};
 use crate::fixture::Fixture;
 
 /// Programs that would change this machine, or that it does not have.
@@ -210,11 +210,10 @@ impl Runner {
         let mut command = Command::new(self.tools.join(program));
         command.args(args).current_dir(&self.fixture.root).env_clear();
         command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let embedded = self.tools.parent().unwrap().join("embedded");
         command
             .env("PATH", path)
             .env("XTASK", env!("CARGO_BIN_EXE_foreign"))
-            .env("EMBEDDED", embedded)
+            .env("EMBEDDED", embedded())
             .env("SEEN", place("seen"))
             .env("ARTIFACTS", place("artifacts"))
             .env("CACHES", place("caches"))

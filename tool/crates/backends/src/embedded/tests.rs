@@ -71,6 +71,9 @@ fn other_sources_have_programs_of_their_own() {
     assert_ne!(first[0].path, place().programs().unwrap()[0].path);
     std::fs::write(source.join("src/main.rs"), "one").unwrap();
     assert_eq!(first[0].path, place().programs().unwrap()[0].path, "nothing is built again");
+    assert_ne!(place().last(), place().state);
+    place().note().unwrap();
+    assert_eq!(place().last(), place().state, "who has no sources takes those of the undone edit no more");
     std::fs::remove_file(&first[0].path).unwrap();
     assert!(place().programs().is_none(), "program gone");
 }
