@@ -59,7 +59,7 @@ in
       doCheck = true;
       # The rules of gtest stop at a test that fails.
       checkPhase = ''
-        make "''${makeFlags[@]}" -k tapfiles || touch make-failed
+        timeout --kill-after=10 3600 make "''${makeFlags[@]}" -k tapfiles || touch make-failed
       '';
       postInstall = ''
         ${ioc.postInstall or ""}

@@ -194,6 +194,19 @@ fn unit_tests_become_reports() {
     // It ran anew although no source of make's is newer.
     scratch.write("ioc/bad.sh", "echo ok 1; echo 1..1; exit 3");
     test(&["b*"]).expect(1, &["each test passed, but the program ended with an error"]);
+    // Neither its rules nor those of EPICS need to have a limit. The others are told.
+    scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/hang.tap O.host/good.tap\n{rule}"));
+    scratch.write("ioc/hang.sh", "echo 1..2; echo ok 1 - a; sleep 1000 & sleep 1001; echo ok 2");
+    let told = [
+        "`sleep 1001` still running after 2 s",
+        "FAIL hang",
+        "it gave up: it was still running after 2 s",
+        "PASS good",
+    ];
+    test(&["--timeout", "2"]).expect(1, &told).expect(1, &["--unit --timeout 4"]);
+    // What hangs is not always a test.
+    scratch.write("ioc/Makefile", "all:\n\tsleep 1002\n");
+    test(&["--timeout", "1"]).expect(1, &["`sleep 1002` still running after 1 s"]);
     // As gtest's rules do: `.NAME.run` is there once a program has passed, its TAP once it has ended.
     let gtest = "O.host/.%.run:\n\tmkdir -p $(@D)\n\techo '.$*.run: $*' >O.host/$*.make\n\tsh -c 'kill -SEGV $$$$'\n";
     scratch.write("ioc/Makefile", &format!("all:\ntapfiles: O.host/.crash.run O.host/good.tap\n{rule}{gtest}"));

@@ -12,6 +12,7 @@ pub mod files;
 pub mod git;
 pub mod glob;
 pub mod guard;
+pub mod hang;
 pub mod host;
 pub mod interrupt;
 pub mod left;

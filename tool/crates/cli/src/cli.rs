@@ -98,7 +98,7 @@ pub struct Test {
     #[arg(long)]
     pub list: bool,
     /// Build and run the unit tests of the code in ioc/ instead, by make or Nix; NAME is a test program
-    #[arg(long, conflicts_with_all = ["tag", "skip_tag", "changed", "rerun_failed", "list", "timeout", "global_timeout"])]
+    #[arg(long, conflicts_with_all = ["tag", "skip_tag", "changed", "rerun_failed", "list", "global_timeout"])]
     #[arg(conflicts_with_all = ["jobs", "retries", "repeat", "until_failure", "watch", "no_run", "dry_run", "debug"])]
     #[arg(conflicts_with_all = ["rebuild", "no_record", "coverage", "no_lint", "strict", "ioc", "accel"])]
     pub unit: bool,
@@ -108,7 +108,7 @@ pub struct Test {
     /// What to print on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
     pub message_format: MessageFormat,
-    /// Limit for each check, in seconds
+    /// Limit for each check, or each program of --unit, in seconds
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive::<u64>)]
     pub timeout: Option<u64>,
     /// Limit for the whole run, in seconds: what runs then is ended, what waits is not started

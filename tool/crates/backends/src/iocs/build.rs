@@ -17,6 +17,7 @@ use crate::nix::Nix;
 use crate::nix::run::{Session, Step};
 use crate::options::NixOptions;
 use tool_base::fail::{Failure, Status};
+use tool_base::hang::Watch;
 use tool_base::process::Cmd;
 use tool_base::{fail, interrupt, sys, ui};
 use tool_project::Project;
@@ -65,7 +66,7 @@ impl Base {
 /// # Errors
 /// `make` fails, or leaves no IOC that can run here.
 pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
-    make(project, base, &[], show)?;
+    make(project, base, &[], show, None)?;
     match state::made(project) {
         State::Current(IocBuild::Make(programs)) => Ok(programs),
         State::Missing(why) | State::Stale(why) => {
@@ -79,8 +80,14 @@ pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Programs> {
     }
 }
 
-/// Runs `make`. What it says is shown, or kept for the case that it fails.
-pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool) -> Result<()> {
+/// Runs `make`. What it says is shown, or kept for the case that it fails. Ends what it starts and hangs, where there is a limit.
+pub(crate) fn make(
+    project: &Project,
+    base: &Base,
+    targets: &[&str],
+    show: bool,
+    watch: Option<&mut Watch>,
+) -> Result<()> {
     state::forget_moved(project);
     let cmd = Cmd::new("make").arg("-C").arg(project.ioc_dir()).args(targets);
     let cmd = base.given.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
@@ -114,8 +121,29 @@ pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool)
             }
         }
     });
+    let hung = match watch {
+        None => None,
+        Some(watch) => {
+            let (root, before) = (i32::try_from(child.id())?, watch.ended.len());
+            let (end, over) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let watch = &mut *watch;
+                scope.spawn(move || watch.over(root, &over));
+                // This one is the event that is awaited; its status is asked for once more below.
+                let _ = child.wait();
+                drop(end);
+            });
+            let commands: Vec<_> = watch.ended[before..].iter().map(|own| format!("`{}`", own.command)).collect();
+            (!commands.is_empty()).then(|| (commands.join(", "), watch.limit.as_secs()))
+        }
+    };
     let status = child.wait()?;
     let _ = all.recv_timeout(LAST_WORDS);
+    if let Some((commands, limit)) = hung {
+        let what = format!("`{cmd}` had {commands} still running after {limit} s, which was ended");
+        let hint = format!("one that needs longer: cargo xtask test --unit --timeout {}", limit.saturating_mul(2));
+        return Err(Failure::new(Status::CheckFailed, what).hint(hint).into());
+    }
     if !status.success() {
         let said: Vec<String> = said.lock().map(|mut said| said.drain(..).collect()).unwrap_or_default();
         if !show {
@@ -134,7 +162,7 @@ pub(crate) fn make(project: &Project, base: &Base, targets: &[&str], show: bool)
 /// # Errors
 /// As Nix's.
 pub fn by_nix(project: &Project, options: &NixOptions) -> Result<PathBuf> {
-    let link = attribute_by_nix(project, options, Nix::package, &project.root.join("result"))?;
+    let link = attribute_by_nix(project, options, Nix::package, &project.root.join("result"), None)?;
     if let Ok(top) = link.canonicalize() {
         state::keep(project, &top)?;
     }
@@ -147,6 +175,7 @@ pub(crate) fn attribute_by_nix(
     options: &NixOptions,
     attribute: impl Fn(&Nix) -> String,
     link: &Path,
+    timeout: Option<u64>,
 ) -> Result<PathBuf> {
     let nix = Nix::find(project, options)?;
     nix::git::see_to(&project.root, &[], options.track)?;
@@ -156,7 +185,7 @@ pub(crate) fn attribute_by_nix(
     let (_, interrupts) = interrupt::messages()?;
     let mut session = Session::new(&nix, &interrupts, &project.target.join("nix-build.log"), true)?;
     let derivations = session.evaluate(std::slice::from_ref(&attribute))?;
-    let how = nix::Build { out_link: Some(link), ..nix::Build::default() };
+    let how = nix::Build { out_link: Some(link), timeout, ..nix::Build::default() };
     let built = session.build(&derivations.iter().collect::<Vec<_>>(), how, |session, step| {
         if let Step::Line(_, line) = step {
             session.write(line);

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use walkdir::{DirEntry, WalkDir};
@@ -18,6 +18,7 @@ use crate::nix::Nix;
 use crate::options::NixOptions;
 use tap::Tap;
 use tool_base::fail::{Failure, Status};
+use tool_base::hang::Watch;
 use tool_base::process::quote;
 use tool_base::{fail, glob, ui};
 use tool_project::settings::Settings;
@@ -30,6 +31,9 @@ const FAILED: &str = ".taps-failed.log";
 const ROOM: u64 = 4 << 20;
 /// Ending of what gtest's rules write before a program runs; `.NAME.run` is there once it has passed.
 const GTEST: &str = "make";
+
+/// Seconds that a program may run: as many as a check.
+const LIMIT: u64 = 900;
 
 /// Test programs that have run.
 #[derive(Debug)]
@@ -61,34 +65,37 @@ impl Program {
 }
 
 impl Unit {
-    /// Builds the IOC and its test programs by `make`, and runs them.
+    /// Builds the IOC and its test programs by `make`, and runs them, each for `timeout` seconds at most.
     ///
     /// # Errors
     /// `make` fails, or has no test programs. A test that fails is no error.
-    pub fn by_make(project: &Project, base: &Base, show: bool) -> Result<Self> {
+    pub fn by_make(project: &Project, base: &Base, show: bool, timeout: Option<u64>) -> Result<Self> {
         // A program whose sources did not change would not run again.
         for (file, _) in files(&project.ioc_dir()) {
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
         // `tapfiles` installs nothing, and a test may need another folder's library.
-        build::make(project, base, &[], show)?;
+        let mut watch = Watch::new(Duration::from_secs(timeout.unwrap_or(LIMIT)));
+        build::make(project, base, &[], show, Some(&mut watch))?;
         // The rules of gtest stop at a test that fails, others do not.
-        Self::read(&project.ioc_dir(), build::make(project, base, &["-k", "tapfiles"], show).err())
+        let failure = build::make(project, base, &["-k", "tapfiles"], show, Some(&mut watch)).err();
+        Self::read(&project.ioc_dir(), failure, &watch)
     }
 
-    /// Builds and runs the test programs by Nix.
+    /// Builds and runs the test programs by Nix, in `timeout` seconds for each of its builds.
     ///
     /// # Errors
     /// As Nix's, and where there are no test programs. A test that fails is no error.
-    pub fn by_nix(project: &Project, options: &NixOptions) -> Result<Self> {
+    pub fn by_nix(project: &Project, options: &NixOptions, timeout: Option<u64>) -> Result<Self> {
         let link = project.target.join("unit-tests");
-        let taps = build::attribute_by_nix(project, options, Nix::unit, &link)?.join("tap");
+        let taps = build::attribute_by_nix(project, options, Nix::unit, &link, timeout)?.join("tap");
         let failure = taps.join("make-failed").exists().then(|| failed_by_nix(&link).into());
-        Self::read(&taps, failure)
+        Self::read(&taps, failure, &Watch::new(Duration::MAX))
     }
 
     /// Reads what the programs left in folders `O.ARCH`. That `make` failed is told by a program that has failed, else by itself.
-    fn read(dir: &Path, make_failed: Option<anyhow::Error>) -> Result<Self> {
+    /// What hung has failed.
+    fn read(dir: &Path, make_failed: Option<anyhow::Error>, watch: &Watch) -> Result<Self> {
         let files = files(dir);
         let named = |log: &PathBuf| {
             let text = fs::read_to_string(log).unwrap_or_default();
@@ -118,6 +125,11 @@ impl Unit {
             };
             if !file.with_file_name(format!(".{name}.run")).exists() && !programs.iter().any(told) {
                 programs.push((file, Program { name: name.clone(), said: String::new(), broken: true, ran: None }));
+            }
+        }
+        for (_, program) in &mut programs {
+            if watch.ended.iter().any(|ended| ended.is(&program.name)) {
+                program.said += &format!("\nBail out! it was still running after {} s\n", watch.limit.as_secs());
             }
         }
         tell_apart(dir, &mut programs);
@@ -308,11 +320,15 @@ mod tests {
         dir
     }
 
+    fn never() -> Watch {
+        Watch::new(Duration::MAX)
+    }
+
     #[test]
     fn programs_of_one_name_are_told_apart() {
         let all = ["O.host/v.tap", "a/O.host/v.tap", "a/O.other/v.tap", "a-b/O.host/v.tap", "a/b/O.host/v.tap"];
         let dir = left(&all.map(|path| (path, "1..1\nok 1\n")));
-        let unit = Unit::read(dir.path(), None).unwrap();
+        let unit = Unit::read(dir.path(), None, &never()).unwrap();
         let names: Vec<&str> = unit.programs.iter().map(|program| program.name.as_str()).collect();
         assert_eq!(names, ["v", "host-a-v", "other-a-v", "3-host-a-b-v", "4-host-a-b-v"]);
     }
@@ -332,14 +348,14 @@ mod tests {
             ("O.host/crash-not.make", ".crash-not.run: crash-not\n"),
             ("O.host/version.make", "VERSION = 1\n"),
         ]);
-        let unit = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap();
+        let unit = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2")), &never()).unwrap();
         let failed: Vec<_> =
             unit.programs.iter().map(|program| (program.name.as_str(), program.has_failed())).collect();
         let named = ["bad-Suite", "crash-not-Suite", "good-Suite", "crash"];
         assert_eq!(failed, named.map(|name| (name, name != "good-Suite")));
         assert!(!files(dir.path()).iter().any(|(file, _)| file.ends_with("version.make")), "a site's own stays");
         let dir = left(&[passed]);
-        let error = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2"))).unwrap_err();
+        let error = Unit::read(dir.path(), Some(anyhow::anyhow!("make ended with 2")), &never()).unwrap_err();
         assert_eq!(error.to_string(), "make ended with 2", "no program says why");
     }
 
@@ -354,7 +370,7 @@ mod tests {
             ("b/O.host/unknown.tap", "1..1\nok 1\n"),
             ("b/O.host/unknown.tap.times", "0 170.0"),
         ]);
-        let unit = Unit::read(dir.path(), None).unwrap();
+        let unit = Unit::read(dir.path(), None, &never()).unwrap();
         let before = |unit: &Unit| format!("{:.1}", unit.before());
         assert_eq!(before(&unit), "70.0");
         assert_eq!(before(&unit.only(&["b".to_owned()]).unwrap()), "40.0");

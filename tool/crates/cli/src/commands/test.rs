@@ -108,11 +108,11 @@ impl Decided {
 /// Builds the unit tests of the code in `ioc/`, and lets them run.
 fn unit_tests(args: &Test, project: &Project) -> Result<Prepared> {
     let unit = match (build::why_not_nix(project, args.machine.backend), Base::find(project)) {
-        (None, _) => Unit::by_nix(project, &(&args.machine.nix).into())?,
+        (None, _) => Unit::by_nix(project, &(&args.machine.nix).into(), args.timeout)?,
         (Some(why), Some(base)) => {
             let verb = ui::paint(ui::STRONG, "Testing");
             ui::say(&format!("{verb} the code of ioc/ by make ({why}, and {})", base.said_by));
-            Unit::by_make(project, &base, args.show_output)?
+            Unit::by_make(project, &base, args.show_output, args.timeout)?
         }
         (Some(why), None) => {
             let what = format!("unit tests are programs that EPICS base builds; {why}, and {}", build::NO_BASE);
