@@ -38,7 +38,7 @@ const WATCH: Duration = Duration::from_millis(50);
 /// Appends to `file` until it is killed: first what is recorded, then every update.
 pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
     let outlook = Outlook::read(app, script)?;
-    let (port, mut all) = (outlook.port(), outlook.records);
+    let (port, functions, mut all) = (outlook.port(), outlook.functions(), outlook.records);
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let out = File::options().create(true).append(true).open(file);
     let out = Log(Arc::new(Mutex::new(out.map_err(|error| format!("{}: {error}", file.display()))?)));
@@ -48,7 +48,7 @@ pub fn run(app: &str, script: &Path, file: &Path) -> Result<(), String> {
     for record in chosen {
         out.line(&description(record));
     }
-    for function in &outlook.functions {
+    for function in &functions {
         out.line(&protocol(function));
     }
     // Clients look for servers where this says.

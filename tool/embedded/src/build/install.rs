@@ -1,5 +1,6 @@
 //! What one Makefile installs, by the rules of EPICS base (`RULES.Db`, `RULES_FILE_TYPE`).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::{Build, Definitions, OF_SITES, Product, Recipe};
@@ -111,7 +112,13 @@ impl Step<'_> {
             listed.extend(more.iter().map(|name| self.path(name)));
         }
         let beside = [self.place.to_owned(), self.folder.to_owned()];
-        let named: Vec<PathBuf> = words.iter().filter_map(|word| Some(self.path(word).parent()?.to_owned())).collect();
+        let mut named: Vec<PathBuf> = Vec::new();
+        let mut known = HashSet::new();
+        for folder in words.iter().filter_map(|word| Some(self.path(word).parent()?.to_owned())) {
+            if known.insert(folder.clone()) {
+                named.push(folder);
+            }
+        }
         let made_from = [&beside[..1], &listed, &beside[1..]].concat();
         let copied_from = [&beside[..1], &listed, &named, &beside[1..]].concat();
         let suffixes = [self.first("SUBST_SUFFIX"), self.first("TEMPL_SUFFIX")];

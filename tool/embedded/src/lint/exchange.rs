@@ -41,13 +41,12 @@ impl<'a> Said<'a> {
         reads: bool,
         function: &str,
         port: &str,
-        ports: &[Opened],
+        own: Option<&Opened>,
         done: &Compiled,
     ) {
         if port.contains(UNKNOWN) {
             return;
         }
-        let own = ports.iter().find(|own| own.name == port);
         let end = |number: usize| {
             let of_port = || own.map(|own| own.ends[number].clone()).unwrap_or_default();
             done.variables.ends[number].clone().unwrap_or_else(of_port)
@@ -117,11 +116,12 @@ impl<'a> Said<'a> {
 fn answer(readers: &[&Reader]) -> Option<(Vec<u8>, String)> {
     let mut forms: Vec<&Reader> = Vec::new();
     for own in readers {
-        if !forms.iter().any(|form| form.wanted == own.wanted && form.record.kind == own.record.kind) {
+        if forms.len() < FORMS
+            && !forms.iter().any(|form| form.wanted == own.wanted && form.record.kind == own.record.kind)
+        {
             forms.push(own);
         }
     }
-    forms.truncate(FORMS);
     let mut best: Option<(usize, Vec<u8>, String)> = None;
     for form in forms {
         // Where no value is good for all, one is for itself.

@@ -11,7 +11,7 @@ use epics_base_rs::server::record::{
 use epics_base_rs::types::{DbfCode, DbfLinkClass, dbf_link_class};
 
 use super::database::{Database, Field, Record, field_names, has_fields};
-use super::report::{Report, suggest};
+use super::report::{Report, may_compare, suggest};
 use crate::known::{self, Devices};
 
 /// Judges all fields of all records.
@@ -221,7 +221,8 @@ fn target_of(
     let part = &part[..part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len())];
     let Some(found) = database.get(wanted) else {
         if let Some(class) = class.filter(|_| !report.open) {
-            let prefixed = database.names().any(|own| own.len() > wanted.len() && own.ends_with(wanted));
+            let mut longer = database.names().filter(|own| own.len() > wanted.len() && may_compare());
+            let prefixed = longer.any(|own| own.ends_with(wanted));
             let hint = if prefixed {
                 "a record of that name has something before it: is a macro missing, as in \"$(PREFIX)NAME\"?".to_owned()
             } else {

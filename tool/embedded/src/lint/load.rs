@@ -102,6 +102,8 @@ impl Loader<'_> {
         }
         let lines: Vec<&str> = written.lines().collect();
         let parsed = parse_substitutions(bytes);
+        // The head of the last row, how far was looked for one, and whose it is.
+        let (mut head, mut looked, mut of) = (None, 0, String::new());
         let mut text = Text::default();
         for event in parsed.events {
             match event {
@@ -113,7 +115,14 @@ impl Loader<'_> {
                     let at = Place { file, line: u32::try_from(row.line).unwrap_or(1), column: 1 };
                     // The row is further down.
                     let is_head = |line: &str| line.contains("file") && line.contains(&row.file);
-                    let head = lines.iter().take(row.line).rposition(|line| is_head(line));
+                    let to = row.line.clamp(looked, lines.len().max(looked));
+                    let later = lines.get(looked..to).unwrap_or_default().iter().rposition(|line| is_head(line));
+                    head = match later {
+                        Some(at) => Some(looked + at),
+                        None if of == row.file => head,
+                        None => lines.iter().take(row.line).rposition(|line| is_head(line)),
+                    };
+                    (looked, of) = (to, row.file.clone());
                     let line = head.and_then(|head| u32::try_from(head + 1).ok()).unwrap_or(at.line);
                     let Some(path) = self.named(&row.file, Place { line, ..at }, "template", load) else { continue };
                     let recipe = load.search.find_recipe(&row.file, self.layout);

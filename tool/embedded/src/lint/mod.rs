@@ -140,8 +140,9 @@ pub struct Outlook {
     pub unended: Vec<PathBuf>,
     /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
     pub records: Vec<Record>,
-    /// The functions of its protocol files.
-    pub functions: Vec<Function>,
+    protocols: Protocols,
+    /// The protocol file and the function that a record calls.
+    calls: BTreeMap<String, (PathBuf, String)>,
 }
 
 impl Outlook {
@@ -158,7 +159,7 @@ impl Outlook {
         let database = lint.load(&startup);
         fields::judge(&database, &mut lint.report);
         let said = streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
-        let functions = lint.protocols.functions(&said.calls);
+        let calls = said.calls;
         let mut records = database.records;
         records.retain(|record| !record.name.contains(UNKNOWN));
         let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
@@ -177,12 +178,28 @@ impl Outlook {
         let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
         let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
         let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Self { refusals, missing, gaps, pv_access, absent, variables: startup.variables, unended, records, functions }
+        Self {
+            refusals,
+            missing,
+            gaps,
+            pv_access,
+            absent,
+            variables: startup.variables,
+            unended,
+            records,
+            protocols: lint.protocols,
+            calls,
+        }
     }
 
     /// What is known in no EPICS top.
     pub fn without_top() -> Self {
         Self { variables: ours(), ..Self::default() }
+    }
+
+    /// The functions of its protocol files.
+    pub fn functions(&self) -> Vec<Function> {
+        self.protocols.functions(&self.calls)
     }
 
     /// The port of the Channel Access server, as C reads it (caservertask.c).

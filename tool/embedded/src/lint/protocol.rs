@@ -1,8 +1,9 @@
 //! StreamDevice protocols, by the parser and the compiler of the soft IOC.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use stream_rs::StreamBuffer;
@@ -30,8 +31,11 @@ pub struct Protocols {
 
 /// A protocol file.
 #[derive(Debug)]
-struct File {
-    functions: Vec<String>,
+pub struct File {
+    text: Arc<str>,
+    pub functions: Vec<String>,
+    /// In lower case: StreamDevice does not look at case.
+    pub names: HashSet<String>,
     /// StreamDevice's parser comes to its end.
     whole: bool,
 }
@@ -109,9 +113,9 @@ pub struct Conversion {
 }
 
 impl Protocols {
-    /// Reads a file once; what is wrong in it is reported then. The functions it has, as it spells them; `None` where the
-    /// file cannot be parsed, so that StreamDevice has none of them.
-    pub fn read(&mut self, path: &Path, report: &mut Report) -> Option<&[String]> {
+    /// Reads a file once; what is wrong in it is reported then. `None` where it cannot be parsed, so that StreamDevice has none of
+    /// its functions.
+    pub fn read(&mut self, path: &Path, report: &mut Report) -> Option<&File> {
         if !self.files.contains_key(path) {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
             let (functions, whole) = if bounds::within(&text, report.file(path), true, report) {
@@ -121,19 +125,23 @@ impl Protocols {
             } else {
                 (Vec::new(), false)
             };
-            self.files.insert(path.to_owned(), File { functions, whole });
+            let names = functions.iter().map(|name| name.to_lowercase()).collect();
+            self.files.insert(path.to_owned(), File { text: text.into(), functions, names, whole });
         }
-        self.files.get(path).filter(|file| file.whole).map(|file| file.functions.as_slice())
+        self.files.get(path).filter(|file| file.whole)
     }
 
     /// All functions of the files that were read; `calls` says which file and call each record names.
     pub fn functions(&self, calls: &BTreeMap<String, (PathBuf, String)>) -> Vec<Function> {
+        let mut records: HashMap<(&Path, String), Vec<String>> = HashMap::new();
+        for (record, (path, call)) in calls {
+            let called = self::name(call).map(|name| records.entry((path, name)).or_default());
+            called.into_iter().for_each(|own| own.push(record.clone()));
+        }
         let mut all = Vec::new();
         for (path, own) in &self.files {
             for name in &own.functions {
                 let word = name.to_lowercase();
-                let own =
-                    calls.iter().filter(|(_, (file, call))| file == path && self::name(call).as_ref() == Some(&word));
                 // What the arguments are is of no concern here.
                 let (.., commands) =
                     compile(&path.to_string_lossy(), &[vec![word.clone()], vec!["1".to_owned(); 9]].concat());
@@ -141,12 +149,17 @@ impl Protocols {
                     file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                     name: name.clone(),
                     handlers: commands.handlers,
-                    records: own.map(|(record, _)| record.clone()).collect(),
+                    records: records.get(&(path.as_path(), word)).cloned().unwrap_or_default(),
                 });
             }
         }
         all.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
         all
+    }
+
+    /// The text of a file that was read.
+    pub fn text(&self, path: &Path) -> Arc<str> {
+        self.files.get(path).map(|file| Arc::clone(&file.text)).unwrap_or_default()
     }
 
     /// A function as a link calls it, `NAME` or `NAME(ARGUMENT, …)`.
@@ -183,6 +196,8 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
             hint,
         );
     }
+    let lines: Vec<&str> = text.lines().collect();
+    let starts = starts(&lines);
     // A file without functions is parsed too.
     for function in functions.iter().map(String::as_str).chain([""]) {
         let function = function.to_lowercase();
@@ -195,14 +210,18 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
         if said.trim().is_empty() {
             continue;
         }
-        let start = line_of(text, &function);
+        let start = starts.get(&function).copied().unwrap_or(1);
         let Some((mut line, what)) = first_message(&said, &name, start) else { continue };
-        line = commands.number.or_else(|| known_line(text, line, &what)).or(commands.failed).unwrap_or(start);
+        line = commands.number.or_else(|| known_line(&lines, line, &what)).or(commands.failed).unwrap_or(start);
         let parse_failed = !said.contains("not found in protocol file");
         // What only the record's arguments decide is judged where the record is.
         let sure = !open || ["Unknown command name", "Unknown handler"].iter().any(|own| what.starts_with(own));
         if (!compiled && sure) || (compiled && parse_failed) {
-            let place = Place { file, line, column: column(text, line, &what) };
+            let place = Place {
+                file,
+                line,
+                column: column_in(lines.get(line.saturating_sub(1) as usize).unwrap_or(&""), &what),
+            };
             report.error(place, "protocol", what, "see StreamDevice's manual on protocol files");
         }
         if compiled && parse_failed {
@@ -214,8 +233,8 @@ fn judge(path: &Path, text: &str, functions: &[String], report: &mut Report) -> 
 
 /// The line that a message is about, by the one it tells. A variable's value is without its line: what the message quotes
 /// tells it then. StreamDevice tells any number where it has read behind the end of what it has of a line.
-fn known_line(text: &str, told: u32, what: &str) -> Option<u32> {
-    let lines = || (1..).zip(text.lines());
+fn known_line(all: &[&str], told: u32, what: &str) -> Option<u32> {
+    let lines = || (1..).zip(all);
     let with = |word: &str| lines().find(|(_, own)| code(own).to_lowercase().contains(word)).map(|(number, _)| number);
     if let Some(value) = what.strip_prefix("Value '").and_then(|rest| rest.split('\'').next()) {
         let value = value.to_lowercase();
@@ -228,7 +247,7 @@ fn known_line(text: &str, told: u32, what: &str) -> Option<u32> {
         let quoted = what.rsplit(": ").next().unwrap_or(what);
         return lines().find(|(_, own)| own.contains(quoted)).map(|(number, _)| number);
     }
-    lines().any(|(number, _)| number == told).then_some(told)
+    (told as usize <= all.len()).then_some(told)
 }
 
 /// Compiles a function with its arguments: what StreamDevice says, whether it could, and what it found.
@@ -316,21 +335,26 @@ fn first_message(said: &str, name: &str, start: u32) -> Option<(u32, String)> {
     Some((line.unwrap_or(start), what.trim().to_owned()))
 }
 
-/// The line where a function starts; the first one where it is not found.
-fn line_of(text: &str, function: &str) -> u32 {
-    let starts = |line: &str| {
-        let line = line.trim_start().to_lowercase();
-        line.strip_prefix(function)
-            .is_some_and(|rest| !function.is_empty() && rest.trim_start().starts_with(['{', '#']))
-            || (line.trim_end() == function && !function.is_empty())
-    };
-    let at = text.lines().position(starts).unwrap_or(0);
-    u32::try_from(at + 1).unwrap_or(1)
+/// The lines where functions start, by their names in lower case.
+fn starts(lines: &[&str]) -> HashMap<String, u32> {
+    let mut starts = HashMap::new();
+    for (number, line) in (1..).zip(lines) {
+        let line = line.trim().to_lowercase();
+        let name = line.split(['{', '#']).next().unwrap_or_default().trim_end();
+        if !name.is_empty() {
+            starts.entry(name.to_owned()).or_insert(number);
+        }
+    }
+    starts
 }
 
 /// The column of what a message quotes, or of the first word of the line.
 pub fn column(text: &str, line: u32, what: &str) -> u32 {
-    let line = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
+    column_in(text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default(), what)
+}
+
+/// The same, in a line.
+fn column_in(line: &str, what: &str) -> u32 {
     let quoted = what.split('\'').nth(1).filter(|word| !word.is_empty());
     let lower = line.to_ascii_lowercase();
     let at = quoted.and_then(|word| lower.find(&word.to_ascii_lowercase()));
@@ -628,7 +652,7 @@ mod tests {
         on_disk(text, |path| {
             let mut protocols = Protocols::default();
             let mut report = Report::default();
-            assert_eq!(protocols.read(path, &mut report), Some(&["other".to_owned(), "get".to_owned()][..]));
+            assert_eq!(protocols.read(path, &mut report).unwrap().functions, ["other", "get"]);
             assert_eq!(report.lines(), []);
             let missing = |protocols: &mut Protocols, call| protocols.call(path, call).fault.clone();
             let told = |number: u32, line| Some((line, format!("{MISSING}{number}")));

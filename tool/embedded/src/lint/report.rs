@@ -1,6 +1,7 @@
 //! What is wrong, and where: findings, and the files they are in.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::edits::distance;
@@ -13,7 +14,7 @@ pub const UNKNOWN: &str = "__macro__";
 pub const NOT_IN_SOFT_IOC: &str = "not-in-soft-ioc";
 
 /// A place in a file: the number of the file in [`Report`], the line and the column, both from 1 on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub file: usize,
     pub line: u32,
@@ -49,11 +50,23 @@ const ONCE: [&str; 9] = [
 /// Places that a message names, beside its own one.
 const NAMED: usize = 3;
 
+/// What makes two findings of a code one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Same {
+    Place(Place),
+    Message(String),
+    Hint(String),
+}
+
 /// All findings of a run, and what was read.
 #[derive(Debug, Default)]
 pub struct Report {
     files: Vec<PathBuf>,
-    findings: BTreeSet<Entry>,
+    numbers: HashMap<PathBuf, usize>,
+    findings: Vec<Entry>,
+    /// Which of them is known by what: there may be thousands.
+    known: HashMap<(&'static str, Same), usize>,
+    with_error: HashSet<usize>,
     /// Where there is too much for the readers of the soft IOC.
     beyond: BTreeSet<Place>,
     /// Something could not be known, so that what seems to be missing may be there.
@@ -64,14 +77,19 @@ impl Report {
     /// The same files, and only what was found under one code.
     pub fn only(mut self, code: &str) -> Self {
         self.findings.retain(|own| own.code == code);
+        self.known.clear();
+        for (number, own) in self.findings.iter().enumerate() {
+            self.known.extend(same(own.code, own.place, &own.message, &own.hint).map(|key| (key, number)));
+        }
         self
     }
 
     /// The number of a file.
     pub fn file(&mut self, path: &Path) -> usize {
-        if let Some(known) = self.files.iter().position(|own| own == path) {
-            return known;
+        if let Some(known) = self.numbers.get(path) {
+            return *known;
         }
+        self.numbers.insert(path.to_owned(), self.files.len());
         self.files.push(path.to_owned());
         self.files.len() - 1
     }
@@ -88,7 +106,7 @@ impl Report {
 
     /// Whether a file has an error.
     pub fn has_error(&self, file: usize) -> bool {
-        self.findings.iter().any(|own| own.place.file == file && own.severity == Severity::Error)
+        self.with_error.contains(&file)
     }
 
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
@@ -110,24 +128,21 @@ impl Report {
     /// that is not known is no finding.
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: &str) {
         let (message, hint) = (shortened(message), shortened(hint.replace(UNKNOWN, "…")));
-        // All that one .dbd lacks is one mistake.
-        let same = |own: &Entry| {
-            own.place == place
-                || ONCE.contains(&code) && own.message == message
-                || code == "not-in-dbd" && own.hint == hint
-        };
         if message.contains(UNKNOWN) {
             return;
         }
-        match self.findings.iter().find(|own| own.code == code && same(own)).cloned() {
-            None => drop(self.findings.insert(Entry { place, severity, code, message, hint, more: BTreeSet::new() })),
-            Some(known) if known.place != place && known.message == message => {
-                let mut own = self.findings.take(&known).unwrap_or(known);
+        if let Some(known) = same(code, place, &message, &hint).find_map(|key| self.known.get(&key).copied()) {
+            let own = &mut self.findings[known];
+            if own.place != place && own.message == message {
                 own.more.insert(place);
-                self.findings.insert(own);
             }
-            Some(_) => {}
+            return;
         }
+        self.known.extend(same(code, place, &message, &hint).map(|key| (key, self.findings.len())));
+        if severity == Severity::Error {
+            self.with_error.insert(place.file);
+        }
+        self.findings.push(Entry { place, severity, code, message, hint, more: BTreeSet::new() });
     }
 
     /// Where a place is, for a message: `file:line`, the file as seen from the folder that holds the top.
@@ -151,7 +166,7 @@ impl Report {
     }
 
     fn those(&self, wanted: impl Fn(&Entry) -> bool, top: &Path) -> Vec<String> {
-        let wanted = self.findings.iter().filter(|own| wanted(own));
+        let wanted = self.sorted().into_iter().filter(|own| wanted(own));
         let told = |own: &Entry| format!("{}: {}\n\nhint: {}", self.name(own.place, top), own.message, own.hint);
         wanted.map(|own| told(own).trim_end_matches("\n\nhint: ").to_owned()).collect()
     }
@@ -172,7 +187,13 @@ impl Report {
             message: format!("{}{}", own.message, self.also(own, top)),
             hint: own.hint.clone(),
         };
-        self.findings.iter().map(one).collect()
+        self.sorted().into_iter().map(one).collect()
+    }
+
+    fn sorted(&self) -> Vec<&Entry> {
+        let mut sorted: Vec<&Entry> = self.findings.iter().collect();
+        sorted.sort();
+        sorted
     }
 
     /// Where else, as in ` (also line 31, line 42, line 53 and 5 more)`.
@@ -190,7 +211,7 @@ impl Report {
 
     #[cfg(test)]
     pub fn lines(&self) -> Vec<(u32, u32, &'static str)> {
-        self.findings.iter().map(|own| (own.place.line, own.place.column, own.code)).collect()
+        self.sorted().into_iter().map(|own| (own.place.line, own.place.column, own.code)).collect()
     }
 }
 
@@ -201,6 +222,14 @@ fn shortened(text: String) -> String {
         (Some((head, _)), Some((tail, _))) if head < tail => format!("{}…{}", &text[..head], &text[tail..]),
         _ => text,
     }
+}
+
+/// What a finding is known by.
+fn same(code: &'static str, place: Place, message: &str, hint: &str) -> impl Iterator<Item = (&'static str, Same)> {
+    let message = ONCE.contains(&code).then(|| Same::Message(message.to_owned()));
+    // All that one .dbd lacks is one mistake.
+    let hint = (code == "not-in-dbd").then(|| Same::Hint(hint.to_owned()));
+    [Some(Same::Place(place)), message, hint].into_iter().flatten().map(move |key| (code, key))
 }
 
 /// A path as seen from the folder that holds the top, as in `ioc/iocBoot/iocExample/st.cmd`.
@@ -214,13 +243,26 @@ pub fn unreplaced(text: &str) -> Option<String> {
     quoted.then(|| format!("the shell replaces no variable within single quotes: write \"{text}\""))
 }
 
+thread_local! {
+    /// How many words may still be compared. Thousands of mistakes among thousands of names are one mistake, and who reads of
+    /// them needs no word for each.
+    static COMPARED: Cell<usize> = const { Cell::new(100_000) };
+}
+
+/// Whether one more word may be compared.
+pub fn may_compare() -> bool {
+    let left = COMPARED.get();
+    COMPARED.set(left.saturating_sub(1));
+    left > 0
+}
+
 /// The known word that `word` was most likely meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     // Short words have many neighbours.
     let edits = |own: &str| if own.len() <= 4 { 1 } else { 1 + own.len() / 4 };
     // Databases have many names: most of them are too long or too short to be looked at.
-    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= edits(own));
+    let candidates = known.into_iter().filter(|own| own.len().abs_diff(word.len()) <= edits(own) && may_compare());
     let scored = candidates.map(|own| {
         let other = own.to_lowercase();
         // Of two that are as near, the one that starts the same way.
@@ -238,6 +280,39 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, otherwi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_of_words_are_not_compared_with_thousands() {
+        let names: Vec<String> = (0..1000).map(|n| format!("name{n:04}")).collect();
+        let near = |word: &str| nearest(word, names.iter().map(String::as_str)).is_some();
+        assert!(near("nome0999"));
+        assert!(!(0..1000).all(|_| near("nome0999")));
+    }
+
+    #[test]
+    fn a_mistake_is_one_by_its_place_and_some_by_what_is_said() {
+        let mut report = Report::default();
+        let at = |line| Place { line, ..Place::default() };
+        let all = [
+            (1, "a", ""),
+            (1, "a", ""),
+            (2, "a", ""),
+            (1, "b", ""),
+            (3, "no-file", ""),
+            (4, "no-file", ""),
+            (5, "not-in-dbd", "x"),
+            (6, "not-in-dbd", "x"),
+        ];
+        for (line, code, hint) in all {
+            report.error(at(line), code, "what", hint);
+        }
+        let told = report.lines();
+        assert_eq!(told, [(1, 0, "a"), (1, 0, "b"), (2, 0, "a"), (3, 0, "no-file"), (5, 0, "not-in-dbd")]);
+        assert!(report.has_error(0) && !report.has_error(1));
+        let mut report = report.only("no-file");
+        report.error(at(7), "no-file", "what", "");
+        assert_eq!(report.lines(), [(3, 0, "no-file")]);
+    }
 
     #[test]
     fn words_that_were_meant() {

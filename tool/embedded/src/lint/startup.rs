@@ -1,6 +1,6 @@
 //! Start-up scripts: what they set, load and open, told without running them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,8 @@ pub struct Startup {
     pub late: BTreeSet<String>,
     /// Ports that surely are, in the order of the script.
     pub opened: Vec<Opened>,
+    /// The first of each name.
+    by_name: HashMap<String, usize>,
     /// The command that registers record support.
     pub registers: Option<String>,
     /// Records that it reads or sets, and how many files it has loaded then.
@@ -115,6 +117,11 @@ impl Startup {
                 report.warning(*at, "unknown-pv", what, hint);
             }
         }
+    }
+
+    /// The port of a name.
+    pub fn port(&self, name: &str) -> Option<&Opened> {
+        self.by_name.get(name).map(|at| &self.opened[*at])
     }
 
     /// Whether surely no port of this name is opened.
@@ -756,7 +763,7 @@ impl Follower<'_> {
     fn port(&mut self, command: &str, words: &[Text]) {
         let word = |at: usize| words.get(at).map(Text::lossy).unwrap_or_default();
         if let ("asynOctetSetOutputEos" | "asynOctetSetInputEos", Some(own)) =
-            (command, self.out.opened.iter_mut().find(|own| own.name == word(1)))
+            (command, self.out.by_name.get(&word(1)).map(|at| &mut self.out.opened[*at]))
         {
             own.ends[usize::from(command == "asynOctetSetInputEos")] = unescaped(&word(3));
         }
@@ -770,6 +777,7 @@ impl Follower<'_> {
                 let hint = || "as in \"192.168.1.10:5025\", or \"192.168.1.10:5025 UDP\"".to_owned();
                 self.report.error(at, "no-address", what, unreplaced(&address).unwrap_or_else(hint));
             }
+            self.out.by_name.entry(word(1)).or_insert(self.out.opened.len());
             self.out.opened.push(Opened { name: word(1), command: command.to_owned(), address, at, ends });
             let odd = |own: &&Text| !own.bytes.is_empty() && !own.is_unknown() && !address::is_number(&own.lossy());
             if let Some(odd) = words.iter().skip(3).take(3).find(odd).filter(|_| known::opens_a_port(command)) {

@@ -12,6 +12,9 @@ use super::protocol::{Conversion, Protocols, column, name};
 use super::report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN, nearest, suggest, unreplaced};
 use super::startup::{Opened, Startup};
 
+/// So many functions of a file are named.
+const SHOWN: usize = 50;
+
 /// Judges the links of all records whose DTYP is `stream`. What they say to their devices.
 pub fn judge<'a>(
     database: &'a Database,
@@ -33,7 +36,7 @@ pub fn judge<'a>(
                     let done = protocols.call(&call.path, call.text);
                     if !record.name.contains(UNKNOWN) {
                         said.calls.insert(record.name.clone(), (call.path.clone(), call.text.to_owned()));
-                        said.add(record, !is_output(&record.kind), &name, call.port, &startup.opened, done);
+                        said.add(record, !is_output(&record.kind), &name, call.port, startup.port(call.port), done);
                     }
                 }
             }
@@ -72,6 +75,7 @@ fn judge_call(
     protocols: &mut Protocols,
     report: &mut Report,
 ) {
+    let text = protocols.text(&call.path);
     let compiled = protocols.call(&call.path, call.text);
     let own = call.path.file_name().unwrap_or_default().to_string_lossy();
     let file = report.file(&call.path);
@@ -79,7 +83,6 @@ fn judge_call(
         let what = format!("`{}` does not compile: {what} (line {line} of {own})", call.text);
         report.error(call.at, "bad-call", what, "arguments stand in the link: \"@FILE FUNCTION(FIRST, SECOND) PORT\"");
     }
-    let text = std::fs::read_to_string(&call.path).unwrap_or_default();
     // The last one given is the one that holds.
     let holds = record.field(&link.name).is_some_and(|last| std::ptr::eq(last, link));
     for &line in compiled.execs.iter().filter(|_| holds) {
@@ -89,7 +92,7 @@ fn judge_call(
     // Neither driver has the interfaces that tell of events.
     let plain =
         |own: &&Opened| ["drvAsynIPPortConfigure", "drvAsynSerialPortConfigure"].contains(&own.command.as_str());
-    if let Some(port) = startup.opened.iter().filter(plain).find(|own| own.name == call.port && holds) {
+    if let Some(port) = startup.port(call.port).filter(plain).filter(|_| holds) {
         for &line in &compiled.events {
             let place = Place { file, line, column: column(&text, line, "'event'") };
             let what = format!("port {} of {} has no events: StreamDevice refuses the link", port.name, port.command);
@@ -115,8 +118,10 @@ fn judge_call(
             }
             continue;
         };
-        let column = column(&text, conversion.line, &format!("'({target})'"));
-        let place = Place { file, line: conversion.line, column: column + 1 };
+        let place = || {
+            let column = column(&text, conversion.line, &format!("'({target})'"));
+            Place { file, line: conversion.line, column: column + 1 }
+        };
         redirection(record, target, place, database, report);
     }
 }
@@ -150,7 +155,7 @@ fn takes(record: &Record, conversion: &Conversion) -> bool {
 }
 
 /// Judges where a conversion with a target, `%(FIELD)f`, is from or goes to.
-fn redirection(record: &Record, target: &str, place: Place, database: &Database, report: &mut Report) {
+fn redirection(record: &Record, target: &str, place: impl FnOnce() -> Place, database: &Database, report: &mut Report) {
     let (name, part) = target.split_once('.').unwrap_or((target, "VAL"));
     let is_own = |field: &str| declared_field(&record.kind, field).is_some_and(|desc| desc.name == field);
     if is_own(target) || !has_fields(&record.kind) {
@@ -161,11 +166,11 @@ fn redirection(record: &Record, target: &str, place: Place, database: &Database,
         None => {
             let hint = suggest(name, field_names(&record.kind), || "%(FIELD)… or %(RECORD.FIELD)…".to_owned());
             let what = format!("there is no field or record `{target}` for {}", record.name);
-            report.error(place, "unknown-field", what, hint);
+            report.error(place(), "unknown-field", what, hint);
         }
         Some(other) if has_fields(&other.kind) && !field_names(&other.kind).any(|own| own == part) => {
             let hint = suggest(part, field_names(&other.kind), || format!("`{name}` is of type {}", other.kind));
-            report.error(place, "unknown-field", format!("`{name}` has no field `{part}`"), hint);
+            report.error(place(), "unknown-field", format!("`{name}` has no field `{part}`"), hint);
         }
         Some(_) => {}
     }
@@ -234,13 +239,14 @@ fn judge_link<'a>(
         return None;
     };
     // Where the file cannot be parsed, that is what is wrong.
-    let functions = protocols.read(&path, report)?;
-    if functions.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+    let read = protocols.read(&path, report)?;
+    if read.names.contains(&name) {
         return Some(Call { path, text: call, at, port: port.map_or("", |(_, port)| port) });
     }
-    let hint = suggest(&name, functions.iter().map(String::as_str), || match functions {
+    let hint = suggest(&name, read.functions.iter().map(String::as_str), || match &read.functions[..] {
         [] => format!("`{file}` has no functions"),
-        _ => format!("`{file}` has: {}", functions.join(", ")),
+        all if all.len() > SHOWN => format!("`{file}` has: {} …", all[..SHOWN].join(", ")),
+        all => format!("`{file}` has: {}", all.join(", ")),
     });
     // As it is written; StreamDevice does not look at case.
     let name = call.get(..name.len()).filter(|own| own.eq_ignore_ascii_case(&name)).unwrap_or(&name);
