@@ -25,6 +25,11 @@ impl Room {
         self.takes(FILE)
     }
 
+    /// Whether there is room for one more script. Its lines take longer than those of databases.
+    pub fn takes_script(&mut self, bytes: usize) -> bool {
+        self.takes(bytes.saturating_add(FILE).saturating_mul(4))
+    }
+
     /// Whether there is room for so many bytes.
     pub fn takes(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes);
@@ -74,5 +79,7 @@ mod tests {
         assert!((0..10_000).all(|_| room.takes_file()));
         assert!(!(0..10_000).all(|_| room.takes_file()));
         assert!(!room.takes(1));
+        let mut room = Room::default();
+        assert!((0..2000).all(|_| room.takes_script(1000)) && !(0..2000).all(|_| room.takes_script(10_000)));
     }
 }

@@ -489,7 +489,9 @@ impl Lint {
 
     fn load(&mut self, startup: &Startup) -> Database {
         let mut database = Database::new(&self.layout.types);
-        for (number, load) in startup.loads.iter().enumerate() {
+        // What is too much is not gone through to its end.
+        let beyond = self.report.is_beyond();
+        for (number, load) in startup.loads.iter().enumerate().filter(|_| !beyond) {
             startup.create(number, &mut database, &mut self.report);
             let text = self.loader().text(load);
             database.before = Some((database.records.len(), load.at));

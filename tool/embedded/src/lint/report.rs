@@ -155,6 +155,11 @@ impl Report {
         self.those(|own| own.severity == severity && codes.contains(&own.code), top)
     }
 
+    /// Whether anything is too much for the soft IOC.
+    pub fn is_beyond(&self) -> bool {
+        !self.beyond.is_empty()
+    }
+
     /// What is too much for the soft IOC, likewise.
     pub fn told_beyond(&self, top: &Path) -> Vec<String> {
         self.those(|own| own.code == NOT_IN_SOFT_IOC && self.beyond.contains(&own.place), top)

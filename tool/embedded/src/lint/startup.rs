@@ -15,7 +15,7 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
-use crate::growth::{self, LONGEST, Room};
+use crate::growth::{LONGEST, Room};
 use crate::known;
 use crate::macros;
 use crate::top::{REGISTRATION, registration};
@@ -639,8 +639,8 @@ impl Follower<'_> {
             return;
         }
         match self.file(file) {
-            Some(_) if !self.room.takes_file() => {
-                self.report.beyond(file.place(0), format!("more than {} MB come of this", growth::LARGEST >> 20));
+            Some(path) if !self.room.takes_script(size(&path)) => {
+                self.report.beyond(file.place(0), "more than 4000 scripts, or more than 16 MB of them, come of this");
                 (self.out.open, self.unread) = (true, true);
             }
             Some(path) if depth > 0 => self.script(&path, macros, depth - 1),
@@ -899,6 +899,10 @@ fn opens_nothing(command: &str) -> bool {
     let of_asyn = ["asynSet", "asynOctet", "asynInterpose", "asynReport", "asynShow", "asynEnable", "asynAuto"];
     let mut all = of_asyn.iter().chain(&["db", "echo", "epics", "errlog", "var"]);
     all.any(|prefix| command.starts_with(prefix))
+}
+
+fn size(path: &Path) -> usize {
+    fs::metadata(path).map_or(0, |data| usize::try_from(data.len()).unwrap_or(usize::MAX))
 }
 
 /// The bytes that a string of asyn stands for.
