@@ -135,8 +135,9 @@ impl Protocols {
     pub fn functions(&self, calls: &BTreeMap<String, (PathBuf, String)>) -> Vec<Function> {
         let mut records: HashMap<(&Path, String), Vec<String>> = HashMap::new();
         for (record, (path, call)) in calls {
-            let called = self::name(call).map(|name| records.entry((path, name)).or_default());
-            called.into_iter().for_each(|own| own.push(record.clone()));
+            if let Some(name) = self::name(call) {
+                records.entry((path, name)).or_default().push(record.clone());
+            }
         }
         let mut all = Vec::new();
         for (path, own) in &self.files {
