@@ -227,6 +227,11 @@ impl Follower<'_> {
         }
         let (lines, unended) = shell::lines(&Text::of_file(file, &bytes));
         for line in lines {
+            // Else each of a thousand lines that run this script would be gone through at each depth.
+            if self.report.is_beyond() {
+                (self.out.open, self.unread) = (true, true);
+                return;
+            }
             if line.bytes.starts_with(b"\xef\xbb\xbf") {
                 let what = "a byte order mark stands before this line, so the shell knows no such command";
                 self.report.error(line.place(0), "byte-order-mark", what, "save the file as UTF-8 without a mark");
