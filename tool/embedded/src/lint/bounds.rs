@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::report::{Place, Report};
 use super::text::Text;
-use crate::growth::{Beyond, lines};
+use crate::growth::{Beyond, Kind, lines};
 
 /// Bytes of a variable's value. Linux gives a program none of twice as many (execve(2)).
 pub const VALUE: usize = 1 << 16;
@@ -14,8 +14,10 @@ const QUOTED: usize = 4096;
 const LARGEST: usize = 1 << 20;
 
 /// Whether a file is as its readers take it. Else it is said where that ends.
-pub fn within(text: &str, file: usize, protocol: bool, report: &mut Report) -> bool {
-    let beyond = lines(text.as_bytes()).or_else(|| if protocol { quoted(text).or_else(|| grown(text)) } else { None });
+pub fn within(text: &str, file: usize, kind: Kind, report: &mut Report) -> bool {
+    let protocol = Some(text).filter(|_| kind == Kind::Protocol);
+    let beyond =
+        lines(text.as_bytes(), kind).or_else(|| protocol.and_then(|text| quoted(text).or_else(|| grown(text))));
     let Some((line, what)) = beyond else { return true };
     let place = Place { file, line: u32::try_from(line).unwrap_or(1), column: 1 };
     report.beyond(place, what);
@@ -23,8 +25,8 @@ pub fn within(text: &str, file: usize, protocol: bool, report: &mut Report) -> b
 }
 
 /// Whether a text is as its readers take it, once its macros are replaced. Else it is said where that ends.
-pub fn text_within(text: &Text, report: &mut Report) -> bool {
-    let Some((line, what)) = lines(&text.bytes) else { return true };
+pub fn text_within(text: &Text, kind: Kind, report: &mut Report) -> bool {
+    let Some((line, what)) = lines(&text.bytes, kind) else { return true };
     let place = text.lines().nth(line - 1).map_or(text.place(0), |own| own.place(0));
     report.beyond(place, what);
     false
@@ -130,45 +132,33 @@ fn grown(text: &str) -> Option<Beyond> {
 mod tests {
     use super::*;
 
-    fn said(text: &str, protocol: bool) -> Option<Beyond> {
+    /// What is told, and where.
+    fn said(text: &str, kind: Kind) -> Option<(u32, String)> {
         let mut report = Report::default();
-        let fits = within(text, 0, protocol, &mut report);
-        assert_eq!(fits, !report.open);
-        lines(text.as_bytes()).or_else(|| quoted(text)).or_else(|| grown(text))
+        report.file(std::path::Path::new("/top/file"));
+        assert_eq!(within(text, 0, kind, &mut report), !report.open);
+        report.all(std::path::Path::new("/top")).pop().map(|own| (own.line, own.message))
     }
 
     #[test]
     fn what_people_write_is_read() {
-        for text in [
-            "record(ai, \"$(P)A\") { field(INP, {calc:{expr:'A', args:[\"x\", [1]]}}) }\n# ((((\n",
-            "a = \"x\"; # {\nb = $a \"\\$a\" ${a};\nf { out \"(%(A.B)f\"; @init { g; f; } }\ng { a = $a; f; }\n",
-        ] {
-            assert_eq!(said(text, true), None, "{text}");
+        let db = "record(ai, \"$(P)A\") { field(INP, {calc:{expr:'A', args:[\"x\", [1]]}}) }\n# ((((\n";
+        let proto =
+            "a = \"x\"; # {\nb = $a \"\\$a\" ${a};\nf { out \"(%(A.B)f\"; @init { g; f; } }\ng { a = $a; f; }\n";
+        for (text, kind) in [(db, Kind::Database), (proto, Kind::Protocol)] {
+            assert_eq!(said(text, kind), None);
         }
-        for text in ["field(DESC, \"(\")\n", "field(DESC, \"{\")\n", "# 5\" { [\n"] {
-            assert_eq!(said(&text.repeat(200), false), None);
-        }
-    }
-
-    #[test]
-    fn long_lines_and_deep_brackets_are_not() {
-        let line = |text: String| said(&format!("\n{text}\n"), false).map(|(line, _)| line);
-        assert_eq!(line("a".repeat(20_000)), Some(2));
-        for deep in ["$(", "${", "[", "{a:", "(", "$(A="] {
-            assert_eq!(line(deep.repeat(101)), Some(2), "{deep}");
-        }
-        assert_eq!(line("[\n".repeat(101)), Some(102));
-        assert_eq!(line("[]".repeat(101)), None);
+        assert_eq!(said(&"[".repeat(101), Kind::Database).map(|own| own.0), Some(1));
     }
 
     #[test]
     fn a_long_text_of_a_protocol_is_not() {
         let long = "9".repeat(42_000 / 10);
         for text in [format!("a {{ out \"%{long}f\"; }}"), format!("a {{ in '%/{long}/'; }}")] {
-            assert_eq!(said(&text, true).map(|(line, _)| line), Some(1));
+            assert_eq!(said(&text, Kind::Protocol).map(|(line, _)| line), Some(1));
         }
         // In a comment it costs nothing.
-        assert_eq!(said(&format!("# \"{long}\"\na {{ out \"b\"; }}"), true), None);
+        assert_eq!(said(&format!("# \"{long}\"\na {{ out \"b\"; }}"), Kind::Protocol), None);
     }
 
     #[test]
@@ -180,7 +170,7 @@ mod tests {
             format!("v = \"abc\";\n{}", twice(&|_| "v = \"\\$v\\${v}\";\n".to_owned())),
             format!("f0 {{ out \"a\"; }}\n{}", twice(&|n| format!("f{n} {{ f{}; f{}; }}\n", n - 1, n - 1))),
         ] {
-            let (_, what) = said(&text, true).unwrap();
+            let (_, what) = said(&text, Kind::Protocol).unwrap();
             assert_eq!(what, "this stands for more than 1 MB", "{text}");
         }
     }

@@ -16,7 +16,7 @@ const LONGEST_NAME: usize = 60;
 /// Adds what a text defines to a database.
 pub fn read(text: &Text, database: &mut Database, report: &mut Report) {
     // Macros may have brought more than their files have.
-    if !bounds::text_within(text, report) {
+    if !bounds::text_within(text, crate::growth::Kind::Database, report) {
         return;
     }
     Reader { lexer: Lexer::new(text), database, report }.all();
@@ -30,7 +30,12 @@ fn second_opinion(text: &Text, report: &mut Report) {
         let place = text.lines().nth(line.saturating_sub(1)).map_or(text.place(0), |line| line.place(0));
         if !report.has_error(place.file) {
             let what = format!("the soft IOC cannot read this: {}", message.replace('\u{1b}', ""));
-            report.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
+            report.warning(
+                place,
+                NOT_IN_SOFT_IOC,
+                what,
+                "write it another way, or let EPICS itself read it: cargo xtask test --ioc make",
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use super::report::{Place, Report, nearest};
 use super::startup::Load;
 use super::text::Text;
 use crate::build::Recipe;
-use crate::growth::{self, LONGEST, Room};
+use crate::growth::{self, Kind, LONGEST, Room};
 use crate::macros;
 use crate::msi;
 
@@ -97,7 +97,7 @@ impl Loader<'_> {
         let file = self.report.file(&load.path);
         let mut bytes = fs::read(&load.path).unwrap_or_default();
         let written = String::from_utf8_lossy(&bytes).into_owned();
-        if !bounds::within(&written, file, false, self.report) {
+        if !bounds::within(&written, file, Kind::Plain, self.report) {
             bytes.clear();
         }
         let lines: Vec<&str> = written.lines().collect();
@@ -176,7 +176,7 @@ impl Loader<'_> {
         self.read.files.insert(path.to_owned());
         let number = self.report.file(path);
         let mut bytes = fs::read(path).unwrap_or_default();
-        if !bounds::within(&String::from_utf8_lossy(&bytes), number, false, self.report) {
+        if !bounds::within(&String::from_utf8_lossy(&bytes), number, Kind::Database, self.report) {
             bytes.clear();
         }
         self.body(&Text::of_file(number, &bytes), value, load, depth)

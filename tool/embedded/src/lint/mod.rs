@@ -38,7 +38,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::build::Product;
-use crate::growth::Room;
+use crate::growth::{Kind, Room};
 use crate::known;
 use crate::makefile::Problem;
 use crate::mistakes::{Mistake, OfIoc, Parts, Port, Severity};
@@ -540,7 +540,7 @@ impl Lint {
                             continue;
                         }
                         let number = self.report.file(&path);
-                        if !bounds::within(&String::from_utf8_lossy(&bytes), number, false, &mut self.report) {
+                        if !bounds::within(&String::from_utf8_lossy(&bytes), number, Kind::Database, &mut self.report) {
                             continue;
                         }
                         let text = Text::of_file(number, &bytes).expand(&|_| None, |_| true).unwrap_or_default();

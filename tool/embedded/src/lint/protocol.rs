@@ -118,7 +118,8 @@ impl Protocols {
     pub fn read(&mut self, path: &Path, report: &mut Report) -> Option<&File> {
         if !self.files.contains_key(path) {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-            let (functions, whole) = if bounds::within(&text, report.file(path), true, report) {
+            let (functions, whole) = if bounds::within(&text, report.file(path), crate::growth::Kind::Protocol, report)
+            {
                 let functions = functions(&text);
                 let whole = judge(path, &text, &functions, report);
                 (functions, whole)

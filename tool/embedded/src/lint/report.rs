@@ -119,7 +119,12 @@ impl Report {
 
     /// Notes what is too much for the readers of the soft IOC: none of them gets it.
     pub fn beyond(&mut self, place: Place, what: impl Into<String>) {
-        self.warning(place, NOT_IN_SOFT_IOC, what, "EPICS itself may read it; the sandbox would not");
+        self.warning(
+            place,
+            NOT_IN_SOFT_IOC,
+            what,
+            "make it smaller, or let EPICS itself read it: cargo xtask test --ioc make",
+        );
         self.beyond.insert(place);
         self.open = true;
     }

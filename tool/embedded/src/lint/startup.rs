@@ -15,7 +15,7 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
-use crate::growth::{LONGEST, Room};
+use crate::growth::{self, Kind, LONGEST, Room};
 use crate::known;
 use crate::macros;
 use crate::top::{REGISTRATION, registration};
@@ -221,7 +221,7 @@ impl Follower<'_> {
             return;
         };
         let file = self.report.file(path);
-        if !bounds::within(&String::from_utf8_lossy(&bytes), file, false, self.report) {
+        if !bounds::within(&String::from_utf8_lossy(&bytes), file, Kind::Plain, self.report) {
             self.out.open = true;
             return;
         }
@@ -382,7 +382,7 @@ impl Follower<'_> {
             let what = format!("this line has more than {} MB once its variables are replaced", LONGEST >> 20);
             report.error(*at, "endless-macro", what, "give one of them a shorter value");
         })?;
-        if unclosed.is_none() && !bounds::text_within(&expanded, self.report) {
+        if unclosed.is_none() && !bounds::text_within(&expanded, Kind::Plain, self.report) {
             unclosed = Some(line.place(0));
         }
         unclosed.map_or(Ok(expanded), Err)

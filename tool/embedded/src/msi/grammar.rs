@@ -7,7 +7,7 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroTable
 
 use super::Notice;
 use super::template::Output;
-use crate::growth;
+use crate::growth::{self, Kind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -30,7 +30,7 @@ impl Token {
 pub fn rows(path: &Path, template: Option<&Path>, output: &mut Output) -> Result<(), Notice> {
     let at = |line: u32, what: &str| Notice { file: path.to_owned(), line, what: what.to_owned() };
     let bytes = fs::read(path).map_err(|error| at(1, &error.to_string()))?;
-    if let Some((line, what)) = growth::lines(&bytes) {
+    if let Some((line, what)) = growth::lines(&bytes, Kind::Plain) {
         return Err(at(u32::try_from(line).unwrap_or(1), &what));
     }
     let mut reader = Reader {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use epics_base_rs::runtime::mac_lib::macro_defn_pairs_bytes;
 
-use crate::growth::{self, LONGEST, Room};
+use crate::growth::{self, Kind, LONGEST, Room};
 use crate::macros::{self, TooMuch};
 
 use super::{Expanded, Notice, Origin};
@@ -143,7 +143,7 @@ impl<'a> Output<'a> {
         let path = if found { Some(name.to_owned()) } else { self.files.find(name) };
         let path = path.ok_or_else(|| fault(format!("there is no file `{}`", name.display())))?;
         let bytes = fs::read(&path).map_err(|error| fault(format!("{}: {error}", path.display())))?;
-        if let Some((line, what)) = growth::lines(&bytes) {
+        if let Some((line, what)) = growth::lines(&bytes, Kind::Plain) {
             return Err(Notice { file: path, line: u32::try_from(line).unwrap_or(1), what });
         }
         let lines: Vec<Vec<u8>> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
