@@ -23,6 +23,9 @@ use crate::top::{REGISTRATION, registration};
 /// Scripts that may call each other.
 const DEEPEST: usize = 100;
 
+/// Records that are looked for among the others by their spelling.
+pub const SUGGESTED: usize = 20;
+
 /// A database that a script loads.
 #[derive(Debug)]
 pub struct Load {
@@ -102,6 +105,7 @@ impl Startup {
 
     /// Looks whether the records are there that the script reads or sets.
     pub fn judge_puts(&self, database: &Database, report: &mut Report) {
+        let mut told = 0;
         for (name, at, loaded) in &self.puts {
             let record = name.split('.').next().unwrap_or(name);
             let own = database.index.get(record);
@@ -113,7 +117,10 @@ impl Startup {
                 report.warning(*at, "unknown-pv", what, "move this line below the one that loads it");
             } else {
                 let what = format!("no database that st.cmd loads defines `{record}`");
-                let hint = suggest(record, database.names(), || "load its database above".to_owned());
+                told += 1;
+                // To look through all names takes its time, and so many are not misspelt.
+                let names = database.names().filter(|_| told <= SUGGESTED);
+                let hint = suggest(record, names, || "load its database above".to_owned());
                 report.warning(*at, "unknown-pv", what, hint);
             }
         }

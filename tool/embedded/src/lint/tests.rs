@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::startup::SUGGESTED;
 use super::*;
 
 const ST_CMD: &str = "iocBoot/iocExample/st.cmd";
@@ -422,4 +423,23 @@ fn values_that_no_one_would_wait_for_are_told_where_they_are_used() {
     let macros = chain(150, &|n| format!("A{n}=$(A{}),", n + 1));
     let line = format!("iocshLoad(x.cmd, '{macros}A150=x')\niocInit");
     assert_eq!(found(&[sub, (ST_CMD, "iocInit", &line)]), Vec::<String>::new());
+}
+
+#[test]
+fn a_template_that_is_missing_is_told_at_its_own_block() {
+    let makefile = ("exampleApp/Db/Makefile", "DB += example.proto", "DB += example.proto x.substitutions");
+    let load = (ST_CMD, "iocInit", "cd \"${TOP}/db\"\ndbLoadTemplate(\"x.substitutions\")\niocInit");
+    let rows = "file a.db { {A=1}\n{A=2}\n\n{A=3} } file b.db { pattern { A }\n{ 1 } { 2 } }\nfile c.db {\n{}}\n";
+    let told = all("ioc", &[makefile, load, ("exampleApp/Db/x.substitutions", "", rows)]);
+    assert_eq!(told.iter().map(|own| own.line).collect::<Vec<_>>(), [1, 4, 6]);
+    // All rows of a block are at one place.
+    assert_eq!(told[0].message, "there is no template `a.db`");
+}
+
+#[test]
+fn not_all_of_many_strange_names_are_looked_for() {
+    let puts: String = (0..SUGGESTED + 5).map(|_| "dbpf(\"VOLTT\", 1)\n").collect();
+    let told = all("ioc", &[(ST_CMD, "iocInit()", &format!("iocInit()\n{puts}"))]);
+    let meant = told.iter().filter(|own| own.hint == "did you mean `VOLT`?").count();
+    assert_eq!((told.len(), meant), (SUGGESTED + 5, SUGGESTED));
 }
