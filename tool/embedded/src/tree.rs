@@ -212,7 +212,7 @@ fn env_paths(boot: &Path, root: &Path) -> Result<String> {
 }
 
 /// A new folder that only this user may enter, and its lock, which goes away with this process. What others left there that
-/// were killed is removed: nobody has a lock of it.
+/// were killed is removed.
 pub fn new_folder() -> Result<(PathBuf, File)> {
     let temporary = std::env::temp_dir();
     let name = |attempt: u32| format!("{NAME}{}-{attempt}", std::process::id());
@@ -225,21 +225,59 @@ pub fn new_folder() -> Result<(PathBuf, File)> {
         .map_err(|error| Error::new(error.kind(), format!("{}: {error}", temporary.join(name(0)).display())))?;
     let lock = File::open(&new)?;
     lock.lock()?;
-    for left in sorted(&temporary)? {
-        let numbers = left.file_name().and_then(|name| name.to_str()?.strip_prefix(NAME));
-        let named = numbers.is_some_and(|own| own.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
-        let ours = |found: fs::Metadata| found.is_dir() && found.uid() == lock.metadata().map_or(0, |own| own.uid());
-        if named
-            && left.symlink_metadata().is_ok_and(ours)
+    let mut names = (0..1000).map(|attempt| temporary.join(name(attempt)));
+    let path = names.find(|path| path.symlink_metadata().is_err() && fs::rename(&new, path).is_ok());
+    let path = path.ok_or_else(|| Error::other("no name is left for a temporary folder"))?;
+    sweep(&temporary, lock.metadata()?.uid());
+    Ok((path.canonicalize()?, lock))
+}
+
+/// Removes folders of a user's processes that are gone. One that was killed early has a dot before its name still; one of an
+/// older version has no lock.
+fn sweep(temporary: &Path, user: u32) {
+    for left in sorted(temporary).unwrap_or_default() {
+        let name = left.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let numbers = name.strip_prefix('.').unwrap_or(name).strip_prefix(NAME).and_then(|own| own.split_once('-'));
+        let is_number = |own: &str| !own.is_empty() && own.bytes().all(|byte| byte.is_ascii_digit());
+        let ended =
+            |(process, attempt)| is_number(process) && is_number(attempt) && !Path::new("/proc").join(process).exists();
+        if numbers.is_some_and(ended)
+            && left.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == user)
             && File::open(&left).is_ok_and(|left| left.try_lock().is_ok())
         {
             remove(&left);
         }
     }
-    for path in (0..1000).map(|attempt| temporary.join(name(attempt))) {
-        if path.symlink_metadata().is_err() && fs::rename(&new, &path).is_ok() {
-            return Ok((path.canonicalize()?, lock));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_processes_that_are_gone_are_removed() {
+        let around = std::env::temp_dir().join(format!("soft-ioc-sweep-{}", std::process::id()));
+        let user = fs::metadata("/proc/self").unwrap().uid();
+        // More than any system has.
+        let (gone, lives) = (4_194_305, std::process::id());
+        let names = [
+            (format!("{NAME}{gone}-0"), false),
+            (format!(".{NAME}{gone}-0"), false),
+            (format!("{NAME}{gone}-1"), true),
+            (format!("{NAME}{lives}-0"), true),
+            (format!("{NAME}{gone}"), true),
+            (format!("{NAME}{gone}-x"), true),
+        ];
+        for (name, _) in &names {
+            fs::create_dir_all(around.join(name)).unwrap();
         }
+        let held = File::open(around.join(&names[2].0)).unwrap();
+        held.lock().unwrap();
+        sweep(&around, user);
+        for (name, stays) in &names {
+            assert_eq!(around.join(name).exists(), *stays, "{name}");
+        }
+        sweep(&around.join("none"), user);
+        fs::remove_dir_all(around).unwrap();
     }
-    Err(Error::other("no name is left for a temporary folder"))
 }
