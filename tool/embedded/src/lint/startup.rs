@@ -15,7 +15,7 @@ use super::shell;
 use super::text::Text;
 use crate::build::Recipe;
 use crate::edits::distance;
-use crate::growth::{self, Kind, LONGEST, Room};
+use crate::growth::{Kind, LONGEST, Room};
 use crate::known;
 use crate::macros;
 use crate::top::{REGISTRATION, registration};
