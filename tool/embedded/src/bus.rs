@@ -2,8 +2,9 @@
 //!
 //! When a device comes back, StreamDevice runs `@init` outside of the record's processing. A record that is processed just then starts
 //! its own run, and `epics-stream-rs` drops the answer that the first one waited for: were that the lock, nobody would give it back,
-//! and every record of the port would time out from then on. Between StreamDevice and asyn, this lets the earlier run's exchange end,
-//! and hands its lock to the later run.
+//! and every record of the port would time out from then on. Between StreamDevice and asyn, this lets asyn answer what the earlier run
+//! asked for last, and hands its lock to the later run. Where that was a write, the device's reply is still to come: as in C, it may
+//! be taken for the reply to the later run.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -94,7 +95,7 @@ impl Turns {
     /// Gives all of the lock back.
     fn give_back(&self) -> bool {
         let locks = std::mem::take(&mut lock(&self.state).locks);
-        (0..locks).all(|_| self.asyn.get().is_some_and(|asyn| asyn.unlock()))
+        (0..locks).fold(true, |all, _| self.asyn.get().is_some_and(|asyn| asyn.unlock()) && all)
     }
 
     /// A port that is gone answers nothing, and asyn refuses at once.
@@ -120,6 +121,10 @@ impl Client for Turns {
     }
 
     fn read_callback(&self, status: StreamIoStatus, input: ReadInput<'_>) -> isize {
+        // Asynchronous input is no answer to what was asked.
+        if lock(&self.state).locks == 0 {
+            return self.client.upgrade().map_or(0, |client| client.read_callback(status, input));
+        }
         let mut more = 0;
         self.tell(|client| more = client.read_callback(status, input));
         let mut state = lock(&self.state);
@@ -216,10 +221,79 @@ impl StreamBusInterface for Bus {
 
     fn finish(&self) {
         // After it asyn tells nothing.
-        lock(&self.0.state).asked = false;
+        {
+            let mut state = lock(&self.0.state);
+            (state.asked, state.wanted) = (false, false);
+        }
         self.0.give_back();
         if let Some(asyn) = self.0.asyn.get() {
             asyn.finish();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A port that refuses to take its lock back, and a record that counts its input.
+    #[derive(Default, Clone)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl StreamBusInterface for Counter {
+        fn lock_request(&self, _: u64) -> bool {
+            true
+        }
+
+        fn unlock(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+    }
+
+    impl Client for Counter {
+        fn lock_callback(&self, _: StreamIoStatus) {}
+
+        fn read_callback(&self, _: StreamIoStatus, _: ReadInput<'_>) -> isize {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            0
+        }
+
+        fn interrupt_accept(&self) -> bool {
+            true
+        }
+
+        fn get_in_terminator(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn get_out_terminator(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn name(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn each_lock_is_given_back_and_no_more_is_awaited() {
+        let (port, record) = (Counter::default(), Counter::default());
+        let client: Arc<dyn Client> = Arc::new(record.clone());
+        let (asyn, state) = (OnceLock::new(), State { asked: true, telling: false, locks: 0, wanted: false });
+        assert!(asyn.set(Box::new(port.clone()) as Box<dyn StreamBusInterface>).is_ok());
+        let turns = Turns { client: Arc::downgrade(&client), asyn, device: Mutex::default(), state: Mutex::new(state) };
+        let bus = Bus(Arc::new(turns));
+        // A request for the lock is awaited, whatever comes by itself.
+        bus.0.read_callback(StreamIoStatus::StreamIoSuccess, ReadInput::Bytes(b"x"));
+        assert!(lock(&bus.0.state).asked);
+        assert_eq!(record.0.load(Ordering::Relaxed), 1);
+        (lock(&bus.0.state).locks, lock(&bus.0.state).wanted) = (3, true);
+        bus.finish();
+        assert_eq!(port.0.load(Ordering::Relaxed), 3);
+        let state = lock(&bus.0.state);
+        assert!(!state.asked && !state.wanted && state.locks == 0);
     }
 }
