@@ -1,5 +1,7 @@
 //! Whole IOCs: what is found where a copy of the template has a mistake, each of it once.
 
+mod mistakes;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
