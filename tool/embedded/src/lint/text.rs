@@ -6,6 +6,7 @@ use epics_base_rs::server::db_loader::MacroFault::{Recursive, Undefined, Untermi
 use super::report::{Place, UNKNOWN};
 use crate::growth::LONGEST;
 use crate::macros;
+use crate::msi::reference_end;
 
 /// Bytes and their places.
 #[derive(Debug, Clone, Default)]
@@ -162,33 +163,6 @@ pub fn has_bare_macro(bytes: &[u8]) -> bool {
         before = byte;
     }
     false
-}
-
-/// Where the macro reference that starts at `at` ends, on the same line.
-fn reference_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut closers = Vec::new();
-    let mut at = at;
-    while at < bytes.len() && bytes[at] != b'\n' {
-        match (bytes[at], bytes.get(at + 1)) {
-            (b'$', Some(b'(')) => {
-                closers.push(b')');
-                at += 1;
-            }
-            (b'$', Some(b'{')) => {
-                closers.push(b'}');
-                at += 1;
-            }
-            (byte, _) if closers.last() == Some(&byte) => {
-                closers.pop();
-                if closers.is_empty() {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use template::Files;
+pub use template::{Files, reference_end};
 
 /// What to expand: at least one of the two files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

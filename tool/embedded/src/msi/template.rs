@@ -220,10 +220,11 @@ fn references(line: &[u8]) -> Vec<(usize, usize)> {
     found
 }
 
-fn reference_end(line: &[u8], start: usize) -> Option<usize> {
+/// Where the macro reference that starts there ends, on the same line.
+pub fn reference_end(line: &[u8], start: usize) -> Option<usize> {
     let mut closers = Vec::new();
     let mut at = start;
-    while at < line.len() {
+    while at < line.len() && line[at] != b'\n' {
         match (line[at], line.get(at + 1)) {
             (b'$', Some(b'(')) => closers.push(b')'),
             (b'$', Some(b'{')) => closers.push(b'}'),
