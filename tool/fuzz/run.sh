@@ -32,9 +32,9 @@ seeds() {
 }
 words() {
     case $1 in
-    stream_protocol) echo embedded/src/lint/protocol.rs ;;
+    stream_protocol) echo embedded/src/lint/protocol.rs embedded/src/lint/protocol/*.rs ;;
     database | substitutions) echo embedded/src/lint/fields.rs embedded/src/lint/grammar.rs embedded/src/msi/grammar.rs ;;
-    startup) echo embedded/src/lint/startup.rs embedded/src/lint/shell.rs embedded/src/lint/address.rs ;;
+    startup) echo embedded/src/lint/startup.rs embedded/src/lint/startup/commands.rs embedded/src/lint/shell.rs embedded/src/lint/address.rs ;;
     makefile) find embedded/src/makefile embedded/src/build ;;
     unit_file) find crates/init/src/unit ;;
     nix_conf) find crates/host/src/nixconf ;;

@@ -19,6 +19,8 @@ mod grammar;
 mod layout;
 mod lexer;
 mod load;
+mod outlook;
+mod program;
 mod protocol;
 mod quiet;
 mod regexp;
@@ -34,20 +36,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::IntoRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::build::Product;
 use crate::growth::{Kind, Room};
-use crate::known;
 use crate::makefile::Problem;
-use crate::mistakes::{Mistake, OfIoc, Parts, Port, Severity};
-use crate::top::{plain, registration, sorted, source_folders, top_of};
+use crate::mistakes::{Mistake, OfIoc, Parts, Port};
+use crate::top::{sorted, source_folders, top_of};
 use database::Database;
 pub use database::Record;
 use exchange::Said;
 use layout::Layout;
 use load::{Loader, Read};
+pub use outlook::Outlook;
 pub use protocol::Function;
 use protocol::Protocols;
 use report::{NOT_IN_SOFT_IOC, Place, Report, UNKNOWN};
@@ -117,96 +118,6 @@ pub fn gaps(app: &str, script: &Path, commands: &BTreeSet<String>) -> Result<Vec
         format!("{}:{}: {}\n", file.display(), own.line, own.message)
     };
     Ok(report.all(top).into_iter().map(told).collect())
-}
-
-/// What is to be known of an IOC before it runs, or beside it.
-#[derive(Debug, Default)]
-pub struct Outlook {
-    /// Why the IOC does not start, the place and a hint: a C IOC would have no records by its script where ours had some, or
-    /// there is too much for our readers.
-    pub refusals: Vec<String>,
-    /// Files that it loads and that `make` would not install, and commands that it has not, told likewise.
-    pub missing: Vec<String>,
-    /// What a C IOC does with its files and ours does not, told likewise.
-    pub gaps: Vec<String>,
-    /// Its definitions bring a server of PV Access.
-    #[cfg_attr(not(feature = "pva"), expect(dead_code, reason = "nobody else asks"))]
-    pub pv_access: bool,
-    /// Commands that its definitions do not bring.
-    pub absent: Vec<String>,
-    /// The variables that are set when the script is through.
-    pub variables: Environment,
-    /// Scripts whose last line a C IOC never sees, by their paths below the top.
-    pub unended: Vec<PathBuf>,
-    /// The records that are loaded, as far as the files can be read. Names that they do not tell are left out.
-    pub records: Vec<Record>,
-    protocols: Protocols,
-    /// The protocol file and the function that a record calls.
-    calls: BTreeMap<String, (PathBuf, String)>,
-}
-
-impl Outlook {
-    /// Reads the files of the application `app` whose start-up script `script` is in the current folder, in our own
-    /// environment. The error is that there is no EPICS top.
-    pub fn read(app: &str, script: &Path) -> Result<Self, String> {
-        let (lint, script) = Lint::new(app, script)?;
-        Ok(Self::of(lint, app, &script))
-    }
-
-    fn of(mut lint: Lint, app: &str, script: &Path) -> Self {
-        lint.start(app, script);
-        let startup = lint.follow(script, &ours(), &BTreeSet::new(), &BTreeSet::new());
-        let database = lint.load(&startup);
-        fields::judge(&database, &mut lint.report);
-        let said = streams::judge(&database, &startup, &lint.layout, &mut lint.protocols, &mut lint.report);
-        let calls = said.calls;
-        let mut records = database.records;
-        records.retain(|record| !record.name.contains(UNKNOWN));
-        let told = |severity, codes: &[&str]| lint.report.told(severity, codes, &lint.layout.top);
-        let mut by_c = told(Severity::Error, &startup::REFUSED);
-        by_c.extend(startup.lost.into_iter().flat_map(|at| lint.report.told_at(at, &lint.layout.top)));
-        let mut endless = told(Severity::Error, &startup::ENDLESS);
-        endless.extend(lint.report.told_beyond(&lint.layout.top));
-        let why = |what: &'static str| move |own: String| format!("{what}: {own}");
-        let mut refusals: Vec<String> = by_c.into_iter().map(why("a C IOC does not come up by this script")).collect();
-        refusals.extend(endless.into_iter().map(why("the soft IOC does not read this")));
-        let below = |path: &PathBuf| Some(plain(path).strip_prefix(plain(&lint.layout.top)).ok()?.to_owned());
-        let unended = startup.unended.iter().filter_map(below).collect();
-        let missing = told(Severity::Error, &["not-installed", "no-command"]);
-        let absent =
-            known::commands().filter(|(_, files)| lint.layout.types.lack(files)).map(|(name, _)| name).collect();
-        let gaps = told(Severity::Warning, &[NOT_IN_SOFT_IOC]);
-        let mut parts = lint.layout.build.definitions.get(app).into_iter().flat_map(|own| &own.parts);
-        let pv_access = parts.any(|(name, _)| known::has_pv_access(name));
-        Self {
-            refusals,
-            missing,
-            gaps,
-            pv_access,
-            absent,
-            variables: startup.variables,
-            unended,
-            records,
-            protocols: lint.protocols,
-            calls,
-        }
-    }
-
-    /// What is known in no EPICS top.
-    pub fn without_top() -> Self {
-        Self { variables: ours(), ..Self::default() }
-    }
-
-    /// The functions of its protocol files.
-    pub fn functions(&self) -> Vec<Function> {
-        self.protocols.functions(&self.calls)
-    }
-
-    /// The port of the Channel Access server, as C reads it (caservertask.c).
-    pub fn port(&self) -> u16 {
-        let names = ["EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"];
-        names.iter().find_map(|name| self.variables.get(*name)?.trim().parse().ok()).unwrap_or(5064)
-    }
 }
 
 /// Our environment, as far as it is text.
@@ -357,109 +268,6 @@ impl Lint {
         variables.extend(environment.clone());
         let env_paths = self.env_paths(script);
         startup::follow(script, &self.layout, (variables, env_paths, elsewhere), commands, &mut self.report)
-    }
-
-    /// The script as a program.
-    fn start(&mut self, app: &str, script: &Path) {
-        let place = self.report.line(script, 1);
-        let text = match fs::read(script) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => {
-                let hint = "`ioc` in ioc.toml names the folder below iocBoot/ that holds it";
-                self.report.error(place, "no-file", format!("the start-up script cannot be read: {error}"), hint);
-                self.report.open = true;
-                return;
-            }
-        };
-        let first = text.lines().next().unwrap_or_default();
-        let program = first.strip_prefix("#!").map(str::trim).and_then(|line| line.split_whitespace().next());
-        if first.starts_with("#!") && text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
-            let what = "this line ends with a carriage return, so the system looks for a program with one in its name";
-            let hint = format!("sed -i 's/\\r$//' {}", report::shown(script, &self.layout.top));
-            self.report.error(place, "carriage-return", what, hint);
-        }
-        if let Some(own) = program.filter(|own| !own.starts_with('/')) {
-            let place = Place { column: 3, ..place };
-            let path = plain(&script.parent().unwrap_or(script).join(own));
-            let within = path.strip_prefix(self.layout.top.join("bin")).unwrap_or(Path::new(""));
-            if within.components().count() != 2 || !within.to_string_lossy().starts_with("linux-") {
-                let what = format!("`{own}` is no place where make puts a program: the script does not start");
-                self.report.error(place, "not-a-program", what, format!("#!../../bin/linux-x86_64/{app}"));
-                return;
-            }
-            let program = own.rsplit('/').next().unwrap_or(own);
-            if !self.built(program, app, place) {
-                return;
-            }
-            let build = &self.layout.build;
-            let known = build.programs.get(program).filter(|_| self.layout.made && !build.is_open());
-            if let Some(registers) = known.and_then(|own| own.registers.as_ref())
-                && program != app
-                && (!registers.iter().any(|own| own == app) || !build.programs.contains_key(app))
-            {
-                // It was said, or this is the program of the application, under a name of its own.
-                return;
-            }
-        }
-        match program.map(|program| program.rsplit('/').next().unwrap_or(program)) {
-            None => {
-                let hint = format!("start it with #!../../bin/linux-x86_64/{app}");
-                self.report.error(place, "not-a-program", "the script does not say which program runs it", hint);
-            }
-            Some(program) if program != app && !["env", "sh", "bash"].contains(&program) => {
-                let place = Place { column: 3, ..place };
-                let what = format!("the script is run by `{program}`, the application is `{app}`");
-                self.report.warning(place, "other-program", what, format!("#!../../bin/linux-x86_64/{app}"));
-            }
-            Some(_) => {}
-        }
-        if fs::metadata(script).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
-            let hint = format!("chmod +x {}", report::shown(script, &self.layout.top));
-            // The package of Nix mends it, and the sandbox needs no run bit; `./st.cmd` by hand does.
-            self.report.warning(place, "not-executable", "the script cannot be executed", hint);
-        }
-    }
-
-    /// Looks whether `make` builds the definitions of the application, and the program that runs the script: false where not.
-    fn built(&mut self, program: &str, app: &str, script: Place) -> bool {
-        let build = &self.layout.build;
-        if !self.layout.made || build.is_open() {
-            return true;
-        }
-        let place = |report: &mut Report, own: &Problem| report.line(&own.file, own.line);
-        let programs: BTreeMap<String, Problem> =
-            build.programs.iter().map(|(name, own)| (name.clone(), own.at.clone())).collect();
-        if !programs.contains_key(program) {
-            let other = programs.values().next().filter(|_| !programs.contains_key(app));
-            let at = other.map_or(script, |own| place(&mut self.report, own));
-            let what = format!("nothing here builds `{program}`, the program that runs the script");
-            let hint = if programs.contains_key(app) {
-                format!("#!../../bin/linux-x86_64/{app}")
-            } else {
-                format!("PROD_IOC = {program}")
-            };
-            self.report.error(at, "not-built", what, hint);
-            return false;
-        }
-        let name = format!("{app}.dbd");
-        if !build.definitions.contains_key(app) && !build.installed.contains_key(&Path::new("dbd").join(&name)) {
-            let others: Vec<Problem> = build.definitions.values().filter_map(|own| own.at.clone()).collect();
-            let at = others.first().or(programs.get(program)).map_or(script, |own| place(&mut self.report, own));
-            let what = format!("nothing here makes dbd/{name}, the definitions of the application `{app}`");
-            self.report.error(at, "not-built", what, format!("DBD += {name}"));
-            return true;
-        }
-        let registers = build.programs[program].registers.as_ref();
-        if registers.is_some_and(|own| !own.iter().any(|own| own == app)) {
-            let at = place(&mut self.report, &programs[program]);
-            let what = format!(
-                "no source of `{program}` has {}: a C IOC has no such command, and no records",
-                registration(app)
-            );
-            let hint = format!("{program}_SRCS += {app}_registerRecordDeviceDriver.cpp");
-            self.report.error(at, "not-built", what, hint);
-        }
-        true
     }
 
     /// What `envPaths` sets.
