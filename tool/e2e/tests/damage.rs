@@ -108,7 +108,10 @@ fn nothing_grows_without_end() {
         // Brackets that no file has.
         (
             script,
-            format!("epicsEnvSet(A, [)\n{}", "epicsEnvSet(A, $(A)$(A))\n".repeat(12)),
+            format!(
+                "epicsEnvSet(A, [)\n{}dbLoadRecords(\"${{TOP}}/db/brackets.db\", \"A=$(A)\")\n",
+                "epicsEnvSet(A, $(A)$(A))\n".repeat(12)
+            ),
             "not-in-soft-ioc",
             Some(READ_NO_MORE),
         ),
@@ -129,9 +132,14 @@ fn nothing_grows_without_end() {
         (template, format!("{}\n", "$(A=".repeat(3000)), "make-stops", Some("make stops")),
         (makefile, "ifdef A\n".repeat(20_000), "make-stops", Some("Makefile:101: more than 100 conditions")),
     ];
-    scratch.edit(makefile, "DB += example.proto", "DB += example.proto rows.substitutions more.db a0.db a1.db");
+    scratch.edit(
+        makefile,
+        "DB += example.proto",
+        "DB += example.proto rows.substitutions more.db a0.db a1.db brackets.db",
+    );
     scratch.edit(script, "iocInit()", &format!("{load}iocInit()"));
     scratch.write(template, "record(ai, \"MORE\") {}\n");
+    scratch.write("ioc/exampleApp/Db/brackets.db", "record(ai, \"B\") { field(INP, $(A)) }\n");
     scratch.write(included, "record(ai, \"A0\") {}\n");
     scratch.write("ioc/exampleApp/Db/a1.db", "include \"a0.db\"\ninclude \"a0.db\"\n");
     scratch.write(called, "echo a0\n");
