@@ -7,7 +7,7 @@ use epics_base_rs::server::db_loader::{MacroDefs, MacroExpandOptions, MacroExpan
 use crate::growth::LONGEST;
 
 /// Bytes that are read to replace what one text refers to, over and over.
-const MOST: usize = 4 << 20;
+const MOST: usize = 8 << 20;
 /// Values within values: the library takes some of the stack for each.
 const DEEPEST: usize = 500;
 
@@ -227,6 +227,8 @@ mod tests {
             let mut long = chain(count, |n| format!("$(A{n})"));
             long[count - 1].1 = "x".to_owned();
             assert_eq!(of("$(A0)", &long).unwrap().0, b"x");
+            let value = |name: &[u8]| long.iter().find(|own| own.0.as_bytes() == name).map(|own| own.1.as_bytes());
+            assert!(!are_endless(long.iter().map(|own| own.1.as_bytes()), &value), "{count}");
         }
         // One that stands for itself is the library's to refuse.
         assert!(of("$(A)", &vec![("A".to_owned(), "$(A)$(A)".to_owned())]).unwrap().1.contains("Recursive"));
