@@ -51,7 +51,6 @@ const MISTAKES: &[(&str, &str, &str, &str, &str)] = &[
     // ioc.toml
     ("ioc.toml", "app = \"example\"", "app = ¶\"exampel\"", "not-built", "`example`"),
     ("ioc.toml", "port = 9999", "port = ¶9998", "other-port", "9999"),
-    ("ioc.toml", "[\"psu-simulator\"]", "¶[\"psu-simulater\"]", "no-program", "`psu-simulator`"),
     ("ioc.toml", "[\"psu-simulator\"]", "¶[\"python3\", \"simulators/none.py\"]", "no-file", "write it"),
     ("ioc.toml", "[\"psu-simulator\"]", "[\"psu-simulator\", \"--port=9998\"]", "other-port", "9998"),
     // The Makefiles

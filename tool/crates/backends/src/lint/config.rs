@@ -48,26 +48,10 @@ impl Toml<'_> {
         Some(self.mistake(&format!("iocs.{name}.app"), Severity::Error, "not-built", what, hint))
     }
 
-    /// Programs of simulators that are a letter or two off the one that comes with the tool, and files of the project that are not
-    /// there: how many machines would tell.
+    /// Files of the project that simulators are to run and that are not there: how many machines would tell.
     pub fn commands(&self, root: &Path) -> Vec<Mistake> {
-        const OURS: &str = "psu-simulator";
         let mut found = Vec::new();
         for (name, own) in &self.config.simulators {
-            for (key, word) in [("package", &own.package), ("command", &own.command[0])] {
-                let there = || self.config.path.iter().any(|folder| root.join(folder).join(word).exists());
-                if word != OURS && nearest(word, &[OURS]).is_some_and(|_| word.len() > OURS.len() / 2) && !there() {
-                    let what = format!("simulator `{name}` has no program `{word}`");
-                    let hint = format!("did you mean `{OURS}`?");
-                    found.push(self.mistake(
-                        &format!("simulators.{name}.{key}"),
-                        Severity::Warning,
-                        "no-program",
-                        what,
-                        hint,
-                    ));
-                }
-            }
             for file in own.command.iter().filter(|word| word.starts_with("simulators/") && !root.join(word).exists()) {
                 let what = format!("simulator `{name}` is to run {file}, which is not there");
                 let entries = std::fs::read_dir(root.join("simulators")).into_iter().flatten().flatten();
