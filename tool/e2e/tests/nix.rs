@@ -405,6 +405,6 @@ fn a_folder_with_a_blank_works_or_is_named() {
     if run.code == Some(0) {
         run.expect(0, &["PASS other"]);
     } else {
-        run.expect(5, &["this old Nix cannot read a flake in a folder with a space in its path"]);
+        run.expect(5, &["this Nix cannot read a flake in a folder whose path has such characters"]);
     }
 }
