@@ -193,7 +193,10 @@ t.assertEqual(machine.get_unit_property("late", "MainPID"), machine.succeed("cat
 machine.succeed("systemctl stop late")
 equal("ls -d /run/late*", 2, "ls: cannot access '/run/late*': No such file or directory")
 unit("pair.service", "[Service]\nType=forking\nExecStart=/bin/bash -c 'sleep 7001 & sleep 7002 & disown -a'")
-machine.succeed("systemctl start pair", "pkill -f 'sleep 700[12]'")
+machine.succeed("systemctl start pair")
+# A shell that is about to become one of them loses the signal.
+machine.wait_until_succeeds("test $(pgrep -cxf 'sleep 700[12]') = 2", timeout=60)
+machine.succeed("pkill -xf 'sleep 700[12]'")
 machine.wait_until_succeeds("test $(systemctl is-active pair) = inactive", timeout=60)
 unit("needless.service", "[Unit]\nStopWhenUnneeded=yes\n[Service]\nExecStart=/bin/sleep infinity")
 machine.execute("systemctl start needless")
