@@ -219,9 +219,10 @@ pub fn quoted(text: &str) -> String {
 
 /// Bytes: `512M`, `1G`, `infinity`.
 pub fn size(value: &str) -> Result<u64, String> {
-    let (digits, factor) = match value.trim().strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) => (digits, 1_u64 << (10 * (1 + "KMGT".find(&value[digits.len()..]).unwrap_or(0)))),
-        None => (value.trim(), 1),
+    let text = value.trim();
+    let (digits, factor) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, 1_u64 << (10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0)))),
+        None => (text, 1),
     };
     match digits {
         "infinity" => Ok(u64::MAX),
@@ -254,6 +255,12 @@ mod tests {
             ("2.502s".into(), "1min 1s".into())
         );
         assert_eq!(show_timespan_to(3_900, 1000), "3ms");
+    }
+
+    #[test]
+    fn sizes_may_have_blanks_around() {
+        assert_eq!([size(" 512M "), size("1K"), size(" 7")], [Ok(512 << 20), Ok(1024), Ok(7)]);
+        assert!(size(" ߀G").is_err());
     }
 
     #[test]
